@@ -1,0 +1,118 @@
+"""What a client may be told when something is refused or fails.
+
+Each kind is one meaning.  No kind knows a status code: ``transport/status.py`` turns a kind into a status for each
+transport.  ``str(error)`` is text for the client: it names the field, what was wrong, and what would be right, and holds
+nothing of a secret or of another project.
+"""
+
+from __future__ import annotations
+
+
+class GatewayError(Exception):
+    """Base of everything that is told to a client."""
+
+
+# -- what the client sent cannot be accepted -------------------------------------------------------------------------
+
+
+class BadRequest(GatewayError):
+    """Something in the request is wrong; repeating it unchanged cannot succeed."""
+
+
+class RuleBroken(BadRequest):
+    """A limit or a rule of the API was broken: a range, a count, a size, a combination."""
+
+
+class BadBody(BadRequest):
+    """The body is absent, is not JSON or has a member of the wrong type."""
+
+
+class BadParameter(BadRequest):
+    """A query parameter cannot be read as what it has to be."""
+
+
+class BadHeader(BadRequest):
+    """A request header has a value that cannot be read."""
+
+
+class MissingHeader(BadRequest):
+    """A required request header is absent."""
+
+
+class BadClientId(BadRequest):
+    """The Client-ID is not of the form that this gateway accepts."""
+
+
+class ProjectMissing(BadRequest):
+    """No project is given."""
+
+
+class ProjectEmpty(BadRequest):
+    """The project is given as an empty text."""
+
+
+class BadContentType(BadRequest):
+    """The body is declared as a form."""
+
+
+class BadQueueName(BadRequest):
+    """A queue name, or the project that it belongs to, breaks the rules for names."""
+
+
+class BadTopicName(BadRequest):
+    """A topic name, or the project that it belongs to, breaks the rules for names."""
+
+
+class ClaimMismatch(BadRequest):
+    """A message is not under the claim that was given with the request to delete it."""
+
+
+# -- the request is sound, the answer is no ---------------------------------------------------------------------------
+
+
+class Unauthorized(GatewayError):
+    """Nobody is identified by what the request carries."""
+
+
+class Forbidden(GatewayError):
+    """The caller lacks the role that the policy asks for."""
+
+
+class MessageClaimed(GatewayError):
+    """A message is under a live claim and the request does not carry that claim."""
+
+
+class NotFound(GatewayError):
+    """The resource does not exist, or not for this project."""
+
+
+class Conflict(GatewayError):
+    """The request contradicts what is stored."""
+
+
+class NotSupported(GatewayError):
+    """The action is part of the API and this gateway does not offer it."""
+
+
+# -- the store could not do it ----------------------------------------------------------------------------------------
+
+
+class StoreError(GatewayError):
+    """Base of the failures of the store."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is away, busy, or refused for a cause that passes.
+
+    :ivar outcome_unknown: whether the command was sent and no answer came, so that it may have taken effect.
+    :ivar retry_after_s: after how many seconds another try makes sense.
+    """
+
+    def __init__(self, detail: str, *, outcome_unknown: bool = False, retry_after_s: int = 2) -> None:
+        super().__init__(detail)
+        self.outcome_unknown = outcome_unknown
+        self.retry_after_s = retry_after_s
+
+
+class StoreFault(StoreError):
+    """The store answered with a fault that has no meaning to a client.  Its cause is in the log, not in the text."""

@@ -1,0 +1,44 @@
+"""Identity where no authentication is configured: what the client says of itself is believed.
+
+For development and for gateways behind another one that authenticates (API reference, "Keystone authentication").
+"""
+
+from __future__ import annotations
+
+from zope.interface import implementer
+
+from zaqar_gateway.errors import ProjectEmpty, ProjectMissing
+from zaqar_gateway.interfaces import IIdentity
+from zaqar_gateway.model import Context
+
+
+@implementer(IIdentity)
+class Anonymous:
+    """Takes project, roles and user from the headers."""
+
+    async def identify(self, headers: dict[bytes, bytes]) -> Context:
+        """:raises BadRequest: the project is missing or empty."""
+        return self.read(headers)
+
+    def read(self, headers: dict[bytes, bytes]) -> Context:
+        """What :meth:`identify` finds, at once: there is nothing to wait for."""
+        project = headers.get(b"x-project-id")
+        if project is None:  # the legacy names (API reference, "Request headers")
+            project = headers.get(b"x-tenant-id", headers.get(b"x-tenant"))
+        if project is None:
+            raise ProjectMissing("X-Project-ID is missing; it has to name the project.")
+        if not project:
+            raise ProjectEmpty("X-Project-ID is empty; it has to name the project.")
+        roles = headers.get(b"x-roles", headers.get(b"x-role", b""))
+        return Context(
+            project=_text(project),
+            roles=frozenset(role for part in _text(roles).split(",") if (role := part.strip().lower())),
+            user=_text(headers.get(b"x-user-id", b"")),
+        )
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

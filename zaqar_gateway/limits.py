@@ -1,0 +1,132 @@
+"""Sizes, counts, lifetimes and names: pure checks that raise a kind of ``BadRequest``.
+
+Bounds are those of the API reference, "Configuration"; the texts name the field and what would be right.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from attrs import frozen
+
+from zaqar_gateway.errors import BadClientId, BadQueueName, BadTopicName, RuleBroken
+
+PROJECT_LENGTH_MAX = 256
+NAME_LENGTH_MAX = 64
+TTL_MIN_S = 60
+
+_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}")
+_UUID_DIGITS = re.compile("[0-9a-f]{32}")
+_NAME_RULE = f"1 to {NAME_LENGTH_MAX} characters, each a letter a-z or A-Z, a digit, '_', '-' or '.'"
+
+
+def valid_name(name: str) -> bool:
+    """Whether a text can name a queue or topic (API reference, "Names")."""
+    return _NAME.fullmatch(name) is not None
+
+
+def _check_name(kind: str, error: type[BadQueueName] | type[BadTopicName], project: str, name: str) -> None:
+    if len(project) > PROJECT_LENGTH_MAX:
+        raise error(f"X-Project-ID has {len(project)} characters; at most {PROJECT_LENGTH_MAX} are allowed.")
+    if not valid_name(name):
+        raise error(f"{kind} name is not valid; it has to be {_NAME_RULE}.")
+
+
+def check_queue(project: str, queue: str) -> None:
+    """:raises BadQueueName: the name or the length of the project breaks the rules."""
+    _check_name("Queue", BadQueueName, project, queue)
+
+
+def check_topic(project: str, topic: str) -> None:
+    """:raises BadTopicName: the name or the length of the project breaks the rules."""
+    _check_name("Topic", BadTopicName, project, topic)
+
+
+def in_range(field: str, value: int, low: int, high: int, unit: str = "") -> int:
+    """The value itself where ``low <= value <= high``.
+
+    :raises RuleBroken: it is outside; the text gives the bounds.
+    """
+    if low <= value <= high:
+        return value
+    raise RuleBroken(f"{field} is {value}{unit and ' ' + unit}; it has to be from {low} to {high}.")
+
+
+class ClientIds:
+    """How a Client-ID has to look (API reference, "Client-ID and project id").
+
+    :param strict: accept any text form of a UUID and nothing else.
+    :param length_min: in the other mode, the least number of characters.
+    :param length_max: in the other mode, the greatest number of characters.
+    """
+
+    def __init__(self, strict: bool = True, length_min: int = 10, length_max: int = 36) -> None:
+        self._strict = strict
+        self._length_min = length_min
+        self._length_max = length_max
+        # A client sends the same id with every request; parsing a UUID costs more than the rest of admission.
+        self.canonical = lru_cache(maxsize=4096)(self._canonical)
+
+    def _canonical(self, text: str) -> bytes:
+        """The same bytes for all spellings of one client: 16 for a UUID, ``s`` and the text for any other.
+
+        :raises BadClientId: the text is not of the form that this gateway accepts.
+        """
+        digits = text.lower().removeprefix("urn:").removeprefix("uuid:").strip("{}").replace("-", "")
+        known = bytes.fromhex(digits) if _UUID_DIGITS.fullmatch(digits) else b""
+        if self._strict:
+            if not known:
+                raise BadClientId("Client-ID is not a UUID; send one such as 3381af92-2b9e-11e3-b191-71861300734c.")
+        elif not self._length_min <= len(text) <= self._length_max:
+            raise BadClientId(
+                f"Client-ID has {len(text)} characters; it has to have {self._length_min} to {self._length_max}."
+            )
+        return known or b"s" + text.encode()
+
+
+@frozen
+class Limits:
+    """The configured bounds of the operations.  Defaults are those of the API reference, "Configuration"."""
+
+    message_ttl_default_s: int = 3600
+    message_ttl_max_s: int = 1209600
+    message_delay_default_s: int = 0
+    message_delay_max_s: int = 900
+    claim_ttl_default_s: int = 300
+    claim_ttl_max_s: int = 43200
+    claim_grace_default_s: int = 60
+    claim_grace_max_s: int = 43200
+    queues_page_max: int = 20
+    messages_page_max: int = 20
+    claim_or_pop_max: int = 20
+    queue_metadata_max: int = 65536
+    post_size_max: int = 262144
+    delete_needs_claim_id: bool = False
+
+    def page(self, limit: int | None, maximum: int) -> int:
+        """The page size: the one asked for, else 10 or the maximum where that is less.
+
+        :raises RuleBroken: it is less than 1 or above the maximum.
+        """
+        return min(10, maximum) if limit is None else in_range("limit", limit, 1, maximum)
+
+    def message_ttl(self, field: str, ttl_s: int) -> int:
+        """:raises RuleBroken: the ttl is out of range."""
+        return in_range(field, ttl_s, TTL_MIN_S, self.message_ttl_max_s, "seconds")
+
+    def message_delay(self, field: str, delay_s: int) -> int:
+        """:raises RuleBroken: the delay is out of range."""
+        return in_range(field, delay_s, 0, self.message_delay_max_s, "seconds")
+
+    def claim_ttl(self, ttl_s: int | None) -> int:
+        """:raises RuleBroken: the ttl is out of range."""
+        if ttl_s is None:
+            return self.claim_ttl_default_s
+        return in_range("ttl", ttl_s, TTL_MIN_S, self.claim_ttl_max_s, "seconds")
+
+    def claim_grace(self, grace_s: int | None) -> int:
+        """:raises RuleBroken: the grace is out of range."""
+        if grace_s is None:
+            return self.claim_grace_default_s
+        return in_range("grace", grace_s, TTL_MIN_S, self.claim_grace_max_s, "seconds")

@@ -1,0 +1,1 @@
+"""Each rule of the API, once: what both transports call."""

@@ -1,0 +1,55 @@
+"""Claims: reserving messages for a worker."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from zaqar_gateway.errors import NotFound
+from zaqar_gateway.interfaces import IClaimStore
+from zaqar_gateway.limits import Limits
+from zaqar_gateway.model import Claim, Context
+from zaqar_gateway.operations import fields
+from zaqar_gateway.operations.fields import given
+
+
+@define
+class Claims:
+    """The operations on claims."""
+
+    _store: IClaimStore
+    _limits: Limits
+
+    async def create(self, ctx: Context, asked: fields.ClaimCreate) -> Claim | None:
+        """Reserve the oldest messages; ``None`` where there is nothing to reserve."""
+        return await self._store.create(
+            ctx.project,
+            asked.queue_name,
+            self._limits.claim_ttl(given(asked.ttl)),
+            self._limits.claim_grace(given(asked.grace)),
+            self._limits.page(given(asked.limit), self._limits.claim_or_pop_max),
+        )
+
+    async def get(self, ctx: Context, asked: fields.Claim) -> Claim:
+        """:raises NotFound: there is no such live claim."""
+        claim = await self._store.get(ctx.project, asked.queue_name, asked.claim_id)
+        if claim is None:
+            raise _missing()
+        return claim
+
+    async def update(self, ctx: Context, asked: fields.ClaimUpdate) -> None:
+        """Renew a claim from now.
+
+        :raises NotFound: there is no such live claim.
+        """
+        ttl_s = self._limits.claim_ttl(given(asked.ttl))
+        grace_s = self._limits.claim_grace(given(asked.grace))
+        if not await self._store.update(ctx.project, asked.queue_name, asked.claim_id, ttl_s, grace_s):
+            raise _missing()
+
+    async def release(self, ctx: Context, asked: fields.Claim) -> None:
+        """Give the messages back; an unknown claim is no error."""
+        await self._store.release(ctx.project, asked.queue_name, asked.claim_id)
+
+
+def _missing() -> NotFound:
+    return NotFound("The claim does not exist; it may have lapsed or been released.")

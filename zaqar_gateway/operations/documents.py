@@ -1,0 +1,159 @@
+"""JSON documents of clients: what is accepted, and what is said about the rest (API reference, "JSON bodies").
+
+:func:`check` looks at what msgspec leaves open, without decoding anything: msgspec proves the syntax of a
+:class:`msgspec.Raw`, but neither its UTF-8 nor the size of its numbers nor its depth.  The fast tests run at the speed of
+``bytes`` methods; only a document that they suspect is taken apart.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+import msgspec
+
+from zaqar_gateway.errors import BadBody
+
+DEPTH_MAX = 200
+"""Levels of nesting; clients may count on 128."""
+
+_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_SAME_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
+_BRACKETS = b"[]{}"
+_NO_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def unparsable(why: str) -> BadBody:
+    """The error for a body that is no JSON document."""
+    return BadBody(f"Request body could not be parsed: {why}.")
+
+
+def check(text: bytes) -> None:
+    """Refuse what JSON allows and this API does not.  The syntax is checked when the text is decoded.
+
+    :raises BadBody: the text is not UTF-8, nests too deep, or has a number that not every reader can hold.
+    """
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            raise unparsable(f"it is not UTF-8 at byte {error.start}") from None
+    uniform = text.translate(_SAME_DIGITS)
+    # An integer beyond 64 bits has 19 digits or more; a float beyond a double has those or a long exponent.
+    if b"0000000000000000000" in uniform or b"0e000" in uniform or b"0e+000" in uniform:
+        _check_numbers(text)
+    if text.count(b"[") + text.count(b"{") > DEPTH_MAX:
+        _check_depth(text)
+
+
+def _check_numbers(text: bytes) -> None:
+    def integer(digits: str) -> int:
+        # The length first: Python refuses to read numbers of thousands of digits.
+        value = int(digits) if len(digits) <= 20 else _INT_MAX + 1
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise BadBody(f"The integer {_short(digits)} is out of range; it has to fit into 64 bits with a sign.")
+        return value
+
+    def real(digits: str) -> float:
+        value = float(digits)
+        if value in (float("inf"), float("-inf")):
+            raise BadBody(f"The number {_short(digits)} is out of range; it has to fit into a double.")
+        return value
+
+    try:
+        json.loads(text, parse_int=integer, parse_float=real)
+    except (ValueError, RecursionError):
+        pass  # a fault of syntax or of depth: found, and described better, by what follows
+
+
+def _short(digits: str) -> str:
+    return digits if len(digits) <= 24 else f"{digits[:20]}..."
+
+
+def _check_depth(text: bytes) -> None:
+    brackets = text.translate(None, _NO_BRACKETS)
+    for _ in range(DEPTH_MAX):
+        inner = brackets.replace(b"{}", b"").replace(b"[]", b"")
+        if not inner:
+            return
+        if len(inner) == len(brackets):
+            break  # brackets inside strings
+        brackets = inner
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(text):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            if depth > DEPTH_MAX:
+                raise unparsable(f"it is nested deeper than {DEPTH_MAX} levels")
+        elif token in b"]}":
+            depth -= 1
+
+
+_NAMES = {
+    "int": "an integer",
+    "float": "a number with a fraction",
+    "str": "a string",
+    "bool": "a boolean",
+    "null": "null",
+    "object": "an object",
+    "array": "an array",
+}
+_EXPECTED = re.compile(r"Expected `([^`]*)`, got `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
+
+
+def explain(error: msgspec.ValidationError) -> str:
+    """A sentence that names the field, what was wrong with it and what would be right."""
+    text = str(error)
+    if found := _EXPECTED.match(text):
+        wanted = " or ".join(_NAMES.get(part, part) for part in found[1].split(" | "))
+        return f"{found[3] or 'The document'} has to be {wanted}, not {_NAMES.get(found[2], found[2])}."
+    if found := _MISSING.match(text):
+        return f"{found[2] + '.' if found[2] else ''}{found[1]} is missing."
+    return text
+
+
+def refuse(error: Exception) -> NoReturn:
+    """Turn what msgspec raised for a checked text into ours.
+
+    :raises BadBody: always.
+    """
+    if isinstance(error, msgspec.ValidationError):
+        found = _EXPECTED.match(str(error))
+        if found and not found[3] and found[2] not in ("object", "array"):
+            raise unparsable("it has to be an object or an array") from None
+        raise BadBody(explain(error)) from None
+    if isinstance(error, RecursionError):
+        raise unparsable(f"it is nested deeper than {DEPTH_MAX} levels") from None
+    raise unparsable(str(error).removeprefix("JSON is malformed: ")) from None
+
+
+def load(text: bytes) -> Any:
+    """Decode a document whole.
+
+    :raises BadBody: it is not an acceptable JSON object or array.
+    """
+    check(text)
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        refuse(error)
+    if not isinstance(value, dict | list):
+        raise unparsable("it has to be an object or an array")
+    return value
+
+
+def load_object(text: bytes | None) -> dict[str, Any]:
+    """Decode a document that has to be an object.
+
+    :raises BadBody: it is absent, or anything else.
+    """
+    if not text:
+        raise BadBody("The request needs a body: a JSON object.")
+    value = load(text)
+    if not isinstance(value, dict):
+        raise BadBody("The document has to be an object, not an array.")
+    return value

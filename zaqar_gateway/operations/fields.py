@@ -1,0 +1,147 @@
+"""The fields of each operation: names, types, what is optional.  Everything else about an operation is in its row of
+``registry.py``.
+
+Names are those of the WebSocket actions (API reference, "Actions"); a row gives other names that HTTP uses in a query.
+:data:`UNSET` marks a field that may be left out; an explicit ``null`` is of the wrong type.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+T = TypeVar("T")
+OptionalInt = int | UnsetType
+OptionalStr = str | UnsetType
+
+
+class Nothing(Struct, frozen=True):
+    """No fields."""
+
+
+class Queue(Struct, frozen=True):
+    """A queue and nothing else."""
+
+    queue_name: str
+
+
+class QueueList(Struct, frozen=True):
+    """``filters`` compare metadata keys; ``name`` is a part of the name."""
+
+    marker: str = ""
+    limit: OptionalInt = UNSET
+    detailed: bool = False
+    name: str = ""
+    with_count: bool = False
+    filters: dict[str, str] = field(default_factory=dict)
+
+
+class QueueCreate(Struct, frozen=True):
+    """``metadata`` is a JSON object as text."""
+
+    queue_name: str
+    metadata: Raw | UnsetType = UNSET
+
+
+class QueueUpdate(Struct, frozen=True):
+    """``changes`` is a document of the PATCH dialect as text."""
+
+    queue_name: str
+    changes: Raw
+
+
+class QueuePurge(Struct, frozen=True):
+    """``resource_types`` left out: all of them.
+
+    :ivar strict: refuse types that do not exist, as on HTTP.
+    """
+
+    queue_name: str
+    resource_types: list[str] | UnsetType = UNSET
+    strict: bool = False
+
+
+class MessagePost(Struct, frozen=True):
+    """``messages`` is a JSON array as text; its elements are looked at by the operation.
+
+    :ivar size: bytes that are held against the limits; ``UNSET``: those of ``messages``.
+    :ivar delays: whether an element may bring its own delay, as on HTTP.
+    """
+
+    queue_name: str
+    messages: Raw | UnsetType = UNSET
+    size: OptionalInt = UNSET
+    delays: bool = False
+
+
+class MessageList(Struct, frozen=True):
+    """Flags are false unless given."""
+
+    queue_name: str
+    marker: OptionalStr = UNSET
+    limit: OptionalInt = UNSET
+    echo: bool = False
+    include_claimed: bool = False
+    include_delayed: bool = False
+
+
+class MessageGet(Struct, frozen=True):
+    """One message."""
+
+    queue_name: str
+    message_id: str
+
+
+class MessageGetMany(Struct, frozen=True):
+    """Messages by id."""
+
+    queue_name: str
+    message_ids: list[str]
+
+
+class MessageDelete(Struct, frozen=True):
+    """One message, with the claim that it is under."""
+
+    queue_name: str
+    message_id: str
+    claim_id: OptionalStr = UNSET
+
+
+class MessageDeleteMany(Struct, frozen=True):
+    """Exactly one of ``message_ids`` and ``pop``."""
+
+    queue_name: str
+    message_ids: list[str] | UnsetType = UNSET
+    pop: OptionalInt = UNSET
+    claim_ids: list[str] | UnsetType = UNSET
+
+
+class ClaimCreate(Struct, frozen=True):
+    """``ttl`` and ``grace`` in seconds; what is left out is the configured default."""
+
+    queue_name: str
+    limit: OptionalInt = UNSET
+    ttl: OptionalInt = UNSET
+    grace: OptionalInt = UNSET
+
+
+class Claim(Struct, frozen=True):
+    """One claim."""
+
+    queue_name: str
+    claim_id: str
+
+
+class ClaimUpdate(Struct, frozen=True):
+    """``ttl`` and ``grace`` in seconds; what is left out is the configured default, not the claim's value."""
+
+    queue_name: str
+    claim_id: str
+    ttl: OptionalInt = UNSET
+    grace: OptionalInt = UNSET
+
+
+def given(value: T | UnsetType) -> T | None:
+    """The value, or ``None`` where the field was left out."""
+    return None if value is UNSET else value  # type: ignore[return-value]

@@ -1,0 +1,187 @@
+"""Messages: posting, reading and deleting them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from attrs import define
+
+from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
+from zaqar_gateway.interfaces import IMessageStore, IQueueStore
+from zaqar_gateway.limits import Limits, check_queue, in_range
+from zaqar_gateway.model import Context, Message, MessagePage, NewMessage
+from zaqar_gateway.operations import documents, fields
+from zaqar_gateway.operations.fields import given
+
+MISSING_BODY = 'Bad request. Missing "body" field.'
+BAD_TTL = 'Bad request. The value of the "ttl" field must be a int.'
+_BAD_DELAY = 'Bad request. The value of the "delay" field must be a int.'
+
+
+class _Posted(msgspec.Struct):
+    body: msgspec.Raw
+    ttl: int | msgspec.UnsetType = msgspec.UNSET
+    delay: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # looked at in queues that know a delay only
+
+
+_decode_posted = msgspec.json.Decoder(list[_Posted]).decode
+
+
+@define
+class Messages:
+    """The operations on messages."""
+
+    _store: IMessageStore
+    _queues: IQueueStore
+    _limits: Limits
+
+    async def post(self, ctx: Context, asked: fields.MessagePost) -> list[str]:
+        """Append messages to a queue, which is created where it is missing.
+
+        :return: their ids, in order.
+        :raises BadBody: an element is not a message.
+        :raises RuleBroken: there is none, a ttl or delay is out of range, or the post is too large.
+        """
+        check_queue(ctx.project, asked.queue_name)
+        if asked.messages is msgspec.UNSET:
+            raise RuleBroken("messages is missing; it has to be an array of messages.")
+        text = bytes(asked.messages)
+        size = given(asked.size) or len(text)
+        if size > self._limits.post_size_max:
+            raise RuleBroken(f"The post has {size} bytes; at most {self._limits.post_size_max} are allowed.")
+        posted = _read(text)
+        if not posted:
+            raise RuleBroken("messages is empty; it has to have at least one message.")
+        new = [NewMessage(bytes(one.body), self._ttl(number, one)) for number, one in enumerate(posted)]
+        if asked.delays and any(one.delay is not msgspec.UNSET for one in posted):
+            new = await self._with_delays(ctx, asked.queue_name, posted, new)
+        return await self._store.post(
+            ctx.project,
+            asked.queue_name,
+            ctx.client,
+            new,
+            size=size,
+            ttl_default_s=self._limits.message_ttl_default_s,
+            size_max=self._limits.post_size_max,
+        )
+
+    def _ttl(self, number: int, posted: _Posted) -> int | None:
+        if posted.ttl is msgspec.UNSET:
+            return None
+        if 60 <= posted.ttl <= self._limits.message_ttl_max_s:
+            return posted.ttl
+        return self._limits.message_ttl(f"messages[{number}].ttl", posted.ttl)
+
+    async def _with_delays(
+        self, ctx: Context, queue: str, posted: Sequence[_Posted], new: list[NewMessage]
+    ) -> list[NewMessage]:
+        delays = [None if one.delay is msgspec.UNSET else msgspec.json.decode(one.delay) for one in posted]
+        try:
+            for number, delay in enumerate(delays):
+                if posted[number].delay is not msgspec.UNSET:
+                    if type(delay) is not int:
+                        raise BadBody(f"{_BAD_DELAY} (messages[{number}])")
+                    self._limits.message_delay(f"messages[{number}].delay", delay)
+        except (BadBody, RuleBroken):
+            # A queue without a default delay drops what it is given, whatever it is.
+            stored = await self._queues.get(ctx.project, queue)
+            if stored and msgspec.json.decode(stored).get("_default_message_delay"):
+                raise
+            return new
+        return [NewMessage(one.body, one.ttl_s, delay) for one, delay in zip(new, delays, strict=True)]
+
+    async def list(self, ctx: Context, asked: fields.MessageList) -> MessagePage:
+        """A page of the messages after a marker, oldest first."""
+        return await self._store.list(
+            ctx.project,
+            asked.queue_name,
+            marker=given(asked.marker),
+            limit=self._limits.page(given(asked.limit), self._limits.messages_page_max),
+            skip_client=None if asked.echo else ctx.client,
+            include_claimed=asked.include_claimed,
+            include_delayed=asked.include_delayed,
+        )
+
+    async def get(self, ctx: Context, asked: fields.MessageGet) -> Message:
+        """:raises NotFound: there is no such message."""
+        found = await self._store.get(ctx.project, asked.queue_name, [asked.message_id])
+        if not found:
+            raise NotFound(f"Message {_short(asked.message_id)} does not exist in queue {_short(asked.queue_name)}.")
+        return found[0]
+
+    async def get_many(self, ctx: Context, asked: fields.MessageGetMany) -> list[Message]:
+        """Those that exist, in the order asked for.
+
+        :raises RuleBroken: none or too many are asked for.
+        """
+        self._check_ids("message_ids", asked.message_ids)
+        return await self._store.get(ctx.project, asked.queue_name, asked.message_ids)
+
+    async def delete(self, ctx: Context, asked: fields.MessageDelete) -> None:
+        """Delete one message; a missing one is no error.
+
+        :raises MessageClaimed: it is under another claim than the one given.
+        :raises ClaimMismatch: it is not under the claim given.
+        """
+        await self._store.delete(ctx.project, asked.queue_name, asked.message_id, given(asked.claim_id) or None)
+
+    async def delete_many(self, ctx: Context, asked: fields.MessageDeleteMany) -> list[Message] | None:
+        """Delete by ids, or remove and return the oldest.
+
+        :return: what was popped; ``None`` where ids were given.
+        :raises RuleBroken: neither or both were asked for, or too many, or a claim id is missing or out of place.
+        :raises ClaimMismatch: with ``message_delete_with_claim_id``, a message is under none of the claims.
+        """
+        ids, pop, claims = given(asked.message_ids), given(asked.pop), given(asked.claim_ids)
+        if ids is not None and pop is not None:
+            raise RuleBroken("ids and pop exclude each other; give one of them.")
+        if not self._limits.delete_needs_claim_id:
+            claims = None
+        elif claims is not None and ids is None:
+            raise RuleBroken("claim_ids goes with ids only.")
+        elif ids is not None and not claims:
+            raise RuleBroken("claim_ids is missing; it has to name the claims that the messages are under.")
+        if pop is not None:
+            in_range("pop", pop, 1, self._limits.claim_or_pop_max)
+            return await self._store.pop(ctx.project, asked.queue_name, pop)
+        if ids is None:
+            raise RuleBroken("ids or pop is missing; one of them has to say what to delete.")
+        self._check_ids("ids", ids)
+        await self._store.delete_many(ctx.project, asked.queue_name, ids, claims)
+        return None
+
+    def _check_ids(self, field: str, ids: Sequence[str]) -> None:
+        if not 1 <= len(ids) <= self._limits.messages_page_max:
+            raise RuleBroken(f"{field} has {len(ids)} ids; it has to have 1 to {self._limits.messages_page_max}.")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 64 else f"{text[:64]}..."
+
+
+def _read(text: bytes) -> list[_Posted]:
+    try:
+        return _decode_posted(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return _explain(text, error)
+
+
+def _explain(text: bytes, error: Exception) -> list[_Posted]:
+    """Say what is wrong with messages that could not be read."""
+    try:
+        document: Any = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+        documents.refuse(fault)
+    if isinstance(document, list):
+        for number, element in enumerate(document):
+            if not isinstance(element, dict):
+                raise BadBody(f"messages[{number}] has to be an object with a body.")
+            if "body" not in element:
+                raise BadBody(MISSING_BODY)
+            if type(element.get("ttl", 0)) is not int:
+                raise BadBody(BAD_TTL)
+    else:
+        raise BadBody("messages has to be an array of messages.")
+    documents.refuse(error)

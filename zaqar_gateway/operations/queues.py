@@ -1,0 +1,154 @@
+"""Queues: creating, reading, changing, listing, counting, emptying them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from attrs import define, field
+
+from zaqar_gateway.errors import BadBody, NotFound, RuleBroken, StoreUnavailable
+from zaqar_gateway.interfaces import IQueueStore
+from zaqar_gateway.limits import Limits, check_queue
+from zaqar_gateway.model import NO_RULES, Context, QueueEntry, QueueStats
+from zaqar_gateway.operations import documents, fields, metadata, patch
+from zaqar_gateway.operations.fields import given
+
+PURGEABLE = ("messages", "subscriptions")
+
+_SCAN_PAGE = 200
+_UPDATE_TRIES = 20
+
+
+class QueuePage(msgspec.Struct, frozen=True):
+    """A page of queues.
+
+    :ivar count: the number of queues of the project where it was asked for.
+    """
+
+    queues: list[QueueEntry]
+    count: int | None = None
+
+
+@define
+class Queues:
+    """The operations on queues."""
+
+    _store: IQueueStore
+    _limits: Limits
+    _reserved: dict[str, Any] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._reserved = metadata.reserved(self._limits)
+
+    def shown(self, stored: bytes | None) -> dict[str, Any]:
+        """Stored metadata as HTTP shows them: with every reserved key.  ``None`` is a queue that does not exist."""
+        return metadata.shown(msgspec.json.decode(stored) if stored else {}, self._reserved)
+
+    async def create(self, ctx: Context, asked: fields.QueueCreate) -> bool:
+        """:return: whether the queue is new; one that exists keeps its metadata."""
+        check_queue(ctx.project, asked.queue_name)
+        if asked.metadata is msgspec.UNSET:
+            return await self._store.create(ctx.project, asked.queue_name, b"{}", NO_RULES)
+        text = bytes(asked.metadata)
+        self._check_size(text)
+        rules = metadata.check(asked.queue_name, documents.load_object(text), self._limits)
+        return await self._store.create(ctx.project, asked.queue_name, text, rules)
+
+    async def get(self, ctx: Context, asked: fields.Queue) -> bytes | None:
+        """:return: the metadata as stored, ``None`` where there is no such queue."""
+        return await self._store.get(ctx.project, asked.queue_name)
+
+    async def update(self, ctx: Context, asked: fields.QueueUpdate) -> bytes:
+        """Apply changes to the metadata.
+
+        :return: the metadata as they are stored now.
+        :raises NotFound: there is no such queue.
+        :raises Conflict: a key to be replaced or removed is absent.
+        :raises StoreUnavailable: others kept changing the same metadata.
+        """
+        text = bytes(asked.changes)
+        self._check_size(text)
+        changes = patch.parse(documents.load(text))
+        for _ in range(_UPDATE_TRIES):
+            seen = await self._store.get(ctx.project, asked.queue_name)
+            if seen is None:
+                raise NotFound(f"Queue {asked.queue_name} does not exist.")
+            result = patch.apply(changes, msgspec.json.decode(seen), self._reserved)
+            try:
+                rules = metadata.check(asked.queue_name, result, self._limits)
+            except RuleBroken as error:
+                raise BadBody(str(error)) from None
+            new = msgspec.json.encode(result)
+            self._check_size(new)
+            if await self._store.update(ctx.project, asked.queue_name, seen, new, rules):
+                return new
+        raise StoreUnavailable("The metadata of the queue are changed by many at once.")
+
+    def _check_size(self, text: bytes) -> None:
+        if len(text) > self._limits.queue_metadata_max:
+            raise RuleBroken(
+                f"The metadata have {len(text)} bytes; at most {self._limits.queue_metadata_max} are allowed."
+            )
+
+    async def delete(self, ctx: Context, asked: fields.Queue) -> None:
+        """Remove a queue and all in it; a missing one is no error."""
+        await self._store.delete(ctx.project, asked.queue_name)
+
+    async def list(self, ctx: Context, asked: fields.QueueList) -> QueuePage:
+        """Queues by name, filtered by a part of the name and by metadata keys."""
+        limit = self._limits.page(given(asked.limit), self._limits.queues_page_max)
+        count = await self._store.count(ctx.project) if asked.with_count else None
+        if not asked.name and not asked.filters:
+            return QueuePage(await self._store.list(ctx.project, asked.marker, limit), count)
+        found: list[QueueEntry] = []
+        marker = asked.marker
+        while len(found) < limit:
+            page = await self._store.list(ctx.project, marker, _SCAN_PAGE)
+            found += [entry for entry in page if asked.name in entry.name and _matches(entry, asked.filters)]
+            if len(page) < _SCAN_PAGE:
+                break
+            marker = page[-1].name
+        return QueuePage(found[:limit], count)
+
+    async def stats(self, ctx: Context, asked: fields.Queue) -> QueueStats | None:
+        """Counts and edges; ``None`` where there is no such queue."""
+        return await self._store.stats(ctx.project, asked.queue_name)
+
+    async def purge(self, ctx: Context, asked: fields.QueuePurge) -> None:
+        """Remove what the types name: messages; there is nothing else yet.
+
+        :raises RuleBroken: a type does not exist, and the transport is strict about it.
+        """
+        if asked.strict and asked.resource_types is not msgspec.UNSET:
+            for kind in asked.resource_types:
+                if kind not in PURGEABLE:
+                    raise RuleBroken(f"resource_types: {kind!r} is not one of {', '.join(PURGEABLE)}.")
+        if asked.resource_types is msgspec.UNSET or "messages" in asked.resource_types:
+            await self._store.purge(ctx.project, asked.queue_name)
+
+
+def _matches(entry: QueueEntry, filters: dict[str, str]) -> bool:
+    if not filters:
+        return True
+    stored = msgspec.json.decode(entry.metadata)
+    return all(_equal(_value(stored, key), wanted) for key, wanted in filters.items())
+
+
+def _value(stored: dict[str, Any], key: str) -> Any:
+    if key in stored:
+        return stored[key]
+    value: Any = stored
+    for part in key.split("."):  # a dotted key addresses a nested value
+        if not isinstance(value, dict) or part not in value:
+            return None
+        value = value[part]
+    return value
+
+
+def _equal(value: Any, wanted: str) -> bool:
+    # A filter that reads as an integer means that number and not its text (API reference, "GET /v2/queues").
+    try:
+        return type(value) is int and value == int(wanted)
+    except ValueError:
+        return isinstance(value, str) and value == wanted

@@ -1,0 +1,246 @@
+"""The registry: a row for each operation, from which routes, actions, validation and policy follow; the one way in.
+
+Adding an operation is adding its fields (``fields.py``), its coroutine and its row; then a line in each codec that
+writes its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import Enum
+from typing import Any, Protocol
+
+import msgspec
+from attrs import field, frozen
+
+from zaqar_gateway.model import Context
+from zaqar_gateway.operations import fields, policy
+from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.health import Health
+from zaqar_gateway.operations.messages import Messages
+from zaqar_gateway.operations.queues import Queues
+
+
+class Body(Enum):
+    """What an HTTP body is to an operation."""
+
+    NONE = "not read"
+    OPTIONAL = "an object of fields, or nothing"
+    REQUIRED = "an object of fields"
+    WHOLE = "one field is the whole text; nothing where it may be left out"
+
+
+@frozen
+class Http:
+    """How HTTP reaches an operation.
+
+    :ivar path: with the names of fields in braces.
+    :ivar query: parameter to field; an unknown parameter is ignored, or goes to ``rest``.
+    :ivar body: what the body is; its fields are those that neither path nor query bring.
+    :ivar whole: the field that is the whole text of the body.
+    :ivar needed: fields that the body has to bring where there is a body.
+    :ivar fixed: fields that HTTP sets itself.
+    :ivar media_type: the only ``Content-Type`` accepted, where there is such a rule.
+    :ivar when: the query parameter that chooses this operation among those of the same method and path.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(factory=dict)
+    rest: str = ""
+    body: Body = Body.NONE
+    whole: str = ""
+    needed: tuple[str, ...] = ()
+    fixed: Mapping[str, Any] = field(factory=dict)
+    media_type: str = ""
+    when: str = ""
+
+
+@frozen
+class Frame:
+    """How a WebSocket action reaches an operation: its name is the operation's.
+
+    :ivar only: the fields that it has there, where it has fewer than HTTP.
+    :ivar needed: fields that may be left out on HTTP and not here.
+    :ivar checks_client: whether the form of ``Client-ID`` is checked (API reference, "Envelope errors").
+    """
+
+    only: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    checks_client: bool = False
+
+
+@frozen
+class Operation:
+    """One operation.
+
+    :ivar rule: the name of its policy rule, empty where there is none to ask.
+    :ivar run: what it does: (context, fields) to a result that the codecs know.
+    :ivar admin: served only where ``admin_mode`` is on.
+    """
+
+    name: str
+    rule: str
+    fields: type[msgspec.Struct]
+    run: Callable[[Context, Any], Awaitable[Any]]
+    http: Http | None = None
+    frame: Frame | None = None
+    admin: bool = False
+
+
+class Asked(Protocol):
+    """What a transport received for an operation, not yet looked at."""
+
+    def fields(self, operation: Operation) -> msgspec.Struct:
+        """:raises BadRequest: the fields are not what the operation has to have; the text names one."""
+
+
+async def dispatch(operation: Operation, ctx: Context, asked: Asked) -> Any:
+    """Run an operation.  Being allowed comes before anything that may be wrong with the fields.
+
+    :raises Forbidden: the policy says no.
+    """
+    if operation.rule:
+        policy.require(ctx, operation.rule)
+    return await operation.run(ctx, asked.fields(operation))
+
+
+QUEUES = "/v2/queues"
+QUEUE = QUEUES + "/{queue_name}"
+MESSAGES = QUEUE + "/messages"
+CLAIMS = QUEUE + "/claims"
+
+PATCH_TYPE = "application/openstack-messaging-v2.0-json-patch"
+
+NOT_IMPLEMENTED = frozenset(
+    ("get_home_doc", "check_node_health", "ping_node")
+    + tuple(f"{kind}_{verb}" for kind in ("pool", "flavor") for verb in ("create", "list", "get", "update", "delete"))
+)
+"""Actions that the API declares and no server runs."""
+
+
+def operations(queues: Queues, messages: Messages, claims: Claims, health: Health) -> list[Operation]:
+    """All rows, in the order of the API reference."""
+    return [
+        Operation("ping", "ping:get", fields.Nothing, health.ping, Http("GET", "/v2/ping")),
+        Operation("health", "health:get", fields.Nothing, health.report, Http("GET", "/v2/health"), admin=True),
+        Operation(
+            "queue_list",
+            "queues:get_all",
+            fields.QueueList,
+            queues.list,
+            Http(
+                "GET",
+                QUEUES,
+                query={name: name for name in ("marker", "limit", "detailed", "name", "with_count")},
+                rest="filters",
+            ),
+            Frame(only=("marker", "limit", "detailed")),
+        ),
+        Operation("queue_get", "queues:get", fields.Queue, queues.get, Http("GET", QUEUE), Frame()),
+        Operation(
+            "queue_create",
+            "queues:create",
+            fields.QueueCreate,
+            queues.create,
+            Http("PUT", QUEUE, body=Body.WHOLE, whole="metadata"),
+            Frame(),
+        ),
+        Operation(
+            "queue_update",
+            "queues:update",
+            fields.QueueUpdate,
+            queues.update,
+            Http("PATCH", QUEUE, body=Body.WHOLE, whole="changes", needed=("changes",), media_type=PATCH_TYPE),
+        ),
+        Operation("queue_delete", "queues:delete", fields.Queue, queues.delete, Http("DELETE", QUEUE), Frame()),
+        Operation(
+            "queue_get_stats", "queues:stats", fields.Queue, queues.stats, Http("GET", QUEUE + "/stats"), Frame()
+        ),
+        Operation(
+            "queue_purge",
+            "queues:purge",
+            fields.QueuePurge,
+            queues.purge,
+            Http(
+                "POST",
+                QUEUE + "/purge",
+                body=Body.OPTIONAL,
+                needed=("resource_types",),
+                fixed={"strict": True},
+            ),
+            Frame(only=("queue_name", "resource_types")),
+        ),
+        Operation(
+            "message_list",
+            "messages:get_all",
+            fields.MessageList,
+            messages.list,
+            Http(
+                "GET",
+                MESSAGES,
+                query={name: name for name in ("marker", "limit", "echo", "include_claimed", "include_delayed")},
+            ),
+            Frame(checks_client=True),
+        ),
+        Operation(
+            "message_get_many",
+            "messages:get_all",
+            fields.MessageGetMany,
+            messages.get_many,
+            Http("GET", MESSAGES, query={"ids": "message_ids"}, when="ids"),
+            Frame(),
+        ),
+        Operation(
+            "message_post",
+            "messages:create",
+            fields.MessagePost,
+            messages.post,
+            Http("POST", MESSAGES, body=Body.REQUIRED, fixed={"delays": True}),
+            Frame(only=("queue_name", "messages"), needed=("messages",), checks_client=True),
+        ),
+        Operation(
+            "message_delete_many",
+            "messages:delete_all",
+            fields.MessageDeleteMany,
+            messages.delete_many,
+            Http("DELETE", MESSAGES, query={"ids": "message_ids", "pop": "pop", "claim_ids": "claim_ids"}),
+            Frame(),
+        ),
+        Operation(
+            "message_get", "messages:get", fields.MessageGet, messages.get, Http("GET", MESSAGES + "/{message_id}"), Frame()
+        ),
+        Operation(
+            "message_delete",
+            "messages:delete",
+            fields.MessageDelete,
+            messages.delete,
+            Http("DELETE", MESSAGES + "/{message_id}", query={"claim_id": "claim_id"}),
+            Frame(),
+        ),
+        Operation(
+            "claim_create",
+            "claims:create",
+            fields.ClaimCreate,
+            claims.create,
+            Http("POST", CLAIMS, query={"limit": "limit"}, body=Body.OPTIONAL),
+            Frame(),
+        ),
+        Operation("claim_get", "claims:get", fields.Claim, claims.get, Http("GET", CLAIMS + "/{claim_id}"), Frame()),
+        Operation(
+            "claim_update",
+            "claims:update",
+            fields.ClaimUpdate,
+            claims.update,
+            Http("PATCH", CLAIMS + "/{claim_id}", body=Body.REQUIRED),
+            Frame(),
+        ),
+        Operation(
+            "claim_delete",
+            "claims:delete",
+            fields.Claim,
+            claims.release,
+            Http("DELETE", CLAIMS + "/{claim_id}"),
+            Frame(),
+        ),
+    ]
