@@ -1,0 +1,1 @@
+"""Tests of zaqar_gateway; the folders mirror the package."""

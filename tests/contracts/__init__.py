@@ -1,0 +1,1 @@
+"""What every store has to do: mixins for the tests of a store, written against the interfaces alone."""

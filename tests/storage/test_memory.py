@@ -1,0 +1,314 @@
+"""The memory store: the contracts of stores, and what is its own: sweeping and what it costs."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections import Counter
+
+from twisted.internet.task import LoopingCall
+from twisted.trial.unittest import TestCase
+
+from tests.contracts.base import StoreContract, clock_at_epoch, numbered
+from tests.contracts.claims import ClaimStoreContract
+from tests.contracts.messages import MessageStoreContract
+from tests.contracts.queues import QueueStoreContract
+from tests.contracts.random_walk import Difference, walk
+from tests.contracts.storage import StorageContract
+from zaqar_gateway.storage import ids
+from zaqar_gateway.storage.memory import ALIAS_KEPT_S, SWEPT_AT_ONCE, MemoryStorage
+
+
+class MemoryCase(StoreContract):
+    """Makes a store for each test."""
+
+    storage: MemoryStorage
+
+    def setUp(self) -> None:
+        self.clock = clock_at_epoch()
+        self.storage = MemoryStorage(self.clock)
+
+
+class MemoryQueuesTests(MemoryCase, QueueStoreContract, TestCase):
+    """The contract of queues."""
+
+
+class MemoryMessagesTests(MemoryCase, MessageStoreContract, TestCase):
+    """The contract of messages."""
+
+
+class MemoryClaimsTests(MemoryCase, ClaimStoreContract, TestCase):
+    """The contract of claims."""
+
+
+class MemoryStorageTests(MemoryCase, StorageContract, TestCase):
+    """The contract of the store as a whole."""
+
+
+class SweptBody(bytes):
+    """A body whose instances are counted, to see what is freed."""
+
+    alive = 0
+
+    def __new__(cls, text: bytes = b"1") -> SweptBody:
+        cls.alive += 1
+        return super().__new__(cls, text)
+
+    def __del__(self) -> None:
+        type(self).alive -= 1
+
+
+class SweepTests(MemoryCase, TestCase):
+    """What ``sweep`` frees in queues that nobody touches."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        SweptBody.alive = 0
+
+    async def test_expired_messages_are_freed(self) -> None:
+        """A sweep frees the expired messages of every queue, and no others."""
+        for project in ("p", "other"):
+            for queue in ("a", "b"):
+                await self.put(SweptBody(), SweptBody(), project=project, queue=queue, ttl_s=60)
+                await self.put(SweptBody(), project=project, queue=queue, ttl_s=120)
+        self.clock.advance(60)
+        self.assertEqual(SweptBody.alive, 12)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 4)
+        self.clock.advance(60)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+    async def test_expired_delayed_messages_are_freed(self) -> None:
+        """A sweep frees a message that expired before it was due."""
+        await self.make(message_delay_s=900)
+        await self.put(SweptBody(), ttl_s=60)
+        self.clock.advance(60)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+    async def test_extended_messages_are_freed_when_they_expire(self) -> None:
+        """A sweep frees a message that a claim extended when that life is over, and not before."""
+        await self.put(SweptBody(), ttl_s=60)
+        await self.claim(ttl_s=100, grace_s=60)
+        self.clock.advance(159)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 1)
+        self.clock.advance(1)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+    async def test_moved_messages_are_freed(self) -> None:
+        """A sweep frees messages of a dead letter queue, created by the move, that nobody ever touched."""
+        await self.make(claim_count_max=0, dead_letter_queue="dead", dead_letter_ttl_s=600)
+        await self.put(SweptBody(), ttl_s=60)
+        await self.claimed_bodies()
+        self.clock.advance(599)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 1)
+        self.clock.advance(1)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+    async def test_sweeping_often_changes_nothing(self) -> None:
+        """Sweeps between operations are not seen."""
+        await self.put(*numbered(4), ttl_s=90)
+        await self.claim(2, ttl_s=60)
+        self.storage.sweep()
+        self.assertEqual(await self.counts(), (2, 2))
+        self.clock.advance(60)
+        self.storage.sweep()
+        self.assertEqual(await self.claimed_bodies(3), numbered(3))
+        self.clock.advance(30)
+        self.storage.sweep()
+        self.assertEqual(await self.listed(), numbered(3))
+
+    async def test_sweep_after_delete_of_queue(self) -> None:
+        """What was planned for a deleted queue is not done to one that came after it."""
+        await self.put(b"1", ttl_s=60)
+        await self.storage.queues.delete("p", "q")
+        self.storage.sweep()
+        await self.put(b"2", ttl_s=120)
+        self.clock.advance(60)
+        self.storage.sweep()
+        self.assertEqual(await self.listed(), [b"2"])
+
+    async def test_deleted_and_purged_messages_are_freed_in_slices(self) -> None:
+        """Sweeps free what was deleted or purged, so many messages at once, until all is freed."""
+        count = SWEPT_AT_ONCE // 2 + 1
+        await self.put(*(SweptBody() for _ in range(count)))
+        await self.put(*(SweptBody() for _ in range(count)), queue="other")
+        await self.storage.queues.delete("p", "q")
+        await self.storage.queues.purge("p", "other")
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 2 * count - SWEPT_AT_ONCE)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+
+class ForgettingTests(MemoryCase, TestCase):
+    """How long the place of a moved message is remembered."""
+
+    async def moved_and_gone(self) -> str:
+        """Move a message behind a younger one of ``dead`` and delete it; give its id."""
+        await self.make(claim_count_max=0, dead_letter_queue="dead")
+        (moved,) = await self.put(b"m")
+        self.clock.advance(1)
+        await self.put(b"a", queue="dead", ttl_s=100_000)
+        await self.claimed_bodies()
+        await self.put(b"z", queue="dead", ttl_s=100_000)
+        await self.drop(moved, queue="dead")
+        return moved
+
+    async def test_place_is_remembered(self) -> None:
+        """Just before the time is over the id of a moved message that is gone marks its place."""
+        moved = await self.moved_and_gone()
+        self.clock.advance(ALIAS_KEPT_S - 1)
+        self.storage.sweep()
+        self.assertEqual(await self.listed(queue="dead", marker=moved), [b"z"])
+
+    async def test_place_is_forgotten(self) -> None:
+        """Then the id marks the instant of the post, which is earlier."""
+        moved = await self.moved_and_gone()
+        self.clock.advance(ALIAS_KEPT_S)
+        self.storage.sweep()
+        self.assertEqual(await self.listed(queue="dead", marker=moved), [b"a", b"z"])
+
+    async def test_place_is_remembered_through_a_purge(self) -> None:
+        """A purge of the queue does not make it forget at once, and it forgets in the end."""
+        moved = await self.moved_and_gone()
+        await self.storage.queues.purge("p", "dead")
+        self.clock.advance(ALIAS_KEPT_S)
+        await self.put(b"x", queue="dead")
+        self.assertEqual(await self.listed(queue="dead", marker=moved), [b"x"])
+
+    async def test_place_is_remembered_while_the_message_lives(self) -> None:
+        """The place of a message is not forgotten while it is there, though it had been there before."""
+        await self.make("one", claim_count_max=0, dead_letter_queue="two")
+        await self.make("two", claim_count_max=0, dead_letter_queue="one")
+        (moved,) = await self.put(b"m", queue="one", ttl_s=100_000)
+        self.clock.advance(1)
+        await self.put(b"a", queue="two", ttl_s=100_000, client=b"other")
+        for queue in ("one", "two", "one"):
+            await self.claimed_bodies(queue=queue)
+        self.clock.advance(ALIAS_KEPT_S + 60)
+        self.storage.sweep()
+        self.assertEqual(await self.got(moved, queue="two"), [b"m"])
+
+
+class IdTests(MemoryCase, TestCase):
+    """The ids that the store gives out."""
+
+    async def test_id_has_the_instant_of_the_post(self) -> None:
+        """A message id is of the form of :mod:`zaqar_gateway.storage.ids` and contains when the post was."""
+        self.clock.advance(0.25)
+        one, two = await self.put(b"1", b"2")
+        parsed = [ids.parse_id(text) for text in (one, two)]
+        assert parsed[0] is not None and parsed[1] is not None
+        self.assertEqual(parsed[0][0], int(self.clock.seconds() * 1_000_000))
+        self.assertEqual(parsed[1][0], parsed[0][0] + 1)
+        self.assertEqual(parsed[0][1], parsed[1][1])
+
+    async def test_id_that_was_never_given_out(self) -> None:
+        """The id that a moved message would have had, had it been posted to its new queue, is the id of nothing."""
+        await self.make(claim_count_max=0, dead_letter_queue="dead")
+        await self.put(b"m")
+        (own,) = await self.put(b"own", queue="dead")
+        await self.claimed_bodies()
+        parsed = ids.parse_id(own)
+        assert parsed is not None
+        forged = ids.format_id(parsed[0] + 1, parsed[1])
+        self.assertEqual(await self.got(forged, queue="dead"), [])
+        await self.drop(forged, queue="dead")
+        self.assertEqual(await self.counts("dead"), (2, 0))
+
+
+class CostTests(MemoryCase, TestCase):
+    """Memory does not grow with what is gone.  (Times are measured by benchmarks, not by tests.)"""
+
+    async def test_nothing_grows_with_churn(self) -> None:
+        """Posting and deleting by id, claiming and releasing for long leaves no trace of long ttls."""
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        await self.put(*numbered(10), ttl_s=1_000_000)
+        await self.churn(500)
+        before, _ = tracemalloc.get_traced_memory()
+        await self.churn(2000)
+        after, _ = tracemalloc.get_traced_memory()
+        self.assertLess(after - before, 20_000)
+
+    async def churn(self, times: int) -> None:
+        for _ in range(times):
+            (message_id,) = await self.put(b"x", ttl_s=1_000_000)
+            claim = await self.claim(1, ttl_s=40_000)
+            await self.storage.claims.update("p", "q", claim.id, 43_000, 60)
+            await self.storage.claims.release("p", "q", claim.id)
+            await self.drop(message_id)
+
+
+class RandomWalkTests(TestCase):
+    """The comparison of stores by random operations."""
+
+    async def compare(self, seed: int, steps: int) -> Counter[str]:
+        clock = clock_at_epoch()
+        return await walk(MemoryStorage(clock), MemoryStorage(clock), clock, seed, steps)
+
+    async def test_memory_is_like_memory(self) -> None:
+        """Two memory stores answer alike."""
+        for seed in range(20):
+            await self.compare(seed, 300)
+
+    async def test_sweeps_do_not_show(self) -> None:
+        """A store that is swept all the time answers like one that never is."""
+
+        for seed in range(100, 110):
+            clock = clock_at_epoch()
+            swept = MemoryStorage(clock)
+            sweeping = LoopingCall(swept.sweep)
+            sweeping.clock = clock
+            sweeping.start(0.25)
+            await walk(MemoryStorage(clock), swept, clock, seed, 300)
+
+    async def test_walk_comes_to_everything(self) -> None:
+        """A walk sees each operation succeed and each be refused or find nothing, so that it compares something."""
+        told: Counter[str] = Counter()
+        for seed in range(20):
+            told += await self.compare(seed, 300)
+        for expected in (
+            "post: something",
+            "post: RuleBroken",
+            "create: something",
+            "create: nothing",
+            "update: something",
+            "get: something",
+            "list: something",
+            "list: nothing",
+            "delete: MessageClaimed",
+            "delete: ClaimMismatch",
+            "delete: nothing",
+            "pop: something",
+            "pop: nothing",
+            "claim: something",
+            "claim: nothing",
+            "release: nothing",
+            "stats: something",
+            "stats: nothing",
+        ):
+            self.assertGreater(told[expected], 10, f"{expected} of {told}")
+
+    async def test_same_seed_is_same_walk(self) -> None:
+        """A walk can be repeated by its seed."""
+        self.assertEqual(await self.compare(7, 200), await self.compare(7, 200))
+
+    async def test_difference_is_found(self) -> None:
+        """A store whose clock stands still is found out, with the seed and the step."""
+        clock = clock_at_epoch()
+        with self.assertRaisesRegex(Difference, "seed 1, step "):
+            await walk(MemoryStorage(clock), MemoryStorage(clock_at_epoch()), clock, 1, 300)
+
+    async def test_difference_of_ids_is_found(self) -> None:
+        """A store that gives an id out twice is found out."""
+        clock = clock_at_epoch()
+        stuck = MemoryStorage(clock, new_incarnation=lambda: "0" * 10)
+        with self.assertRaisesRegex(Difference, "given out twice"):
+            for seed in range(20):
+                await walk(MemoryStorage(clock), stuck, clock, seed, 300)

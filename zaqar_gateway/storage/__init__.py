@@ -1,0 +1,28 @@
+"""Stores, and the refusals whose texts they share, so that a client cannot tell one store from another by them."""
+
+from __future__ import annotations
+
+from zaqar_gateway.errors import ClaimMismatch, MessageClaimed, RuleBroken
+
+
+def post_too_large(size: int, limit: int, *, own: bool) -> RuleBroken:
+    """A post is larger than allowed (API reference, "POST messages").
+
+    :param size: of the whole post, in bytes.
+    :param limit: the smaller of the queue's limit and the configured one, in bytes.
+    :param own: whether that limit is the queue's.
+    """
+    whose = "the queue's own _max_messages_post_size" if own else "the limit of the service for every queue"
+    return RuleBroken(f"The post has {size} bytes; it has to have at most {limit}, which is {whose}.")
+
+
+def claimed(message_id: str) -> MessageClaimed:
+    """A live claim holds the message, and the request to delete it does not carry that claim."""
+    return MessageClaimed(f"Message {message_id} is claimed; delete it with the claim_id of the claim that holds it.")
+
+
+def mismatch(message_id: str) -> ClaimMismatch:
+    """The message is not under a claim that the request to delete it gives."""
+    return ClaimMismatch(
+        f"Message {message_id} is not under the claim given with it; the claim may have lapsed or been released."
+    )

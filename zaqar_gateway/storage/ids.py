@@ -1,0 +1,45 @@
+"""Ids of messages and of claims: pure, and the same for every store.
+
+A message id is 14 hexadecimal digits of the *rank* and 10 of the *incarnation* of its queue, all in lower case.
+
+The rank is the instant of the post in microseconds since the epoch, but always greater than the last rank of the queue.
+So ids sort in the order of the posts, none is given out twice, and each holds the instant at which its message was
+created.  The incarnation is chosen at random when a queue is created, so that an id of another queue, or of a queue of
+the same name that was deleted since, is the id of nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+RANK_MAX = 16**14 - 1
+
+_ID = re.compile("[0-9a-f]{24}")
+
+
+def format_id(rank: int, incarnation: str) -> str:
+    """The id of the message with this rank (0 to ``RANK_MAX``) in the queue with this incarnation."""
+    return f"{rank:014x}{incarnation}"
+
+
+def parse_id(text: str) -> tuple[int, str] | None:
+    """The rank and the incarnation in an id; ``None`` where the text has not the form of an id."""
+    if _ID.fullmatch(text) is None:
+        return None
+    return int(text[:14], 16), text[14:]
+
+
+def created_ms(rank: int) -> int:
+    """The instant, in milliseconds since the epoch, at which the message with this rank was posted."""
+    return rank // 1000
+
+
+def new_incarnation() -> str:
+    """Ten random hexadecimal digits for a queue that is being created."""
+    return secrets.token_hex(5)
+
+
+def new_claim_id() -> str:
+    """A new claim id: 24 URL-safe characters that nobody can guess."""
+    return secrets.token_hex(12)

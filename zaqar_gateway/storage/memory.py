@@ -1,0 +1,696 @@
+"""A complete store in the memory of this process.
+
+The live messages of a queue are entries by rank, and the ranks are divided among three ordered sets: free, delayed and
+held (by a claim).  A claim takes from the front of the free ones, a listing merges the sets that it shows, counts are
+the sizes of the sets.  What time changes (a message expires or becomes due, a claim lapses) stands in agendas and is
+done before anything else whenever a queue is touched, so that nobody sees the state of an earlier instant.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Generic, TypeVar
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore, IStorage
+from zaqar_gateway.model import (
+    NO_RULES,
+    Claim,
+    Message,
+    MessagePage,
+    NewMessage,
+    QueueEntry,
+    QueueRules,
+    QueueStats,
+    StatsEdge,
+    Volume,
+)
+from zaqar_gateway.storage import claimed, ids, mismatch, post_too_large
+
+ALIAS_KEPT_S = 3600
+"""How long a queue remembers where a message stood that had been moved into it and is gone.  A marker that is used
+later still goes on from the instant of the post, which is earlier: it shows a message twice and never skips one."""
+
+SWEPT_AT_ONCE = 10_000
+"""How many messages of deleted or purged queues one sweep frees: a few milliseconds of work."""
+
+_CHUNK = 512
+
+_Key = TypeVar("_Key", int, str, tuple[str, str])
+
+
+class _Ranks:
+    """An ordered set of ranks, in chunks, so that a change moves one chunk and not all that follow."""
+
+    __slots__ = ("_chunks", "_lasts", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: list[list[int]] = []
+        self._lasts: list[int] = []  # the greatest rank of each chunk
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, rank: int) -> None:
+        """Add a rank that is not in the set."""
+        self._size += 1
+        if not self._lasts or rank > self._lasts[-1]:
+            if not self._lasts or len(self._chunks[-1]) >= _CHUNK:
+                self._chunks.append([rank])
+                self._lasts.append(rank)
+            else:
+                self._chunks[-1].append(rank)
+                self._lasts[-1] = rank
+            return
+        at = bisect_left(self._lasts, rank)
+        chunk = self._chunks[at]
+        insort(chunk, rank)
+        if len(chunk) > 2 * _CHUNK:
+            self._chunks[at : at + 1] = [chunk[:_CHUNK], chunk[_CHUNK:]]
+            self._lasts.insert(at, chunk[_CHUNK - 1])
+
+    def remove(self, rank: int) -> None:
+        """Remove a rank that is in the set."""
+        at = bisect_left(self._lasts, rank)
+        chunk = self._chunks[at]
+        del chunk[bisect_left(chunk, rank)]
+        self._size -= 1
+        if chunk:
+            self._lasts[at] = chunk[-1]
+        else:
+            del self._chunks[at], self._lasts[at]
+
+    def after(self, rank: int) -> Iterator[int]:
+        """The ranks greater than this one, in order; the set must not change meanwhile."""
+        at = bisect_right(self._lasts, rank)
+        if at < len(self._chunks):
+            chunk = self._chunks[at]
+            yield from chunk[bisect_right(chunk, rank) :]
+            for chunk in self._chunks[at + 1 :]:
+                yield from chunk
+
+    @property
+    def first(self) -> int | None:
+        """The least rank."""
+        return self._chunks[0][0] if self._chunks else None
+
+    @property
+    def last(self) -> int | None:
+        """The greatest rank."""
+        return self._lasts[-1] if self._lasts else None
+
+
+class _Agenda(Generic[_Key]):
+    """Keys and the instants (ms) at which something happens to them."""
+
+    __slots__ = ("_at", "_heap")
+
+    def __init__(self) -> None:
+        self._at: dict[_Key, int] = {}
+        self._heap: list[tuple[int, _Key]] = []  # also holds what was set anew or discarded since
+
+    def get(self, key: _Key) -> int | None:
+        """The instant of a key."""
+        return self._at.get(key)
+
+    def set(self, key: _Key, at: int) -> None:
+        """Give a key its instant, in place of the one that it may have."""
+        if self._at.get(key) != at:
+            self._at[key] = at
+            heapq.heappush(self._heap, (at, key))
+            self._trim()
+
+    def discard(self, key: _Key) -> None:
+        """Forget a key, if it is there."""
+        if self._at.pop(key, None) is not None:
+            self._trim()
+
+    def take(self, now: int) -> Iterator[_Key]:
+        """Remove and yield the keys whose instant has come."""
+        while self._heap and self._heap[0][0] <= now:
+            at, key = heapq.heappop(self._heap)
+            if self._at.get(key) == at:
+                del self._at[key]
+                yield key
+
+    def next(self) -> int | None:
+        """The earliest instant."""
+        while self._heap:
+            at, key = self._heap[0]
+            if self._at.get(key) == at:
+                return at
+            heapq.heappop(self._heap)
+        return None
+
+    def _trim(self) -> None:
+        if len(self._heap) > 2 * len(self._at) + 64:
+            self._heap = [(at, key) for key, at in self._at.items()]
+            heapq.heapify(self._heap)
+
+
+@define(eq=False)
+class _Entry:
+    """A live message.
+
+    :ivar rank: its place in the queue; in the id unless it was moved here.
+    :ivar among: the set that its rank is in.
+    :ivar claim_id: the live claim that holds it.
+    """
+
+    rank: int
+    id: str
+    body: bytes
+    client: bytes
+    ttl_s: int
+    expires_ms: int
+    created_ms: int
+    among: _Ranks
+    claim_id: str | None = None
+    claim_count: int = 0
+
+    def age_s(self, now: int) -> int:
+        return max(0, now - self.created_ms) // 1000  # never negative, though the clock be set back
+
+    def message(self, now: int) -> Message:
+        return Message(self.id, self.body, self.ttl_s, self.age_s(now), self.claim_id, self.claim_count)
+
+    def edge(self, now: int) -> StatsEdge:
+        return StatsEdge(self.id, self.age_s(now), self.created_ms)
+
+
+@define(eq=False)
+class _Claim:
+    """A live claim, perhaps of no message any more."""
+
+    ttl_s: int
+    renewed_ms: int
+    ranks: set[int] = field(factory=set)
+
+
+@define(eq=False)
+class _Queue:
+    """One life of a queue.  Whoever gets one from ``_Place`` finds it as it is now."""
+
+    incarnation: str
+    metadata: bytes
+    rules: QueueRules
+    rank: int = 0  # the last one given out
+    entries: dict[int, _Entry] = field(factory=dict)
+    claims: dict[str, _Claim] = field(factory=dict)
+    free: _Ranks = field(factory=_Ranks)
+    delayed: _Ranks = field(factory=_Ranks)
+    held: _Ranks = field(factory=_Ranks)
+    _aliases: dict[str, int] = field(factory=dict)  # id to local rank, of messages moved into this queue
+    _expiring: _Agenda[int] = field(factory=_Agenda)
+    _due: _Agenda[int] = field(factory=_Agenda)
+    _lapsing: _Agenda[str] = field(factory=_Agenda)
+    _forgetting: _Agenda[str] = field(factory=_Agenda)
+
+    def settle(self, now: int) -> None:
+        """Do what time has brought."""
+        for rank in self._expiring.take(now):
+            self.remove(self.entries[rank], now)
+        for claim_id in self._lapsing.take(now):
+            self.end(claim_id)
+        for rank in self._due.take(now):
+            self.shift(self.entries[rank], self.free)
+        for message_id in self._forgetting.take(now):
+            del self._aliases[message_id]
+
+    def next_event(self) -> int | None:
+        """When ``settle`` has something to do again."""
+        agendas = (self._expiring.next(), self._due.next(), self._lapsing.next(), self._forgetting.next())
+        return min((at for at in agendas if at is not None), default=None)
+
+    def next_rank(self, now_us: int) -> int:
+        self.rank = max(self.rank + 1, now_us)
+        return self.rank
+
+    def position(self, marker: str) -> int | None:
+        """The rank after which a listing goes on; ``None`` where the marker is no id."""
+        moved = self._aliases.get(marker)
+        if moved is not None:
+            return moved
+        parsed = ids.parse_id(marker)
+        return None if parsed is None else parsed[0]
+
+    def find(self, message_id: str) -> _Entry | None:
+        rank = self._aliases.get(message_id)
+        if rank is None:
+            parsed = ids.parse_id(message_id)
+            if parsed is None or parsed[1] != self.incarnation:
+                return None
+            rank = parsed[0]
+        entry = self.entries.get(rank)
+        # An alias outlives its message, and the rank in an id that was never given out may be that of a moved message.
+        return entry if entry is not None and entry.id == message_id else None
+
+    def found(self, message_ids: Sequence[str]) -> list[_Entry]:
+        return [entry for entry in map(self.find, message_ids) if entry is not None]
+
+    def add(self, entry: _Entry, due_ms: int = 0) -> None:
+        """Take in an entry; ``among`` says whether it is delayed, ``due_ms`` until when."""
+        self.entries[entry.rank] = entry
+        entry.among.add(entry.rank)
+        self._expiring.set(entry.rank, entry.expires_ms)
+        if entry.among is self.delayed:
+            self._due.set(entry.rank, due_ms)
+
+    def adopt(self, entry: _Entry, now_us: int) -> None:
+        """Take in an entry of another queue, free and at the end."""
+        entry.rank = self.next_rank(now_us)
+        entry.among = self.free
+        self._aliases[entry.id] = entry.rank
+        self._forgetting.discard(entry.id)
+        self.add(entry)
+
+    def remove(self, entry: _Entry, now: int) -> None:
+        del self.entries[entry.rank]
+        entry.among.remove(entry.rank)
+        self._expiring.discard(entry.rank)
+        if entry.among is self.delayed:
+            self._due.discard(entry.rank)
+        if entry.claim_id is not None:
+            self.claims[entry.claim_id].ranks.discard(entry.rank)
+            entry.claim_id = None
+        if entry.id in self._aliases:
+            self._forgetting.set(entry.id, now + ALIAS_KEPT_S * 1000)
+
+    def shift(self, entry: _Entry, to: _Ranks) -> None:
+        entry.among.remove(entry.rank)
+        to.add(entry.rank)
+        entry.among = to
+
+    def hold(self, claim_id: str, claim: _Claim, entries: Iterable[_Entry]) -> None:
+        """Begin a claim on free entries."""
+        self.claims[claim_id] = claim
+        for entry in entries:
+            entry.claim_id = claim_id
+            claim.ranks.add(entry.rank)
+            self.shift(entry, self.held)
+
+    def extend(self, claim_id: str, grace_s: int, *, equal: bool) -> None:
+        """Set when a claim lapses, and let its messages outlive it.
+
+        :param equal: whether a message that expires in the instant in which the claim lapses is extended as well.
+        """
+        claim = self.claims[claim_id]
+        lapses = claim.renewed_ms + claim.ttl_s * 1000
+        self._lapsing.set(claim_id, lapses)
+        for rank in claim.ranks:
+            entry = self.entries[rank]
+            if entry.expires_ms < lapses + equal:
+                entry.ttl_s = claim.ttl_s + grace_s
+                entry.expires_ms = lapses + grace_s * 1000
+                self._expiring.set(rank, entry.expires_ms)
+
+    def end(self, claim_id: str) -> None:
+        """Release a claim, if it is live."""
+        claim = self.claims.pop(claim_id, None)
+        if claim is None:
+            return
+        self._lapsing.discard(claim_id)
+        for rank in claim.ranks:
+            entry = self.entries[rank]
+            entry.claim_id = None
+            self.shift(entry, self.free)
+
+    def purge(self) -> dict[int, _Entry]:
+        """Become empty, and give the entries to the caller, to be freed at leisure."""
+        purged = self.entries
+        self.entries, self.claims = {}, {}
+        self.free, self.delayed, self.held = _Ranks(), _Ranks(), _Ranks()
+        self._expiring, self._due, self._lapsing = _Agenda(), _Agenda(), _Agenda()
+        # What is posted from now on comes after the places and the posts of all that was here, so any id will do.
+        self._aliases, self._forgetting = {}, _Agenda()
+        return purged
+
+
+@define(eq=False)
+class _Place:
+    """What the parts of the store share: the queues and the clock."""
+
+    clock: IReactorTime
+    new_incarnation: Callable[[], str]
+    queues: dict[tuple[str, str], _Queue] = field(factory=dict)
+    names: dict[str, list[str]] = field(factory=dict)  # of each project, sorted
+    _agenda: _Agenda[tuple[str, str]] = field(factory=_Agenda)  # no later than the next event of each queue
+    _graves: list[dict[int, _Entry]] = field(factory=list)
+
+    def now(self) -> int:
+        return int(self.clock.seconds() * 1000)
+
+    def now_us(self) -> int:
+        return int(self.clock.seconds() * 1_000_000)
+
+    def find(self, project: str, name: str, now: int) -> _Queue | None:
+        queue = self.queues.get((project, name))
+        if queue is not None:
+            queue.settle(now)
+        return queue
+
+    def create(self, project: str, name: str, metadata: bytes = b"{}", rules: QueueRules = NO_RULES) -> _Queue:
+        """Create a queue that does not exist."""
+        queue = self.queues[project, name] = _Queue(self.new_incarnation(), metadata, rules)
+        insort(self.names.setdefault(project, []), name)
+        return queue
+
+    def delete(self, project: str, name: str) -> None:
+        queue = self.queues.pop((project, name), None)
+        if queue is None:
+            return
+        self._agenda.discard((project, name))
+        self.bury(queue.entries)
+        names = self.names[project]
+        del names[bisect_left(names, name)]
+        if not names:
+            del self.names[project]
+
+    def bury(self, entries: dict[int, _Entry]) -> None:
+        """Leave the messages of a deleted or purged queue to ``sweep``: freeing them all would take too long."""
+        self._graves.append(entries)
+
+    def plan(self, project: str, name: str) -> None:
+        """See to it that ``sweep`` comes by when something happens in a queue, should nobody touch it before."""
+        at = self.queues[project, name].next_event()
+        planned = self._agenda.get((project, name))
+        if at is not None and (planned is None or at < planned):
+            self._agenda.set((project, name), at)
+
+    def sweep(self) -> None:
+        now = self.now()
+        for key in list(self._agenda.take(now)):
+            self.queues[key].settle(now)
+            self.plan(*key)
+        left = SWEPT_AT_ONCE
+        while self._graves and left:
+            grave = self._graves[-1]
+            while grave and left:
+                grave.popitem()
+                left -= 1
+            if not grave:
+                self._graves.pop()
+
+
+@implementer(IQueueStore)
+@define(eq=False)
+class MemoryQueues:
+    """Queues, of :class:`MemoryStorage`."""
+
+    _place: _Place
+
+    async def create(self, project: str, queue: str, metadata: bytes, rules: QueueRules) -> bool:
+        if (project, queue) in self._place.queues:
+            return False
+        self._place.create(project, queue, metadata, rules)
+        return True
+
+    async def get(self, project: str, queue: str) -> bytes | None:
+        found = self._place.queues.get((project, queue))
+        return None if found is None else found.metadata
+
+    async def update(self, project: str, queue: str, seen: bytes, metadata: bytes, rules: QueueRules) -> bool:
+        found = self._place.queues.get((project, queue))
+        if found is None or found.metadata != seen:
+            return False
+        found.metadata, found.rules = metadata, rules
+        return True
+
+    async def delete(self, project: str, queue: str) -> None:
+        self._place.delete(project, queue)
+
+    async def count(self, project: str) -> int:
+        return len(self._place.names.get(project, ()))
+
+    async def stats(self, project: str, queue: str) -> QueueStats | None:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        if found is None:
+            return None
+        places = (found.free, found.delayed, found.held)
+        first = min((p.first for p in places if p.first is not None), default=None)
+        last = max((p.last for p in places if p.last is not None), default=None)
+        return QueueStats(
+            free=len(found.free) + len(found.delayed),
+            claimed=len(found.held),
+            oldest=None if first is None else found.entries[first].edge(now),
+            newest=None if last is None else found.entries[last].edge(now),
+        )
+
+    async def purge(self, project: str, queue: str) -> None:
+        found = self._place.queues.get((project, queue))
+        if found is not None:
+            self._place.bury(found.purge())
+
+    async def list(self, project: str, marker: str, limit: int) -> list[QueueEntry]:
+        names = self._place.names.get(project, [])
+        start = bisect_right(names, marker)
+        return [QueueEntry(name, self._place.queues[project, name].metadata) for name in names[start : start + limit]]
+
+
+@implementer(IMessageStore)
+@define(eq=False)
+class MemoryMessages:
+    """Messages, of :class:`MemoryStorage`."""
+
+    _place: _Place
+
+    async def post(
+        self,
+        project: str,
+        queue: str,
+        client: bytes,
+        messages: Sequence[NewMessage],
+        *,
+        size: int,
+        ttl_default_s: int,
+        size_max: int,
+    ) -> list[str]:
+        now, now_us = self._place.now(), self._place.now_us()
+        found = self._place.find(project, queue, now)
+        rules = NO_RULES if found is None else found.rules
+        limit = size_max if rules.post_size_max is None else min(rules.post_size_max, size_max)
+        if size > limit:
+            raise post_too_large(size, limit, own=limit < size_max)
+        if found is None:
+            found = self._place.create(project, queue)
+        default_s = ttl_default_s if rules.message_ttl_s is None else rules.message_ttl_s
+        posted = []
+        for new in messages:
+            rank = found.next_rank(now_us)
+            ttl_s = default_s if new.ttl_s is None else new.ttl_s
+            delay_s = rules.message_delay_s
+            if delay_s and new.delay_s is not None:
+                delay_s = new.delay_s
+            message_id = ids.format_id(rank, found.incarnation)
+            posted.append(message_id)
+            found.add(
+                _Entry(
+                    rank=rank,
+                    id=message_id,
+                    body=new.body,
+                    client=client,
+                    ttl_s=ttl_s,
+                    expires_ms=now + ttl_s * 1000,
+                    created_ms=now,
+                    among=found.delayed if delay_s else found.free,
+                ),
+                due_ms=now + delay_s * 1000,
+            )
+        self._place.plan(project, queue)
+        return posted
+
+    async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        return [] if found is None else [entry.message(now) for entry in found.found(ids)]
+
+    async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        entry = None if found is None else found.find(message_id)
+        if found is None or entry is None:
+            return
+        if claim_id != entry.claim_id:
+            if entry.claim_id is not None and (claim_id is None or claim_id in found.claims):
+                raise claimed(message_id)
+            raise mismatch(message_id)
+        found.remove(entry, now)
+
+    async def delete_many(self, project: str, queue: str, ids: Sequence[str], claim_ids: Sequence[str] | None) -> None:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        if found is None:
+            return
+        entries = {entry.rank: entry for entry in found.found(ids)}.values()  # an id may be given twice
+        if claim_ids is not None:
+            for entry in entries:
+                if entry.claim_id not in claim_ids:
+                    raise mismatch(entry.id)
+        for entry in entries:
+            found.remove(entry, now)
+
+    async def pop(self, project: str, queue: str, limit: int) -> list[Message]:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        if found is None:
+            return []
+        entries = [found.entries[rank] for rank in islice(found.free.after(-1), limit)]
+        for entry in entries:
+            found.remove(entry, now)
+        return [entry.message(now) for entry in entries]
+
+    async def list(
+        self,
+        project: str,
+        queue: str,
+        *,
+        marker: str | None,
+        limit: int,
+        skip_client: bytes | None,
+        include_claimed: bool,
+        include_delayed: bool,
+    ) -> MessagePage:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        if found is None:
+            return MessagePage([], None)
+        knows_delay = found.rules.message_delay_s != 0
+        start = -1 if marker is None else found.position(marker)
+        if start is None:
+            return MessagePage([], None, knows_delay)
+        shown = [found.free]
+        if include_delayed or not knows_delay:
+            shown.append(found.delayed)
+        if include_claimed:
+            shown.append(found.held)
+        messages: list[Message] = []
+        entry = None
+        for rank in heapq.merge(*(ranks.after(start) for ranks in shown)):
+            entry = found.entries[rank]
+            if skip_client is None or entry.client != skip_client:
+                messages.append(entry.message(now))
+                if len(messages) == limit:
+                    break
+        return MessagePage(messages, None if entry is None else entry.id, knows_delay)
+
+
+@implementer(IClaimStore)
+@define(eq=False)
+class MemoryClaims:
+    """Claims, of :class:`MemoryStorage`."""
+
+    _place: _Place
+    _new_id: Callable[[], str]
+
+    async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        if found is None:
+            return None
+        target, count_max = found.rules.dead_letter_queue, found.rules.claim_count_max
+        taken: list[_Entry] = []
+        spent: list[_Entry] = []
+        for rank in found.free.after(-1):
+            entry = found.entries[rank]
+            if target is not None and count_max is not None and entry.claim_count >= count_max:
+                spent.append(entry)
+                continue
+            taken.append(entry)
+            if len(taken) == limit:
+                break
+        if target is not None and spent:
+            self._move(project, found, spent, target, now)
+        if not taken:
+            return None
+        if target is not None and count_max is not None:
+            for entry in taken:
+                entry.claim_count += 1
+        claim_id = self._new_id()
+        found.hold(claim_id, _Claim(ttl_s, now), taken)
+        found.extend(claim_id, grace_s, equal=False)
+        self._place.plan(project, queue)
+        return Claim(claim_id, ttl_s, 0, [entry.message(now) for entry in taken])
+
+    def _move(self, project: str, queue: _Queue, spent: Iterable[_Entry], target: str, now: int) -> None:
+        """Move messages that were handed out too often to the dead letter queue."""
+        ttl_s, now_us = queue.rules.dead_letter_ttl_s, self._place.now_us()
+        dead = self._place.find(project, target, now) or self._place.create(project, target)
+        for entry in spent:
+            queue.remove(entry, now)
+            if ttl_s is not None:
+                entry.ttl_s, entry.expires_ms = ttl_s, now + ttl_s * 1000
+            dead.adopt(entry, now_us)
+        self._place.plan(project, target)
+
+    async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        claim = None if found is None else found.claims.get(claim_id)
+        if found is None or claim is None or not claim.ranks:
+            return None
+        messages = [found.entries[rank].message(now) for rank in sorted(claim.ranks)]
+        return Claim(claim_id, claim.ttl_s, max(0, now - claim.renewed_ms) // 1000, messages)
+
+    async def update(self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int) -> bool:
+        now = self._place.now()
+        found = self._place.find(project, queue, now)
+        claim = None if found is None else found.claims.get(claim_id)
+        if found is None or claim is None:
+            return False
+        claim.ttl_s, claim.renewed_ms = ttl_s, now
+        found.extend(claim_id, grace_s, equal=True)
+        self._place.plan(project, queue)
+        return True
+
+    async def release(self, project: str, queue: str, claim_id: str) -> None:
+        found = self._place.find(project, queue, self._place.now())
+        if found is not None:
+            found.end(claim_id)
+
+
+@implementer(IStorage)
+class MemoryStorage:
+    """A store in this process: for tests, for trying things out, for data that may be lost.
+
+    :param clock: gives the time; a store holds no timers, so call :meth:`sweep` now and then.
+    :param new_incarnation: gives ten hexadecimal digits for each queue that is created.
+    :param new_claim_id: gives the ids of claims.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        new_incarnation: Callable[[], str] = ids.new_incarnation,
+        new_claim_id: Callable[[], str] = ids.new_claim_id,
+    ) -> None:
+        self._place = _Place(clock, new_incarnation)
+        self.queues: IQueueStore = MemoryQueues(self._place)
+        self.messages: IMessageStore = MemoryMessages(self._place)
+        self.claims: IClaimStore = MemoryClaims(self._place, new_claim_id)
+
+    async def ping(self) -> None:
+        return None
+
+    async def volume(self) -> Volume:
+        now = self._place.now()
+        free = held = 0
+        for queue in self._place.queues.values():
+            queue.settle(now)
+            free += len(queue.free) + len(queue.delayed)
+            held += len(queue.held)
+        return Volume(free, held)
+
+    def sweep(self) -> None:
+        """Free the memory of what has expired or lapsed in queues that nobody touched, and of what was deleted.
+
+        What was deleted is freed ``SWEPT_AT_ONCE`` messages at a time, so it may take several calls.
+        """
+        self._place.sweep()

@@ -1,0 +1,58 @@
+"""Claims in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from attrs import define
+from zope.interface import implementer
+
+from zaqar_gateway.interfaces import IClaimStore
+from zaqar_gateway.model import Claim
+from zaqar_gateway.storage.redis import scripts, values
+from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.keys import Keys
+
+
+@implementer(IClaimStore)
+@define
+class RedisClaims:
+    """One script for each operation on claims."""
+
+    _redis: Redis
+    _keys: Keys
+    _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
+    _new_incarnation: Callable[[], str]
+    _new_claim_id: Callable[[], str]
+
+    async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
+        keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
+        claim_id = self._new_claim_id()
+        while True:
+            arguments = [self._now(), claim_id, ttl_s, grace_s, limit, self._new_incarnation()]
+            again, now_ms, incarnation, *found = await self._redis.script(scripts.CLAIM, keys, arguments)
+            if not again:
+                break
+        if not found:
+            return None
+        return Claim(claim_id, ttl_s, 0, values.messages(found, 0, now_ms, incarnation.decode()))
+
+    async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
+        key = self._keys.queue(project, queue)
+        now_ms, incarnation, created_ms, ttl_s, *found = await self._redis.script(
+            scripts.CLAIM_GET, [key], [self._now(), claim_id]
+        )
+        if not incarnation:
+            return None
+        age_s = max(0, now_ms - created_ms) // 1000
+        return Claim(claim_id, ttl_s, age_s, values.messages(found, 0, now_ms, incarnation.decode()))
+
+    async def update(self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int) -> bool:
+        key = self._keys.queue(project, queue)
+        return bool(
+            await self._redis.script(scripts.CLAIM_UPDATE, [key], [self._now(), claim_id, ttl_s, grace_s])
+        )
+
+    async def release(self, project: str, queue: str, claim_id: str) -> None:
+        key = self._keys.queue(project, queue)
+        await self._redis.script(scripts.CLAIM_RELEASE, [key], [self._now(), claim_id])

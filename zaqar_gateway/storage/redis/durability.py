@@ -1,0 +1,64 @@
+"""What the configuration of a Redis can keep, said at start in words."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from zaqar_gateway.errors import StoreError
+from zaqar_gateway.storage.redis.connection import Redis
+
+_SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy", "maxmemory")
+
+
+@frozen
+class Durability:
+    """:ivar kept: what an acknowledged message survives.
+
+    :ivar warnings: where that is less than what was asked for.
+    """
+
+    kept: str
+    warnings: tuple[str, ...] = ()
+
+
+def judge(settings: dict[str, str], wanted: str) -> Durability:
+    """What these settings of Redis keep.
+
+    :param settings: as CONFIG GET answers.
+    :param wanted: ``memory`` or ``fsync``.
+    """
+    log, sync = settings.get("appendonly"), settings.get("appendfsync")
+    warnings = []
+    if log is None:
+        kept = "unknown: Redis does not tell its configuration"
+    elif log != "yes":
+        kept = "the memory of Redis only; a restart of Redis loses everything"
+        warnings.append("appendonly is off: set it to yes, or acknowledged messages are lost when Redis restarts")
+    elif sync == "always":
+        kept = "a crash of the machine: every answer comes after the append-only file is on disk"
+    elif sync == "everysec":
+        kept = "a crash of Redis; a crash of the machine loses at most the last second or two"
+    else:
+        kept = "a crash of Redis; what a crash of the machine loses is up to the operating system"
+    if wanted == "fsync" and (log, sync) != ("yes", "always"):
+        warnings.append('storage.durability is "fsync", and this Redis does not have appendfsync always: set it there')
+    policy = settings.get("maxmemory-policy", "noeviction")
+    if policy != "noeviction" and settings.get("maxmemory", "0") != "0":
+        warnings.append(f"maxmemory-policy is {policy}: Redis may evict messages; set it to noeviction")
+    return Durability(kept, tuple(warnings))
+
+
+async def durability_of(redis: Redis, wanted: str) -> Durability:
+    """Ask a Redis for its settings and judge them.
+
+    :raises StoreUnavailable: Redis is away.
+    """
+    settings: dict[str, str] = {}
+    for name in _SETTINGS:
+        try:
+            answer = await redis.command("CONFIG", "GET", name)
+        except StoreError:
+            return judge({}, wanted)  # CONFIG is forbidden on many hosted services
+        if answer:
+            settings[answer[0].decode()] = answer[1].decode()
+    return judge(settings, wanted)

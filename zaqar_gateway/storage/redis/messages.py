@@ -1,0 +1,120 @@
+"""Messages in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import define
+from zope.interface import implementer
+
+from zaqar_gateway.interfaces import IMessageStore
+from zaqar_gateway.model import Message, MessagePage, NewMessage
+from zaqar_gateway.storage import claimed, mismatch, post_too_large
+from zaqar_gateway.storage.ids import format_id, parse_id
+from zaqar_gateway.storage.redis import scripts, values
+from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.keys import Keys
+
+
+@implementer(IMessageStore)
+@define
+class RedisMessages:
+    """One script for each operation on messages."""
+
+    _redis: Redis
+    _keys: Keys
+    _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
+    _new_incarnation: Callable[[], str]
+
+    async def post(
+        self,
+        project: str,
+        queue: str,
+        client: bytes,
+        messages: Sequence[NewMessage],
+        *,
+        size: int,
+        ttl_default_s: int,
+        size_max: int,
+    ) -> list[str]:
+        keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
+        arguments: list[Argument] = [self._now(), self._new_incarnation(), client, size, size_max, ttl_default_s]
+        for one in messages:
+            arguments += (
+                b"" if one.ttl_s is None else one.ttl_s,
+                b"" if one.delay_s is None else one.delay_s,
+                one.body,
+            )
+        refused, first, second = await self._redis.script(scripts.POST, keys, arguments)
+        if refused:
+            raise post_too_large(size, first, own=bool(second))
+        incarnation = first.decode()
+        return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
+
+    async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
+        key = self._keys.queue(project, queue)
+        found = await self._redis.script(scripts.GET, [key], [self._now(), *values.id_arguments(ids)])
+        return values.messages(found, 2, found[0], found[1].decode())
+
+    async def list(
+        self,
+        project: str,
+        queue: str,
+        *,
+        marker: str | None,
+        limit: int,
+        skip_client: bytes | None,
+        include_claimed: bool,
+        include_delayed: bool,
+    ) -> MessagePage:
+        key = self._keys.queue(project, queue)
+        place: tuple[Argument, Argument] = (b"", b"")
+        if marker is not None:
+            parsed = parse_id(marker)
+            if parsed is None:
+                # Nothing follows it; the store is asked all the same, for it may be away (API reference, "Names").
+                return MessagePage([], None, bool(int(await self._redis.command(b"HGET", key, b"delay") or 0)))
+            place = parsed
+        skips = (0, b"") if skip_client is None else (1, skip_client)
+        last = None
+        messages: list[Message] = []
+        while True:
+            found = await self._redis.script(
+                scripts.LIST,
+                [key],
+                [self._now(), *place, limit - len(messages), *skips, int(include_claimed), int(include_delayed)],
+            )
+            now_ms, incarnation, knows_delay, rank, more = found[:5]
+            messages += values.messages(found, 5, now_ms, incarnation.decode())
+            if rank:
+                place = (rank, incarnation)
+                last = format_id(int(rank), incarnation.decode())
+            if not more:
+                return MessagePage(messages, last, bool(knows_delay))
+
+    async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
+        claims = [] if claim_id is None else [claim_id]
+        await self._delete(project, queue, b"one", [message_id], claims)
+
+    async def delete_many(
+        self, project: str, queue: str, ids: Sequence[str], claim_ids: Sequence[str] | None
+    ) -> None:
+        if claim_ids is None:
+            await self._delete(project, queue, b"any", ids, [])
+        else:
+            await self._delete(project, queue, b"under", ids, claim_ids)
+
+    async def _delete(
+        self, project: str, queue: str, mode: bytes, ids: Sequence[str], claims: Sequence[str]
+    ) -> None:
+        arguments: list[Argument] = [self._now(), mode, len(claims), *claims, *values.id_arguments(ids)]
+        verdict, *nth = await self._redis.script(scripts.DELETE, [self._keys.queue(project, queue)], arguments)
+        if verdict:
+            raise (claimed if verdict == 1 else mismatch)(ids[nth[0] - 1])
+
+    async def pop(self, project: str, queue: str, limit: int) -> list[Message]:
+        key = self._keys.queue(project, queue)
+        while True:
+            found = await self._redis.script(scripts.POP, [key], [self._now(), limit])
+            if not found[0]:
+                return values.messages(found, 3, found[1], found[2].decode())

@@ -1,0 +1,79 @@
+-- claim.lua: give the oldest deliverable messages to one claim; move those that were handed out too often.
+-- KEYS: queue, catalog (as in post.lua)
+-- ARGV: now, claim, ttl (s), grace (s), limit, incarnation for a new dead letter queue
+-- Returns {whether to call again, now, incarnation, messages...}.
+local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl')
+if not known[1] then
+  return {0, now, ''}
+end
+if settle(known[2]) then
+  return {1, now, known[1]}
+end
+local claim, ttl_s, grace_s = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local lapses = now + ttl_s * 1000
+local most = known[5] and tonumber(known[4])
+local out, ranks, dead = {0, now, known[1]}, {}, {}
+local holds, states, expiries = {}, {}, {}
+
+local function bury(rank, entry, expires, ttl, count)
+  local target = base:match('^(.*/)') .. known[5] .. '}'
+  local there = call('HMGET', target, 'inc', 'rank')
+  if not there[1] then
+    create(target, KEYS[2], ARGV[6], '{}')
+  end
+  local id = entry[10] or string.format('%014x', tonumber(rank)) .. known[1]
+  if known[6] then
+    ttl = tonumber(known[6])
+    expires = now + ttl * 1000
+  end
+  local place = text(next_rank(there[2]))
+  call('XADD', target .. ':m', place, 't', ttl, 'c', entry[4], 'b', entry[6], 'a', text(created_at(rank, entry)),
+    'i', id, 'e', text(expires), 'n', count, 'o', base:match('([^/]*)}$'))
+  call('ZADD', target .. ':a', expires, place)
+  call('ZADD', target .. ':i', place, id)
+  -- An id that is gone stays a marker for an hour, and for as long as older messages are here.
+  local first = call('XRANGE', target .. ':m', '-', '+', 'COUNT', 1)[1][1]:sub(1, -3)
+  local bound = math.min(tonumber(first), micros - 3600000000)
+  local gone = call('ZRANGE', target .. ':i', '-inf', '(' .. text(bound), 'BYSCORE', 'LIMIT', 0, 100)
+  if #gone > 0 then
+    call('ZREM', target .. ':i', unpack(gone))
+  end
+  call('HSET', target, 'rank', place, 'moved', 1)
+  dead[#dead + 1] = rank
+end
+
+local taken, again = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[5]),
+  function(rank, entry, packed, expires, ttl, count)
+    if most and count >= most then
+      bury(rank, entry, expires, ttl, count)
+      return false
+    end
+    local own_expiry, own_ttl = 0, 0
+    if packed then
+      own_expiry, own_ttl = select(3, cmsgpack.unpack(packed))
+    end
+    if expires < lapses then
+      ttl = ttl_s + grace_s
+      own_expiry, own_ttl = lapses + grace_s * 1000, ttl
+      expiries[#expiries + 1], expiries[#expiries + 2] = own_expiry, rank
+    end
+    if most then count = count + 1 end
+    emit(out, rank, entry, ttl, claim, count)
+    ranks[#ranks + 1] = rank
+    holds[#holds + 1], holds[#holds + 2] = lapses, rank
+    states[#states + 1] = rank
+    states[#states + 1] = cmsgpack.pack(claim, lapses, own_expiry, own_ttl, count)
+    return true
+  end)
+if #dead > 0 then
+  remove(dead, known[2])
+end
+if taken > 0 then
+  each_slice(holds, function(...) call('ZADD', held, ...) end)
+  each_slice(states, function(...) call('HSET', state, ...) end)
+  each_slice(expiries, function(...) call('ZADD', alive, ...) end)
+  call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, taken, ranks))
+elseif again then
+  out[1] = 1
+end
+return out

@@ -1,0 +1,9 @@
+-- claim_release.lua: end a claim.
+-- KEYS: queue
+-- ARGV: now, claim
+local created, _, ranks, states = claim_of(ARGV[2])
+if created then
+  call('HDEL', claims, ARGV[2])
+  give_back(ranks, states)
+end
+return 0

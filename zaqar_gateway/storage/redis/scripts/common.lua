@@ -1,0 +1,200 @@
+-- common.lua: begins every script that works on one queue.
+--
+-- KEYS[1] is the queue: a hash of what is known of it, and the beginning of the names of all its other keys, which
+-- share its hash tag and so its slot.  ARGV[1] is the time in ms; '' asks Redis's own clock, which all gateways share.
+--
+-- A message is an entry of one of two streams whose entry id is its rank (microseconds of the post, unique in the
+-- queue): `main`, or `later` for one posted with a delay.  The streams hold what never changes; what does change is
+-- in `state`, and only for messages that were claimed at least once.  Nearly all messages of a long queue were never
+-- claimed, and a stream costs a third of what a hash and a sorted set would.
+--
+--   main, later  streams   rank: t ttl (s), c client, b body; a created (ms) where the rank does not tell it; and, of
+--                          a message that was moved here, i its id, e expiry (ms), n claim count, o where it was
+--   alive        zset      every message by expiry (ms)
+--   free         zset      free messages at or before `head`, or out of `later`, by rank
+--   held         zset      claimed messages by the expiry of their claim (ms)
+--   delayed      zset      delayed messages by due time (ms)
+--   state        hash      rank: claim, its expiry (ms), expiry (ms, 0: as posted), ttl (s), claim count
+--   claims       hash      claim: created (ms), expiry (ms), ttl (s), messages left, ranks
+--   alias        zset      ids of messages that were moved here by their rank here
+--
+-- The messages of `main` after `head` are free without being in any set: a claim takes from there by moving `head`.
+local call = redis.call
+local base, now = KEYS[1], tonumber(ARGV[1])
+local micros
+if now then
+  micros = now * 1000
+else
+  local time = call('TIME')
+  micros = time[1] * 1000000 + time[2]
+  now = math.floor(micros / 1000)
+end
+local main, later, alive = base .. ':m', base .. ':l', base .. ':a'
+local free, held, delayed = base .. ':f', base .. ':h', base .. ':d'
+local state, claims, alias = base .. ':s', base .. ':c', base .. ':i'
+
+-- Most elements of one command: Lua hands no more than some 8,000 arguments over, and no step may take long.
+local SLICE = 1000
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function each_slice(list, act)
+  for first = 1, #list, SLICE do
+    act(unpack(list, first, math.min(first + SLICE - 1, #list)))
+  end
+end
+
+-- The instant (ms) at which a message was posted.
+local function created_at(rank, entry)
+  return tonumber(entry[8]) or math.floor(tonumber(rank) / 1000)
+end
+
+-- Expiry (ms), ttl (s), claim count and live claim of a message, from its entry and its state.
+local function judge(rank, entry, packed)
+  local ttl, count, expires = tonumber(entry[2]), 0, nil
+  if entry[9] then
+    expires, count = tonumber(entry[12]), tonumber(entry[14])
+  else
+    expires = created_at(rank, entry) + ttl * 1000
+  end
+  if packed then
+    local claim, lapses, later_expiry, later_ttl, counted = cmsgpack.unpack(packed)
+    if later_expiry > 0 then
+      expires, ttl = later_expiry, later_ttl
+    end
+    if counted > count then
+      count = counted
+    end
+    if lapses > now then
+      return expires, ttl, count, claim
+    end
+  end
+  return expires, ttl, count, nil
+end
+
+local function fetch(rank, has_later)
+  local found = call('XRANGE', main, rank, rank)[1]
+  if not found and has_later then
+    found = call('XRANGE', later, rank, rank)[1]
+  end
+  return found and found[2]
+end
+
+-- Appends what a client is shown of a message: seven values.
+local function emit(out, rank, entry, ttl, claim, count)
+  local n = #out
+  out[n + 1], out[n + 2], out[n + 3] = rank, ttl, entry[6]
+  out[n + 4], out[n + 5] = claim or '', count
+  out[n + 6], out[n + 7] = entry[10] or '', entry[8] or ''
+end
+
+-- The rank that an id means in this queue: of one of its own messages, or of one that was moved here, which may have
+-- been its own before.
+local function resolve(rank, suffix, incarnation, has_moved)
+  local moved = has_moved and call('ZSCORE', alias, string.format('%014x', tonumber(rank)) .. suffix)
+  return moved or suffix == incarnation and rank
+end
+
+local function drop_if_empty(stream)
+  if call('XLEN', stream) == 0 then
+    call('UNLINK', stream)
+  end
+end
+
+-- Removes messages from everywhere but the claims that they are in.
+local function remove(ranks, has_later)
+  each_slice(ranks, function(...)
+    call('XDEL', main, ...)
+    call('ZREM', alive, ...)
+    call('ZREM', free, ...)
+    call('ZREM', held, ...)
+    call('HDEL', state, ...)
+    if has_later then
+      call('XDEL', later, ...)
+      call('ZREM', delayed, ...)
+    end
+  end)
+  drop_if_empty(main)
+  if has_later then drop_if_empty(later) end
+end
+
+-- Takes messages out of their claims; a claim with no message left is gone.
+local function leave_claims(left)
+  for claim, number in pairs(left) do
+    local packed = call('HGET', claims, claim)
+    if packed then
+      local created, lapses, ttl, remaining, ranks = cmsgpack.unpack(packed)
+      if remaining <= number then
+        call('HDEL', claims, claim)
+      else
+        call('HSET', claims, claim, cmsgpack.pack(created, lapses, ttl, remaining - number, ranks))
+      end
+    end
+  end
+end
+
+-- Gives messages back: free, at their old place, with what they keep of their claims.
+local function give_back(ranks, states)
+  local scores, kept, dropped = {}, {}, {}
+  for i, rank in ipairs(ranks) do
+    scores[#scores + 1], scores[#scores + 2] = rank, rank
+    local _, _, expires, ttl, count = cmsgpack.unpack(states[i])
+    if expires > 0 or count > 0 then
+      kept[#kept + 1], kept[#kept + 2] = rank, cmsgpack.pack('', 0, expires, ttl, count)
+    else
+      dropped[#dropped + 1] = rank
+    end
+  end
+  each_slice(ranks, function(...) call('ZREM', held, ...) end)
+  each_slice(scores, function(...) call('ZADD', free, ...) end)
+  each_slice(kept, function(...) call('HSET', state, ...) end)
+  each_slice(dropped, function(...) call('HDEL', state, ...) end)
+end
+
+-- Moves what has become due, in slices: lapsed claims, delays that are over, expired messages.
+-- Returns whether there may be more that belongs among the free messages.
+local function settle(has_later)
+  local more = false
+  local lapsed = call('ZRANGE', held, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE)
+  if #lapsed > 0 then
+    more = #lapsed == SLICE
+    local states, ended = call('HMGET', state, unpack(lapsed)), {}
+    for _, packed in ipairs(states) do
+      ended[#ended + 1] = (cmsgpack.unpack(packed))
+    end
+    call('HDEL', claims, unpack(ended))
+    give_back(lapsed, states)
+  end
+  if has_later then
+    local due = call('ZRANGE', delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE / 2)
+    if #due > 0 then
+      more = more or #due == SLICE / 2
+      local scores = {}
+      for _, rank in ipairs(due) do
+        scores[#scores + 1], scores[#scores + 2] = rank, rank
+      end
+      call('ZREM', delayed, unpack(due))
+      call('ZADD', free, unpack(scores))
+    end
+  end
+  local expired = call('ZRANGE', alive, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE)
+  if #expired > 0 then
+    remove(expired, has_later)
+  end
+  return more, #expired == SLICE
+end
+
+-- The rank of the next message: the time, yet more than any before.
+local function next_rank(last)
+  return math.max((tonumber(last) or 0) + 1, micros)
+end
+
+-- Makes a queue exist; its name is the last part of its key.
+local function create(queue, catalog, incarnation, metadata)
+  call('HSET', queue, 'inc', incarnation, 'md', metadata)
+  if catalog then
+    call('ZADD', catalog, 0, queue:match('([^/]*)}$'))
+  end
+end

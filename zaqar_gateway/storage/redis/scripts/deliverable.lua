@@ -1,0 +1,55 @@
+-- deliverable.lua: the oldest deliverable messages, for claim and pop.
+
+-- Visits deliverable messages, oldest first, until `visit` has accepted `limit` of them.  It never walks over what is
+-- claimed or delayed: those are neither in `free` nor after `head`.  Expired ones that nobody has swept yet are passed
+-- once and for all, so many in one call.  A visited message is in no set of free ones afterwards.
+-- Returns the number accepted, and whether to call again because there was too much to pass.
+local function each_deliverable(head, has_later, limit, visit)
+  local accepted, passes, moved = 0, 0, head
+  while accepted < limit do
+    if passes >= SLICE then
+      if moved ~= head then call('HSET', base, 'head', moved) end
+      return accepted, true
+    end
+    local want = limit - accepted
+    if passes > 0 then
+      want = math.max(want, 100)
+    end
+    local old = call('ZRANGE', free, 0, want - 1)
+    local new = call('XRANGE', main, '(' .. moved, '+', 'COUNT', want)
+    if #old == 0 and #new == 0 then
+      break
+    end
+    local states = #old > 0 and call('HMGET', state, unpack(old))
+    local i, j, used = 1, 1, {}
+    -- What follows a full batch may come before the rest of the other one.
+    local function known_order()
+      return (old[i] or #old < want) and (new[j] or #new < want)
+    end
+    while accepted < limit and (old[i] or new[j]) and known_order() do
+      local rank, entry, packed = old[i], nil, nil
+      local fresh = new[j] and new[j][1]:sub(1, -3)
+      if rank and (not fresh or tonumber(rank) < tonumber(fresh)) then
+        entry, packed, i = fetch(rank, has_later), states[i], i + 1
+        used[#used + 1] = rank
+      else
+        rank, entry, j = fresh, new[j][2], j + 1
+        moved = rank
+      end
+      passes = passes + 1
+      if entry then
+        local expires, ttl, count = judge(rank, entry, packed)
+        if expires > now and visit(rank, entry, packed, expires, ttl, count) then
+          accepted = accepted + 1
+        end
+      end
+    end
+    if #used > 0 then
+      call('ZREM', free, unpack(used))
+    end
+  end
+  if moved ~= head then
+    call('HSET', base, 'head', moved)
+  end
+  return accepted, false
+end

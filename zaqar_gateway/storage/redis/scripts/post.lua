@@ -1,0 +1,46 @@
+-- post.lua: append messages to a queue, which is created where it is missing.
+-- KEYS: queue, catalog (zset: names of the project's queues; left out where it lives in another slot)
+-- ARGV: now, incarnation for a new queue, client, size, largest size, default ttl, then of each message: ttl, delay
+--       ('' where it has none), body
+-- Returns {0, incarnation, rank of the first} or {1, limit, whether it is the queue's own}.
+local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay')
+local size, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
+local own = known[4] and tonumber(known[4]) < limit
+if own then limit = tonumber(known[4]) end
+if size > limit then
+  return {1, limit, own and 1 or 0}
+end
+local incarnation = known[1]
+if not incarnation then
+  incarnation = ARGV[2]
+  create(base, KEYS[2], incarnation, '{}')
+end
+local first = next_rank(known[2])
+local rank, ttl_default, delay_default = first - 1, known[3] or ARGV[6], tonumber(known[5]) or 0
+local client, expiries, dues = ARGV[3], {}, {}
+for i = 7, #ARGV, 3 do
+  rank = rank + 1
+  local id, ttl, delay = text(rank), ARGV[i], 0
+  if ttl == '' then ttl = ttl_default end
+  if delay_default > 0 then
+    delay = ARGV[i + 1] == '' and delay_default or tonumber(ARGV[i + 1])
+  end
+  local stream = delay > 0 and later or main
+  if math.floor(rank / 1000) == now then
+    call('XADD', stream, id, 't', ttl, 'c', client, 'b', ARGV[i + 2])
+  else -- the rank ran ahead of the clock: more messages than microseconds, or a clock that was set back
+    call('XADD', stream, id, 't', ttl, 'c', client, 'b', ARGV[i + 2], 'a', now)
+  end
+  expiries[#expiries + 1], expiries[#expiries + 2] = now + ttl * 1000, id
+  if delay > 0 then
+    dues[#dues + 1], dues[#dues + 2] = now + delay * 1000, id
+  end
+end
+each_slice(expiries, function(...) call('ZADD', alive, ...) end)
+if #dues > 0 then
+  each_slice(dues, function(...) call('ZADD', delayed, ...) end)
+  call('HSET', base, 'rank', text(rank), 'later', 1)
+else
+  call('HSET', base, 'rank', text(rank))
+end
+return {0, incarnation, first}

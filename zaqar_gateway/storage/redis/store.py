@@ -1,0 +1,112 @@
+"""The store in Redis, whole, and its sweeper."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.model import Volume
+from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
+from zaqar_gateway.storage.redis import scripts
+from zaqar_gateway.storage.redis.claims import RedisClaims
+from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.messages import RedisMessages
+from zaqar_gateway.storage.redis.queues import RedisQueues
+
+_SCAN_COUNT = 1000
+_SWEEP_COUNT = 100
+
+
+def _redis_clock() -> Argument:
+    return b""
+
+
+@implementer(IStorage)
+class RedisStorage:
+    """All three parts on one connection.
+
+    :param now: the instant in milliseconds for tests; by default Redis's own clock, which all gateways share.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys | None = None, now: Callable[[], Argument] = _redis_clock) -> None:
+        self._redis = redis
+        self._keys = keys or Keys()
+        self._now = now
+        self.queues = RedisQueues(redis, self._keys, now, new_incarnation)
+        self.messages = RedisMessages(redis, self._keys, now, new_incarnation)
+        self.claims = RedisClaims(redis, self._keys, now, new_incarnation, new_claim_id)
+
+    async def ping(self) -> None:
+        await self._redis.command(b"PING")
+
+    async def volume(self) -> Volume:
+        total = held = 0
+        cursor = b"0"
+        while True:
+            cursor, queues = await _scan(self._redis, self._keys, cursor)
+            for alive, claimed in await _each(self._redis, scripts.VOLUME, queues, self._now()):
+                total += alive
+                held += claimed
+            if cursor == b"0":
+                return Volume(total - held, held)
+
+
+async def _scan(redis: Redis, keys: Keys, cursor: bytes) -> tuple[bytes, list[bytes]]:
+    """Some of the queues that have messages, and the cursor to go on from; it ends at ``0``."""
+    found = await redis.command(
+        b"SCAN", cursor, b"MATCH", keys.any_alive, b"COUNT", _SCAN_COUNT, b"TYPE", b"zset"
+    )
+    return found[0], [key.removesuffix(b":a") for key in found[1]]
+
+
+async def _each(redis: Redis, script: scripts.Script, queues: Sequence[bytes], now: Argument) -> list[Any]:
+    """The answers of a script for each of the queues, asked for in one write."""
+    asked = [ensureDeferred(redis.script(script, [key], [now])) for key in queues]
+    answers: list[Any] = await gatherResults(asked, consumeErrors=True)
+    return answers
+
+
+class Sweeper:
+    """Frees the memory of what has expired in queues that nobody touches, a bounded slice at a time.
+
+    Many gateways share one Redis; a lease has one of them sweep.
+
+    :param lease_s: how long a sweeper that has died keeps the others waiting.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, now: Callable[[], Argument] = _redis_clock, lease_s: int = 30) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._now = now
+        self._lease_s = lease_s
+        self._name = secrets.token_hex(8).encode()
+        self._cursor = b"0"
+        self._waiting: list[bytes] = []
+
+    async def step(self) -> None:
+        """Sweep a slice of each of some queues.
+
+        :raises StoreError: Redis did not do it.
+        """
+        if not await self._leads():
+            return
+        if not self._waiting:
+            self._cursor, self._waiting = await _scan(self._redis, self._keys, self._cursor)
+        now, self._waiting = self._waiting[:_SWEEP_COUNT], self._waiting[_SWEEP_COUNT:]
+        unfinished = await _each(self._redis, scripts.SWEEP, now, self._now())
+        self._waiting += [key for key, more in zip(now, unfinished, strict=True) if more]
+
+    async def _leads(self) -> bool:
+        if await self._redis.command(b"SET", self._keys.lease, self._name, b"NX", b"EX", self._lease_s):
+            return True
+        if await self._redis.command(b"GET", self._keys.lease) != self._name:
+            return False
+        await self._redis.command(b"EXPIRE", self._keys.lease, self._lease_s)
+        return True
