@@ -127,7 +127,7 @@ class IMessageStore(Interface):
         :raises ClaimMismatch: ``claim_ids`` is given and one of the messages is not under any of them.
         """
 
-    async def pop(project: str, queue: str, limit: int) -> list[Message]:
+    async def pop(project: str, queue: str, limit: int) -> Sequence[Message]:
         """Remove and return up to ``limit`` deliverable messages, oldest first."""
 
 
@@ -135,7 +135,7 @@ class IClaimStore(Interface):
     """Claims on the messages of a queue.
 
     A message is held by at most one live claim.  When a claim lapses or is released its messages are free again at
-    their old place.  Claim ids are opaque; a text that was never given out is the id of nothing.
+    their old place.  A claim whose last message is deleted has ended.  Claim ids are opaque; a text that was never given out is the id of nothing.
     """
 
     async def create(project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
@@ -146,14 +146,12 @@ class IClaimStore(Interface):
         ``claim_count_max`` times moves there in the same step (created where it is missing), not claimed, at the
         end, with its id, body, age and count.
 
-        :return: the claim, or ``None`` where nothing is deliverable; a missing queue has nothing.
+        :return: the claim, or ``None`` where nothing is deliverable; a missing queue has nothing.  Its messages carry
+            its id, and their ttl as it is now.
         """
 
     async def get(project: str, queue: str, claim_id: str) -> Claim | None:
-        """A live claim and the messages still in it; ``None`` for any other id.
-
-        A claim whose messages are all deleted is ``None`` too.
-        """
+        """A live claim and the messages still in it; ``None`` for any other id."""
 
     async def update(project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int) -> bool:
         """Renew a live claim from now, extending its messages as :meth:`create` does (an equal expiry extends too).

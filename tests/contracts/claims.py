@@ -200,7 +200,9 @@ class ClaimStoreContract(StoreContract):
 
     async def test_get_claim_in_queue_order(self) -> None:
         """The messages of a claim are in queue order, also where they became free in another."""
-        await self.put(*numbered(40))
+        for n in range(40):
+            await self.put(*numbered(1, n))
+            self.clock.advance(1)
         first, second = await self.claim(20), await self.claim(20)
         await self.release(second)
         await self.release(first)
@@ -246,28 +248,18 @@ class ClaimStoreContract(StoreContract):
         self.clock.advance(0.25)
         self.assertIsNone(await self.held(claim))
 
-    async def test_get_emptied_claim(self) -> None:
-        """A claim whose messages are all deleted is gone to whoever gets it."""
-        ids = await self.put(b"1", b"2")
-        claim = await self.claim()
-        for message_id in ids:
-            await self.drop(message_id, claim.id)
-        self.assertIsNone(await self.held(claim))
-
-    async def test_emptied_claim_lasts(self) -> None:
-        """Deleting all messages of a claim does not end it (API reference, "Claims, pop, purge, counting")."""
+    async def test_emptied_claim_has_ended(self) -> None:
+        """A claim whose messages are all deleted has ended, to whoever gets, renews or uses it."""
         ids = await self.put(b"1", b"2")
         claim = await self.claim(1, ttl_s=60)
         await self.claim(1, ttl_s=600)
         await self.drop(ids[0], claim.id)
-        self.assertIs(await self.renew(claim, ttl_s=60), True)
-        await self.refused(MessageClaimed, ids[1], claim.id)
-        self.clock.advance(60)
-        self.assertIs(await self.renew(claim), False)
+        self.assertIsNone(await self.held(claim))
+        self.assertIs(await self.renew(claim, ttl_s=60), False)
         await self.refused(ClaimMismatch, ids[1], claim.id)
 
     async def test_emptied_claim_can_be_released(self) -> None:
-        """An emptied claim ends when it is released."""
+        """Releasing a claim that has ended with its last message is no error."""
         (message_id,) = await self.put(b"1")
         claim = await self.claim()
         await self.drop(message_id, claim.id)
@@ -472,6 +464,20 @@ class ClaimStoreContract(StoreContract):
             self.assertEqual({m.claim_id for m in page.messages}, {None})
             page = await self.page(include_claimed=False, marker=page.marker)
         self.assertEqual(seen, numbered(2600))
+
+    async def test_deletes_among_2500_lapsed(self) -> None:
+        """Messages deleted here and there among 2,500 that lapsed are gone, and no others."""
+        ids = await self.put(*numbered(2600))
+        for _ in range(125):
+            await self.claim(20, ttl_s=60)
+        self.clock.advance(60)
+        await self.storage.messages.delete_many("p", "q", ids[::4][::-1], None)
+        left = [text for n, text in enumerate(numbered(2600)) if n % 4]
+        self.assertEqual(await self.counts(), (len(left), 0))
+        seen: list[bytes] = []
+        while some := await self.popped(20):
+            seen += some
+        self.assertEqual(seen, left)
 
     async def test_claims_lapse_each_at_its_time(self) -> None:
         """Of several claims each lapses by its own ttl, whatever the order of creation."""

@@ -442,8 +442,9 @@ async def walk(first: IStorage, second: IStorage, clock: Clock, seed: int, steps
             if one != other:
                 raise Difference(f"the first store answered\n    {one}\nthe second\n    {other}")
         except Difference as different:
-            steps_before = "\n".join(f"    {n}: {line}" for n, line in list(enumerate(trail))[-60:])
-            raise Difference(f"seed {seed}, step {len(trail) - 1}: {different}\nafter\n{steps_before}") from None
+            number = len(trail) - 1
+            before = "\n".join(f"    {n}: {line}" for n, line in list(enumerate(trail))[-60:])
+            raise Difference(f"seed {seed}, step {number}, {title}: {different}\nafter\n{before}") from None
         return one
 
     for _ in range(steps):

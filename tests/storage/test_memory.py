@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
+from collections.abc import Awaitable, Callable
 
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
@@ -77,6 +78,14 @@ class SweepTests(MemoryCase, TestCase):
         self.clock.advance(60)
         self.storage.sweep()
         self.assertEqual(SweptBody.alive, 0)
+
+    async def test_sweep_comes_by_for_the_first_to_expire(self) -> None:
+        """A sweep frees a message that expires before others that were posted earlier."""
+        await self.put(SweptBody(), ttl_s=600)
+        await self.put(SweptBody(), ttl_s=60)
+        self.clock.advance(60)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 1)
 
     async def test_expired_delayed_messages_are_freed(self) -> None:
         """A sweep frees a message that expired before it was due."""
@@ -222,27 +231,67 @@ class IdTests(MemoryCase, TestCase):
         self.assertEqual(await self.counts("dead"), (2, 0))
 
 
-class CostTests(MemoryCase, TestCase):
-    """Memory does not grow with what is gone.  (Times are measured by benchmarks, not by tests.)"""
+class MemoryUseTests(MemoryCase, TestCase):
+    """Memory does not grow with what is gone, however long it could have lived."""
 
-    async def test_nothing_grows_with_churn(self) -> None:
-        """Posting and deleting by id, claiming and releasing for long leaves no trace of long ttls."""
+    async def grown(self, churn: Callable[[int], Awaitable[None]]) -> int:
+        """By how many bytes the store grows when the same is done 1,000 times more."""
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
-        await self.put(*numbered(10), ttl_s=1_000_000)
-        await self.churn(500)
+        await churn(500)
         before, _ = tracemalloc.get_traced_memory()
-        await self.churn(2000)
+        await churn(1000)
         after, _ = tracemalloc.get_traced_memory()
-        self.assertLess(after - before, 20_000)
+        return after - before
 
-    async def churn(self, times: int) -> None:
-        for _ in range(times):
-            (message_id,) = await self.put(b"x", ttl_s=1_000_000)
-            claim = await self.claim(1, ttl_s=40_000)
-            await self.storage.claims.update("p", "q", claim.id, 43_000, 60)
-            await self.storage.claims.release("p", "q", claim.id)
-            await self.drop(message_id)
+    async def test_messages_and_claims(self) -> None:
+        """Messages that are deleted and claims that are released leave nothing behind."""
+
+        async def churn(times: int) -> None:
+            for _ in range(times):
+                (message_id,) = await self.put(b"x", ttl_s=1_000_000)
+                claim = await self.claim(1, ttl_s=40_000)
+                await self.storage.claims.update("p", "q", claim.id, 43_000, 60)
+                await self.storage.claims.release("p", "q", claim.id)
+                await self.drop(message_id)
+
+        await self.put(*numbered(10), ttl_s=1_000_000)
+        self.assertLess(await self.grown(churn), 20_000)
+
+    async def test_delayed_messages(self) -> None:
+        """Messages that are deleted before they are due leave nothing behind."""
+        await self.make(message_delay_s=900)
+
+        async def churn(times: int) -> None:
+            for _ in range(times):
+                (message_id,) = await self.put(b"x", ttl_s=1_000_000)
+                await self.drop(message_id)
+
+        self.assertLess(await self.grown(churn), 20_000)
+
+    async def test_moved_and_purged_messages(self) -> None:
+        """Messages that are moved and then purged leave nothing behind, their places neither."""
+        await self.make(claim_count_max=0, dead_letter_queue="dead")
+
+        async def churn(times: int) -> None:
+            for _ in range(times):
+                await self.put(b"x")
+                await self.claimed_bodies()
+                await self.storage.queues.purge("p", "dead")
+                self.storage.sweep()
+
+        self.assertLess(await self.grown(churn), 20_000)
+
+    async def test_queues_and_projects(self) -> None:
+        """Queues that are deleted leave nothing behind, nor do projects without queues."""
+
+        async def churn(times: int) -> None:
+            for n in range(times):
+                await self.put(b"x", project=f"{times} {n}")
+                await self.storage.queues.delete(f"{times} {n}", "q")
+                self.storage.sweep()
+
+        self.assertLess(await self.grown(churn), 20_000)
 
 
 class RandomWalkTests(TestCase):

@@ -144,4 +144,4 @@ class ClaimUpdate(Struct, frozen=True):
 
 def given(value: T | UnsetType) -> T | None:
     """The value, or ``None`` where the field was left out."""
-    return None if value is UNSET else value  # type: ignore[return-value]
+    return None if value is UNSET else value

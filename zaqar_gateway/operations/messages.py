@@ -111,12 +111,12 @@ class Messages:
             raise NotFound(f"Message {_short(asked.message_id)} does not exist in queue {_short(asked.queue_name)}.")
         return found[0]
 
-    async def get_many(self, ctx: Context, asked: fields.MessageGetMany) -> list[Message]:
+    async def get_many(self, ctx: Context, asked: fields.MessageGetMany) -> Sequence[Message]:
         """Those that exist, in the order asked for.
 
         :raises RuleBroken: none or too many are asked for.
         """
-        self._check_ids("message_ids", asked.message_ids)
+        self._check_ids("ids", asked.message_ids)
         return await self._store.get(ctx.project, asked.queue_name, asked.message_ids)
 
     async def delete(self, ctx: Context, asked: fields.MessageDelete) -> None:
@@ -127,7 +127,7 @@ class Messages:
         """
         await self._store.delete(ctx.project, asked.queue_name, asked.message_id, given(asked.claim_id) or None)
 
-    async def delete_many(self, ctx: Context, asked: fields.MessageDeleteMany) -> list[Message] | None:
+    async def delete_many(self, ctx: Context, asked: fields.MessageDeleteMany) -> Sequence[Message] | None:
         """Delete by ids, or remove and return the oldest.
 
         :return: what was popped; ``None`` where ids were given.

@@ -187,7 +187,7 @@ class _Entry:
 
 @define(eq=False)
 class _Claim:
-    """A live claim, perhaps of no message any more."""
+    """A live claim."""
 
     ttl_s: int
     renewed_ms: int
@@ -234,7 +234,7 @@ class _Queue:
         return self.rank
 
     def position(self, marker: str) -> int | None:
-        """The rank after which a listing goes on; ``None`` where the marker is no id."""
+        """The rank that an id means in this queue; ``None`` where the text is no id."""
         moved = self._aliases.get(marker)
         if moved is not None:
             return moved
@@ -242,14 +242,9 @@ class _Queue:
         return None if parsed is None else parsed[0]
 
     def find(self, message_id: str) -> _Entry | None:
-        rank = self._aliases.get(message_id)
-        if rank is None:
-            parsed = ids.parse_id(message_id)
-            if parsed is None or parsed[1] != self.incarnation:
-                return None
-            rank = parsed[0]
-        entry = self.entries.get(rank)
-        # An alias outlives its message, and the rank in an id that was never given out may be that of a moved message.
+        rank = self.position(message_id)
+        entry = None if rank is None else self.entries.get(rank)
+        # A rank may be that of another message: in an id of another queue or life, or of one that was never given out.
         return entry if entry is not None and entry.id == message_id else None
 
     def found(self, message_ids: Sequence[str]) -> list[_Entry]:
@@ -278,7 +273,10 @@ class _Queue:
         if entry.among is self.delayed:
             self._due.discard(entry.rank)
         if entry.claim_id is not None:
-            self.claims[entry.claim_id].ranks.discard(entry.rank)
+            claim = self.claims[entry.claim_id]
+            claim.ranks.discard(entry.rank)
+            if not claim.ranks:
+                self.end(entry.claim_id)
             entry.claim_id = None
         if entry.id in self._aliases:
             self._forgetting.set(entry.id, now + ALIAS_KEPT_S * 1000)
@@ -634,7 +632,7 @@ class MemoryClaims:
         now = self._place.now()
         found = self._place.find(project, queue, now)
         claim = None if found is None else found.claims.get(claim_id)
-        if found is None or claim is None or not claim.ranks:
+        if found is None or claim is None:
             return None
         messages = [found.entries[rank].message(now) for rank in sorted(claim.ranks)]
         return Claim(claim_id, claim.ttl_s, max(0, now - claim.renewed_ms) // 1000, messages)

@@ -93,6 +93,13 @@ def run_gateway(directory: Path, program: str, platform: str = sys.platform) -> 
     )
 
 
+async def spawned(service: EmbeddedRedis) -> int:
+    """The process id of a child that was just started."""
+    while not service.pid:
+        await deferLater(reactor, 0)
+    return service.pid
+
+
 class Finding(SynchronousTestCase):
     """Which program is started."""
 
@@ -344,13 +351,16 @@ class Embedding(ServerTests, TestCase):
     async def test_stop_while_starting(self) -> None:
         """A stop before the server is ready leaves no process and a free directory."""
         directory = temporary(self)
+        service = self.service(directory)
+        ready = service.whenReady()
+        await service.stopService()
+        await self.assertFailure(ready, CancelledError)
         for _ in range(2):
             service = self.service(directory)
             ready = service.whenReady()
-            pid = service.pid
+            pid = await spawned(service)
             await service.stopService()
             await self.assertFailure(ready, CancelledError)
-            assert pid
             self.assertFalse(alive(pid))
         await self.start(directory)
 
@@ -385,7 +395,6 @@ class Embedding(ServerTests, TestCase):
         service = EmbeddedRedis(reactor, str(temporary(self)), program=mute, start_timeout_s=0.2)
         service.startService()
         self.addCleanup(service.stopService)
-        pid = service.pid
+        pid = await spawned(service)
         await self.assertFailure(service.whenReady(), StartFailed)
-        assert pid
         self.assertFalse(alive(pid))

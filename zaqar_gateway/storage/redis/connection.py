@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 import txredisapi
@@ -90,7 +90,7 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
             return fail(StoreUnavailable("There is no connection to Redis."))
         if not self._unsent:
             self._clock.callLater(0, self._flush)
-        self._unsent.append(hiredis.pack_command(args))
+        self._unsent.append(hiredis.pack_command(cast("tuple[Any]", args)))
         answer: Deferred[Any] = Deferred()
         self._unanswered.append((self._clock.seconds() + self._timeout_s, answer))
         if self._watch is None:
@@ -203,7 +203,7 @@ class Redis:
             prepareConnection=self._prepare,
         )
 
-    async def _prepare(self, wrapped: _Protocol) -> None:
+    async def _prepare(self, wrapped: Any) -> None:
         protocol: _Protocol = await wrapped.whenConnected()  # the service wraps it in a proxy, which is slow
         try:
             for script in self._scripts:
@@ -231,8 +231,15 @@ class Redis:
 
     def when_ready(self) -> Deferred[None]:
         """Fires when there is a connection."""
-        # A turn later: within its own callback the service cannot be stopped.
-        return self.service.whenConnected().addCallback(lambda _: deferLater(self._clock, 0))
+        return Deferred.fromCoroutine(self._until_ready())
+
+    async def _until_ready(self) -> None:
+        await self.service.whenConnected()
+        # A turn later: the service may not know yet that the connection is lost, nor be stopped in its own callback.
+        await deferLater(self._clock, 0)
+        while not self.ready:
+            await self.service.whenConnected()
+            await deferLater(self._clock, 0)
 
     def _send(self, *args: Argument) -> Deferred[Any]:
         protocol = self._protocol

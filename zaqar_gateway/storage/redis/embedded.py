@@ -392,6 +392,8 @@ class EmbeddedRedis(Service):
     # -- one life of the service -------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
+        # In the next turn, when the reactor runs, so that whoever is told of a failure can stop it.
+        await deferLater(self._reactor, 0)
         try:
             self._lock = _hold(self._directory)
             await self._stop_orphan()

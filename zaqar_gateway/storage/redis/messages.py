@@ -112,7 +112,7 @@ class RedisMessages:
         if verdict:
             raise (claimed if verdict == 1 else mismatch)(ids[nth[0] - 1])
 
-    async def pop(self, project: str, queue: str, limit: int) -> list[Message]:
+    async def pop(self, project: str, queue: str, limit: int) -> Sequence[Message]:
         key = self._keys.queue(project, queue)
         while True:
             found = await self._redis.script(scripts.POP, [key], [self._now(), limit])

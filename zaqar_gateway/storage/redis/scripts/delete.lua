@@ -14,41 +14,48 @@ local given = {}
 for i = 4, 3 + number do
   given[ARGV[i]] = true
 end
-local ranks, left = {}, {}
+-- Ranks that the ids mean, each once, and which of the ids it was.
+local asked, nth = {}, {}
 for i = 4 + number, #ARGV, 2 do
   local rank = resolve(ARGV[i], ARGV[i + 1], known[1], known[3])
-  local expires = rank and call('ZSCORE', alive, rank)
-  if expires and tonumber(expires) > now then
-    local packed = call('HGET', state, rank)
+  if rank and not nth[rank] then
+    asked[#asked + 1], nth[rank] = rank, (i - 4 - number) / 2 + 1
+  end
+end
+local expiries, states = {}, {}
+each_slice(asked, function(...)
+  for _, expires in ipairs(call('ZMSCORE', alive, ...)) do
+    expiries[#expiries + 1] = expires
+  end
+  for _, packed in ipairs(call('HMGET', state, ...)) do
+    states[#states + 1] = packed
+  end
+end)
+local ranks, leaving = {}, {}
+for i, rank in ipairs(asked) do
+  if expiries[i] and tonumber(expiries[i]) > now then
     local claim
-    if packed then
-      local holder, lapses = cmsgpack.unpack(packed)
+    if states[i] then
+      local holder, lapses = cmsgpack.unpack(states[i])
       if lapses > now then claim = holder end
     end
-    local nth = (i - 4 - number) / 2 + 1
     if mode == 'one' and number == 0 and claim then
-      return {1, nth}
+      return {1, nth[rank]}
     elseif (mode == 'under' or number > 0) and not (claim and given[claim]) then
       local other = claim and mode == 'one' and call('HGET', claims, ARGV[4])
       if other then
         local _, lapses = cmsgpack.unpack(other)
-        if lapses > now then return {1, nth} end
+        if lapses > now then return {1, nth[rank]} end
       end
-      return {2, nth}
+      return {2, nth[rank]}
     end
-    if not left[rank] then
-      left[rank] = claim or true
-      ranks[#ranks + 1] = rank
+    if claim then
+      leaving[claim] = (leaving[claim] or 0) + 1
     end
+    ranks[#ranks + 1] = rank
   end
 end
 if #ranks > 0 then
-  local leaving = {}
-  for _, claim in pairs(left) do
-    if claim ~= true then
-      leaving[claim] = (leaving[claim] or 0) + 1
-    end
-  end
   leave_claims(leaving)
   remove(ranks, known[2])
 end

@@ -21,29 +21,29 @@ if settle(has_later) then
   return {now, known[1], 0, '', 1}
 end
 
--- Each source gives ranks in ascending order, a batch at a time: {ranks, entries, position, last rank, read, ended}.
-local BATCH = math.max(limit, 20)
+-- Each source gives ranks in ascending order, a batch at a time.  A page that nothing is left out of needs one batch.
+local batch = limit
 local function source(after, read)
   return {ranks = {}, entries = {}, at = 1, after = after, read = read}
 end
 local function head_of(from)
   if not from.ranks[from.at] and not from.ended then
-    from.ranks, from.entries, from.at = {}, {}, 1
+    from.ranks, from.entries, from.at, from.batch = {}, {}, 1, batch
     from.read(from)
-    from.ended = #from.ranks < BATCH
+    from.ended = #from.ranks < from.batch
     from.after = from.ranks[#from.ranks]
   end
   return from.ranks[from.at]
 end
 local function stream(key)
   return function(from)
-    for i, found in ipairs(call('XRANGE', key, '(' .. from.after, '+', 'COUNT', BATCH)) do
+    for i, found in ipairs(call('XRANGE', key, '(' .. from.after, '+', 'COUNT', from.batch)) do
       from.ranks[i], from.entries[i] = found[1]:sub(1, -3), found[2]
     end
   end
 end
 local function freed(from)
-  from.ranks = call('ZRANGE', free, '(' .. from.after, '+inf', 'BYSCORE', 'LIMIT', 0, BATCH)
+  from.ranks = call('ZRANGE', free, '(' .. from.after, '+inf', 'BYSCORE', 'LIMIT', 0, from.batch)
   for i, rank in ipairs(from.ranks) do
     from.entries[i] = fetch(rank, has_later) or false
   end
@@ -83,6 +83,9 @@ while found < limit do
     end
   end
   looked, last = looked + 1, least
+  if looked >= limit then
+    batch = math.max(limit, 100)
+  end
   if entry and entry[4] ~= skip then
     -- Only what a claim has passed can have a state.
     local passed = tonumber(least) <= head or has_later

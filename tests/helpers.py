@@ -1,0 +1,202 @@
+"""What tests share: the operations over a store, and an HTTP API without a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.interfaces import IProtocolFactory
+from zope.interface import implementer
+
+from zaqar_gateway.identity.anonymous import Anonymous
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.model import Volume
+from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.health import Health
+from zaqar_gateway.operations.messages import Messages
+from zaqar_gateway.operations.queues import Queues
+from zaqar_gateway.operations.registry import Operation, operations
+from zaqar_gateway.transport.http.answers import Answers
+from zaqar_gateway.transport.http.request import Headers, Request
+from zaqar_gateway.transport.http.site import Site
+
+CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"
+OTHER_CLIENT = "3381af92-2b9e-11e3-b191-71861300734d"
+PROJECT = "480924"
+
+
+@frozen
+class Built:
+    """The operations over a store."""
+
+    operations: list[Operation]
+    queues: Queues
+    limits: Limits
+
+
+def build_operations(storage: IStorage, limits: Limits | None = None) -> Built:
+    """All operations over a store.
+
+    :param limits: ``None``: the defaults.
+    """
+    limits = limits or Limits()
+    queues = Queues(storage.queues, limits)
+    messages = Messages(storage.messages, storage.queues, limits)
+    rows = operations(queues, messages, Claims(storage.claims, limits), Health(storage))
+    return Built(rows, queues, limits)
+
+
+class _Failing:
+    """Every method raises."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        async def fail(*args: object, **kwargs: object) -> Any:
+            raise self._error
+
+        return fail
+
+
+@implementer(IStorage)
+class FailingStorage(_Failing):
+    """A store in which every operation raises the same error."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.queues: Any = _Failing(error)
+        self.messages: Any = _Failing(error)
+        self.claims: Any = _Failing(error)
+
+    async def ping(self) -> None:
+        raise self._error
+
+    async def volume(self) -> Volume:
+        raise self._error
+
+
+@frozen
+class Response:
+    """What was replied, as the application gave it to the connection."""
+
+    status: int
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The value of a header that is there at most once, ``None`` where it is not there."""
+        found = [value for known, value in self.headers if known.lower() == name.lower().encode()]
+        if len(found) > 1:
+            raise AssertionError(f"{name} is there {len(found)} times")
+        return found[0].decode() if found else None
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def title(self) -> str:
+        """The title of an error."""
+        title = self.json["title"]
+        assert isinstance(title, str)
+        return title
+
+
+class _Nowhere:
+    """A connection that nobody reads."""
+
+    def answer(self, *reply: object) -> None:
+        """See :class:`zaqar_gateway.transport.http.request.Wire`."""
+
+
+class RecordedRequest(Request):
+    """A request that keeps what is replied to it."""
+
+    __slots__ = ("responses",)
+
+    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
+        path, _, query = target.partition(b"?")
+        super().__init__(_Nowhere(), method, target, path, query, headers)
+        self.responses: list[Response] = []
+
+    def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """See :meth:`zaqar_gateway.transport.http.request.Request.reply`."""
+        super().reply(status, headers, body)
+        self.responses.append(Response(status, headers, body))
+
+
+class HttpApi:
+    """A site over a store, asked without a network; the body limit is kept as a connection keeps it."""
+
+    def __init__(
+        self,
+        storage: IStorage,
+        limits: Limits | None = None,
+        *,
+        checksums: bool = False,
+        client_ids: ClientIds | None = None,
+        admin_mode: bool = True,
+        cors_origins: Iterable[str] = (),
+        websocket_factory: IProtocolFactory | None = None,
+    ) -> None:
+        built = build_operations(storage, limits)
+        self.site = Site(
+            built.operations,
+            Answers(built.queues.shown, checksums),
+            built.limits,
+            client_ids or ClientIds(),
+            Anonymous(),
+            admin_mode=admin_mode,
+            cors_origins=cors_origins,
+            websocket_factory=websocket_factory,
+        )
+
+    def make(
+        self,
+        method: str,
+        target: str | bytes,
+        body: object = None,
+        headers: dict[str, str | None] | None = None,
+        *,
+        bare: bool = False,
+    ) -> RecordedRequest:
+        """A request, complete and not yet handled.
+
+        :param body: bytes as they are, anything else as JSON; ``None`` for none.
+        :param headers: added to Client-ID and X-Project-ID; ``None`` leaves one of them out.
+        :param bare: whether Client-ID and X-Project-ID are left out.
+        """
+        sent: dict[str, str | None] = {} if bare else {"client-id": CLIENT, "x-project-id": PROJECT}
+        sent |= {name.lower(): value for name, value in (headers or {}).items()}
+        request = RecordedRequest(
+            method.encode(),
+            target if isinstance(target, bytes) else target.encode(),
+            {name.encode(): value.encode() for name, value in sent.items() if value is not None},
+        )
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        if content:
+            request.has_body = True
+            request.headers[b"content-length"] = b"%d" % len(content)
+            request.too_large = len(content) > self.site.body_limit(request)
+            request.body = b"" if request.too_large else content
+        return request
+
+    def __call__(
+        self,
+        method: str,
+        target: str | bytes,
+        body: object = None,
+        headers: dict[str, str | None] | None = None,
+        *,
+        bare: bool = False,
+    ) -> Response:
+        """Ask, and return the response, which has to be there at once.  Arguments are those of :meth:`make`."""
+        request = self.make(method, target, body, headers, bare=bare)
+        self.site.handle(request)
+        (response,) = request.responses
+        return response

@@ -1,0 +1,105 @@
+"""The console script ``zaqar-gateway``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+
+import twisted
+from twisted.python import usage
+
+import zaqar_gateway
+from zaqar_gateway import config
+from zaqar_gateway.options import Options
+
+_DESCRIPTION = "OpenStack Messaging (Zaqar v2) over HTTP and WebSocket, on Twisted and Redis."
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("zaqar-gateway", description=_DESCRIPTION)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    # The options of run are twistd's; argparse passes them on, --help too.
+    commands.add_parser(
+        "run", add_help=False, help="serve in the foreground; 'zaqar-gateway run --help' shows its options"
+    )
+
+    text = "Validate a file and the environment, and print the settings in effect, passwords masked."
+    check = commands.add_parser("check-config", help="validate the settings and print them", description=text)
+    check.add_argument("-c", "--config", metavar="FILE", help=f"file with settings; default: {config.FILE_VARIABLE}")
+    check.add_argument("--sample", action="store_true", help="print a file with every setting and its meaning instead")
+
+    text = "Print the versions of the gateway and of what it runs on."
+    commands.add_parser("version", help="print versions", description=text)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Serve in the foreground, with Twisted's own machinery, until a signal ends it."""
+    # Late, since twistd's options are made from all plug-ins that are installed.
+    from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # has it, in no __all__
+
+    if not {"-h", "--help"}.isdisjoint(arguments):
+        shown = Options()
+        shown.synopsis = "Usage: zaqar-gateway run [options]"
+        print(shown)
+        return 0
+    options = ServerOptions()
+    try:
+        options.parseOptions(["--nodaemon", "--pidfile=", "zaqar-gateway", *arguments])
+    except usage.UsageError as error:
+        print(f"zaqar-gateway run: {error}", file=sys.stderr)
+        return 2
+    runApp(options)
+    return 0
+
+
+def check_config(path: str | None) -> int:
+    """Validate the settings and print them."""
+    try:
+        settings = config.load(path, os.environ, {})
+    except config.ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(config.effective(settings), end="")
+    return 0
+
+
+def version() -> int:
+    """Print versions."""
+    # Late, since only this command needs it.
+    from zaqar_gateway.storage.redis.embedded import NoRedisServer, find_server
+
+    print(f"zaqar-gateway {zaqar_gateway.__version__}")
+    print(f"Python {platform.python_version()}")
+    print(f"Twisted {twisted.__version__}")
+    try:
+        server = find_server(config.load(None, os.environ, {}).storage.redis_server)
+    except config.ConfigError as error:
+        print(f"Redis: the settings cannot be used:\n{error}")
+    except NoRedisServer as error:
+        print(f"Redis: {error}")
+    else:
+        print("Redis {}.{} ({})".format(*server.version, server.program))
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    :param arguments: the words after the program's name; default: those of this process.
+    :return: the exit status.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["run"]:
+        return run(words[1:])
+    given = _parser().parse_args(words)
+    if given.command == "version":
+        return version()
+    if given.sample:
+        print(config.sample(), end="")
+        return 0
+    return check_config(given.config)

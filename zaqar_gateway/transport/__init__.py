@@ -1,0 +1,1 @@
+"""The two transports: each decodes, calls an operation, encodes."""

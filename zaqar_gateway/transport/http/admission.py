@@ -1,0 +1,93 @@
+"""What is looked at in the headers of every request, whatever it asks for (API reference, "Order of checks")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from zaqar_gateway.errors import BadContentType, MissingHeader
+from zaqar_gateway.limits import ClientIds
+from zaqar_gateway.model import Context
+from zaqar_gateway.transport.http.answers import Refused
+from zaqar_gateway.transport.http.arguments import text
+from zaqar_gateway.transport.http.request import Request
+
+_FORM = b"application/x-www-form-urlencoded"
+_ADMIT_JSON = (b"*/*", b"application/*", b"application/json")
+_USUAL = frozenset((*_ADMIT_JSON, b""))
+_IDENTITY = (b"x-project-id", b"x-tenant-id", b"x-tenant", b"x-roles", b"x-role", b"x-user-id")
+"""All that an identity is made of; :meth:`Admission.caller` names them one by one."""
+
+
+@lru_cache(maxsize=256)
+def admits_json(accept: bytes) -> bool:
+    """Whether an ``Accept`` header lets the reply be JSON: a member with a q above 0 does (RFC 9110, section 12.5.1).
+
+    A q that is no number counts as 1.
+    """
+    for member in accept.lower().split(b","):
+        kind, *parameters = (part.strip() for part in member.split(b";"))
+        if kind in _ADMIT_JSON and all(_weight(parameter) > 0 for parameter in parameters):
+            return True
+    return not accept.strip()
+
+
+def _weight(parameter: bytes) -> float:
+    name, _, value = parameter.partition(b"=")
+    if name.strip() != b"q":
+        return 1.0
+    try:
+        return float(value)
+    except ValueError:
+        return 1.0
+
+
+class Admission:
+    """The checks of headers.
+
+    :param identify: who asks, from the headers in ``_IDENTITY`` by lower-case name; raises a kind of ``BadRequest``.
+    :param client_ids: the form that a Client-ID has to have.
+    """
+
+    def __init__(self, identify: Callable[[dict[bytes, bytes]], Context], client_ids: ClientIds) -> None:
+        self._identify = identify
+        self._canonical = client_ids.canonical
+        # A client says the same of itself with every request.
+        self._known = lru_cache(maxsize=1024)(self._unknown)
+
+    def _unknown(self, *values: bytes | None) -> Context:
+        given = {name: value for name, value in zip(_IDENTITY, values, strict=True) if value is not None}
+        return self._identify(given)
+
+    def media(self, request: Request) -> None:
+        """Steps 6 and 7: no form, and a reply in JSON is welcome.
+
+        :raises BadContentType: the body is declared as a form.
+        :raises Refused: 406.
+        """
+        headers = request.headers
+        if request.has_body and headers.get(b"content-type", b"").lower() == _FORM:
+            raise BadContentType("Content-Type is a form's; the body has to be JSON, declared as application/json.")
+        accept = headers.get(b"accept", b"")
+        if accept not in _USUAL and not admits_json(accept):
+            raise Refused(406)
+
+    def caller(self, headers: dict[bytes, bytes]) -> Context:
+        """Steps 8 and 9: who asks, in which project.
+
+        :raises BadRequest: the Client-ID or the project is missing or not of the form it has to have.
+        """
+        get = headers.get
+        client = get(b"client-id")
+        if client is None:
+            raise MissingHeader("Client-ID is missing; it has to be a UUID that names the client.")
+        canonical = self._canonical(text(client))
+        who = self._known(
+            get(b"x-project-id"),
+            get(b"x-tenant-id"),
+            get(b"x-tenant"),
+            get(b"x-roles"),
+            get(b"x-role"),
+            get(b"x-user-id"),
+        )
+        return Context(who.project, canonical, who.roles, who.user)

@@ -1,0 +1,318 @@
+"""From the result of an operation, or its failure, to a reply.  Pure.
+
+Bodies of messages are spliced in as the text they were posted as (:class:`msgspec.Raw`), never decoded; only checksums,
+where they are enabled, look into them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from zaqar_gateway.errors import GatewayError, NotFound, StoreError, StoreUnavailable
+from zaqar_gateway.model import Claim, Message, MessagePage, QueueStats, StatsEdge
+from zaqar_gateway.operations.health import Report
+from zaqar_gateway.operations.queues import QueuePage
+from zaqar_gateway.operations.registry import QUEUES
+from zaqar_gateway.transport.http.request import Headers
+from zaqar_gateway.transport.status import INTERNAL, told
+
+_encode = msgspec.json.Encoder().encode
+
+_JSON = (b"Content-Type", b"application/json")
+_JSON_ONLY: Headers = (_JSON,)
+_ERROR: Headers = (_JSON, (b"Vary", b"Accept"))
+
+
+class Reply(NamedTuple):
+    """A response, save what every response has (the request id, CORS)."""
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+
+NO_CONTENT = Reply(204)
+OK = Reply(200)
+_UNAVAILABLE = Reply(503)
+
+_ROUTER_TITLES = {
+    404: "404 Not Found",
+    405: "405 Method Not Allowed",
+    406: "406 Not Acceptable",
+    415: "415 Unsupported Media Type",
+}
+
+
+class Refused(GatewayError):
+    """A refusal that only HTTP knows: of a route, a method, a media type.
+
+    :ivar reply: what is answered.
+    """
+
+    def __init__(self, status: int, description: str = "", headers: Headers = ()) -> None:
+        super().__init__(description)
+        self.reply = _error(status, _ROUTER_TITLES[status], description, headers)
+
+
+def _error(status: int, title: str, description: str, headers: Headers = ()) -> Reply:
+    document = {"title": title, "description": description} if description else {"title": title}
+    return Reply(status, (*_ERROR, *headers), _encode(document))
+
+
+def describe(error: GatewayError | None, operation: str = "") -> Reply:
+    """The reply for a failure (API reference, "Error bodies").
+
+    :param error: ``None`` is a failure that nobody foresaw.
+    :param operation: the operation that failed, where one had begun.
+    """
+    if error is None:
+        return _error(INTERNAL.http, INTERNAL.title, "The service failed; the cause is in its log.")
+    if isinstance(error, Refused):
+        return error.reply
+    kind = told(error, operation)
+    if not isinstance(error, StoreError):
+        return _error(kind.http, kind.title, str(error))
+    headers: list[tuple[bytes, bytes]] = []
+    parts = [str(error)]
+    if isinstance(error, StoreUnavailable):
+        headers.append((b"Retry-After", b"%d" % error.retry_after_s))
+        if error.outcome_unknown:
+            parts.append("The outcome is unknown: the request may have taken effect.")
+    if kind.http == 503:
+        parts.append("Please try again in a few seconds.")
+    return _error(kind.http, kind.title, " ".join(parts), headers)
+
+
+class IAsked(Protocol):
+    """What was asked, as far as an answer depends on it: see :class:`~.arguments.Asked`."""
+
+    path: dict[str, str]
+    given: dict[str, Any]
+
+
+class _Message(msgspec.Struct):
+    id: str
+    href: str
+    ttl: int
+    age: int
+    body: Raw
+    checksum: str | UnsetType = UNSET
+
+
+class _Popped(msgspec.Struct):
+    id: str
+    ttl: int
+    age: int
+    body: Raw
+    claim_id: None
+    claim_count: int
+    checksum: str | UnsetType = UNSET
+
+
+class _Queue(msgspec.Struct):
+    name: str
+    href: str
+    metadata: dict[str, Any] | UnsetType = UNSET
+
+
+def checksum(body: bytes) -> str | UnsetType:
+    """The checksum of a message body (API reference, "Checksum"); nothing for ``null``.
+
+    :param body: JSON text.
+    """
+    value = json.loads(body)
+    if value is None:
+        return UNSET
+    return f"MD5:{hashlib.md5(json.dumps(value).encode(), usedforsecurity=False).hexdigest()}"
+
+
+def _no_checksum(body: bytes) -> UnsetType:
+    return UNSET
+
+
+def _queue(asked: IAsked) -> str:
+    return f"{QUEUES}/{asked.path['queue_name']}"
+
+
+def _json(document: object) -> Reply:
+    return Reply(200, _JSON_ONLY, _encode(document))
+
+
+def _nothing(asked: IAsked, result: object) -> Reply:
+    return NO_CONTENT
+
+
+def _next(path: str, parameters: dict[str, Any]) -> list[dict[str, str]]:
+    query = "&".join(f"{name}={_value(value)}" for name, value in parameters.items())
+    return [{"rel": "next", "href": f"{path}?{query}"}]
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return quote(value, safe="") if isinstance(value, str) else str(value)
+
+
+class Answers:
+    """How the result of each operation is told.
+
+    :param shown: makes of stored metadata what clients see (:meth:`zaqar_gateway.operations.queues.Queues.shown`).
+    :param checksums: whether messages carry the checksum of their body.
+    :ivar of: the answer for each operation by its name: (what was asked, result) to reply; it may raise
+        :class:`~zaqar_gateway.errors.GatewayError`.
+    """
+
+    def __init__(self, shown: Callable[[bytes | None], dict[str, Any]], checksums: bool = False) -> None:
+        self._shown = shown
+        self._checksum: Callable[[bytes], str | UnsetType] = checksum if checksums else _no_checksum
+        self.of: dict[str, Callable[[IAsked, Any], Reply]] = {
+            "ping": self._ping,
+            "health": self._health,
+            "queue_list": self._queue_list,
+            "queue_get": self._queue_metadata,
+            "queue_create": self._queue_create,
+            "queue_update": self._queue_metadata,
+            "queue_delete": _nothing,
+            "queue_get_stats": self._queue_stats,
+            "queue_purge": _nothing,
+            "message_list": self._message_list,
+            "message_get_many": self._message_get_many,
+            "message_post": self._message_post,
+            "message_delete_many": self._message_delete_many,
+            "message_get": self._message_get,
+            "message_delete": _nothing,
+            "claim_create": self._claim_create,
+            "claim_get": self._claim_get,
+            "claim_update": _nothing,
+            "claim_delete": _nothing,
+        }
+
+    def _ping(self, asked: IAsked, alive: bool) -> Reply:
+        return NO_CONTENT if alive else _UNAVAILABLE
+
+    def _health(self, asked: IAsked, report: Report) -> Reply:
+        document: dict[str, Any] = {
+            "storage_reachable": report.storage_reachable,
+            "operation_status": report.operation_status,
+        }
+        if (volume := report.message_volume) is not None:
+            document["message_volume"] = {"free": volume.free, "claimed": volume.claimed, "total": volume.total}
+        return _json(document)
+
+    def _queue_list(self, asked: IAsked, page: QueuePage) -> Reply:
+        detailed = asked.given.get("detailed", False)
+        document: dict[str, Any] = {
+            "queues": [
+                _Queue(queue.name, f"{QUEUES}/{queue.name}", self._shown(queue.metadata) if detailed else UNSET)
+                for queue in page.queues
+            ],
+            "links": _next(QUEUES, {**asked.given, "marker": page.queues[-1].name}) if page.queues else [],
+        }
+        if page.count:
+            document["count"] = page.count
+        return _json(document)
+
+    def _queue_metadata(self, asked: IAsked, stored: bytes | None) -> Reply:
+        return _json(self._shown(stored))
+
+    def _queue_create(self, asked: IAsked, created: bool) -> Reply:
+        return Reply(201 if created else 204, ((b"Location", _queue(asked).encode()),))
+
+    def _queue_stats(self, asked: IAsked, stats: QueueStats | None) -> Reply:
+        stats = stats or QueueStats(0, 0)
+        counts: dict[str, Any] = {"claimed": stats.claimed, "free": stats.free, "total": stats.total}
+
+        def edge(found: StatsEdge) -> dict[str, Any]:
+            created = datetime.fromtimestamp(found.created_ms // 1000, UTC)
+            return {
+                "href": f"{_queue(asked)}/messages/{found.id}",
+                "age": found.age_s,
+                "created": f"{created:%Y-%m-%dT%H:%M:%SZ}",
+            }
+
+        if stats.oldest is not None and stats.newest is not None:
+            counts |= {"oldest": edge(stats.oldest), "newest": edge(stats.newest)}
+        return _json({"messages": counts})
+
+    def _message(self, base: str, message: Message) -> _Message:
+        href = base + message.id
+        if message.claim_id is not None:
+            href = f"{href}?claim_id={message.claim_id}"
+        return _Message(message.id, href, message.ttl_s, message.age_s, Raw(message.body), self._checksum(message.body))
+
+    def _messages(self, asked: IAsked, messages: Sequence[Message]) -> list[_Message]:
+        base = _queue(asked) + "/messages/"
+        return [self._message(base, message) for message in messages]
+
+    def _message_list(self, asked: IAsked, page: MessagePage) -> Reply:
+        links: list[dict[str, str]] = []
+        if page.messages:
+            parameters = {**asked.given, "marker": page.marker}
+            if not page.knows_delay:
+                # Where nothing is delayed, the link says that nothing is left out (API reference, "GET messages").
+                parameters["include_delayed"] = True
+            links = _next(_queue(asked) + "/messages", parameters)
+        return _json({"messages": self._messages(asked, page.messages), "links": links})
+
+    def _message_get_many(self, asked: IAsked, found: list[Message]) -> Reply:
+        if not found:
+            raise NotFound("None of the messages exists in this queue.")
+        return _json({"messages": self._messages(asked, found)})
+
+    def _message_post(self, asked: IAsked, ids: list[str]) -> Reply:
+        # The queue name and the ids are of characters that need no escape, in JSON or in a URL.
+        base = _queue(asked) + "/messages"
+        resources = f'","{base}/'.join(ids)
+        return Reply(
+            201,
+            (_JSON, (b"Location", f"{base}?ids={','.join(ids)}".encode())),
+            f'{{"resources":["{base}/{resources}"]}}'.encode(),
+        )
+
+    def _message_delete_many(self, asked: IAsked, popped: list[Message] | None) -> Reply:
+        if popped is None:
+            return NO_CONTENT
+        return _json(
+            {
+                "messages": [
+                    _Popped(
+                        message.id,
+                        message.ttl_s,
+                        message.age_s,
+                        Raw(message.body),
+                        None,
+                        message.claim_count,
+                        self._checksum(message.body),
+                    )
+                    for message in popped
+                ]
+            }
+        )
+
+    def _message_get(self, asked: IAsked, message: Message) -> Reply:
+        return _json(self._message(_queue(asked) + "/messages/", message))
+
+    def _claim_create(self, asked: IAsked, claim: Claim | None) -> Reply:
+        if claim is None:
+            return NO_CONTENT
+        location = f"{_queue(asked)}/claims/{claim.id}".encode()
+        document = {"messages": self._messages(asked, claim.messages)}
+        return Reply(201, (_JSON, (b"Location", location)), _encode(document))
+
+    def _claim_get(self, asked: IAsked, claim: Claim) -> Reply:
+        return _json(
+            {
+                "age": claim.age_s,
+                "ttl": claim.ttl_s,
+                "href": f"{_queue(asked)}/claims/{claim.id}",
+                "messages": self._messages(asked, claim.messages),
+            }
+        )

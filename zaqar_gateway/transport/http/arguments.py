@@ -1,0 +1,222 @@
+"""From a request to the fields of an operation: path variables, query, body.  Pure.
+
+How the fields of an operation are read is worked out once, from its row and the types of its fields; reading them for
+a request is then a few look-ups.  Every refusal names the parameter or member, what was wrong, and what would be right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, get_args, get_type_hints
+from urllib.parse import unquote_plus
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from zaqar_gateway.errors import BadBody, BadParameter, RuleBroken
+from zaqar_gateway.limits import Limits
+from zaqar_gateway.operations import documents
+from zaqar_gateway.operations.registry import Body, Http, Operation
+from zaqar_gateway.transport.http.answers import Refused
+from zaqar_gateway.transport.http.request import Request
+
+BODY_MAX = 262144
+"""Bytes up to which a body is accepted where no other limit applies, unless posts may be larger."""
+
+_SIZE = "size"  # a field of this name is the size of the body, whatever the body says
+_TRUE = frozenset(("true", "True", "t", "yes", "y", "1", "on"))
+_FALSE = frozenset(("false", "False", "f", "no", "n", "0", "off"))
+_INTEGER = re.compile("[+-]?[0-9]+")
+_INTEGER_LENGTH_MAX = 18
+
+
+def text(value: bytes) -> str:
+    """The text in a path segment or a header; what is not UTF-8 is read as ISO-8859-1."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def parameters(query: bytes) -> list[tuple[str, str]]:
+    """Names and values in a query, those without a value left out.  Names are decoded, values are not yet."""
+    found = []
+    for part in query.decode("utf-8", "replace").split("&"):
+        name, _, value = part.partition("=")
+        if value:
+            found.append((_decoded(name), value))
+    return found
+
+
+def _decoded(value: str) -> str:
+    return unquote_plus(value) if "%" in value or "+" in value else value
+
+
+def _shortened(value: str) -> str:
+    return repr(value if len(value) <= 40 else f"{value[:40]}...")
+
+
+def _integer(name: str, value: str) -> int:
+    if _INTEGER.fullmatch(value) is None:
+        raise BadParameter(f"{name} is {_shortened(value)}; it has to be an integer.")
+    digits = value.lstrip("+-").lstrip("0")
+    if len(digits) > _INTEGER_LENGTH_MAX:
+        # No range goes that far, and Python refuses to read thousands of digits: what is left is as far out.
+        digits = "9" * _INTEGER_LENGTH_MAX
+    return int(digits or "0") * (-1 if value[0] == "-" else 1)
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value in _TRUE:
+        return True
+    if value in _FALSE:
+        return False
+    raise BadParameter(f"{name} is {_shortened(value)}; it has to be true or false.")
+
+
+def _string(name: str, value: str) -> str:
+    return value
+
+
+_CONVERTERS: dict[object, Callable[[str, str], Any]] = {int: _integer, bool: _boolean, str: _string}
+
+
+def _kind(hint: Any) -> Any:
+    """The type of a field, without its "may be left out"."""
+    kinds = [kind for kind in get_args(hint) if kind is not UnsetType]
+    return kinds[0] if UnsetType in get_args(hint) else hint
+
+
+class Arguments:
+    """How the fields of one operation are read.
+
+    :ivar body_limit: the most bytes of body that are of use.
+    """
+
+    def __init__(self, operation: Operation, http: Http, limits: Limits) -> None:
+        hints = get_type_hints(operation.fields)
+        self._http = http
+        self._make = operation.fields
+        self._scalars: dict[str, tuple[str, Callable[[str, str], Any]]] = {}
+        self._lists: dict[str, str] = {}
+        for name, field in http.query.items():
+            if _kind(hints[field]) == list[str]:
+                self._lists[name] = field
+            else:
+                self._scalars[name] = field, _CONVERTERS[_kind(hints[field])]
+        self._sized = _SIZE in hints
+        brought = {name[1:-1] for name in http.path.split("/") if name[:1] == "{"}
+        brought |= {*http.query.values(), *http.fixed, http.rest, _SIZE}
+        self._members = tuple(name for name in hints if name not in brought) if http.body is not Body.WHOLE else ()
+        document = msgspec.defstruct(
+            f"{operation.fields.__name__}Body", [(name, hints[name] | UnsetType, UNSET) for name in self._members]
+        )
+        self._decode = msgspec.json.Decoder(document).decode
+        if http.body is Body.NONE:
+            self.body_limit = 0
+        elif http.body is Body.WHOLE:
+            self.body_limit = limits.queue_metadata_max
+        else:
+            self.body_limit = limits.post_size_max if self._sized else max(limits.post_size_max, BODY_MAX)
+
+    def read(
+        self, request: Request, path: dict[str, str], query: list[tuple[str, str]]
+    ) -> tuple[msgspec.Struct, dict[str, Any]]:
+        """The fields, and the query parameters that the operation knows with their values.
+
+        :param path: field to value, from the path.
+        :param query: what :func:`parameters` found.
+        :raises BadRequest: something in the query or the body is not what it has to be.
+        :raises Refused: the body is of another media type than the one accepted.
+        """
+        http = self._http
+        values: dict[str, Any] = {**path, **http.fixed}
+        given = self._query(query, values) if query else {}
+        if http.body is not Body.NONE:
+            self._body(request, http, values)
+        return self._make(**values), given
+
+    def _query(self, query: list[tuple[str, str]], values: dict[str, Any]) -> dict[str, Any]:
+        last: dict[str, str] = {}
+        given: dict[str, Any] = {}
+        rest: dict[str, str] = {}
+        for name, value in query:
+            if name in self._scalars:
+                # A comma in the open separates values, of which the last counts; an encoded one belongs to the value.
+                parts = [part for part in value.split(",") if part]
+                if parts:
+                    last[name] = parts[-1]
+            elif name in self._lists:
+                given.setdefault(name, []).extend(part for part in _decoded(value).split(",") if part)
+            elif self._http.rest:
+                if name in rest:
+                    raise BadParameter(f"{_shortened(name)} is given twice; a filter has one value.")
+                rest[name] = _decoded(value)
+        for name, field in self._lists.items():
+            if name in given:
+                values[field] = given[name]
+        for name, value in last.items():
+            field, convert = self._scalars[name]
+            given[name] = values[field] = convert(name, _decoded(value))
+        if rest:
+            values[self._http.rest] = rest
+        return given
+
+    def _body(self, request: Request, http: Http, values: dict[str, Any]) -> None:
+        if request.too_large:
+            size = request.headers.get(b"content-length", b"")
+            raise RuleBroken(
+                f"The body has {size.decode() if size.isdigit() else 'too many'} bytes;"
+                f" at most {self.body_limit} are allowed."
+            )
+        if http.media_type and request.headers.get(b"content-type", b"") != http.media_type.encode():
+            raise Refused(415, f"The body has to be of the type {http.media_type}.")
+        if not request.has_body:
+            if http.body is Body.REQUIRED or http.whole in http.needed:
+                raise BadBody("The request needs a body: a JSON document.")
+        elif http.body is Body.WHOLE:
+            values[http.whole] = Raw(request.body)
+        else:
+            self._document(request.body, http, values)
+
+    def _document(self, body: bytes, http: Http, values: dict[str, Any]) -> None:
+        documents.check(body)
+        if self._sized:
+            values[_SIZE] = len(body)
+        try:
+            document = self._decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            if self._sized and isinstance(documents.load(body), list):
+                return  # an array has no "messages" either, and that is what is said of it
+            documents.refuse(error)
+        for name in self._members:
+            value = getattr(document, name)
+            if value is not UNSET:
+                values[name] = value
+            elif name in http.needed:
+                raise BadBody(f"{name} is missing from the body.")
+
+
+class Asked:
+    """What a request asks of an operation; looked at when :func:`~zaqar_gateway.operations.registry.dispatch` says so.
+
+    :ivar path: field to value, from the path.
+    :ivar given: known query parameters with their values, once the fields have been read.
+    """
+
+    __slots__ = ("_arguments", "_query", "_request", "given", "path")
+
+    def __init__(
+        self, arguments: Arguments, request: Request, path: dict[str, str], query: list[tuple[str, str]]
+    ) -> None:
+        self._arguments = arguments
+        self._request = request
+        self._query = query
+        self.path = path
+        self.given: dict[str, Any] = {}
+
+    def fields(self, operation: Operation) -> msgspec.Struct:
+        """See :meth:`Arguments.read`."""
+        values, self.given = self._arguments.read(self._request, self.path, self._query)
+        return values

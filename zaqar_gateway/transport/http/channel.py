@@ -1,0 +1,925 @@
+"""HTTP/1.1 on a connection: framing, bounds, order of replies, keep-alive, hand-over to WebSocket.
+
+The connection finds where a head ends, llhttp (:mod:`httptools`) judges its header lines in its strict mode, and what
+llhttp is lenient about is judged here: the request line, Host, the one transfer coding, chunk extensions, sizes.
+Nothing is parsed ahead: what a peer sends while its request is being answered stays raw, and beyond a bound it is not
+read.  So effects and replies have the order of the requests, and a request costs one pass over its bytes.
+
+Timers are deadlines in a field, looked at once a second by the factory; they are exact to the second.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from email.utils import formatdate
+from math import inf
+
+from attrs import frozen
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHalfCloseableDescriptor,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+    IReactorTime,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from zope.interface import Interface, implementer
+
+from zaqar_gateway.transport.http.request import Request, encode_fields, encode_head, refusal, request_id
+
+
+class IHttpApplication(Interface):
+    """What answers requests.  The three methods are called for one request of a connection at a time."""
+
+    def body_limit(request: Request) -> int:
+        """The most bytes of body to keep.  Called when the head of a request that has a body is complete."""
+
+    def handle(request: Request) -> None:
+        """Answer with ``request.reply``, now or later.  Called once for each request.
+
+        Called when the body is complete, or with ``too_large`` as soon as it is known to be over the limit.  An
+        exception is logged and answered 500.
+        """
+
+    def upgrade(request: Request) -> IProtocol | None:
+        """A protocol that takes over the connection of a request for a WebSocket.
+
+        It gets the request as raw bytes.  ``None``: the request is handled as an ordinary one.
+        """
+
+
+@frozen
+class HttpBounds:
+    """What one connection may take.  Sizes are bytes, times seconds.
+
+    :ivar request_line_max: beyond it 414.
+    :ivar head_max: request line, headers and the empty line; beyond it 431.
+    :ivar headers_max: header lines; beyond it 431.
+    :ivar fresh_timeout_s: from the connection to the first byte, a TLS handshake included.
+    :ivar head_timeout_s: from the first byte of a head to its last; beyond it 408.
+    :ivar body_timeout_s: from the head to the end of the body, beside what ``rate_min`` allows; beyond it 408.
+    :ivar rate_min: bytes a second; a body that comes in, and replies that go out, get another second for each of these
+        many bytes.
+    :ivar idle_timeout_s: between two requests.
+    :ivar drain_max: the most to read and drop of a body that is too large.  One that is larger is answered, and then
+        the connection is closed.
+    :ivar linger_s: how long what a peer still sends is dropped before a close, so that no reset destroys the answer;
+        also how long the answer is worked on for a peer that has closed its side.
+    :ivar pipeline_max: how much of further requests is read while one is being answered.
+    :ivar write_timeout_s: how long a peer may leave its replies unread, beside what ``rate_min`` allows.  It counts
+        from the moment that the buffer of the transport (64 KiB) is full; no further request is read until it is empty.
+    :ivar connections_max: beyond it new connections are closed at once; 0 is unbounded.
+    """
+
+    request_line_max: int = 8192
+    head_max: int = 32768
+    headers_max: int = 100
+    fresh_timeout_s: float = 30
+    head_timeout_s: float = 10
+    body_timeout_s: float = 60
+    rate_min: int = 16384
+    idle_timeout_s: float = 75
+    drain_max: int = 32 * 1024 * 1024
+    linger_s: float = 5
+    pipeline_max: int = 65536
+    write_timeout_s: float = 60
+    connections_max: int = 0
+
+
+class _Transport(typing.Protocol):
+    """What a channel uses of its transport."""
+
+    def write(self, data: bytes) -> None: ...
+    def loseConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+    def loseWriteConnection(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None: ...
+    def unregisterProducer(self) -> None: ...
+    def setTcpNoDelay(self, enabled: bool) -> None: ...
+    def getHost(self) -> IAddress: ...
+
+
+# Of what HTTP knows as methods CONNECT is missing: it asks for a tunnel.  "#" ends a URI reference and is no part of a
+# request target (RFC 9112, section 3.2).
+_REQUEST_LINE = re.compile(
+    rb"(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|TRACE) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])"
+)
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?@]+)((?:[/?].*)?)")
+_BARE_LF = re.compile(rb"(?<!\r)\n")
+_JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp judges
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_JOIN_MAX = 65536  # replies joined into one write
+
+# What a connection is doing.
+_HEAD = 0  # waiting for a head, or within one
+_BODY = 1  # within a body that is kept
+_DROP = 2  # within a body that is dropped; the application has the request
+_WAIT = 3  # the application has the request, all of which was read
+_LINGER = 4  # all is written; what comes is dropped
+_CLOSING = 5  # the transport closes when it has written all
+_CLOSED = 6  # the transport is gone, or is another protocol's
+
+_TITLES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    501: "Not Implemented",
+}
+_ENDED_EARLY = "The request ended before it was complete."
+
+
+class Malformed(Exception):
+    """A chunked body breaks the rules of its framing; the text says how."""
+
+
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_CHUNK_LINE_MAX = 1024
+_TRAILERS_MAX = 8192
+_OVERHEAD_MAX = 16384
+
+
+class ChunkedBody:
+    """Takes the framing off a chunked body, however its bytes are split (RFC 9112, section 7.1).
+
+    Extensions and trailers are dropped and bounded: a line of a chunk to 1 KiB, all trailers to 8 KiB, and whatever
+    chunk lines have beyond 16 bytes and twice their data to 16 KiB in all, so that a small body is not a large read.
+
+    :ivar size: bytes of data so far.
+    :ivar done: whether the last byte of the body has come.
+    """
+
+    __slots__ = ("_left", "_line", "_overhead", "_state", "_trailers", "done", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.done = False
+        self._left = 0  # bytes missing of this chunk
+        self._line = b""  # the beginning of a line
+        self._state = "size"
+        self._overhead = 0
+        self._trailers = 0
+
+    def feed(self, data: bytes, at: int, sink: bytearray | None) -> int:
+        """Read from ``data`` beginning with index ``at``.
+
+        :param sink: gets the data of the body; ``None`` drops it.
+        :return: the index after the last byte read: the length of ``data``, unless the body has ended before.
+        :raises Malformed: the framing is wrong.
+        """
+        end = len(data)
+        while at < end and not self.done:
+            if self._state == "data":
+                taken = min(self._left, end - at)
+                if sink is not None:
+                    sink += data[at : at + taken]
+                at += taken
+                self.size += taken
+                self._left -= taken
+                if not self._left:
+                    self._state = "end"
+                continue
+            stop = data.find(b"\n", at)
+            stop = end if stop < 0 else stop + 1
+            self._line += data[at:stop]
+            at = stop
+            if len(self._line) > _CHUNK_LINE_MAX:
+                raise Malformed("A line of a chunk or of the trailers is too long.")
+            if self._line.endswith(b"\n"):
+                if not self._line.endswith(b"\r\n"):
+                    raise Malformed("A line of a chunk ends without CR LF.")
+                line, self._line = self._line[:-2], b""
+                self._take_line(line)
+            elif self._state == "end" and not b"\r\n".startswith(self._line):
+                raise Malformed("A chunk is longer than its size.")
+        return at
+
+    def _take_line(self, line: bytes) -> None:
+        if self._state == "size":
+            match = _CHUNK_LINE.fullmatch(line)
+            if match is None:
+                raise Malformed("The size of a chunk is not a hexadecimal number.")
+            self._left = int(match[1], 16)
+            self._state = "data" if self._left else "trailers"
+            self._overhead = max(0, self._overhead + len(line) - 16 - 2 * self._left)
+            if self._overhead > _OVERHEAD_MAX:
+                raise Malformed("Chunk extensions are too long.")
+        elif self._state == "end":
+            if line:
+                raise Malformed("A chunk is longer than its size.")
+            self._state = "size"
+        elif not line:
+            self.done = True
+        else:
+            self._trailers += len(line) + 2
+            if self._trailers > _TRAILERS_MAX:
+                raise Malformed("Trailers are too long.")
+            if _TRAILER.fullmatch(line) is None:
+                raise Malformed("A trailer is not a header line.")
+
+
+def _tokens(value: bytes | None) -> list[bytes]:
+    """The members of a comma-separated header value, in lower case."""
+    return [] if value is None else [token.strip() for token in value.lower().split(b",")]
+
+
+@implementer(IHalfCloseableProtocol, IPushProducer)
+class HttpChannel(Protocol):
+    """One connection.  As a producer it stands for its replies: pausing it stops that requests are handled."""
+
+    _log = Logger()
+
+    def __init__(self, factory: HttpFactory) -> None:
+        self._factory = factory
+        self._application = factory.application
+        self._bounds = factory.bounds
+        self.deadline: float = inf
+        self._wire: _Transport
+        self._half_closeable = False
+
+        self._data = b""  # what was received; all before _pos is done with
+        self._pos = 0
+        self._phase = _HEAD
+        self._running = False
+        self._begun = False  # a head has begun, and the deadline is that of the head
+        self._scanned = 0  # bytes of the head in which its end was looked for; all but the last three
+        self._blank = False  # the empty line that may precede a request line has been skipped
+        self._eof = False  # the peer has closed its side
+        self._paused = False  # the transport does not read
+
+        self._request: Request | None = None  # the latest one
+        self._answering = False  # the application has it and has not replied
+        self._last = False  # the connection ends with its reply
+        self._forsaken = False  # the rest of its body will not be waited for
+        self._http10 = False
+        self._bodiless = False  # the reply to HEAD
+
+        self._need = 0  # bytes missing of a body with a length
+        self._chunks: ChunkedBody | None = None
+        self._kept = bytearray()
+        self._limit = 0
+        self._received = 0
+        self._body_since = 0.0
+
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._blocked = False  # the buffer of the transport is full
+        self._blocked_since = 0.0
+        self._unsent = 0
+
+    # -- the transport calls ---------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        transport = self.transport
+        self._wire = typing.cast(_Transport, transport)
+        # Connections on Unix sockets claim to be TCP.
+        if ITCPTransport.providedBy(transport) and isinstance(self._wire.getHost(), IPv4Address | IPv6Address):
+            self._wire.setTcpNoDelay(True)
+        # TLS has no half-close in Twisted: it would cut off the encrypted stream below.
+        self._half_closeable = IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(
+            transport
+        )
+        self._wire.registerProducer(self, True)
+        self._factory.add(self)
+        self.deadline = self._factory.now + self._bounds.fresh_timeout_s
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._phase >= _LINGER:
+            return
+        if self._pos < len(self._data):
+            data = self._data[self._pos :] + data
+        self._data = data
+        self._pos = 0
+        self._run()
+
+    def readConnectionLost(self) -> None:
+        """The peer has closed its side.  It gets the answer to what it has asked, within ``linger_s``."""
+        self._eof = True
+        if self._phase == _LINGER:
+            self._close()
+        elif self._phase < _LINGER:
+            self._run()
+
+    def writeConnectionLost(self) -> None:
+        """Our side is closed: all is sent, and the peer has ``linger_s`` to close its own."""
+        self.deadline = self._factory.now + self._bounds.linger_s
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost()
+
+    def pauseProducing(self) -> None:
+        """The peer does not read as fast as it is answered."""
+        if not self._blocked:
+            self._blocked = True
+            self._blocked_since = self._factory.now
+            self._unsent = 0
+
+    def resumeProducing(self) -> None:
+        """The peer has taken all that was written."""
+        self._blocked = False
+        if self._phase < _LINGER:
+            self._run()
+
+    def stopProducing(self) -> None:
+        """The transport is closing; ``connectionLost`` follows."""
+
+    # -- the request calls -----------------------------------------------------------------------------------------
+
+    def answer(self, status: int, fields: bytes, body: bytes) -> None:
+        """Send the reply to the request that is outstanding.
+
+        :param fields: the header lines, each with its line end.
+        """
+        if self._phase >= _LINGER:  # the connection was handed over
+            return
+        factory = self._factory
+        if factory.draining or self._forsaken or (self._eof and self._pos == len(self._data)):
+            self._last = True
+        tail = factory.tail_close if self._last else factory.tail_keep if self._http10 else factory.tail
+        self._put(encode_head(status, fields, len(body), tail))
+        if body and not self._bodiless and status != 204 and status != 304:
+            self._put(body)
+        self._answering = self._bodiless = False
+        if self._phase == _WAIT:
+            self._phase = _HEAD
+        self._run()
+
+    # -- the factory calls -----------------------------------------------------------------------------------------
+
+    @property
+    def occupied(self) -> bool:
+        """Whether a request has begun, is being answered, or its reply may not have left."""
+        return self._phase != _HEAD or self._pos < len(self._data) or self._blocked
+
+    def drain(self) -> None:
+        """Close at once if there is no request, else after the reply to the one that there is."""
+        if self._phase == _HEAD and self._pos == len(self._data):
+            self._finish(linger=False)
+
+    def expire(self, now: float) -> None:
+        """The deadline has passed."""
+        phase = self._phase
+        if self._blocked and phase < _LINGER and now >= self._write_deadline():
+            self._log.debug("closing a connection whose peer does not read its replies")
+            self._abort()
+        elif phase == _HEAD:
+            if self._begun:
+                self._refuse(408, "The head of the request did not arrive in time.")
+            else:
+                self._finish(linger=False)
+        elif phase == _BODY:
+            self._refuse(408, "The body of the request did not arrive in time.")
+        elif phase == _LINGER:
+            self._close()
+        else:
+            self._abort()
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow."""
+        if self._running:
+            return
+        self._running = True
+        try:
+            while True:
+                phase = self._phase
+                if phase == _HEAD:
+                    if self._last:
+                        self._finish(linger=self._pos < len(self._data))
+                        break
+                    if self._blocked or not self._read_head():
+                        break
+                elif phase == _BODY or phase == _DROP:
+                    if self._forsaken and not self._answering:
+                        self._finish(linger=True)
+                        break
+                    if not self._read_body():
+                        break
+                else:
+                    break
+                if self._out_size > _JOIN_MAX:
+                    self._flush()
+        finally:
+            self._running = False
+        if self._out:
+            self._flush()
+        if self._phase < _LINGER:
+            self._settle()
+        if self._factory.watched:
+            self._factory.check_idle()
+
+    def _settle(self) -> None:
+        """Nothing more can be done now: say what to wait for, and until when."""
+        if self._eof:
+            self._settle_eof()
+            if self._phase >= _LINGER:
+                return
+        phase, now = self._phase, self._factory.now
+        waiting = len(self._data) - self._pos
+        if not waiting:
+            self._data, self._pos = b"", 0
+        stop = False
+        if phase == _WAIT:
+            self.deadline = now + self._bounds.linger_s if self._eof else inf
+            stop = self._blocked or waiting > self._bounds.pipeline_max
+        elif phase != _HEAD:
+            self.deadline = self._body_since + self._bounds.body_timeout_s + self._received // self._bounds.rate_min
+        elif self._blocked:
+            self.deadline = inf
+            stop = True
+        elif not waiting:
+            self.deadline = now + self._bounds.idle_timeout_s
+        elif not self._begun:
+            self._begun = True
+            self.deadline = now + self._bounds.head_timeout_s
+        if self._blocked:
+            self.deadline = min(self.deadline, self._write_deadline())
+        if stop != self._paused and not self._eof:
+            self._paused = stop
+            if stop:
+                self._wire.pauseProducing()
+            else:
+                self._wire.resumeProducing()
+
+    def _settle_eof(self) -> None:
+        """The peer has closed its side, and what it sent before has been looked at as far as it goes."""
+        if self._phase == _HEAD and not self._blocked:
+            if self._pos < len(self._data):
+                self._refuse(400, _ENDED_EARLY)
+            else:
+                self._finish(linger=False)
+        elif self._phase == _BODY:
+            self._refuse(400, _ENDED_EARLY)
+        elif self._phase == _DROP:
+            if self._answering:
+                self._last = True
+                self._phase = _WAIT
+            else:
+                self._finish(linger=False)
+
+    def _read_head(self) -> bool:
+        """Read a head; begin with its request where it is complete.
+
+        :return: whether there may be more to do.
+        """
+        data, start, bounds = self._data, self._pos, self._bounds
+        if start == len(data):
+            return False
+        if data[start] == 13 and not self._blank and data.startswith(b"\r\n", start):
+            # One empty line is left over from clients that end a body with it (RFC 9112, section 2.2).
+            self._blank = True
+            self._scanned = 0
+            self._pos = start = start + 2
+            if start == len(data):
+                return False
+        end = data.find(b"\r\n\r\n", start + self._scanned)
+        if end < 0:
+            self._look_ahead(start)
+            return False
+        line_end = data.find(b"\r\n", start)
+        if line_end - start > bounds.request_line_max:
+            return self._refuse(414, f"The request line has more than {bounds.request_line_max} bytes.")
+        line = _REQUEST_LINE.fullmatch(data, start, line_end)
+        if line is None:
+            return self._refuse_line()
+        if end + 4 - start > bounds.head_max:
+            return self._refuse(431, f"The head of the request has more than {bounds.head_max} bytes.")
+        method, target, minor = line.groups()
+        self._bodiless = method == b"HEAD"
+        fields = data[line_end + 2 : end].split(b"\r\n") if end > line_end else []
+        if len(fields) > bounds.headers_max:
+            return self._refuse(431, f"The request has more than {bounds.headers_max} headers.")
+        try:
+            HttpRequestParser(None).feed_data(_JUDGED_LINE + data[line_end : end + 4])
+        except HttpParserUpgrade:
+            pass  # whether anything is upgraded is decided below
+        except HttpParserError as error:
+            return self._refuse(400, f"The headers cannot be read: {error}.")
+        headers: dict[bytes, bytes] = {}
+        for field in fields:
+            name, _, value = field.partition(b":")
+            name = name.lower()
+            value = value.strip()
+            if name not in headers:
+                headers[name] = value
+            elif name == b"host":
+                return self._refuse(400, "There is more than one Host header.")
+            else:
+                headers[name] += b", " + value
+        http10 = minor == b"0"
+        if b"host" not in headers and not http10:
+            return self._refuse(400, "There is no Host header.")
+
+        path, _, query = target.partition(b"?")
+        if target[0] != 47:  # "/"
+            if path != b"*" or method != b"OPTIONS" or target != path:
+                absolute = _ABSOLUTE.fullmatch(target)
+                if absolute is None:
+                    return self._refuse(400, "The request target is not a path that begins with '/'.")
+                headers[b"host"] = absolute[1]
+                path, _, query = absolute[2].partition(b"?")
+                path = path or b"/"
+
+        self._begun = self._blank = False
+        self._scanned = 0
+        self._http10 = http10
+        connection = headers.get(b"connection")
+        if connection is None:
+            self._last = http10
+        elif connection == b"keep-alive":
+            self._last = False
+        else:
+            options = _tokens(connection)
+            self._last = b"close" in options or (http10 and b"keep-alive" not in options)
+        self._request = request = Request(self, method, target, path, query, headers)
+        self._pos = end + 4
+        if b"content-length" in headers or b"transfer-encoding" in headers or b"expect" in headers:
+            return self._begin_body(request)
+        if b"upgrade" in headers and connection is not None and self._upgrade(request, start):
+            return self._phase == _HEAD
+        self._phase = _WAIT
+        self._handle(request)
+        return True
+
+    def _look_ahead(self, start: int) -> None:
+        """Refuse a head that is not complete as soon as it is certain that it has to be."""
+        data, bounds = self._data, self._bounds
+        size = len(data) - start
+        # A head that comes byte by byte is not looked through as often as it has bytes.
+        news = start + self._scanned
+        self._scanned = max(0, size - 3)
+        line_end = data.find(b"\r\n", start)
+        if not 65 <= data[start] <= 90 and data[start:] != b"\r":  # a method begins with A to Z; TLS does not
+            self._refuse_line()
+        elif (line_end if line_end >= 0 else len(data) - 1) - start > bounds.request_line_max:
+            self._refuse(414, f"The request line has more than {bounds.request_line_max} bytes.")
+        elif line_end >= news and _REQUEST_LINE.fullmatch(data, start, line_end) is None:
+            self._refuse_line()
+        elif size >= bounds.head_max:
+            self._refuse(431, f"The head of the request has more than {bounds.head_max} bytes.")
+        elif _BARE_LF.search(data, news):
+            self._refuse(400, "A line of the head ends without CR LF.")
+
+    def _upgrade(self, request: Request, start: int) -> bool:
+        """Hand the connection to another protocol, if this is a request for a WebSocket and the application wants it.
+
+        :param start: where the head begins in the data.
+        :return: whether the request is dealt with.
+        """
+        headers = request.headers
+        if (
+            request.method != b"GET"
+            or self._http10
+            or b"upgrade" not in _tokens(headers[b"connection"])
+            or b"websocket" not in _tokens(headers[b"upgrade"])
+        ):
+            return False
+        try:
+            protocol = self._application.upgrade(request)
+        except Exception:
+            self._log.failure("the application failed to upgrade a connection")
+            self._phase = _WAIT
+            self._answering = True
+            self._fail(request)
+            return True
+        if protocol is None:
+            return False
+        raw = self._data[start:]
+        self._flush()
+        wire = self._wire
+        wire.unregisterProducer()
+        if self._paused:
+            wire.resumeProducing()
+        self._lost()
+        transport = self.transport
+        assert transport is not None
+        if isinstance(transport, ProtocolWrapper):  # TLS
+            transport.wrappedProtocol = protocol
+        else:
+            transport.protocol = protocol  # type: ignore[attr-defined]
+        protocol.makeConnection(transport)
+        protocol.dataReceived(raw)
+        return True
+
+    def _begin_body(self, request: Request) -> bool:
+        """Find out how the body is framed and how much of it to keep.
+
+        :return: whether there may be more to do.
+        """
+        headers = request.headers
+        coding = headers.get(b"transfer-encoding")
+        need = 0
+        if coding is not None:
+            if self._http10:
+                return self._refuse(400, "HTTP/1.0 has no Transfer-Encoding.")
+            if b"content-length" in headers:  # llhttp refuses it, too; on this depends who smuggles what
+                return self._refuse(400, "Content-Length and Transfer-Encoding exclude each other.")
+            if coding.lower() != b"chunked":
+                return self._refuse(501, "The only Transfer-Encoding that is understood is chunked.")
+        elif b"content-length" in headers:
+            need = int(headers[b"content-length"])  # llhttp lets only digits pass, once
+        expect = headers.get(b"expect")
+        if expect is not None and expect.lower() != b"100-continue":
+            return self._refuse(417, "The only expectation that is understood is 100-continue.")
+        if coding is None and not need:
+            self._phase = _WAIT
+            self._handle(request)
+            return True
+
+        try:
+            limit = self._application.body_limit(request)
+        except Exception:
+            self._log.failure("the application failed to bound a body")
+            self._forsaken = self._answering = True
+            self._phase = _DROP
+            self._fail(request)
+            return True
+        have = len(self._data) - self._pos
+        if coding is None:
+            request.has_body = True
+            if need <= limit and need <= have:
+                end = self._pos + need
+                request.body = self._data[self._pos : end]
+                self._pos = end
+                self._phase = _WAIT
+                self._handle(request)
+                return True
+        self._need = need
+        self._chunks = None if coding is None else ChunkedBody()
+        self._limit = limit
+        self._received = 0
+        self._body_since = self._factory.now
+        self._phase = _BODY
+        # A client that has begun with its body does not wait.
+        waits = expect is not None and not self._http10 and not have
+        if need > limit:
+            self._forsaken = waits or need > self._bounds.drain_max
+            self._drop_body(request)
+        elif waits:
+            self._put(_CONTINUE)
+        return True
+
+    def _read_body(self) -> bool:
+        """Read what there is of the body.
+
+        :return: whether there may be more to do.
+        """
+        request = self._request
+        assert request is not None
+        data, start = self._data, self._pos
+        if start == len(data):
+            return False
+        sink = self._kept if self._phase == _BODY else None
+        chunks = self._chunks
+        if chunks is None:
+            end = min(start + self._need, len(data))
+            if sink is not None:
+                sink += data[start:end]
+            self._need -= end - start
+            done = not self._need
+        else:
+            try:
+                end = chunks.feed(data, start, sink)
+            except Malformed as error:
+                if self._phase == _BODY and chunks.size <= self._limit:
+                    return self._refuse(400, str(error))
+                self._forsaken = self._last = True
+                self._pos = len(data)
+                if self._phase == _BODY:
+                    self._drop_body(request)  # it was too large before it was malformed
+                return not self._answering
+            done = chunks.done
+            if self._phase == _BODY:
+                request.has_body = chunks.size > 0
+                if chunks.size > self._limit:
+                    self._drop_body(request)
+            if chunks.size - self._limit > self._bounds.drain_max:
+                self._forsaken = self._last = True
+        self._pos = end
+        self._received += end - start
+        if not done:
+            return self._forsaken and not self._answering
+        self._forsaken = False
+        if self._phase == _DROP:
+            self._phase = _WAIT if self._answering else _HEAD
+        else:
+            request.body = bytes(self._kept)
+            self._kept = bytearray()
+            self._phase = _WAIT
+            self._handle(request)
+        return True
+
+    def _drop_body(self, request: Request) -> None:
+        """The body is too large: keep nothing, tell the application at once, read on."""
+        self._kept = bytearray()
+        request.too_large = True
+        self._phase = _DROP
+        self._handle(request)
+
+    # -- answering ---------------------------------------------------------------------------------------------------
+
+    def _handle(self, request: Request) -> None:
+        self._answering = True
+        try:
+            self._application.handle(request)
+        except Exception:
+            self._log.failure("the application failed to handle a request")
+            if not request.answered:
+                self._fail(request)
+
+    def _fail(self, request: Request) -> None:
+        status, headers, body = refusal(500, "Internal server error", "The request could not be handled.")
+        request.reply(status, [*headers, (b"x-openstack-request-id", request_id())], body)
+
+    def _refuse_line(self) -> bool:
+        return self._refuse(
+            400, "The request line is not a method known to HTTP, a target and HTTP/1.0 or HTTP/1.1, one space between."
+        )
+
+    def _refuse(self, status: int, description: str) -> bool:
+        """Answer a request that the application does not see, and close.
+
+        :return: false, for there is nothing more to do.
+        """
+        status, headers, body = refusal(status, _TITLES[status], description)
+        fields = encode_fields([*headers, (b"x-openstack-request-id", request_id())])
+        self._put(encode_head(status, fields, len(body), self._factory.tail_close))
+        if not self._bodiless:
+            self._put(body)
+        self._finish(linger=True)
+        return False
+
+    def _put(self, data: bytes) -> None:
+        self._out.append(data)
+        self._out_size += len(data)
+
+    def _flush(self) -> None:
+        if not self._out:
+            return
+        out, size = self._out, self._out_size
+        self._out, self._out_size = [], 0
+        self._wire.write(out[0] if len(out) == 1 else b"".join(out))
+        if self._blocked:
+            self._unsent += size
+
+    def _write_deadline(self) -> float:
+        return self._blocked_since + self._bounds.write_timeout_s + self._unsent // self._bounds.rate_min
+
+    # -- closing -----------------------------------------------------------------------------------------------------
+
+    def _finish(self, linger: bool) -> None:
+        """Send what there is to send and end the connection.
+
+        :param linger: the peer may be sending.  To close while it does is to reset, and a reset may destroy an answer
+            that the peer has not read yet.
+        """
+        self._flush()
+        wire = self._wire
+        wire.unregisterProducer()
+        if not self._blocked:
+            self._blocked_since = self._factory.now
+            self._unsent = 0
+        self.deadline = self._write_deadline()
+        self._data, self._pos, self._kept = b"", 0, bytearray()
+        if not linger or self._eof:
+            self._phase = _CLOSING
+            wire.loseConnection()
+            return
+        self._phase = _LINGER
+        if self._paused:
+            self._paused = False
+            wire.resumeProducing()
+        if self._half_closeable:
+            wire.loseWriteConnection()  # writeConnectionLost sets the deadline
+        else:
+            self.deadline += self._bounds.linger_s - (0 if self._blocked else self._bounds.write_timeout_s)
+
+    def _close(self) -> None:
+        """End the linger."""
+        self._phase = _CLOSING
+        self.deadline = self._factory.now + self._bounds.linger_s
+        self._wire.loseConnection()
+
+    def _abort(self) -> None:
+        self._wire.abortConnection()
+        self._lost()
+
+    def _lost(self) -> None:
+        """The transport is gone, or is another protocol's."""
+        self._phase = _CLOSED
+        self.deadline = inf
+        self._data, self._pos, self._kept = b"", 0, bytearray()
+        request = self._request
+        if self._answering and request is not None:
+            request.gone = True
+        self._answering = False
+        self._request = None
+        self._factory.forget(self)
+
+
+class HttpFactory(ServerFactory):
+    """The connections of one listener, or of several.
+
+    A connection that was handed to another protocol is no longer counted.
+
+    :ivar application: provides :class:`IHttpApplication`.
+    :ivar now: the time of the clock, as it was at most a second ago.
+    :ivar draining: whether :meth:`stop_accepting` was called.
+    :ivar watched: whether somebody waits for :meth:`when_idle`.
+    :ivar tail: Date and the end of a head; ``tail_close`` and ``tail_keep`` say too what becomes of the connection.
+    """
+
+    noisy = False
+
+    def __init__(self, application: IHttpApplication, bounds: HttpBounds, clock: IReactorTime) -> None:
+        self.application = application
+        self.bounds = bounds
+        self.draining = False
+        self.watched = False
+        self.now = 0.0
+        self.tail = self.tail_close = self.tail_keep = b""
+        self._clock = clock
+        self._channels: set[HttpChannel] = set()
+        self._waiting: list[Deferred[None]] = []
+        self._ticking: IDelayedCall | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> HttpChannel | None:
+        """A channel, or ``None`` where there are too many or no more are accepted: then the connection is closed."""
+        most = self.bounds.connections_max
+        if self.draining or (most and len(self._channels) >= most):
+            return None
+        channel = HttpChannel(self)
+        channel.factory = self
+        return channel
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._channels)
+
+    def stop_accepting(self) -> None:
+        """Close idle connections, the others after the reply that they wait for, and new ones at once."""
+        self.draining = True
+        for channel in list(self._channels):
+            channel.drain()
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires when no connection is within a request or has a reply to get rid of.
+
+        It may wait as long as clients make a request last: bound it.
+        """
+        idle: Deferred[None] = Deferred()
+        self._waiting.append(idle)
+        self.watched = True
+        self.check_idle()
+        return idle
+
+    def check_idle(self) -> None:
+        """Fire what :meth:`when_idle` gave, if it is time."""
+        if not any(channel.occupied for channel in self._channels):
+            waiting, self._waiting = self._waiting, []
+            self.watched = False
+            for idle in waiting:
+                idle.callback(None)
+
+    def add(self, channel: HttpChannel) -> None:
+        """A connection was made."""
+        self._channels.add(channel)
+        if self._ticking is None:
+            self._tick()
+
+    def forget(self, channel: HttpChannel) -> None:
+        """A connection was lost, or handed over."""
+        self._channels.discard(channel)
+        if not self._channels and self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+        if self.watched:
+            self.check_idle()
+
+    def _tick(self) -> None:
+        self.now = now = self._clock.seconds()
+        date = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        self.tail = date + b"\r\n"
+        self.tail_close = date + b"Connection: close\r\n\r\n"
+        self.tail_keep = date + b"Connection: keep-alive\r\n\r\n"
+        self._ticking = self._clock.callLater(1, self._tick)
+        for channel in [channel for channel in self._channels if channel.deadline <= now]:
+            channel.expire(now)

@@ -1,0 +1,152 @@
+"""One HTTP request as the application sees it, and the bytes of its reply.
+
+Pure save for :meth:`Request.reply`, which hands the finished bytes to the connection.  How requests are read and in
+which order replies leave is the business of :mod:`zaqar_gateway.transport.http.channel`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from random import getrandbits
+from typing import Protocol
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+# A header value that came from a client must not be able to end its line (RFC 9110, section 5.5).
+_NO_LINE_ENDS = bytes.maketrans(b"\r\n\0", b"   ")
+
+
+class Wire(Protocol):
+    """What a request needs of the connection that it came on."""
+
+    def answer(self, status: int, fields: bytes, body: bytes) -> None:
+        """Send the reply to the request that is outstanding.
+
+        :param fields: the header lines, each with its line end.
+        """
+
+
+class Request:
+    """One HTTP request, complete.
+
+    :ivar method: upper-case name, such as ``b"GET"``.
+    :ivar target: as sent, path and query; raw bytes above 0x7F are passed on.
+    :ivar path: the path of the target, percent-encoded as sent; ``b"*"`` for the asterisk form of OPTIONS.
+    :ivar query: what follows the first ``?``, ``b""`` where there is none.
+    :ivar headers: values by lower-case name, without the white space around them; the values of a repeated header are
+        joined with ``b", "`` in their order.  For a target in absolute form ``host`` is the target's (RFC 9112,
+        section 3.2.2).
+    :ivar body: the complete body, ``b""`` where there is none.
+    :ivar has_body: whether a Content-Length above 0 was declared, or a chunked body has at least one byte.
+    :ivar too_large: whether the body is over the bound that the application gave; ``body`` is ``b""`` then.
+    :ivar gone: whether the peer has hung up before the reply.
+    :ivar prepath: for the traversal of :mod:`twisted.web.resource`; filled by the application.
+    :ivar postpath: see ``prepath``.
+    """
+
+    __slots__ = (
+        "_wire",
+        "body",
+        "gone",
+        "has_body",
+        "headers",
+        "method",
+        "path",
+        "postpath",
+        "prepath",
+        "query",
+        "target",
+        "too_large",
+    )
+
+    def __init__(
+        self, wire: Wire, method: bytes, target: bytes, path: bytes, query: bytes, headers: dict[bytes, bytes]
+    ) -> None:
+        self._wire: Wire | None = wire
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = b""
+        self.has_body = False
+        self.too_large = False
+        self.gone = False
+        self.prepath: list[bytes] = []
+        self.postpath: list[bytes] = []
+
+    @property
+    def answered(self) -> bool:
+        """Whether :meth:`reply` has been called."""
+        return self._wire is None
+
+    def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        """Send the whole response.  Once the peer has gone this does nothing.
+
+        :param headers: all headers save Content-Length, Date and Connection, which are added here; line ends in a
+            value become spaces.
+        :param body: left out for 204 and 304, which have none, and in the reply to HEAD, whose Content-Length is that
+            of ``body``.
+        :raises RuntimeError: the request has been answered.
+        :raises TypeError: something is not bytes; the request can still be answered.
+        """
+        if self.gone:
+            return
+        wire = self._wire
+        if wire is None:
+            raise RuntimeError("The request has been answered.")
+        fields = encode_fields(headers)
+        if type(body) is not bytes:
+            body = bytes(body)
+        self._wire = None
+        wire.answer(status, fields, body)
+
+
+def encode_fields(headers: Headers) -> bytes:
+    """Header lines, each with its line end; line ends within a name or a value become spaces."""
+    parts: list[bytes] = []
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    fields = b"".join(parts)
+    if fields.count(b"\n") == fields.count(b"\r") == len(headers):
+        return fields
+    return b"".join(
+        [b"%b: %b\r\n" % (name.translate(_NO_LINE_ENDS), value.translate(_NO_LINE_ENDS)) for name, value in headers]
+    )
+
+
+def encode_head(status: int, fields: bytes, length: int, tail: bytes) -> bytes:
+    """The head of a response.
+
+    :param fields: the header lines of the application.
+    :param length: of the body in bytes; not told for a status that has no body.
+    :param tail: the last header lines and the empty line.
+    """
+    line = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+    if status == 204 or status == 304:
+        return line + fields + tail
+    return b"%b%bContent-Length: %d\r\n%b" % (line, fields, length, tail)
+
+
+def request_id() -> bytes:
+    """A new id for a response: ``req-`` and a UUID of random digits (RFC 9562, version 4).
+
+    It is for logs and no secret, so that it need not come from the system's source of random numbers, which costs ten
+    times as much.
+    """
+    digits = f"{getrandbits(128):032x}"
+    return f"req-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}".encode()
+
+
+def refusal(status: int, title: str, description: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """The arguments of :meth:`Request.reply` for an error (API reference, "Error bodies").
+
+    :param title: short class of the error.
+    :param description: explanation for the client; an empty one is left out.
+    """
+    document = {"title": title, "description": description} if description else {"title": title}
+    body = json.dumps(document, ensure_ascii=False).encode()
+    return status, [(b"Content-Type", b"application/json"), (b"Vary", b"Accept")], body

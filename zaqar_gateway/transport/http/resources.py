@@ -1,0 +1,198 @@
+"""The places of the API: which methods each has, and the way of a request through its checks to its reply.
+
+A place is made once and serves every request to its path; what belongs to one request is on the request, or in the
+:class:`~zaqar_gateway.transport.http.arguments.Asked` made for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+
+from zaqar_gateway.errors import GatewayError
+from zaqar_gateway.limits import Limits, check_queue
+from zaqar_gateway.model import Context
+from zaqar_gateway.operations.registry import Http, Operation, dispatch
+from zaqar_gateway.transport.http.admission import Admission
+from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, describe
+from zaqar_gateway.transport.http.arguments import Arguments, Asked, parameters, text
+from zaqar_gateway.transport.http.cors import Cors
+from zaqar_gateway.transport.http.request import Request, request_id
+from zaqar_gateway.transport.replies import settle
+
+_log = Logger()
+
+_QUEUE = "queue_name"
+_NOBODY = Context("")
+_GLOBAL_ID = re.compile(b"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def _global_id(sent: bytes) -> str:
+    # Any other form is ignored (API reference, "Request id"), so that nobody writes into the log what they like.
+    return sent.decode() if _GLOBAL_ID.fullmatch(sent) else "-"
+
+
+class Endpoint:
+    """One operation as a method of a place.
+
+    :param answer: (what was asked, result) to reply.
+    """
+
+    def __init__(
+        self, operation: Operation, http: Http, answer: Callable[[IAsked, Any], Reply], limits: Limits
+    ) -> None:
+        self.operation = operation
+        self.arguments = Arguments(operation, http, limits)
+        self.describe = partial(describe, operation=operation.name)
+        self._answer = answer
+
+    async def run(self, ctx: Context, asked: Asked) -> Reply:
+        """:raises GatewayError: the operation says no, or fails."""
+        return self._answer(asked, await dispatch(self.operation, ctx, asked))
+
+
+class Outlet:
+    """What all responses pass on their way out.
+
+    :param cors: ``None``: no page of another origin is told anything.
+    """
+
+    def __init__(self, cors: Cors | None = None) -> None:
+        self._cors = cors
+
+    def preflight(self, request: Request) -> bool:
+        """Answer a CORS preflight; whether it was one, and allowed."""
+        headers = self._cors.preflight(request.headers) if self._cors is not None else None
+        if headers is None:
+            return False
+        request.reply(200, [(b"x-openstack-request-id", request_id()), *headers])
+        return True
+
+    def send(self, request: Request, reply: Reply) -> None:
+        """Send a reply.  A client that has hung up loses it, not the effect of its request."""
+        if request.gone:
+            return
+        status, headers, body = reply
+        if self._cors is not None and request.method != b"OPTIONS" and (origin := request.headers.get(b"origin")):
+            headers = self._cors.simple(origin, headers)
+        name = request_id()
+        if status == 500:
+            _log.error(
+                "{method} {path} was answered 500; request {request}, global request {global_request}",
+                method=text(request.method),
+                path=text(request.path),
+                request=name.decode(),
+                global_request=_global_id(request.headers.get(b"x-openstack-request-id", b"")),
+            )
+        request.reply(status, [(b"x-openstack-request-id", name), *headers], body)
+
+
+class Place(Resource):
+    """One path of the API; a path with a variable stands for all its values.
+
+    A place without methods is no route.
+
+    :param admission: the checks of headers.
+    :param outlet: where replies go.
+    :param missing: what stands where there is no place; ``None``: this is it.
+    :param path: the names of its variables, by their index in the path.
+    :param public: whether anybody may come: neither client nor project is asked for.
+    """
+
+    def __init__(
+        self,
+        admission: Admission,
+        outlet: Outlet,
+        missing: Place | None = None,
+        path: tuple[tuple[int, str], ...] = (),
+        public: bool = False,
+    ) -> None:
+        super().__init__()
+        self.isLeaf = missing is None
+        self.variable: Place | None = None
+        self._admission = admission
+        self._outlet = outlet
+        self._missing = missing or self
+        self._path = path
+        self._names_queue = any(name == _QUEUE for _, name in path)
+        self._public = public
+        self._methods: dict[bytes, Endpoint | Reply] = {}
+        self._choices: dict[bytes, list[tuple[str, Endpoint]]] = {}
+        self._allow = b""
+
+    def getChildWithDefault(self, path: bytes, request: Request) -> Place:
+        """The place below this one, in one look-up."""
+        child: Place | None = self.children.get(path)
+        return child or self.variable or self._missing
+
+    def serve(self, method: str, served: Endpoint | Reply, when: str = "") -> None:
+        """Add a method.
+
+        :param served: what it does, or the reply that it always gets.
+        :param when: the query parameter that chooses it among those of the same method.
+        """
+        name = method.encode()
+        if when and isinstance(served, Endpoint):
+            self._choices.setdefault(name, []).append((when, served))
+        else:
+            self._methods[name] = served
+            self._allow = b", ".join((*sorted(self._methods), b"OPTIONS"))
+
+    def body_limit(self, method: bytes) -> int:
+        """The most bytes of body that a method reads."""
+        served = self._methods.get(method)
+        return served.arguments.body_limit if isinstance(served, Endpoint) else 0
+
+    def render(self, request: Request) -> int:
+        """Admit a request and start its operation (API reference, "Order of checks", from step 4 on)."""
+        method = request.method
+        path: dict[str, str] = {}
+        ctx = _NOBODY
+        served: Endpoint | Reply | None
+        try:
+            if not self._methods:
+                raise Refused(404)
+            # The place of step 5, the verification of a pre-signed URL, is here.
+            self._admission.media(request)
+            if not self._public:
+                ctx = self._admission.caller(request.headers)
+                for index, name in self._path:
+                    path[name] = text(request.prepath[index])
+                if self._names_queue:
+                    check_queue(ctx.project, path[_QUEUE])
+            served = self._methods.get(method)
+            if served is None:
+                if method != b"OPTIONS":
+                    raise Refused(405, headers=((b"Allow", self._allow),))
+                served = Reply(200, ((b"Allow", self._allow),))
+        except GatewayError as error:
+            # What is wrong with an OPTIONS request is never told (API reference, "Methods").
+            served = describe(error) if method != b"OPTIONS" else OK
+        if isinstance(served, Reply):
+            self._outlet.send(request, served)
+            return NOT_DONE_YET
+        query = parameters(request.query) if request.query else []
+        if query and method in self._choices:
+            names = {name for name, _ in query}
+            for when, choice in self._choices[method]:
+                if when in names:
+                    served = choice
+        asked = Asked(served.arguments, request, path, query)
+        Deferred.fromCoroutine(self._answer(request, served, ctx, asked)).addErrback(self._lost, request)
+        return NOT_DONE_YET
+
+    async def _answer(self, request: Request, endpoint: Endpoint, ctx: Context, asked: Asked) -> None:
+        self._outlet.send(request, await settle(endpoint.run(ctx, asked), endpoint.describe))
+
+    def _lost(self, failure: Failure, request: Request) -> None:
+        _log.failure("a reply could not be sent", failure)
+        if not request.answered:
+            self._outlet.send(request, describe(None))

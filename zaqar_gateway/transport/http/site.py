@@ -1,0 +1,114 @@
+"""The HTTP side of the gateway as a tree of places, made from the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.web.resource import getChildForRequest
+from zope.interface import implementer
+
+from zaqar_gateway.identity.anonymous import Anonymous
+from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.operations.registry import Http, Operation
+from zaqar_gateway.transport.http.admission import Admission
+from zaqar_gateway.transport.http.answers import NO_CONTENT, Answers
+from zaqar_gateway.transport.http.channel import IHttpApplication
+from zaqar_gateway.transport.http.cors import Cors
+from zaqar_gateway.transport.http.home import VERSIONS, home
+from zaqar_gateway.transport.http.request import Request
+from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
+
+_UNKNOWN = UNIXAddress(None)  # a WebSocket protocol learns from its transport who its peer is
+
+
+@implementer(IHttpApplication)
+class Site:
+    """Routes, and what stands at their ends.
+
+    :param operations: the rows of the registry.
+    :param answers: how results are told.
+    :param identity: who asks; it decides from headers alone.
+    :param admin_mode: whether the rows of administration are served.
+    :param cors_origins: origins whose pages may use the API.
+    :param websocket_factory: makes the protocols that take over connections for WebSocket; ``None``: none does.
+    """
+
+    def __init__(
+        self,
+        operations: Iterable[Operation],
+        answers: Answers,
+        limits: Limits,
+        client_ids: ClientIds,
+        identity: Anonymous,
+        *,
+        admin_mode: bool = False,
+        cors_origins: Iterable[str] = (),
+        websocket_factory: IProtocolFactory | None = None,
+    ) -> None:
+        origins = tuple(cors_origins)
+        self._admission = Admission(identity.read, client_ids)
+        self._outlet = Outlet(Cors(origins) if origins else None)
+        self._websocket_factory = websocket_factory
+        self._missing = Place(self._admission, self._outlet)
+        self._root = self._place()
+        served = [row for row in operations if row.http is not None and (admin_mode or not row.admin)]
+        for row in served:
+            http = cast(Http, row.http)
+            self._at(http.path).serve(http.method, Endpoint(row, http, answers.of[row.name], limits), http.when)
+        versions = self._place(public=True)
+        versions.serve("GET", VERSIONS)
+        self._root.putChild(b"", versions)
+        self._at("/v2/").serve("GET", home(served))
+        # Nothing else has a HEAD: 405 is what python-zaqarclient takes for "exists" (API reference, "Methods").
+        self._at("/v2/ping").serve("HEAD", NO_CONTENT)
+
+    def _place(self, path: tuple[tuple[int, str], ...] = (), public: bool = False) -> Place:
+        return Place(self._admission, self._outlet, self._missing, path, public)
+
+    def _at(self, path: str) -> Place:
+        """The place of a path; made, with all above it, where it is missing."""
+        place = self._root
+        variables: tuple[tuple[int, str], ...] = ()
+        for index, segment in enumerate(path.split("/")[1:]):
+            if segment[:1] == "{":
+                variables += ((index, segment[1:-1]),)
+                if place.variable is None:
+                    place.variable = self._place(variables)
+                place = place.variable
+            else:
+                name = segment.encode()
+                if name not in place.children:
+                    place.putChild(name, self._place(variables))
+                place = place.children[name]
+        return place
+
+    def _find(self, request: Request) -> Place:
+        path = request.path
+        if b"%" in path:
+            path = unquote_to_bytes(path)
+        request.prepath = []
+        request.postpath = path.split(b"/")[1:]
+        place: Place = getChildForRequest(self._root, request)
+        return place
+
+    def body_limit(self, request: Request) -> int:
+        """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`; a body that nobody reads is not kept."""
+        return self._find(request).body_limit(request.method)
+
+    def handle(self, request: Request) -> None:
+        """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`.
+
+        Authentication (API reference, "Order of checks", step 3) has its place before the route is looked for.
+        """
+        if request.method == b"OPTIONS" and self._outlet.preflight(request):
+            return
+        self._find(request).render(request)
+
+    def upgrade(self, request: Request) -> IProtocol | None:
+        """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`; any path will do."""
+        factory = self._websocket_factory
+        return None if factory is None else factory.buildProtocol(_UNKNOWN)

@@ -1,0 +1,478 @@
+"""Frames to requests and replies to frames: values in, values out (API reference, "WebSocket").
+
+A request is JSON text on its whole way.  A MessagePack frame becomes JSON text when it comes in, its reply is made from
+JSON text when it goes out; so a socket that speaks JSON pays for no conversion, and what is checked is checked once.
+Bodies and the echo of the request are spliced into a reply as they came (:class:`msgspec.Raw`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from math import isfinite
+from typing import Any, NamedTuple, Union, get_args, get_type_hints
+
+import msgspec
+from attrs import frozen
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from zaqar_gateway import model
+from zaqar_gateway.errors import BadBody, GatewayError
+from zaqar_gateway.operations import documents
+from zaqar_gateway.operations.registry import NOT_IMPLEMENTED, Frame, Operation
+from zaqar_gateway.transport.status import told
+
+AUTHENTICATE = "authenticate"
+_NODE_ACTIONS = ("get_home_doc", "check_node_health", "ping_node")
+_EMPTY = Raw(b"{}")
+_SHOWN_LENGTH = 64
+_UNEXPECTED = "Unexpected error."
+
+
+class EnvelopeError(Exception):
+    """What is wrong with a frame before an operation is reached (API reference, "Envelope errors"); a 400."""
+
+
+class Envelope(Struct, frozen=True):
+    """A request as it came, each member as JSON text; what is absent has the text that is echoed for it."""
+
+    action: Raw = Raw(b"null")
+    headers: Raw = _EMPTY
+    body: Raw = _EMPTY
+
+
+NO_ENVELOPE = Envelope()
+"""Echoed where there is nothing to echo."""
+
+
+class Answer(NamedTuple):
+    """The status and the body of a reply."""
+
+    status: int
+    body: Any
+
+
+# -- frames ------------------------------------------------------------------------------------------------------------
+
+
+class _Echo(Struct):
+    action: Raw
+    body: Raw
+    headers: Raw
+    api: str = "v2"
+
+
+class _ReplyHeaders(Struct):
+    status: int
+
+
+class _Reply(Struct):
+    request: _Echo
+    body: Any
+    headers: _ReplyHeaders
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_any = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+def open_frame(payload: bytes, is_binary: bool) -> Envelope:
+    """Read a frame.
+
+    :raises EnvelopeError: it is not one JSON or MessagePack document that JSON can hold, or not a map.
+    """
+    try:
+        text = _unpack(payload) if is_binary else payload
+        documents.check(text)
+        return _decode_envelope(text)
+    except BadBody as error:
+        raise _undecodable(is_binary, str(error)) from None
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _undecodable(is_binary, _reason(error)) from None
+    # A scalar or an array is told apart from what is no document at all by reading it to its end.
+    try:
+        document = _decode_any(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _undecodable(is_binary, _reason(error)) from None
+    kind = "an array" if isinstance(document, list) else "a scalar"
+    raise EnvelopeError(f"Unexpected body type. Expected dict, which is an object or a map, got {kind}.")
+
+
+def close_frame(envelope: Envelope, answer: Answer, is_binary: bool) -> bytes:
+    """Write the reply to a request, in the encoding of the request."""
+    text = _encode(
+        _Reply(
+            _Echo(envelope.action, envelope.body, envelope.headers),
+            answer.body,
+            _ReplyHeaders(answer.status),
+        )
+    )
+    return msgspec.msgpack.encode(_decode_any(text)) if is_binary else text
+
+
+def _undecodable(is_binary: bool, reason: str) -> EnvelopeError:
+    form = "binary (MessagePack)" if is_binary else "text (JSON)"
+    reason = reason.removeprefix("Request body could not be parsed: ")
+    return EnvelopeError(f"Can't decode {form} request: {reason}")
+
+
+def _reason(error: Exception) -> str:
+    try:
+        documents.refuse(error)
+    except BadBody as told_error:
+        return str(told_error)
+
+
+# -- MessagePack -------------------------------------------------------------------------------------------------------
+
+
+class _Unfit(Exception):
+    """A value that JSON has no form for; ``path`` grows on the way out."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.path: list[str] = []
+
+
+def _unpack(payload: bytes) -> bytes:
+    """MessagePack to JSON text with the separators ``", "`` and ``": "``, in which sizes are counted.
+
+    :raises BadBody: it is not one document, or not one that JSON can hold.
+    """
+    try:
+        document = msgspec.msgpack.decode(payload)
+    except UnicodeDecodeError:
+        raise BadBody("a string is not UTF-8.") from None
+    except RecursionError:
+        raise BadBody(f"it is nested deeper than {documents.DEPTH_MAX} levels.") from None
+    except (msgspec.MsgspecError, ValueError, OverflowError, TypeError) as error:
+        raise BadBody(str(error).removeprefix("MessagePack data is malformed: ") + ".") from None
+    try:
+        _check_fit(document, documents.DEPTH_MAX)
+    except _Unfit as unfit:
+        where = "".join(reversed(unfit.path)).lstrip(".")
+        raise BadBody(f"{where or 'the document'} {unfit}") from None
+    return json.dumps(document, ensure_ascii=False).encode()
+
+
+def _check_fit(value: Any, depth: int) -> None:
+    """:raises _Unfit: the value, or one inside it, has no form in JSON."""
+    if isinstance(value, dict):
+        if not depth:
+            raise _Unfit(f"is nested deeper than {documents.DEPTH_MAX} levels.")
+        for key, item in value.items():
+            if type(key) is not str:
+                raise _Unfit("has a key that is not a string; the keys of maps have to be strings.")
+            if type(item) is not str:
+                try:
+                    _check_fit(item, depth - 1)
+                except _Unfit as unfit:
+                    unfit.path.append(f".{_short(key)}")
+                    raise
+    elif isinstance(value, list):
+        if not depth:
+            raise _Unfit(f"is nested deeper than {documents.DEPTH_MAX} levels.")
+        for number, item in enumerate(value):
+            if type(item) is not str:
+                try:
+                    _check_fit(item, depth - 1)
+                except _Unfit as unfit:
+                    unfit.path.append(f"[{number}]")
+                    raise
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise _Unfit("is NaN or infinite; it has to be a finite number.")
+    elif isinstance(value, bytes):
+        raise _Unfit("is a byte string; it has to be a string.")
+    elif not (value is None or isinstance(value, str | int)):  # the range of integers is looked at in the JSON text
+        raise _Unfit("is of an extension type; it has to be of a type that JSON has.")
+
+
+# -- the schema of a request -------------------------------------------------------------------------------------------
+
+_OptionalStr = str | UnsetType
+
+
+class _NodeHeaders(Struct, frozen=True, kw_only=True):
+    """The headers of the node actions, which need none.  The spelling is exact everywhere."""
+
+    client: _OptionalStr = field(name="Client-ID", default=UNSET)
+    project: _OptionalStr = field(name="X-Project-ID", default=UNSET)
+    user_agent: _OptionalStr = field(name="User-Agent", default=UNSET)
+    date: _OptionalStr = field(name="Date", default=UNSET)
+    accept: _OptionalStr = field(name="Accept", default=UNSET)
+    token: _OptionalStr = field(name="X-Auth-Token", default=UNSET)
+
+
+class Headers(_NodeHeaders, frozen=True, kw_only=True):
+    """The headers of every action that has an operation."""
+
+    client: str = field(name="Client-ID")
+    project: str = field(name="X-Project-ID")
+
+
+class _AuthenticateHeaders(_NodeHeaders, frozen=True, kw_only=True):
+    project: str = field(name="X-Project-ID")
+    token: str = field(name="X-Auth-Token")
+
+
+class _AnyBody(Struct, frozen=True):
+    """A body of which no field is looked at."""
+
+
+_WHOLE = {"messages": (b"[", "an array"), "metadata": (b"{", "an object")}
+"""Fields that stay JSON text: how such a text has to begin, and the name of that."""
+
+
+@frozen
+class Action:
+    """What a frame can ask for.
+
+    :ivar operation: the row of the registry; ``None`` where the action is answered without one.
+    :ivar alone: whether it makes several steps in the store, so that nothing of the same socket may run beside it.
+    """
+
+    name: str
+    operation: Operation | None
+    alone: bool
+    _headers: msgspec.json.Decoder[Any]
+    _body: msgspec.json.Decoder[Any]
+    _whole: tuple[str, ...] = ()
+
+    def headers(self, envelope: Envelope) -> Any:
+        """The headers that the action has; :class:`Headers` where it has an operation.
+
+        :raises EnvelopeError: they violate the schema.
+        """
+        try:
+            return self._headers.decode(envelope.headers)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise _violated("headers", error) from None
+
+    def fields(self, envelope: Envelope) -> msgspec.Struct:
+        """The fields of the operation.
+
+        :raises EnvelopeError: the body violates the schema.
+        """
+        try:
+            body = self._body.decode(envelope.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise _violated("body", error) from None
+        for name in self._whole:
+            text = getattr(body, name)
+            if text is not UNSET and bytes(memoryview(text)[:1]) != _WHOLE[name][0]:
+                raise _violation(f"body.{name} has to be {_WHOLE[name][1]}.")
+        if self.operation is None or type(body) is self.operation.fields:
+            return body  # type: ignore[no-any-return]
+        return self.operation.fields(**{name: getattr(body, name) for name in body.__struct_fields__})
+
+
+def _violation(why: str) -> EnvelopeError:
+    return EnvelopeError(f"Schema validation failed. {why}")
+
+
+def _violated(where: str, error: Exception) -> EnvelopeError:
+    text = documents.explain(error) if isinstance(error, msgspec.ValidationError) else str(error)
+    whole = text.removeprefix("The document")
+    return _violation(f"{where}.{text}" if whole == text else where + whole)
+
+
+class Actions:
+    """All that frames can ask for, made from the registry.
+
+    :param operations: the rows; those without a ``frame`` are left out.
+    :param alone: names of the rows that make several steps in the store.  The rows of today make one.
+    :raises KeyError: a row has no line in the table of answers.
+    """
+
+    def __init__(self, operations: Iterable[Operation], alone: frozenset[str] = frozenset()) -> None:
+        headers, nothing = msgspec.json.Decoder(Headers), msgspec.json.Decoder(_AnyBody)
+        self._by_name: dict[str, Action] = {}
+        for operation in operations:
+            if operation.frame is not None:
+                _ANSWERS[operation.name]
+                body = _body_type(operation, operation.frame)
+                self._by_name[operation.name] = Action(
+                    operation.name,
+                    operation,
+                    operation.name in alone,
+                    headers,
+                    msgspec.json.Decoder(body),
+                    tuple(name for name in body.__struct_fields__ if name in _WHOLE),
+                )
+        for name in NOT_IMPLEMENTED:
+            decoder: msgspec.json.Decoder[Any] = headers
+            if name in _NODE_ACTIONS:
+                decoder = msgspec.json.Decoder(_NodeHeaders)
+            self._by_name[name] = Action(name, None, False, decoder, nothing)
+        self._by_name[AUTHENTICATE] = Action(
+            AUTHENTICATE, None, False, msgspec.json.Decoder(_AuthenticateHeaders), nothing
+        )
+        self._by_text = {_encode(name): action for name, action in self._by_name.items()}
+
+    def find(self, envelope: Envelope) -> Action:
+        """:raises EnvelopeError: there is no such action."""
+        found = self._by_text.get(bytes(envelope.action))
+        if found is not None:
+            return found
+        name = _decode_any(envelope.action)  # a name may be written with escapes
+        if isinstance(name, str) and name in self._by_name:
+            return self._by_name[name]
+        if not isinstance(name, str):
+            name = "None" if name is None else bytes(envelope.action).decode()
+        raise EnvelopeError(f"{_short(name)} is not a valid action")
+
+
+def _body_type(operation: Operation, frame: Frame) -> type[Struct]:
+    """The fields that a row has on WebSocket, as a struct."""
+    if not frame.only and not frame.needed:
+        return operation.fields
+    types = get_type_hints(operation.fields)
+    only = frame.only or operation.fields.__struct_fields__
+    needed: list[Any] = []
+    others: list[Any] = []
+    for known in msgspec.structs.fields(operation.fields):
+        if known.name not in only:
+            continue
+        if known.name in frame.needed or known.required:
+            kinds = tuple(kind for kind in get_args(types[known.name]) if kind is not UnsetType)
+            needed.append((known.name, Union[kinds] if kinds else types[known.name]))  # noqa: UP007
+        else:
+            others.append((known.name, types[known.name], field(default=known.default)))
+    return msgspec.defstruct(f"{operation.fields.__name__}Frame", needed + others, frozen=True)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+class _Message(Struct):
+    """A message, under a claim only in the answers of ``claim_create`` and ``claim_get``."""
+
+    id: str
+    ttl: int
+    age: int
+    body: Raw
+    claim_id: str | None = None
+
+
+class _Popped(Struct):
+    id: str
+    ttl: int
+    age: int
+    body: Raw
+    claim_count: int
+    claim_id: None = None
+
+
+class _Queue(Struct):
+    name: str
+    metadata: Raw | UnsetType = UNSET
+
+
+class _Edge(Struct):
+    id: str
+    age: int
+    created: str
+
+
+class _Stats(Struct):
+    claimed: int
+    free: int
+    total: int
+    oldest: _Edge | UnsetType = UNSET
+    newest: _Edge | UnsetType = UNSET
+
+
+def _message(message: model.Message, claim_id: str | None = None) -> _Message:
+    return _Message(message.id, message.ttl_s, message.age_s, Raw(message.body), claim_id)
+
+
+def _popped(message: model.Message) -> _Popped:
+    return _Popped(message.id, message.ttl_s, message.age_s, Raw(message.body), message.claim_count)
+
+
+def _edge(edge: model.StatsEdge | None) -> _Edge | UnsetType:
+    if edge is None:
+        return UNSET
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(edge.created_ms // 1000))
+    return _Edge(edge.id, edge.age_s, created)
+
+
+def _queue_list(asked: Any, result: Any) -> Answer:
+    return Answer(
+        200,
+        {"queues": [_Queue(queue.name, Raw(queue.metadata) if asked.detailed else UNSET) for queue in result.queues]},
+    )
+
+
+def _queue_stats(asked: Any, stats: model.QueueStats | None) -> Answer:
+    if stats is None:
+        return Answer(404, {"messages": _Stats(0, 0, 0)})
+    shown = _Stats(stats.claimed, stats.free, stats.total, _edge(stats.oldest), _edge(stats.newest))
+    return Answer(200, {"messages": shown})
+
+
+def _deleted_many(asked: Any, popped: list[model.Message] | None) -> Answer:
+    return Answer(204, {}) if popped is None else Answer(200, {"messages": [_popped(message) for message in popped]})
+
+
+def _claimed(claim: model.Claim) -> list[_Message]:
+    return [_message(message, claim.id) for message in claim.messages]
+
+
+def _claim_created(asked: Any, claim: model.Claim | None) -> Answer:
+    if claim is None:
+        return Answer(204, {"claim_id": None})
+    return Answer(201, {"claim_id": claim.id, "messages": _claimed(claim)})
+
+
+_ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
+    "queue_list": _queue_list,
+    "queue_create": lambda asked, created: Answer(201 if created else 204, f"Queue {asked.queue_name} created."),
+    "queue_get": lambda asked, stored: Answer(200, Raw(stored or b"{}")),
+    "queue_delete": lambda asked, _: Answer(204, f"Queue {asked.queue_name} removed."),
+    "queue_get_stats": _queue_stats,
+    "queue_purge": lambda asked, _: Answer(204, {}),
+    "message_post": lambda asked, ids: Answer(201, {"message_ids": ids}),
+    "message_list": lambda asked, page: Answer(200, {"messages": [_message(message) for message in page.messages]}),
+    "message_get": lambda asked, message: Answer(200, {"messages": _message(message)}),
+    "message_get_many": lambda asked, found: Answer(200, {"messages": [_message(message) for message in found]}),
+    "message_delete": lambda asked, _: Answer(204, {}),
+    "message_delete_many": _deleted_many,
+    "claim_create": _claim_created,
+    "claim_get": lambda asked, claim: Answer(
+        200, {"age": claim.age_s, "ttl": claim.ttl_s, "messages": _claimed(claim)}
+    ),
+    "claim_update": lambda asked, _: Answer(204, f"Claim {asked.claim_id} updated."),
+    "claim_delete": lambda asked, _: Answer(204, f"Claim {asked.claim_id} deleted."),
+}
+"""Name of an operation to what its answer is, from its fields and its result (API reference, "Actions")."""
+
+AUTHENTICATED = Answer(200, {"message": "Authentified."})
+"""The spelling is that of the API reference, "Authentication"."""
+
+
+def answer(name: str, asked: msgspec.Struct, result: Any) -> Answer:
+    """What is answered where an operation succeeded."""
+    return _ANSWERS[name](asked, result)
+
+
+def refusal(error: EnvelopeError) -> Answer:
+    """What is answered to a frame that reaches no operation."""
+    return Answer(400, {"error": str(error)})
+
+
+def describe(error: GatewayError | None) -> Answer:
+    """What is answered where an operation failed; ``None``: for a reason that nobody foresaw."""
+    if error is None:
+        return Answer(500, {"exception": _UNEXPECTED, "error": _UNEXPECTED})
+    text = str(error)
+    return Answer(told(error).websocket, {"exception": text, "error": text})

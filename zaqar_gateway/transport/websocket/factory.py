@@ -1,0 +1,170 @@
+"""What all WebSockets of a listener share: actions, bounds, the set of connections, and their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from attrs import field, frozen
+from autobahn.twisted.websocket import WebSocketServerFactory
+from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from zaqar_gateway.limits import ClientIds
+from zaqar_gateway.transport.websocket.codec import Actions
+from zaqar_gateway.transport.websocket.protocol import GatewayProtocol
+from zaqar_gateway.transport.websocket.session import Session
+
+_DEFLATE_WINDOW_BITS = 12
+_DEFLATE_MEMORY_LEVEL = 5
+"""With these a compressor takes 32 KiB for a connection; the defaults of zlib take 256."""
+
+
+def _at_least(least: float) -> Callable[[Any, Any, Any], None]:
+    def check(instance: Any, attribute: Any, value: float) -> None:
+        if value < least:
+            raise ValueError(f"{attribute.name} is {value}; it has to be {least} or more")
+
+    return check
+
+
+@frozen(kw_only=True)
+class WebSocketBounds:
+    """What one socket, and all of them together, may take.
+
+    :ivar message_max: bytes of a message, after inflation; a longer one closes the connection with 1009.
+    :ivar in_flight_max: requests of one socket that may be under way; beyond it the socket is not read.
+    :ivar write_buffer_max: bytes that a peer may leave unread before it is read no more.
+    :ivar drain_timeout_s: seconds in which it then has to read all of them, or it is closed with 1008.
+    :ivar ping_interval_s: seconds between the pong of a ping and the next one; 0: none.
+    :ivar ping_timeout_s: seconds after which a peer that did not answer a ping is dropped.
+    :ivar open_timeout_s: seconds that the opening handshake may take.
+    :ivar close_timeout_s: seconds that the closing handshake may take.
+    :ivar handshake_max: bytes of the request head.
+    :ivar connections_max: how many connections there may be; the next is refused with 503.  0: any number.
+    :ivar allowed_origins: patterns of the origins that browsers may come from.
+    :ivar deflate: whether compression (RFC 7692) is agreed to where a client offers it.
+    """
+
+    message_max: int = field(default=1024 * 1024, validator=_at_least(1))
+    in_flight_max: int = field(default=64, validator=_at_least(1))
+    write_buffer_max: int = field(default=4 * 1024 * 1024, validator=_at_least(0))
+    drain_timeout_s: float = field(default=30, validator=_at_least(0))
+    ping_interval_s: float = field(default=30, validator=_at_least(0))
+    ping_timeout_s: float = field(default=30, validator=_at_least(0))
+    open_timeout_s: float = field(default=10, validator=_at_least(0))
+    close_timeout_s: float = field(default=5, validator=_at_least(0))
+    handshake_max: int = field(default=32 * 1024, validator=_at_least(1024))
+    connections_max: int = field(default=0, validator=_at_least(0))
+    allowed_origins: Sequence[str] = ("*",)
+    deflate: bool = True
+
+
+@frozen
+class _Timers:
+    """Autobahn's timers, on the clock that the factory was given; its own are on the global reactor."""
+
+    _clock: IReactorTime
+
+    def call_later(self, delay: float, call: Callable[..., Any], *args: Any, **kwargs: Any) -> IDelayedCall:
+        return self._clock.callLater(delay, call, *args, **kwargs)
+
+
+class GatewayFactory(WebSocketServerFactory):
+    """Makes the protocol of each connection, for a port of its own as for requests to upgrade on the HTTP port.
+
+    :param actions: what frames can ask for.
+    :param client_ids: how a ``Client-ID`` has to look.
+    :param clock: for every timeout.
+    :ivar closing: whether new connections are refused.
+    """
+
+    protocol: type[GatewayProtocol] = GatewayProtocol  # type: ignore[assignment]
+    noisy = False
+    _log = Logger()  # Autobahn owns ``log``
+
+    def __init__(
+        self,
+        actions: Actions,
+        client_ids: ClientIds,
+        clock: IReactorTime,
+        bounds: WebSocketBounds = WebSocketBounds(),  # noqa: B008 - it is immutable
+    ) -> None:
+        super().__init__(server="", reactor=clock)
+        self._batched_timer = _Timers(clock)
+        self.call_later = self._batched_timer.call_later
+        self.bounds = bounds
+        self.connections: set[GatewayProtocol] = set()
+        self._actions = actions
+        self._client_ids = client_ids
+        self.closing = False
+        self._all_gone: list[Deferred[None]] = []
+        self.setProtocolOptions(
+            webStatus=False,
+            # The protocol looks at whole messages, which is faster by far than Autobahn's look at each octet.
+            utf8validateIncoming=False,
+            maxFramePayloadSize=bounds.message_max,
+            maxMessagePayloadSize=bounds.message_max,
+            failByDrop=False,
+            openHandshakeTimeout=bounds.open_timeout_s,
+            closeHandshakeTimeout=bounds.close_timeout_s,
+            tcpNoDelay=True,
+            perMessageCompressionAccept=self._accept_compression,
+            autoPingInterval=bounds.ping_interval_s,
+            autoPingTimeout=bounds.ping_timeout_s,
+            allowedOrigins=list(bounds.allowed_origins),
+            allowNullOrigin="*" in bounds.allowed_origins or "null" in bounds.allowed_origins,
+            maxConnections=bounds.connections_max,
+        )
+
+    def session(self) -> Session:
+        """The conversation of a new connection."""
+        return Session(self._actions, self._client_ids)
+
+    def close_all(self, timeout_s: float = 10) -> Deferred[None]:
+        """Let all requests in flight end, close every connection with 1001, and refuse new ones.
+
+        :param timeout_s: after how many seconds the connections that are left are dropped.
+        :return: fires when there is no connection any more; it does not fail.
+        """
+        self.closing = True
+        for connection in list(self.connections):
+            connection.finish()
+        if not self.connections:
+            return succeed(None)
+        gone: Deferred[None] = Deferred()
+        self._all_gone.append(gone)
+        overdue = self.call_later(timeout_s, self._abort_all)
+
+        def done(result: None) -> None:
+            if overdue.active():
+                overdue.cancel()
+
+        return gone.addCallback(done)
+
+    def gone(self, connection: GatewayProtocol) -> None:
+        """Forget a connection that is lost."""
+        self.connections.discard(connection)
+        if not self.connections:
+            waiting, self._all_gone = self._all_gone, []
+            for deferred in waiting:
+                deferred.callback(None)
+
+    def _abort_all(self) -> None:
+        self._log.info("{count} WebSockets did not close in time and are dropped", count=len(self.connections))
+        for connection in list(self.connections):
+            connection.abort()
+
+    def _accept_compression(self, offers: list[Any]) -> PerMessageDeflateOfferAccept | None:
+        if self.bounds.deflate:
+            for offer in offers:
+                if isinstance(offer, PerMessageDeflateOffer):
+                    return PerMessageDeflateOfferAccept(
+                        offer,
+                        window_bits=min(_DEFLATE_WINDOW_BITS, offer.request_max_window_bits or _DEFLATE_WINDOW_BITS),
+                        mem_level=_DEFLATE_MEMORY_LEVEL,
+                        max_message_size=self.bounds.message_max,
+                    )
+        return None

@@ -1,0 +1,325 @@
+"""One WebSocket: frames in, replies out in the order of the requests, and the bounds that one peer is held to (RFC 6455).
+
+The session decides what a frame means; this decides when it may run.  Autobahn does the handshake, control frames,
+fragments, compression and the closing handshake; whole frames without compression, which are nearly all, are cut and
+written here, because that takes a quarter of the time.
+
+Reading stops, and the peer's own writes with it, while as many requests are in flight as one socket may have, while a
+request runs that has to run alone, and while the peer leaves too much unread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from attrs import define
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from txaio.tx import make_logger
+from zope.interface import implementer
+
+from zaqar_gateway.transport.websocket.session import Request
+
+if TYPE_CHECKING:
+    from zaqar_gateway.transport.websocket.factory import GatewayFactory
+
+GOING_AWAY, INVALID_PAYLOAD, POLICY_VIOLATION, INTERNAL_ERROR = 1001, 1007, 1008, 1011
+"""Close codes (RFC 6455, section 7.4.1)."""
+
+COMPRESSED_FROM = 1024
+"""Replies of fewer bytes are sent as they are, also where compression was agreed: it would cost more than it saves."""
+
+_TEXT, _BINARY = 0x81, 0x82
+_COMPRESSED = 0x40
+_PHRASES = {
+    400: "Bad Request",
+    403: "Forbidden",
+    405: "Method Not Allowed",
+    426: "Upgrade Required",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+
+
+class _ITransport(ITCPTransport, IConsumer, IPushProducer):
+    """What Twisted's connections, TLS ones included, provide."""
+
+
+@define(eq=False)
+class _Slot:
+    """The place of a reply among the replies."""
+
+    is_binary: bool
+    payload: bytes | None = None
+
+
+@implementer(IPushProducer)
+class GatewayProtocol(WebSocketServerProtocol):
+    """A connected client, made by :class:`~zaqar_gateway.transport.websocket.factory.GatewayFactory`.
+
+    As a producer it is told by the transport whether the peer keeps up.
+    """
+
+    factory: GatewayFactory
+    transport: _ITransport
+    autoPingTimeout: float
+    log = make_logger("error")  # Autobahn would log request heads, and its warnings are the errors of clients
+    _log = Logger()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._slots: deque[_Slot] = deque()
+        self._next: tuple[Request, bool] | None = None  # read, and waiting to run alone
+        self._alone = False
+        self._finishing = False
+        self._paused = False
+        self._consuming = False
+        self._congested = False
+        self._unsent = 0  # bytes written since the transport said that it is congested
+        self._draining: IDelayedCall | None = None
+
+    # -- the connection ------------------------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._bounds = self.factory.bounds
+        self._session = self.factory.session()
+        self.factory.connections.add(self)
+        self.transport.registerProducer(self, True)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._slots.clear()
+        self._next = None
+        self._stop_draining()
+        if self.closeHandshakeTimeoutCall is not None:  # Autobahn leaves this one running
+            self.closeHandshakeTimeoutCall.cancel()
+            self.closeHandshakeTimeoutCall = None
+        super().connectionLost(reason)
+        self.factory.gone(self)
+
+    def processHandshake(self) -> None:
+        end, most = self.data.find(b"\r\n\r\n"), self._bounds.handshake_max
+        if end > most or (end < 0 and len(self.data) > most):
+            self.failHandshake(f"The request head has more than {most} bytes.", 431)
+        else:
+            super().processHandshake()
+
+    def onConnect(self, request: ConnectionRequest) -> None:
+        if self.factory.closing:
+            raise ConnectionDeny(503, "The gateway is stopping.")
+
+    def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
+        """Refuse the handshake, or answer what is no handshake."""
+        body = (reason.replace("HTTP Upgrade header missing", "This is a WebSocket endpoint.") + "\n").encode()
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+            *(responseHeaders or ()),
+        ]
+        if code == 426:
+            headers.append(("Upgrade", "websocket"))
+        lines = [f"HTTP/1.1 {code} {_PHRASES.get(code, 'Refused')}", *(f"{name}: {value}" for name, value in headers)]
+        self.sendData("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def finish(self) -> None:
+        """Let the requests in flight end, take no more, and close with 1001."""
+        self._finishing = True
+        if self.state == self.STATE_OPEN:
+            self._adjust()
+        elif self.state != self.STATE_CLOSING:
+            self.dropConnection(abort=True)
+
+    def abort(self) -> None:
+        """Drop the connection now."""
+        self.transport.abortConnection()
+
+    def onAutoPingTimeout(self) -> None:
+        if self._paused:  # an answer may be there, unread
+            self.autoPingTimeoutCall = self.factory.call_later(self.autoPingTimeout, self.onAutoPingTimeout)
+        else:
+            self._log.debug("{peer} did not answer a ping", peer=self.peer)
+            super().onAutoPingTimeout()
+
+    def _close(self, code: int, reason: str) -> None:
+        if self.state == self.STATE_OPEN:
+            self._log.debug("closing {peer}: {code} {reason}", peer=self.peer, code=code, reason=reason)
+            self.sendCloseFrame(code, reason.encode())
+            self._adjust()
+
+    # -- frames in -----------------------------------------------------------------------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
+
+    def consumeData(self) -> None:
+        if self._consuming:
+            return
+        if self.state not in (self.STATE_OPEN, self.STATE_CLOSING):
+            super().consumeData()
+            return
+        self._consuming = True
+        try:
+            more = True
+            while more and not self._paused and self.state != self.STATE_CLOSED:
+                if self.current_frame is None and not self.inside_message:
+                    self._take_whole_frames()
+                more = not self._paused and self.processData()
+        finally:
+            self._consuming = False
+
+    def _take_whole_frames(self) -> None:
+        """Take the whole, unfragmented, uncompressed data frames off the data; leave anything else to Autobahn."""
+        data, at = self.data, 0
+        have, most = len(data), self._bounds.message_max
+        while have - at >= 6 and not self._paused and self.state == self.STATE_OPEN:
+            kind, size = data[at], data[at + 1] - 0x80  # the high bit: masked
+            if (kind != _TEXT and kind != _BINARY) or not 0 <= size <= 126:
+                break
+            start = at + 6
+            if size == 126:
+                size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
+                if size < 126:
+                    break
+            if start + size > have or size > most:
+                break
+            mask = data[start - 4 : start]
+            payload = data[start : start + size]
+            at = start + size
+            if mask != b"\0\0\0\0":
+                mask = (mask * (size // 4 + 1))[:size]
+                payload = (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
+            if self.autoPingTimeoutCall:  # any traffic shows that the peer is there
+                self._cancelAutoPingTimeoutCall()
+            self.onMessage(payload, kind == _BINARY)
+        if at:
+            self.data = data[at:]
+
+    def onMessageEnd(self) -> None:
+        if not self.failedByMe:
+            self.onMessage(b"".join(self.message_data), self.message_is_binary)
+        self.message_data = []
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self.state != self.STATE_OPEN:
+            return
+        if not isBinary and not payload.isascii():
+            try:
+                payload.decode()
+            except UnicodeDecodeError:
+                self._close(INVALID_PAYLOAD, "a text frame is not UTF-8")  # RFC 6455, section 8.1
+                return
+        request = self._session.receive(payload, isBinary)
+        if request.alone and self._slots:
+            self._next = request, isBinary
+            self._adjust()
+        else:
+            self._start(request, isBinary)
+
+    def _start(self, request: Request, is_binary: bool) -> None:
+        """Run a request at once: requests take effect in the order in which they start, because the commands on the
+        one connection to the store do."""
+        slot = _Slot(is_binary)
+        self._slots.append(slot)
+        self._alone = request.alone
+        Deferred.fromCoroutine(request.reply()).addCallbacks(
+            self._replied, self._crashed, callbackArgs=(slot,)
+        ).addErrback(self._crashed)
+        self._adjust()
+
+    # -- replies out ---------------------------------------------------------------------------------------------------
+
+    def _replied(self, payload: bytes, slot: _Slot) -> None:
+        slot.payload = payload
+        slots = self._slots
+        while slots and (ready := slots[0].payload) is not None:
+            self._write_reply(ready, slots.popleft().is_binary)
+        if not slots:
+            self._alone = False
+            if self._next is not None:
+                (request, is_binary), self._next = self._next, None
+                self._start(request, is_binary)
+        self._adjust()
+
+    def _crashed(self, failure: Failure) -> None:
+        self._log.failure("a reply was lost", failure)
+        self._close(INTERNAL_ERROR, "internal error")
+
+    def _write_reply(self, payload: bytes, is_binary: bool) -> None:
+        """Write one unfragmented frame (RFC 6455, section 5.2); on a connection that is closing, drop it."""
+        if self.state != self.STATE_OPEN:
+            return
+        kind = _BINARY if is_binary else _TEXT
+        compress = self._perMessageCompress
+        if compress is not None and len(payload) >= COMPRESSED_FROM:
+            kind |= _COMPRESSED
+            compress.start_compress_message()
+            payload = compress.compress_message_data(payload) + compress.end_compress_message()
+        size = len(payload)
+        if size < 126:
+            head = bytes((kind, size))
+        elif size < 65536:
+            head = bytes((kind, 126, size >> 8, size & 0xFF))
+        else:
+            head = bytes((kind, 127)) + size.to_bytes(8, "big")
+        self.sendData(head + payload)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        self.transport.write(data)
+        if self._congested:
+            self._unsent += len(data)
+
+    # -- flow ----------------------------------------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """The transport holds more than it likes of what the peer has not read; it may say so again and again."""
+        self._congested = True
+
+    def resumeProducing(self) -> None:
+        """The peer has read all that was written."""
+        self._congested, self._unsent = False, 0
+        self._adjust()
+
+    def stopProducing(self) -> None:
+        """The connection is lost; ``connectionLost`` says so too."""
+
+    def _adjust(self) -> None:
+        """Read, or do not, as the requests and the peer have it now."""
+        blocked = False
+        if self.state == self.STATE_OPEN:
+            slow = self._unsent > self._bounds.write_buffer_max
+            if slow and self._draining is None:
+                self._draining = self.factory.call_later(self._bounds.drain_timeout_s, self._not_drained)
+            elif not slow:
+                self._stop_draining()
+            if self._finishing and not self._slots and self._next is None:
+                self._close(GOING_AWAY, "the gateway is stopping")
+                return
+            full = len(self._slots) >= self._bounds.in_flight_max
+            blocked = full or slow or self._alone or self._finishing or self._next is not None
+        # A closing connection is read: what comes is dropped, but the peer's close frame has to be seen.
+        if blocked and not self._paused:
+            self._paused = True
+            self.transport.pauseProducing()
+        elif self._paused and not blocked:
+            self._paused = False
+            if self.state != self.STATE_CLOSED:
+                self.transport.resumeProducing()
+                self.consumeData()
+
+    def _stop_draining(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+            self._draining = None
+
+    def _not_drained(self) -> None:
+        self._draining = None
+        self._close(POLICY_VIOLATION, f"replies were not read for {self._bounds.drain_timeout_s:g} seconds")

@@ -1,0 +1,101 @@
+"""One socket's conversation: what each frame asks for and what is answered.  No I/O, no Autobahn.
+
+Who asks is decided here, for each frame, in :meth:`Session.context`.  Today that is what the frame says of itself; a token
+(``authenticate``) or a signature in the frame will be looked at in the same place, after the schema and before the
+operation, as the API reference, "Envelope errors", orders it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from attrs import define
+from twisted.logger import Logger
+
+from zaqar_gateway.errors import NotSupported
+from zaqar_gateway.limits import ClientIds
+from zaqar_gateway.model import Context
+from zaqar_gateway.operations.registry import Operation, dispatch
+from zaqar_gateway.transport.replies import settle
+from zaqar_gateway.transport.websocket import codec
+from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Envelope, EnvelopeError
+
+_log = Logger()
+
+
+@define(eq=False)
+class Request:
+    """One frame, read.  Nothing has happened yet: :meth:`reply` is what makes it take effect.
+
+    :ivar alone: whether no other request of the socket may run at the same time.
+    """
+
+    alone: bool
+    _session: Session
+    _is_binary: bool
+    _envelope: Envelope
+    _answer: Answer | None = None
+    _action: Action | None = None
+    _headers: codec.Headers | None = None
+    _asked: msgspec.Struct | None = None
+
+    async def reply(self) -> bytes:
+        """Do what is asked.
+
+        :return: the payload of the reply, in the encoding of the request.
+        """
+        answer = self._answer
+        if answer is None:
+            answer = await settle(self._run(), codec.describe)
+        return codec.close_frame(self._envelope, answer, self._is_binary)
+
+    def fields(self, operation: Operation) -> msgspec.Struct:
+        """The fields of the operation, as :func:`~zaqar_gateway.operations.registry.dispatch` asks for them."""
+        assert self._asked is not None
+        return self._asked
+
+    async def _run(self) -> Answer:
+        assert self._action is not None and self._headers is not None and self._asked is not None
+        operation = self._action.operation
+        if operation is None:
+            raise NotSupported(f"{self._action.name} is not available here.")
+        context = self._session.context(operation, self._headers)
+        result = await dispatch(operation, context, self)
+        return codec.answer(operation.name, self._asked, result)
+
+
+@define(eq=False)
+class Session:
+    """The conversation with one client.
+
+    :param client_ids: how a ``Client-ID`` has to look, for the operations that check it.
+    """
+
+    _actions: Actions
+    _client_ids: ClientIds
+
+    def receive(self, payload: bytes, is_binary: bool) -> Request:
+        """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong."""
+        envelope = codec.NO_ENVELOPE
+        try:
+            envelope = codec.open_frame(payload, is_binary)
+            action = self._actions.find(envelope)
+            headers = action.headers(envelope)
+            asked = action.fields(envelope)
+        except EnvelopeError as error:
+            return Request(False, self, is_binary, envelope, codec.refusal(error))
+        except Exception:
+            _log.failure("a frame could not be read")
+            return Request(False, self, is_binary, envelope, codec.describe(None))
+        if action.name == codec.AUTHENTICATE:
+            # Without a strategy everybody is who they say; the token is not echoed.
+            return Request(False, self, is_binary, Envelope(action=envelope.action), codec.AUTHENTICATED)
+        return Request(action.alone, self, is_binary, envelope, None, action, headers, asked)
+
+    def context(self, operation: Operation, headers: codec.Headers) -> Context:
+        """Who asks.
+
+        :raises BadClientId: the operation compares clients and the id is not of the form that this gateway accepts.
+        """
+        if operation.frame is not None and operation.frame.checks_client:
+            return Context(headers.project, self._client_ids.canonical(headers.client))
+        return Context(headers.project)
