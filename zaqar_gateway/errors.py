@@ -115,4 +115,11 @@ class StoreUnavailable(StoreError):
 
 
 class StoreFault(StoreError):
-    """The store answered with a fault that has no meaning to a client.  Its cause is in the log, not in the text."""
+    """The store answered with a fault that has no meaning to a client.
+
+    :ivar cause: what the store said, for the log only.
+    """
+
+    def __init__(self, detail: str = "The store reported a fault.", *, cause: str = "") -> None:
+        super().__init__(detail)
+        self.cause = cause

@@ -9,13 +9,14 @@ from typing import Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import IService, Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
 from twisted.internet.endpoints import (
-    TCP4ClientEndpoint,
+    HostnameEndpoint,
     UNIXClientEndpoint,
     serverFromString,
     wrapClientTLS,
 )
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import (
@@ -96,9 +97,9 @@ class Storage:
             timeout_s=given.command_timeout_s,
             bound=given.max_waiting_commands,
             retry_max_s=given.reconnect_max_s,
-            username=address.username or None if address else None,
-            password=address.password or None if address else None,
-            database=address.database if address else None,
+            username=address.username if address else "",
+            password=address.password if address else "",
+            database=address.database if address else 0,
             scripts=scripts.ALL,
         )
         keys = Keys(address.key_prefix if address else "")
@@ -121,7 +122,7 @@ class Storage:
             return UNIXClientEndpoint(self._reactor, self._embedded.socket_path)
         if address.path:
             return UNIXClientEndpoint(self._reactor, address.path)
-        endpoint = TCP4ClientEndpoint(self._reactor, address.host, address.port)
+        endpoint = HostnameEndpoint(self._reactor, address.host, address.port)
         return wrapClientTLS(optionsForClientTLS(address.host), endpoint) if address.tls else endpoint
 
     @property
@@ -142,7 +143,7 @@ class Storage:
             self._embedded.startService()
             await self._embedded.whenReady()
         if self._redis is not None:
-            self._redis.service.startService()
+            self._redis.start()
             try:
                 await self._redis.when_ready().addTimeout(_EXTERNAL_WAIT_S, self._reactor)
             except TimeoutError:
@@ -163,8 +164,8 @@ class Storage:
         """Stop, the embedded Redis last."""
         if self._sweeper.running:
             await self._sweeper.stopService()
-        if self._redis is not None and self._redis.service.running:
-            await self._redis.service.stopService()
+        if self._redis is not None:
+            await self._redis.stop()
         if self._embedded is not None:
             await self._embedded.stopService()
 
@@ -219,7 +220,7 @@ class Gateway(Service):
             Answers(queues.shown, settings.enable_checksum),
             limits,
             client_ids,
-            Anonymous(),
+            Anonymous().read,
             admin_mode=settings.admin_mode,
             websocket_factory=self._websocket,
         )
@@ -257,7 +258,7 @@ class Gateway(Service):
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
-        if failure.check(EmbeddedRedisError, OSError):
+        if failure.check(EmbeddedRedisError, CannotListenError, OSError):
             _print(f"zaqar-gateway cannot start: {failure.getErrorMessage()}")
         else:
             _log.failure("the gateway cannot start", failure)

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from zaqar_gateway.errors import BadBody
+
+T = TypeVar("T")
 
 DEPTH_MAX = 200
 """Levels of nesting; clients may count on 128."""
@@ -105,14 +108,32 @@ _EXPECTED = re.compile(r"Expected `([^`]*)`, got `([^`]*)`(?: - at `\$\.?(.*)`)?
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 
 
-def explain(error: msgspec.ValidationError) -> str:
-    """A sentence that names the field, what was wrong with it and what would be right."""
+def decode(read: Callable[[Any], T], text: Any) -> T:
+    """Decode a checked text into a type.
+
+    Of a member that comes twice the last counts, whatever the first is; msgspec judges each as it comes.  So what it
+    refuses is read once more without duplicates, which also finds faults of syntax further on.
+
+    :param read: a decoder of msgspec.
+    :raises msgspec.MsgspecError: the text is no JSON, or not of the type.
+    """
+    try:
+        return read(text)
+    except msgspec.ValidationError:
+        return read(msgspec.json.encode(msgspec.json.decode(text)))
+
+
+def explain(error: msgspec.ValidationError, where: str = "") -> str:
+    """A sentence that names the field, what was wrong with it and what would be right.
+
+    :param where: what the decoded text is a member of.
+    """
     text = str(error)
     if found := _EXPECTED.match(text):
         wanted = " or ".join(_NAMES.get(part, part) for part in found[1].split(" | "))
-        return f"{found[3] or 'The document'} has to be {wanted}, not {_NAMES.get(found[2], found[2])}."
+        return f"{where + (found[3] or '') or 'The document'} has to be {wanted}, not {_NAMES.get(found[2], found[2])}."
     if found := _MISSING.match(text):
-        return f"{found[2] + '.' if found[2] else ''}{found[1]} is missing."
+        return f"{where + found[2] + '.' if found[2] else ''}{found[1]} is missing."
     return text
 
 
@@ -128,7 +149,10 @@ def refuse(error: Exception) -> NoReturn:
         raise BadBody(explain(error)) from None
     if isinstance(error, RecursionError):
         raise unparsable(f"it is nested deeper than {DEPTH_MAX} levels") from None
-    raise unparsable(str(error).removeprefix("JSON is malformed: ")) from None
+    why = str(error).removeprefix("JSON is malformed: ")
+    if why == "Input data was truncated":  # which msgspec says of a surrogate at the end of a string, too
+        why = "it ends too early, or a string ends with half of a surrogate pair"
+    raise unparsable(why) from None
 
 
 def load(text: bytes) -> Any:

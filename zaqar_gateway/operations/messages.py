@@ -163,7 +163,7 @@ def _short(text: str) -> str:
 
 def _read(text: bytes) -> list[_Posted]:
     try:
-        return _decode_posted(text)
+        return documents.decode(_decode_posted, text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return _explain(text, error)
 
@@ -184,4 +184,6 @@ def _explain(text: bytes, error: Exception) -> list[_Posted]:
                 raise BadBody(BAD_TTL)
     else:
         raise BadBody("messages has to be an array of messages.")
+    if isinstance(error, msgspec.ValidationError):
+        raise BadBody(documents.explain(error, "messages"))
     documents.refuse(error)

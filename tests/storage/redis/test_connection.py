@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.redis_server import RedisServer, connect, shared_server
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Redis, _Factory, _Protocol, refusal
+from zaqar_gateway.storage.redis.connection import Redis, _Protocol, refusal
 
 
 class ProtocolTests(SynchronousTestCase):
@@ -21,8 +21,7 @@ class ProtocolTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.transport = StringTransport()
-        factory = _Factory(lambda: _Protocol(self.clock, timeout_s=5.0, bound=3))
-        self.protocol = factory.buildProtocol(None)
+        self.protocol = _Protocol(self.clock, timeout_s=5.0, bound=3)
         self.protocol.makeConnection(self.transport)
 
     def ask(self, *words: bytes) -> Deferred[object]:
@@ -91,7 +90,8 @@ class ProtocolTests(SynchronousTestCase):
         answer = self.ask(b"GET", b"a")
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.assertTrue(self.failureResultOf(answer, StoreUnavailable).value.outcome_unknown)
-        self.assertEqual(self.clock.getDelayedCalls(), [call for call in self.clock.getDelayedCalls() if call.time == 0])
+        self.clock.advance(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_after_loss(self) -> None:
         """A command on a lost connection is refused at once, and was not sent."""
@@ -120,8 +120,8 @@ class RedisTests(TestCase):
 
     def start(self, server: RedisServer) -> Redis:
         redis = connect(server)
-        redis.service.startService()
-        self.addCleanup(redis.service.stopService)
+        redis.start()
+        self.addCleanup(redis.stop)
         return redis
 
     async def test_forgotten_scripts(self) -> None:

@@ -14,6 +14,7 @@ from tests.contracts.queues import QueueStoreContract
 from tests.contracts.random_walk import walk
 from tests.contracts.storage import StorageContract
 from tests.redis_server import connect, shared_server, storage_at
+from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import NewMessage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.keys import Keys
@@ -23,15 +24,15 @@ from zaqar_gateway.storage.redis.store import Sweeper
 class OnRedis(TestCase):
     """A test with an empty Redis whose time is that of a clock."""
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.clock = clock_at_epoch()
         self.redis = connect(shared_server())
-        self.storage = storage_at(self.redis, self.clock)
-        self.redis.service.startService()
+        self.storage: IStorage = storage_at(self.redis, self.clock)
+        self.redis.start()
         await self.redis.when_ready()
 
-    def tearDown(self) -> Deferred[None]:
-        return self.redis.service.stopService()
+    def tearDown(self) -> Deferred[None]:  # type: ignore[override]
+        return Deferred.fromCoroutine(self.redis.stop())
 
 
 class RedisQueueTests(QueueStoreContract, OnRedis):

@@ -122,11 +122,17 @@ class Transport(StringTransport):
 class Peer:
     """A client at the other end of a connection in memory, whose handshake is done."""
 
-    def __init__(self, factory: GatewayFactory, opening: bytes | None = None, after: bytes = b"") -> None:
+    def __init__(
+        self,
+        factory: GatewayFactory,
+        opening: bytes | None = None,
+        after: bytes = b"",
+        transport: Transport | None = None,
+    ) -> None:
         protocol = factory.buildProtocol(None)
         assert isinstance(protocol, GatewayProtocol)
         self.protocol: GatewayProtocol = protocol
-        self.transport: Transport = Transport()
+        self.transport: Transport = transport or Transport()
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
         self.protocol.dataReceived((handshake() if opening is None else opening) + after)

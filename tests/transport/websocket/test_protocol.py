@@ -29,6 +29,7 @@ from tests.transport.websocket.client import (
     PING,
     PONG,
     Peer,
+    Transport,
     frame,
     frames,
     handshake,
@@ -332,15 +333,16 @@ class Deflate(ConnectionCase):
             self.assertTrue(peer.open)
 
     def test_window(self) -> None:
-        """A client that can hold a small window only gets no larger one."""
-        peer = self.compressed(f"{DEFLATE}; server_max_window_bits=10")
-        self.assertIn(b"server_max_window_bits=10", peer.head)
-        inflater = zlib.decompressobj(-10)
-        for _ in range(2):
-            peer.send(text("queue_get", queue_name="".join(map(str, range(2000)))))
-            ((first, payload),) = peer.received()
-            self.assertEqual(first, 0xC1)
-            self.assertEqual(status(json.loads(inflater.decompress(payload + b"\0\0\xff\xff"))), 200)
+        """A client that can hold a small window only gets no larger one; none gets more than 4 KiB."""
+        for bits, offer in ((10, f"{DEFLATE}; server_max_window_bits=10"), (12, DEFLATE)):
+            peer = self.compressed(offer)
+            self.assertIn(f"Extensions: {offer}".encode(), peer.head)
+            inflater = zlib.decompressobj(-bits)
+            for _ in range(2):
+                peer.send(text("queue_get", queue_name="".join(map(str, range(2000)))))
+                ((first, payload),) = peer.received()
+                self.assertEqual(first, 0xC1)
+                self.assertEqual(status(json.loads(inflater.decompress(payload + b"\0\0\xff\xff"))), 200)
 
     def test_no_takeover(self) -> None:
         """A client that keeps no context gets each reply complete in itself."""
@@ -511,6 +513,21 @@ class Order(ConnectionCase):
         self.queues.release("c")
         self.assertEqual(self.answered(peer), [*"abc"])
 
+    def test_reply_while_reading_stops(self) -> None:
+        """A place that gets free in the moment in which reading stops does not let a frame be read twice."""
+        queues = self.queues
+
+        class Releasing(Transport):
+            def pauseProducing(self) -> None:
+                super().pauseProducing()
+                for queue in list(queues.waiting):
+                    queues.release(queue)
+
+        peer = Peer(self.factory(in_flight_max=2), transport=Releasing())
+        peer.send(*self.get(*"abcdef"))
+        self.assertEqual(queues.started, [*"abcdef"])
+        self.assertEqual(self.answered(peer), [*"abcdef"])
+
     def test_alone(self) -> None:
         """A request of several steps begins when all before it have ended, and all after it wait for its end."""
         peer = Peer(self.factory(alone=("queue_purge",)))
@@ -622,10 +639,13 @@ class SlowReaders(ConnectionCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_gone(self) -> None:
-        """A peer that goes away meanwhile leaves no timer behind."""
-        peer = self.congested()
-        peer.transport.abortConnection()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        """A peer that goes away meanwhile, or instead of answering our close frame, leaves no timer behind."""
+        for waited_s in (29, 31):
+            peer = self.congested()
+            self.clock.advance(waited_s)
+            self.assertTrue(peer.open)
+            peer.transport.abortConnection()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class Ending(ConnectionCase):

@@ -497,7 +497,8 @@ class Failures(SessionCase):
 
     def test_unavailable(self) -> None:
         """A store that is away is a 503."""
-        self.assertEqual(self.failing(StoreUnavailable("Away.")), (503, {"exception": "Away.", "error": "Away."}))
+        text = "Away. Please try again in a few seconds."
+        self.assertEqual(self.failing(StoreUnavailable("Away.")), (503, {"exception": text, "error": text}))
 
     def test_fault(self) -> None:
         """A fault of the store is a 503 too, and in the log."""

@@ -12,25 +12,28 @@ case the outcome of the command is unknown and nothing is repeated.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import hiredis
 import txredisapi
-from twisted.application.internet import ClientService, backoffPolicy
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IAddress, IReactorTime, IStreamClientEndpoint
+from twisted.application.internet import backoffPolicy
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from zaqar_gateway.direct import write_now
 from zaqar_gateway.errors import GatewayError, StoreFault, StoreUnavailable
 from zaqar_gateway.storage.redis.scripts import Script
 
 _log = Logger()
 
 Argument = bytes | str | int
+
+_PAUSE_MIN_S = 0.05
 
 _PASSING = {
     "LOADING": "Redis is loading its data.",
@@ -61,20 +64,21 @@ def refusal(text: str) -> GatewayError:
     kind = text.partition(" ")[0]
     if kind in _PASSING:
         return StoreUnavailable(_PASSING[kind])
-    return StoreFault(f"Redis: {text}")
+    return StoreFault(cause=text)
 
 
 def _lost() -> StoreUnavailable:
     return StoreUnavailable(
-        "The connection to Redis was lost before it answered; the outcome is unknown.", outcome_unknown=True
+        "The connection to Redis was lost before it answered.", outcome_unknown=True
     )
 
 
 class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
     """Commands out in one write for each reactor turn, answers in."""
 
-    def __init__(self, clock: Any, timeout_s: float, bound: int, **login: Any) -> None:
-        super().__init__(charset=None, convertNumbers=False, **login)
+    def __init__(self, clock: Any, timeout_s: float, bound: int) -> None:
+        # It is told no password and no database: it would drop the connection where Redis refuses them.
+        super().__init__(charset=None, convertNumbers=False)
         self._clock = clock
         self._timeout_s = timeout_s
         self._bound = bound
@@ -100,7 +104,7 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
         if self.connected and unsent:
-            self.transport.write(b"".join(unsent))
+            write_now(self.transport, b"".join(unsent))
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""
@@ -141,27 +145,6 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._unanswered.popleft()[1].errback(Failure(_lost()))
 
 
-class _Factory(Factory):
-    """What txredisapi's protocol expects of its factory."""
-
-    noisy = False
-    isLazy = False
-
-    def __init__(self, build: Callable[[], _Protocol]) -> None:
-        self._build = build
-
-    def buildProtocol(self, addr: IAddress | None) -> _Protocol:
-        protocol = self._build()
-        protocol.factory = self
-        return protocol
-
-    def stopTrying(self) -> None:
-        """A wrong password may be put right while we go on trying."""
-
-    def connectionError(self, why: str) -> None:
-        _log.error("{why}", why=why)
-
-
 class Redis:
     """The one connection, made again when it is lost.
 
@@ -180,49 +163,41 @@ class Redis:
         timeout_s: float = 5.0,
         bound: int = 10000,
         retry_max_s: float = 2.0,
-        username: str | None = None,
-        password: str | None = None,
-        database: int | None = None,
+        username: str = "",
+        password: str = "",
+        database: int = 0,
         scripts: Sequence[Script] = (),
     ) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._bound = bound
+        self._pause = backoffPolicy(initialDelay=_PAUSE_MIN_S, maxDelay=retry_max_s)
+        self._login: list[tuple[Argument, ...]] = []
+        if password:
+            self._login.append(("AUTH", username, password) if username else ("AUTH", password))
+        if database:
+            self._login.append(("SELECT", database))
         self._scripts = scripts
         self._protocol: _Protocol | None = None
-        self._was_lost = False
-        self._clock = clock
+        self._waiting: list[Deferred[None]] = []
+        self._running: Deferred[None] | None = None
 
-        def build() -> _Protocol:
-            return _Protocol(
-                clock, timeout_s, bound, username=username, password=password, dbid=database or None
-            )
+    # -- being connected ---------------------------------------------------------------------------------------------
 
-        self.service = ClientService(
-            endpoint,
-            _Factory(build),
-            retryPolicy=backoffPolicy(initialDelay=0.05, maxDelay=retry_max_s),
-            clock=clock,
-            prepareConnection=self._prepare,
-        )
+    def start(self) -> None:
+        """Connect, and stay connected until :meth:`stop`."""
+        self._running = Deferred.fromCoroutine(self._stay_connected())
+        self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
 
-    async def _prepare(self, wrapped: Any) -> None:
-        protocol: _Protocol = await wrapped.whenConnected()  # the service wraps it in a proxy, which is slow
-        try:
-            for script in self._scripts:
-                await protocol.execute_command("SCRIPT", "LOAD", script.text)
-        except (Refused, StoreUnavailable) as error:
-            _log.warn("Redis is not ready: {why}", why=str(error))
-            protocol.transport.loseConnection()
-            raise
-        protocol.whenDisconnected().addCallback(self._lost)
-        self._protocol = protocol
-        if self._was_lost:
-            _log.info("the connection to Redis is back")
-
-    def _lost(self, protocol: _Protocol) -> None:
-        if self._protocol is protocol:
-            self._protocol = None
-            if self.service.running:
-                self._was_lost = True
-                _log.error("the connection to Redis is lost; it is being made again")
+    async def stop(self) -> None:
+        """Close the connection; what is under way then has an unknown outcome."""
+        if self._running is not None:
+            gone = self._protocol.whenDisconnected() if self._protocol else succeed(None)
+            running, self._running = self._running, None
+            running.cancel()
+            await running
+            await gone
 
     @property
     def ready(self) -> bool:
@@ -230,16 +205,62 @@ class Redis:
         return self._protocol is not None
 
     def when_ready(self) -> Deferred[None]:
-        """Fires when there is a connection."""
-        return Deferred.fromCoroutine(self._until_ready())
+        """Fires when there is a connection.  It may be cancelled."""
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        if self.ready:
+            waiting.callback(None)
+        else:
+            self._waiting.append(waiting)
+        return waiting
 
-    async def _until_ready(self) -> None:
-        await self.service.whenConnected()
-        # A turn later: the service may not know yet that the connection is lost, nor be stopped in its own callback.
-        await deferLater(self._clock, 0)
-        while not self.ready:
-            await self.service.whenConnected()
-            await deferLater(self._clock, 0)
+    async def _stay_connected(self) -> None:
+        failures = 0
+        while True:
+            protocol = None
+            try:
+                protocol = await self._connect()
+                self._became_ready(protocol, again=failures > 0)
+                failures = 0
+                await protocol.whenDisconnected()
+                _log.error("the connection to Redis is lost; it is being made again")
+            except Exception as error:  # whatever keeps us from connecting, another attempt may go better
+                if isinstance(error, CancelledError):
+                    raise
+                level = LogLevel.debug if failures else LogLevel.error
+                _log.emit(level, "Redis cannot be used, trying on: {why}", why=str(error) or type(error).__name__)
+            finally:
+                self._protocol = None
+                if protocol is not None and protocol.transport is not None:
+                    protocol.transport.abortConnection()
+            failures += 1
+            await deferLater(self._clock, self._pause(failures))
+
+    async def _connect(self) -> _Protocol:
+        factory = Factory.forProtocol(lambda: _Protocol(self._clock, self._timeout_s, self._bound))
+        factory.noisy = False
+        protocol = cast(_Protocol, await self._endpoint.connect(factory))
+        try:
+            for command in (*self._login, *(("SCRIPT", "LOAD", script.text) for script in self._scripts)):
+                await protocol.execute_command(*command)
+        except BaseException:
+            protocol.transport.abortConnection()
+            raise
+        return protocol
+
+    def _became_ready(self, protocol: _Protocol, again: bool) -> None:
+        self._protocol = protocol
+        if again:
+            _log.info("the connection to Redis is back")
+        # A turn later, for whoever waits may want to stop what is running here.
+        self._clock.callLater(0, self._announce)
+
+    def _announce(self) -> None:
+        if self.ready:
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)
+
+    # -- commands ----------------------------------------------------------------------------------------------------
 
     def _send(self, *args: Argument) -> Deferred[Any]:
         protocol = self._protocol

@@ -16,12 +16,13 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from zaqar_gateway.errors import GatewayError, NotFound, StoreError, StoreUnavailable
+from zaqar_gateway.errors import GatewayError, NotFound, StoreUnavailable
 from zaqar_gateway.model import Claim, Message, MessagePage, QueueStats, StatsEdge
 from zaqar_gateway.operations.health import Report
 from zaqar_gateway.operations.queues import QueuePage
 from zaqar_gateway.operations.registry import QUEUES
 from zaqar_gateway.transport.http.request import Headers
+from zaqar_gateway.transport.replies import text_of
 from zaqar_gateway.transport.status import INTERNAL, told
 
 _encode = msgspec.json.Encoder().encode
@@ -78,17 +79,10 @@ def describe(error: GatewayError | None, operation: str = "") -> Reply:
     if isinstance(error, Refused):
         return error.reply
     kind = told(error, operation)
-    if not isinstance(error, StoreError):
-        return _error(kind.http, kind.title, str(error))
-    headers: list[tuple[bytes, bytes]] = []
-    parts = [str(error)]
+    headers: Headers = ()
     if isinstance(error, StoreUnavailable):
-        headers.append((b"Retry-After", b"%d" % error.retry_after_s))
-        if error.outcome_unknown:
-            parts.append("The outcome is unknown: the request may have taken effect.")
-    if kind.http == 503:
-        parts.append("Please try again in a few seconds.")
-    return _error(kind.http, kind.title, " ".join(parts), headers)
+        headers = ((b"Retry-After", b"%d" % error.retry_after_s),)
+    return _error(kind.http, kind.title, text_of(error, kind.http), headers)
 
 
 class IAsked(Protocol):

@@ -185,7 +185,7 @@ class Arguments:
         if self._sized:
             values[_SIZE] = len(body)
         try:
-            document = self._decode(body)
+            document = documents.decode(self._decode, body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             if self._sized and isinstance(documents.load(body), list):
                 return  # an array has no "messages" either, and that is what is said of it

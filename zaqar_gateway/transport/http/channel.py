@@ -36,6 +36,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
+from zaqar_gateway.direct import write_now
 from zaqar_gateway.transport.http.request import Request, encode_fields, encode_head, refusal, request_id
 
 
@@ -775,7 +776,7 @@ class HttpChannel(Protocol):
             return
         out, size = self._out, self._out_size
         self._out, self._out_size = [], 0
-        self._wire.write(out[0] if len(out) == 1 else b"".join(out))
+        write_now(self._wire, out[0] if len(out) == 1 else b"".join(out))
         if self._blocked:
             self._unsent += size
 

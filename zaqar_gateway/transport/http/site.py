@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 from urllib.parse import unquote_to_bytes
 
@@ -11,8 +11,8 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.web.resource import getChildForRequest
 from zope.interface import implementer
 
-from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.model import Context
 from zaqar_gateway.operations.registry import Http, Operation
 from zaqar_gateway.transport.http.admission import Admission
 from zaqar_gateway.transport.http.answers import NO_CONTENT, Answers
@@ -31,7 +31,7 @@ class Site:
 
     :param operations: the rows of the registry.
     :param answers: how results are told.
-    :param identity: who asks; it decides from headers alone.
+    :param identify: who asks, from request headers with lower-case names.
     :param admin_mode: whether the rows of administration are served.
     :param cors_origins: origins whose pages may use the API.
     :param websocket_factory: makes the protocols that take over connections for WebSocket; ``None``: none does.
@@ -43,14 +43,14 @@ class Site:
         answers: Answers,
         limits: Limits,
         client_ids: ClientIds,
-        identity: Anonymous,
+        identify: Callable[[dict[bytes, bytes]], Context],
         *,
         admin_mode: bool = False,
         cors_origins: Iterable[str] = (),
         websocket_factory: IProtocolFactory | None = None,
     ) -> None:
         origins = tuple(cors_origins)
-        self._admission = Admission(identity.read, client_ids)
+        self._admission = Admission(identify, client_ids)
         self._outlet = Outlet(Cors(origins) if origins else None)
         self._websocket_factory = websocket_factory
         self._missing = Place(self._admission, self._outlet)

@@ -21,6 +21,7 @@ from zaqar_gateway import model
 from zaqar_gateway.errors import BadBody, GatewayError
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED, Frame, Operation
+from zaqar_gateway.transport.replies import text_of
 from zaqar_gateway.transport.status import told
 
 AUTHENTICATE = "authenticate"
@@ -249,7 +250,7 @@ class Action:
         :raises EnvelopeError: they violate the schema.
         """
         try:
-            return self._headers.decode(envelope.headers)
+            return documents.decode(self._headers.decode, envelope.headers)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _violated("headers", error) from None
 
@@ -259,7 +260,7 @@ class Action:
         :raises EnvelopeError: the body violates the schema.
         """
         try:
-            body = self._body.decode(envelope.body)
+            body = documents.decode(self._body.decode, envelope.body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _violated("body", error) from None
         for name in self._whole:
@@ -474,5 +475,6 @@ def describe(error: GatewayError | None) -> Answer:
     """What is answered where an operation failed; ``None``: for a reason that nobody foresaw."""
     if error is None:
         return Answer(500, {"exception": _UNEXPECTED, "error": _UNEXPECTED})
-    text = str(error)
-    return Answer(told(error).websocket, {"exception": text, "error": text})
+    status = told(error).websocket
+    text = text_of(error, status)
+    return Answer(status, {"exception": text, "error": text})

@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
+from zaqar_gateway.direct import write_now
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -273,7 +274,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.sendData(head + payload)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        self.transport.write(data)
+        if self._slots:
+            self.transport.write(data)  # more is on its way, to be joined with this
+        else:
+            write_now(self.transport, data)
         if self._congested:
             self._unsent += len(data)
 

@@ -1,0 +1,81 @@
+"""A guest agent: claims tasks over HTTP, does them, and posts the results.  Needs Python's standard library only.
+
+    python examples/agent.py [--once] [--url http://127.0.0.1:8888] [--project demo]
+
+A task is a message ``{"id": ..., "text": ...}`` in the queue ``tasks``; its result, ``{"id": ..., "text": ...}`` in
+upper case, goes to the queue ``results``.  Should the agent die within a task, its claim lapses after a minute and another
+agent gets the task: the result is posted before the task is deleted, so that a result may come twice but never not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import uuid
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+PAUSE_S = 0.5
+
+
+class Gateway:
+    """The few calls that an agent needs."""
+
+    def __init__(self, url: str, project: str) -> None:
+        self.url = url.rstrip("/")
+        self.headers = {
+            "Client-ID": str(uuid.uuid4()),
+            "X-Project-ID": project,
+            "Content-Type": "application/json",
+        }
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON answer of a request, ``None`` where there is none."""
+        data = None if body is None else json.dumps(body).encode()
+        with urlopen(Request(self.url + path, data, self.headers, method=method), timeout=30) as response:
+            text = response.read()
+        return json.loads(text) if text else None
+
+    def claim(self) -> list[dict[str, Any]]:
+        """Up to five tasks that are nobody else's for a minute."""
+        claim = self.call("POST", "/v2/queues/tasks/claims?limit=5", {"ttl": 60, "grace": 60})
+        return claim["messages"] if claim else []
+
+
+def work(gateway: Gateway, message: dict[str, Any]) -> None:
+    """Do one task, tell its result, and only then delete it."""
+    task = message["body"]
+    result = {"id": task["id"], "text": task["text"].upper()}
+    gateway.call("POST", "/v2/queues/results/messages", {"messages": [{"body": result, "ttl": 300}]})
+    gateway.call("DELETE", message["href"])  # the href carries the claim
+    print(f"done: {task['text']}", flush=True)
+
+
+def main() -> None:
+    """Work until stopped, or until some tasks are done with ``--once``."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8888")
+    parser.add_argument("--project", default="demo")
+    parser.add_argument("--once", action="store_true", help="end when some tasks were done and none is left")
+    given = parser.parse_args()
+    gateway, did = Gateway(given.url, given.project), False
+    while True:
+        try:
+            messages = gateway.claim()
+        except HTTPError as error:
+            if error.code != 503:
+                raise
+            messages = []  # the gateway asks to come back later
+        for message in messages:
+            work(gateway, message)
+        did = did or bool(messages)
+        if not messages:
+            if given.once and did:
+                return
+            time.sleep(PAUSE_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Tests with the clients that people use, against a gateway that runs."""

@@ -1,0 +1,1 @@
+"""Tests of a gateway that runs: its own process, real sockets, real Redis."""

@@ -1,0 +1,437 @@
+"""Starting a gateway in all ways that README names, what it says then, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import zaqar_gateway
+from tests.system.gateway import (
+    ANSWER_S,
+    CLIENT,
+    CONSOLE,
+    START_S,
+    TWISTD,
+    Gateway,
+    Http,
+    Process,
+    RedisProcess,
+    Socket,
+    environment,
+    new_directory,
+    until,
+)
+
+LISTENERS = ["--http", "tcp:0:interface=127.0.0.1", "--websocket", "tcp:0:interface=127.0.0.1"]
+
+
+def listens(url: str) -> bool:
+    """Whether anybody takes connections there."""
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname, parts.port), timeout=5).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+class LaunchTestCase(SynchronousTestCase):
+    """What starts processes, and ends those that a failed test leaves behind."""
+
+    def gateway(self, *arguments: str, **options: object) -> Gateway:
+        """A gateway that is ready."""
+        return self.watched(Gateway(*arguments, **options))  # type: ignore[arg-type]
+
+    def watched(self, gateway: Gateway) -> Gateway:
+        """The same gateway, ended with the test at the latest."""
+        self.addCleanup(gateway.kill)
+        return gateway
+
+    def console(self, *words: str, settings: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the console script to its end."""
+        return subprocess.run(
+            [*CONSOLE, *words],
+            env=environment(settings),
+            cwd=new_directory(),
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+        )
+
+    def check_serves(self, gateway: Gateway) -> None:
+        """What is posted on one transport is claimed on the other."""
+        with closing(Http(gateway.http, "launch")) as http, closing(Socket(gateway.websocket, "launch")) as worker:
+            self.assertEqual(http.post("work", {"task": 1}).status, 201)
+            claim = worker("claim_create", queue_name="work")
+            self.assertEqual((claim.status, claim.body["messages"][0]["body"]), (201, {"task": 1}))
+
+
+class EmbeddedTests(LaunchTestCase):
+    def test_no_configuration(self) -> None:
+        """With nothing but places to listen and to keep data, a gateway serves both transports from its own Redis."""
+        gateway = self.gateway()
+        self.check_serves(gateway)
+        self.assertIn(f"data in {gateway.data_dir}", gateway.output)
+        gateway.stop()
+
+    def test_default_data_directory(self) -> None:
+        """Without a data directory the one of the user is taken."""
+        home = new_directory()
+        process = Process(
+            [*TWISTD, *LISTENERS], environment({"HOME": str(home), "XDG_DATA_HOME": str(home / "xdg")}), home
+        )
+        self.addCleanup(process.kill)
+        process.wait_for("is ready", START_S)
+        process.signal(signal.SIGTERM)
+        self.assertIn(process.end(), (0, -signal.SIGTERM))
+        self.assertTrue((home / "xdg" / "zaqar-gateway").is_dir())
+
+    def test_first_request_of_the_banner(self) -> None:
+        """The request that the banner shows can be copied into a shell as it is."""
+        gateway = self.gateway()
+        line = gateway.wait_for(r"^  (curl .*)$", ANSWER_S)[1].splitlines()[0]
+        shown = subprocess.run(["bash", "-ec", line], capture_output=True, text=True, timeout=ANSWER_S, check=False)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("201 Created", shown.stdout)
+        with closing(Http(gateway.http, "demo")) as http:
+            self.assertEqual(http.all_messages("hello"), ["Hello"])
+        gateway.stop()
+
+    def test_websocket_on_the_port_of_http(self) -> None:
+        """A WebSocket opens on the HTTP port by upgrade too."""
+        gateway = self.gateway(storage="memory:")
+        with closing(Socket(gateway.http, "launch")) as upgraded:
+            self.assertEqual(upgraded("queue_list").body, {"queues": []})
+        gateway.stop()
+
+    def test_show(self) -> None:
+        """--show makes requests of both transports, and says in the end that it works."""
+        gateway = self.gateway("--show")
+        gateway.wait_for(r"^It works\.", START_S)
+        said = gateway.output
+        for part in ("POST /v2/queues/", "claim_create", "DELETE /v2/queues/", "    201 ", "    204 "):
+            self.assertIn(part, said)
+        gateway.stop()
+
+    def test_data_survive_a_restart(self) -> None:
+        """Messages, metadata and claims are there again after SIGTERM and another start on the same directory."""
+        first = self.gateway()
+        with closing(Http(first.http, "launch")) as http:
+            http("PUT", "/v2/queues/kept", {"colour": "blue"})
+            http.post("kept", *range(5))
+            claim = http("POST", "/v2/queues/kept/claims?limit=2", {"ttl": 300, "grace": 60})
+        first.stop()
+        second = self.gateway(data_dir=first.data_dir)
+        with closing(Http(second.http, "launch")) as http:
+            self.assertEqual(http("GET", "/v2/queues/kept").json["colour"], "blue")
+            self.assertEqual(http.all_messages("kept"), [0, 1, 2, 3, 4])
+            held = http("GET", claim.headers["Location"]).json["messages"]
+            self.assertEqual([message["body"] for message in held], [0, 1])
+            stats = http("GET", "/v2/queues/kept/stats").json["messages"]
+            self.assertEqual((stats["claimed"], stats["free"]), (2, 3))
+        second.stop()
+
+    def test_second_gateway_on_a_directory(self) -> None:
+        """The second gateway on a data directory says why it refuses and ends with 1; the first goes on."""
+        first = self.gateway()
+        second = Process([*TWISTD, *LISTENERS, "--data-dir", str(first.data_dir)], environment(), first.data_dir)
+        self.assertEqual(second.end(START_S), 1)
+        self.assertIn("zaqar-gateway cannot start", second.output)
+        self.assertIn(f"{first.data_dir} is in use by another gateway (process {first.pid})", second.output)
+        self.assertNotIn("Traceback", second.output)
+        self.check_serves(first)
+        first.stop()
+
+    def test_port_in_use(self) -> None:
+        """A port that is taken is named, and the process ends with 1; its Redis ends with it."""
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            directory = new_directory()
+            process = Process(
+                [*TWISTD, "--http", f"tcp:{port}:interface=127.0.0.1", "--data-dir", str(directory)],
+                environment(),
+                directory,
+            )
+            self.assertEqual(process.end(START_S), 1)
+        self.assertIn(str(port), process.wait_for("cannot start.*$", 0.1)[0])
+        self.assertNotIn("Traceback", process.output)
+        redis_pid = int((directory / "redis.lock").read_text())
+        until(lambda: not Path(f"/proc/{redis_pid}/exe").exists(), 10, "the end of Redis")
+
+
+class StorageTests(LaunchTestCase):
+    def test_memory(self) -> None:
+        """memory: needs no Redis, and forgets."""
+        gateway = self.gateway(storage="memory:")
+        self.check_serves(gateway)
+        self.assertIn("memory of this process", gateway.output)
+        self.assertNotIn("redis-server", gateway.output)
+        gateway.stop()
+
+    def test_external_redis(self) -> None:
+        """A Redis of one's own is reached over TCP and over a Unix socket, with its password, which is never shown."""
+        redis = RedisProcess()
+        self.addCleanup(redis.stop)
+        for number, uri in enumerate((redis.tcp, redis.unix)):
+            gateway = self.gateway(storage=uri)
+            with closing(Http(gateway.http, "launch")) as http:
+                self.assertEqual(http.post("shared", number).status, 201)
+                self.assertEqual(http.all_messages("shared"), list(range(number + 1)))
+            gateway.stop()
+            for secret in (redis.PASSWORD, "p%40ss"):
+                self.assertNotIn(secret, gateway.output)
+
+    def test_key_space_and_database(self) -> None:
+        """Two gateways on one Redis are apart by a key space or by the number of a database."""
+        redis = RedisProcess()
+        self.addCleanup(redis.stop)
+        for uri in (redis.tcp, f"{redis.tcp}/apart", f"{redis.tcp}?dbid=3"):
+            gateway = self.gateway(storage=uri)
+            with closing(Http(gateway.http, "launch")) as http:
+                self.assertEqual(http("GET", "/v2/queues").json["queues"], [])
+                self.assertEqual(http.post("mine", uri).status, 201)
+            gateway.stop()
+
+    def test_two_gateways_on_one_redis(self) -> None:
+        """What one gateway acknowledged, another one on the same Redis hands out."""
+        redis = RedisProcess()
+        self.addCleanup(redis.stop)
+        one, other = self.gateway(storage=redis.unix), self.gateway(storage=redis.tcp)
+        with closing(Http(one.http, "launch")) as here, closing(Http(other.http, "launch")) as there:
+            here.post("shared", "x")
+            claim = there("POST", "/v2/queues/shared/claims")
+            self.assertEqual([message["body"] for message in claim.json["messages"]], ["x"])
+            self.assertEqual(here("POST", "/v2/queues/shared/claims").status, 204)
+        one.stop()
+        other.stop()
+
+    def test_wrong_password(self) -> None:
+        """With a password that Redis refuses, requests get 503, and the log says why; once it is right, all works."""
+        redis = RedisProcess()
+        self.addCleanup(redis.stop)
+        gateway = self.gateway(storage=redis.tcp.replace("p%40ss%2Fword", "another"))
+        with closing(Http(gateway.http, "launch")) as http:
+            self.assertEqual(http.post("q", 1).status, 503)
+            self.assertRegex(gateway.output, "(?i)WRONGPASS|password")
+            redis.set_password("another")
+            until(lambda: http.post("q", 1).status == 201, 10, "posts succeed")
+        gateway.stop()
+
+    def test_no_redis_there(self) -> None:
+        """Where no Redis answers yet, the gateway starts nevertheless, says so, and answers 503."""
+        gateway = self.gateway(storage=f"unix://{new_directory()}/nothing.sock")
+        self.assertIn("does not answer yet", gateway.output)
+        with closing(Http(gateway.http, "launch")) as http:
+            answer = http.post("q", 1)
+            self.assertEqual(answer.status, 503)
+            self.assertIn("Retry-After", answer.headers)
+        gateway.stop()
+
+
+class ConsoleTests(LaunchTestCase):
+    def test_run(self) -> None:
+        """zaqar-gateway run serves like twistd."""
+        gateway = self.gateway(command=[*CONSOLE, "run"])
+        self.check_serves(gateway)
+        gateway.stop()
+
+    def test_run_ends_by_ctrl_c(self) -> None:
+        """SIGINT ends it as SIGTERM does."""
+        gateway = self.gateway(command=[*CONSOLE, "run"])
+        gateway.stop(signal.SIGINT)
+
+    def test_module(self) -> None:
+        """python -m zaqar_gateway is the same script."""
+        shown = subprocess.run(
+            [sys.executable, "-m", "zaqar_gateway", "version"],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+        )
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn(zaqar_gateway.__version__, shown.stdout)
+
+    def test_version(self) -> None:
+        """version names what the gateway runs on."""
+        shown = self.console("version")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        for part in (f"zaqar-gateway {zaqar_gateway.__version__}", "Python 3", "Twisted ", "Redis "):
+            self.assertIn(part, shown.stdout)
+
+    def test_check_config(self) -> None:
+        """check-config prints what is in effect, which is a file that check-config accepts."""
+        path = new_directory() / "gateway.toml"
+        path.write_text('[transport]\nmax_messages_per_page = 7\n[storage]\nuri = "redis://:secret@example.org"\n')
+        shown = self.console("check-config", "--config", str(path))
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertIn("max_messages_per_page = 7", shown.stdout)
+        self.assertNotIn("secret", shown.stdout)
+
+    def test_sample(self) -> None:
+        """The sample file is a right configuration, with and without its comment signs."""
+        sample = self.console("check-config", "--sample").stdout
+        path = new_directory() / "gateway.toml"
+        for text in (sample, re.sub(r"^#(?=\w+ = )", "", sample.partition("# Spellings")[0], flags=re.MULTILINE)):
+            path.write_text(text)
+            checked = self.console("check-config", "--config", str(path))
+            self.assertEqual(checked.returncode, 0, checked.stderr)
+
+    def test_unknown_setting(self) -> None:
+        """An unknown setting ends the start with another status than 0, and file and key are named."""
+        path = new_directory() / "gateway.toml"
+        path.write_text("[transport]\nmax_mesages_per_page = 7\n")
+        checked = self.console("check-config", "--config", str(path))
+        self.assertNotEqual(checked.returncode, 0)
+        for command in ([*CONSOLE, "run"], TWISTD):
+            process = Process(
+                [*command, *LISTENERS, "--storage", "memory:", "--config", str(path)], environment(), path.parent
+            )
+            self.assertNotEqual(process.end(START_S), 0)
+            for part in (str(path), "max_mesages_per_page", "max_messages_per_page"):
+                self.assertIn(part, process.output)
+            self.assertNotIn("Traceback", process.output)
+
+    def test_ill_typed_setting(self) -> None:
+        """A value of a wrong type is refused with its place and the accepted form, from the environment too."""
+        for settings, key in (
+            (
+                {"ZAQAR_GATEWAY_TRANSPORT_MAX_MESSAGES_PER_PAGE": "many"},
+                "ZAQAR_GATEWAY_TRANSPORT_MAX_MESSAGES_PER_PAGE",
+            ),
+            ({"ZAQAR_GATEWAY_STORAGE_URI": "mongodb://x"}, "ZAQAR_GATEWAY_STORAGE_URI"),
+            ({"ZAQAR_GATEWAY_NO_SUCH_THING": "1"}, "ZAQAR_GATEWAY_NO_SUCH_THING"),
+        ):
+            process = Process([*TWISTD, *LISTENERS], environment(settings), new_directory())
+            self.assertNotEqual(process.end(START_S), 0)
+            self.assertIn(key, process.output)
+            self.assertNotIn("Traceback", process.output)
+
+
+class ShutdownTests(LaunchTestCase):
+    def test_under_load(self) -> None:
+        """SIGTERM during requests: each request that the gateway took is answered, and nothing acknowledged is lost."""
+        gateway = self.gateway()
+        posted: list[list[int]] = [[] for _ in range(4)]
+        refused: list[str] = []
+        enough = threading.Event()
+
+        def produce(acknowledged: list[int], first: int) -> None:
+            http = Http(gateway.http, "launch")
+            number = first
+            while True:
+                try:
+                    answer = http.post("load", number)
+                except ConnectionRefusedError:
+                    return  # no listener is left
+                except (ConnectionError, OSError) as error:
+                    # A connection that is idle may be closed just when a request is sent; that one was not taken.
+                    if "Remote end closed" not in str(error) and not isinstance(error, ConnectionError):
+                        refused.append(repr(error))
+                    return
+                if answer.status != 201:
+                    refused.append(str(answer))
+                    return
+                acknowledged.append(number)
+                number += 1
+                if len(acknowledged) == 50:
+                    enough.set()
+
+        threads = [
+            threading.Thread(target=produce, args=(acknowledged, 1_000_000 * number), daemon=True)
+            for number, acknowledged in enumerate(posted)
+        ]
+        for thread in threads:
+            thread.start()
+        self.assertTrue(enough.wait(ANSWER_S))
+        gateway.stop()
+        for thread in threads:
+            thread.join(ANSWER_S)
+            self.assertFalse(thread.is_alive())
+        self.assertEqual(refused, [])
+        again = self.gateway(data_dir=gateway.data_dir)
+        with closing(Http(again.http, "launch")) as http:
+            stored = http.all_messages("load")
+        for number, acknowledged in enumerate(posted):
+            kept = [each for each in stored if each // 1_000_000 == number]
+            # Effect and answer of the last one may have been apart by the end of the connection.
+            self.assertEqual(kept[: len(acknowledged)], acknowledged)
+            self.assertLessEqual(len(kept) - len(acknowledged), 1)
+        again.stop()
+
+    def test_request_in_flight(self) -> None:
+        """A request whose body is still on its way when SIGTERM comes is answered."""
+        gateway = self.gateway()
+        content = json.dumps({"messages": [{"body": "late"}]}).encode()
+        parts = urlsplit(gateway.http)
+        with socket.create_connection((parts.hostname, parts.port), timeout=ANSWER_S) as client:
+            client.sendall(
+                b"POST /v2/queues/late/messages HTTP/1.1\r\nHost: localhost\r\nX-Project-ID: launch\r\nClient-ID: "
+                + f"{CLIENT}\r\nContent-Length: {len(content)}\r\nExpect: 100-continue\r\n\r\n".encode()
+            )
+            self.assertIn(b"100 Continue", client.recv(1000))
+            client.sendall(content[:10])
+            gateway.signal(signal.SIGTERM)
+            until(lambda: not listens(gateway.http), 10, "the listener closes")
+            client.sendall(content[10:])
+            answer = b""
+            while part := client.recv(10000):
+                answer += part
+        self.assertTrue(answer.startswith(b"HTTP/1.1 201 "), answer)
+        self.assertIn(b"connection: close", answer.lower())
+        gateway.ends_well()
+
+    def test_websockets(self) -> None:
+        """SIGTERM: frames that were taken are answered, in order, and then the socket is closed with 1001."""
+        gateway = self.gateway()
+        sockets = [Socket(url, "launch") for url in (gateway.websocket, gateway.http)]
+        for each in sockets:
+            for number in range(20):
+                each.send("message_post", {"queue_name": "late", "messages": [{"body": number}]})
+            self.assertEqual(each.receive().status, 201)
+        gateway.signal(signal.SIGTERM)
+        for each in sockets:
+            replies, code = [], 0
+            while not code:
+                opcode, payload = each.connection.recv_data()
+                if opcode == 8:
+                    code = int.from_bytes(payload[:2], "big")
+                else:
+                    replies.append(json.loads(payload))
+            self.assertEqual(code, 1001)
+            self.assertEqual([reply["headers"]["status"] for reply in replies], [201] * len(replies))
+            each.connection.shutdown()
+        gateway.ends_well()
+        self.assertFalse(listens(gateway.http))
+        self.assertFalse(listens(gateway.websocket))
+
+    def test_idle_connections(self) -> None:
+        """Connections that are open and idle do not hold up the end."""
+        gateway = self.gateway()
+        with closing(Http(gateway.http, "launch")) as http:
+            self.assertEqual(http("GET", "/v2/queues").status, 200)
+            gateway.signal(signal.SIGTERM)
+            gateway.ends_well(within_s=5)
+
+    def test_nothing_is_left(self) -> None:
+        """After the end there is neither a listener nor a Redis."""
+        gateway = self.gateway()
+        redis_pid = gateway.redis_pid
+        self.assertTrue(Path(f"/proc/{redis_pid}").exists())
+        gateway.stop()
+        self.assertFalse(Path(f"/proc/{redis_pid}").exists())
+        self.assertFalse(listens(gateway.http) or listens(gateway.websocket))

@@ -1,0 +1,449 @@
+"""Settings from file, environment and command line."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+import hypothesis
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from zaqar_gateway import address, config
+from zaqar_gateway.address import RedisAddress
+from zaqar_gateway.config import ConfigError, Settings, load
+from zaqar_gateway.errors import BadClientId
+from zaqar_gateway.limits import Limits
+
+examples = hypothesis.settings(derandomize=True, deadline=None)
+ROOT = Path(__file__).parent.parent
+
+
+class ConfigCase(SynchronousTestCase):
+    """Loads settings from texts."""
+
+    def file(self, text: str | bytes) -> str:
+        """A file with a text."""
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        path = Path(directory, "gateway.toml")
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return str(path)
+
+    def load(self, text: str = "", **environ: str) -> Settings:
+        """Settings from the text of a file and from variables, named without their prefix."""
+        return load(self.file(text), {f"ZAQAR_GATEWAY_{name}": value for name, value in environ.items()}, {})
+
+    def refused(self, text: str = "", **environ: str) -> list[str]:
+        """The problems of what is not accepted, without the path of the file."""
+        path = self.file(text)
+        variables = {f"ZAQAR_GATEWAY_{name}": value for name, value in environ.items()}
+        error = self.assertRaises(ConfigError, load, path, variables, {})
+        self.assertEqual(str(error).split("\n"), list(error.problems))
+        return [problem.replace(path, "FILE") for problem in error.problems]
+
+
+class Defaults(ConfigCase):
+    """Without any configuration."""
+
+    def test_values(self) -> None:
+        """It listens on the two usual ports of the loopback interface and keeps data in an embedded Redis."""
+        settings = load(None, {"HOME": "/home/u"}, {})
+        self.assertEqual(settings.listen.http, ("tcp:8888:interface=127.0.0.1",))
+        self.assertEqual(settings.listen.websocket, ("tcp:9000:interface=127.0.0.1",))
+        self.assertEqual((settings.store, settings.redis), ("embedded", None))
+        self.assertEqual(settings.storage.durability, "memory")
+        self.assertFalse(settings.admin_mode)
+
+    def test_limits_are_those_of_the_reference(self) -> None:
+        """The limits are those that the operations have without a configuration."""
+        settings = load(None, {}, {})
+        self.assertEqual(settings.limits, Limits())
+        self.assertRaises(BadClientId, settings.client_ids.canonical, "1234567890")
+
+    def test_data_directory(self) -> None:
+        """Data are where the base directory specification says; a relative base is ignored."""
+        for environ, expected in (
+            ({"HOME": "/home/u"}, "/home/u/.local/share/zaqar-gateway"),
+            ({"HOME": "/home/u", "XDG_DATA_HOME": "/data"}, "/data/zaqar-gateway"),
+            ({"HOME": "/home/u", "XDG_DATA_HOME": "data"}, "/home/u/.local/share/zaqar-gateway"),
+            ({"HOME": "/home/u", "ZAQAR_GATEWAY_STORAGE_DATA_DIR": "~/zg"}, "/home/u/zg"),
+            ({"ZAQAR_GATEWAY_STORAGE_DATA_DIR": "/var/../srv/zg"}, "/srv/zg"),
+        ):
+            self.assertEqual(load(None, environ, {}).storage.data_dir, expected)
+
+    def test_no_reactor(self) -> None:
+        """Reading settings does not choose a reactor."""
+        script = "import sys, zaqar_gateway.config as c; c.load(None, {}, {})"
+        script += "\nassert 'twisted.internet.reactor' not in sys.modules"
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class Sources(ConfigCase):
+    """Where values come from, and which wins."""
+
+    def test_order(self) -> None:
+        """The command line wins over the environment, the environment over the file, the file over the default."""
+        path = self.file("[storage]\nuri = 'redis://file'\ndata_dir = '/file'\nredis_server = 'file'\n")
+        environ = {"ZAQAR_GATEWAY_STORAGE_DATA_DIR": "/environment", "ZAQAR_GATEWAY_STORAGE_URI": "memory:"}
+        settings = load(path, environ, {"storage.uri": "redis://option"})
+        self.assertEqual(settings.redis, RedisAddress("option"))
+        self.assertEqual(settings.storage.data_dir, "/environment")
+        self.assertEqual(settings.storage.redis_server, "file")
+
+    def test_file_from_environment(self) -> None:
+        """A variable names the file; the argument wins over it."""
+        environ = {"ZAQAR_GATEWAY_CONFIG": self.file("admin_mode = true")}
+        self.assertTrue(load(None, environ, {}).admin_mode)
+        self.assertFalse(load(self.file(""), environ, {}).admin_mode)
+
+    def test_every_setting_by_variable(self) -> None:
+        """Each setting has a variable of its own that accepts its default, and another value of its type."""
+        everything = (*config.OPTIONS, *config.ALIASES)
+        self.assertEqual(len({option.variable for option in everything}), len(everything))
+        for option in config.OPTIONS:
+            default = config.to_toml(option.default).strip('"')
+            load(None, {option.variable: default}, {})
+        settings = self.load(
+            "",
+            ENABLE_CHECKSUM="yes",
+            LISTEN_HTTP="tcp:80 tcp:81",
+            LISTEN_WEBSOCKET='["tcp:82", "unix:/run/a b"]',
+            TRANSPORT_MAX_QUEUES_PER_PAGE="50",
+            HTTP_IDLE_TIMEOUT_S="7.5",
+            WEBSOCKET_COMPRESSION="0",
+            TRANSPORT_CLIENT_ID_UUID_SAFE="off",
+        )
+        self.assertTrue(settings.enable_checksum)
+        self.assertEqual(settings.listen.http, ("tcp:80", "tcp:81"))
+        self.assertEqual(settings.listen.websocket, ("tcp:82", "unix:/run/a b"))
+        self.assertEqual(settings.limits.queues_page_max, 50)
+        self.assertEqual(settings.http.idle_timeout_s, 7.5)
+        self.assertFalse(settings.websocket.compression)
+        self.assertEqual(settings.client_ids.canonical("1234567890"), b"s1234567890")
+
+    def test_limits(self) -> None:
+        """Each limit of the file arrives under its own name."""
+        names = {
+            "default_message_ttl": "message_ttl_default_s",
+            "default_message_delay": "message_delay_default_s",
+            "default_claim_ttl": "claim_ttl_default_s",
+            "default_claim_grace": "claim_grace_default_s",
+            "max_queues_per_page": "queues_page_max",
+            "max_messages_per_page": "messages_page_max",
+            "max_messages_per_claim_or_pop": "claim_or_pop_max",
+            "max_queue_metadata": "queue_metadata_max",
+            "max_messages_post_size": "post_size_max",
+            "max_message_ttl": "message_ttl_max_s",
+            "max_message_delay": "message_delay_max_s",
+            "max_claim_ttl": "claim_ttl_max_s",
+            "max_claim_grace": "claim_grace_max_s",
+        }
+        values = {key: 100 + number for number, key in enumerate(names)}
+        lines = [f"{key} = {value}" for key, value in values.items()]
+        settings = self.load("\n".join(["[transport]", "message_delete_with_claim_id = true", *lines]))
+        expected = Limits(delete_needs_claim_id=True, **{names[key]: value for key, value in values.items()})
+        self.assertEqual(settings.limits, expected)
+
+    def test_whole_number_of_seconds(self) -> None:
+        """Where a fraction of a second is accepted, a whole number is too."""
+        self.assertEqual(self.load("[http]\nidle_timeout_s = 5").http.idle_timeout_s, 5.0)
+
+
+class Refusals(ConfigCase):
+    """What is wrong is told at once, with place, key and accepted form."""
+
+    def test_all_at_once(self) -> None:
+        """Every problem of every source is told."""
+        problems = self.refused("admin_mode = 1\n[log]\nlevel = 'loud'", HTTP_MAX_CONNECTIONS="many", NONSENSE="1")
+        self.assertEqual(
+            problems,
+            [
+                "FILE: admin_mode is 1; it has to be true or false.",
+                'FILE: [log] level is "loud"; it has to be "debug" or "info" or "warn" or "error" or "critical".',
+                'environment: ZAQAR_GATEWAY_HTTP_MAX_CONNECTIONS is "many"; it has to be a whole number from 0 to'
+                " 1000000.",
+                "environment: ZAQAR_GATEWAY_NONSENSE is not a setting; 'zaqar-gateway check-config --sample' shows all"
+                " there are.",
+            ],
+        )
+
+    def test_near_misses(self) -> None:
+        """For a name that is nearly right the right one is suggested."""
+        for text, expected in (
+            ("[storage]\ndurabilty = 'fsync'", "FILE: [storage] durabilty is not a setting; did you mean [storage] durability?"),
+            ("[storge]\nuri = ''", "FILE: [storge] is not a section; did you mean [storage]?"),
+            ("[http]\nadmin_mode = true", "FILE: [http] admin_mode is not a setting; did you mean admin_mode?"),
+            ("max_claim_ttl = 60", "FILE: max_claim_ttl is not a setting; did you mean [transport] max_claim_ttl?"),
+        ):
+            self.assertEqual(self.refused(text), [expected])
+        self.assertIn("did you mean ZAQAR_GATEWAY_LISTEN_HTTP?", self.refused(LISTENER_HTTP="tcp:80")[0])
+
+    def test_types(self) -> None:
+        """A value of another type, or out of range, is refused in the file and in the environment."""
+        for section, key, values in (
+            ("transport", "max_claim_ttl", ("'60'", "true", "60.0", "59", "[]", "{}", "nan")),
+            ("transport", "max_messages_per_page", ("0", "1001", "-1")),
+            ("transport", "max_messages_per_claim_or_pop", ("0", "1001")),
+            ("transport", "message_delete_with_claim_id", ("1", "'true'")),
+            ("http", "idle_timeout_s", ("'5'", "true", "0", "-1.0", "nan", "inf")),
+            ("storage", "durability", ("1", "'always'", "''")),
+            ("storage", "data_dir", ("1", "[]", '"\\u0000"')),
+            ("websocket", "max_frame_size", ("1048575", "1e7")),
+            ("listen", "http", ("'tcp:80'", "[80]", "1")),
+        ):
+            for value in values:
+                problems = self.refused(f"[{section}]\n{key} = {value}")
+                self.assertEqual(len(problems), 1, (key, value, problems))
+                self.assertIn(f"FILE: [{section}] {key} is ", problems[0])
+                self.assertIn("it has to be ", problems[0])
+        for variable in ("TRANSPORT_MAX_CLAIM_TTL", "HTTP_IDLE_TIMEOUT_S", "ADMIN_MODE"):
+            for value in ("", "nan", "1x", "[1]"):
+                self.assertEqual(len(self.refused("", **{variable: value})), 1, (variable, value))
+
+    def test_listeners(self) -> None:
+        """What is no endpoint is refused when settings are read, and so is listening nowhere."""
+        for value in ("8888", "127.0.0.1:8888", "tcp:http", "tpc:80", "tcp:80:interfaces=::1", "ssl:443:privateKey=/nowhere"):
+            problems = self.refused(f"[listen]\nhttp = ['{value}']")
+            self.assertIn(f'"{value}" cannot be read', problems[0])
+            self.assertIn("it has to be a list of Twisted server endpoint strings", problems[0])
+        problems = self.refused("[listen]\nhttp = []\nwebsocket = []")
+        self.assertIn("FILE: [listen] http and websocket are both empty", problems[0])
+        self.assertEqual(self.load("[listen]\nwebsocket = []").listen.websocket, ())
+
+    def test_later(self) -> None:
+        """What a later version brings is named so."""
+        problems = self.refused("auth_strategy = 'keystone'")
+        self.assertIn("keystone is not available in this version", problems[0])
+        self.assertEqual(self.load("auth_strategy = ''\nunreliable = true").auth_strategy, "")
+
+    def test_contradictions(self) -> None:
+        """A default above its maximum, and other things that cannot go together, are refused."""
+        for text, expected in (
+            ("max_message_ttl = 600", "default_message_ttl is 3600; it has to be at most max_message_ttl, which is 600."),
+            ("default_message_delay = 901", "it has to be at most max_message_delay, which is 900."),
+            ("default_claim_ttl = 50000", "it has to be at most max_claim_ttl, which is 43200."),
+            ("default_claim_grace = 50000", "it has to be at most max_claim_grace, which is 43200."),
+            ("min_length_client_id = 40", "it has to be at most max_length_client_id, which is 36."),
+            ("max_messages_post_size = 2000000", "at most [websocket] max_frame_size, which is 1048576."),
+        ):
+            problems = self.refused(f"[transport]\n{text}")
+            self.assertEqual(len(problems), 1)
+            self.assertTrue(problems[0].startswith("FILE: [transport] "), problems)
+            self.assertIn(expected, problems[0])
+
+    def test_files(self) -> None:
+        """A file that is missing, is not TOML or not UTF-8 is refused with its path."""
+        error = self.assertRaises(ConfigError, load, "/nowhere/gateway.toml", {}, {})
+        self.assertEqual(
+            str(error), "/nowhere/gateway.toml: cannot be read: No such file or directory; it has to be a TOML file."
+        )
+        self.assertIn("FILE: is not TOML: ", self.refused("admin_mode")[0])
+        self.assertIn('["drivers:transport:wsgi"]', self.refused("[drivers:transport:wsgi]\nport = 1")[0])
+        error = self.assertRaises(ConfigError, load, self.file(b"\xff"), {}, {})
+        self.assertIn("is not TOML", str(error))
+
+
+class ReferenceSpellings(ConfigCase):
+    """Tables of the reference that have another name here."""
+
+    def test_listeners(self) -> None:
+        """An address and a port make an endpoint, with colons quoted and the reference's defaults."""
+        settings = self.load(
+            '["drivers:transport:wsgi"]\nbind = "::1"\nport = 88\n[drivers.transport.websocket]\nbind = "10.0.0.1"'
+        )
+        self.assertEqual(settings.listen.http, (r"tcp6:88:interface=\:\:1",))
+        self.assertEqual(settings.listen.websocket, ("tcp:9000:interface=10.0.0.1",))
+
+    def test_parts_from_two_sources(self) -> None:
+        """The address may stand in the file and the port in the environment."""
+        settings = self.load('["drivers:transport:wsgi"]\nbind = "10.0.0.1"', DRIVERS_TRANSPORT_WSGI_PORT="88")
+        self.assertEqual(settings.listen.http, ("tcp:88:interface=10.0.0.1",))
+
+    def test_store(self) -> None:
+        """The URI of the message store is that of the storage."""
+        settings = self.load('["drivers:message_store:redis"]\nuri = "redis://h"')
+        self.assertEqual(settings.redis, RedisAddress("h"))
+
+    def test_own_spelling_of_a_higher_source_wins(self) -> None:
+        """A setting of the environment wins over both spellings of the file."""
+        text = '["drivers:transport:wsgi"]\nport = 88'
+        self.assertEqual(self.load(text, LISTEN_HTTP="tcp:99").listen.http, ("tcp:99",))
+        settings = self.load('[listen]\nhttp = ["tcp:99"]', DRIVERS_TRANSPORT_WSGI_PORT="88")
+        self.assertEqual(settings.listen.http, ("tcp:88:interface=127.0.0.1",))
+
+    def test_twice(self) -> None:
+        """Both spellings in one source are refused."""
+        problems = self.refused('["drivers:transport:wsgi"]\nport = 88\n[listen]\nhttp = ["tcp:99"]')
+        self.assertEqual(
+            problems,
+            [
+                "FILE: [drivers:transport:wsgi] port and FILE: [listen] http say the same thing twice; give one of"
+                " them."
+            ],
+        )
+
+
+class Secrets(ConfigCase):
+    """Passwords are used and not shown."""
+
+    SECRET = "s3cr3t"
+
+    def test_masked(self) -> None:
+        """Neither the representation of the settings nor what is in effect shows a password."""
+        settings = self.load(f"[storage]\nuri = 'redis://u:{self.SECRET}@h/space?dbid=3'")
+        assert settings.redis
+        self.assertEqual(settings.redis.password, self.SECRET)
+        for shown in (repr(settings), config.effective(settings), str(settings.redis), repr(settings.redis)):
+            self.assertNotIn(self.SECRET, shown)
+        self.assertIn('uri = "redis://u:***@h:6379/space?dbid=3"', config.effective(settings))
+
+    def test_not_in_refusals(self) -> None:
+        """A URI that is refused is not repeated, wherever it is wrong."""
+        for uri in (
+            f"redis:{self.SECRET}",
+            f"http://u:{self.SECRET}@h",
+            f"redis://:{self.SECRET}@h:port",
+            f"redis://:{self.SECRET}@",
+            f"redis://:a/{self.SECRET}@h",
+            f"redis://:a?{self.SECRET}@h",
+            f"redis://:a#{self.SECRET}@h",
+            f"redis://:{self.SECRET} @h",
+            f"redis://u@h:{self.SECRET}",
+            f"redis://:{self.SECRET}@[::1",
+            f"redis://:{self.SECRET}@a,b?master=m",
+            f"rediss://:{self.SECRET}@/path",
+            f"unix://:{self.SECRET}@h/path",
+        ):
+            problems = self.refused(f"[storage]\nuri = '{uri}'", STORAGE_URI=uri)
+            self.assertEqual(len(problems), 2)
+            for problem in problems:
+                self.assertNotIn(self.SECRET, problem)
+                self.assertIn("it has to be", problem)
+
+    def test_password_file(self) -> None:
+        """A password comes from a file, without the end of its line."""
+        path = self.file(f"{self.SECRET}\n")
+        settings = self.load("[storage]\nuri = 'redis://u@h'", STORAGE_PASSWORD_FILE=path)
+        self.assertEqual(settings.redis, RedisAddress("h", username="u", password=self.SECRET))
+
+    def test_password_file_refusals(self) -> None:
+        """A file that cannot be read or is empty, a second password, and a password for no URI are refused."""
+        full, empty = self.file(self.SECRET), self.file("\n")
+        for uri, path, expected in (
+            ("redis://h", "/nowhere", "/nowhere cannot be used: No such file or directory"),
+            ("redis://h", empty, f"{empty} cannot be used: it is empty"),
+            (f"redis://:{self.SECRET}@h", full, "[storage] uri both give a password"),
+            ("memory:", full, "[storage] uri has to be a redis://"),
+        ):
+            problems = self.refused(f"[storage]\nuri = '{uri}'", STORAGE_PASSWORD_FILE=path)
+            self.assertIn(expected, problems[0])
+            self.assertNotIn(self.SECRET, problems[0])
+        self.assertIn("names a user without a password", self.refused("[storage]\nuri = 'redis://u@h'")[0])
+
+
+class Addresses(SynchronousTestCase):
+    """Storage URIs."""
+
+    def test_forms(self) -> None:
+        """Each form of the reference means what it means there."""
+        for uri, expected in (
+            ("redis://127.0.0.1:6379", RedisAddress("127.0.0.1")),
+            ("redis://h", RedisAddress("h")),
+            ("redis://h/", RedisAddress("h")),
+            ("redis://h:7/name", RedisAddress("h", 7, key_prefix="name")),
+            ("redis://h/0", RedisAddress("h", key_prefix="0")),
+            ("redis://h/a%20b", RedisAddress("h", key_prefix="a b")),
+            ("redis://[::1]:7?dbid=2", RedisAddress("::1", 7, database=2)),
+            ("redis://:p%40%2F%3a@h", RedisAddress("h", password="p@/:")),
+            ("redis://u:p:q@h", RedisAddress("h", username="u", password="p:q")),
+            ("rediss://u:p@h:7", RedisAddress("h", 7, username="u", password="p", tls=True)),
+            ("redis:///run/redis.sock", RedisAddress(path="/run/redis.sock")),
+            ("redis:/run/redis.sock", RedisAddress(path="/run/redis.sock")),
+            ("redis://:p@/run/redis.sock?dbid=1", RedisAddress(path="/run/redis.sock", password="p", database=1)),
+            ("unix:///run/redis.sock?dbid=1", RedisAddress(path="/run/redis.sock", database=1)),
+            ("unix:/run/redis.sock", RedisAddress(path="/run/redis.sock")),
+            ("unix://u:p@/run/a%20b", RedisAddress(path="/run/a b", username="u", password="p")),
+        ):
+            self.assertEqual(address.parse(uri), expected)
+
+    def test_refused(self) -> None:
+        """Everything else is refused with its reason and the forms."""
+        for uri, why in (
+            ("localhost:6379", "does not begin with"),
+            ("REDIS://h", "does not begin with"),
+            ("redis://", "neither a host nor"),
+            ("redis:///", "neither a host nor"),
+            ("redis://h:0", "from 1 to 65535"),
+            ("redis://h:65536", "from 0 to 65535"),
+            ("redis://h:7x", "the host has to be"),
+            ("redis://::1", "the host has to be"),
+            ("redis://@h", "nothing before the '@'"),
+            ("redis://h?dbid=-1", "dbid has to be a number"),
+            ("redis://h?dbid=", "dbid has to be a number"),
+            ("redis://h?db=1", "the only parameter"),
+            ("redis://h?socket_timeout=1", "storage.command_timeout_s"),
+            ("redis://h1,h2:26379?master=m", "not available in this version"),
+            ("redis://h1,h2", "not available in this version"),
+            ("redis://h1 ", "spaces"),
+            ("rediss:///run/s", "no TLS on a Unix socket"),
+            ("unix://run/s", "unix:///path"),
+        ):
+            error = self.assertRaises(ValueError, address.parse, uri)
+            self.assertIn(why, str(error))
+            self.assertIn("the forms are redis://", str(error))
+
+    @examples
+    @given(
+        st.builds(
+            RedisAddress,
+            host=st.sampled_from(["h", "10.0.0.1", "::1"]),
+            port=st.integers(1, 65535),
+            username=st.sampled_from(["", "u"]),
+            database=st.integers(0, 65535),
+            tls=st.booleans(),
+            key_prefix=st.sampled_from(["", "name"]),
+        )
+    )
+    def test_masked_is_a_uri(self, where: RedisAddress) -> None:
+        """Without a password the text of an address is a URI for it."""
+        self.assertEqual(address.parse(where.masked()), where)
+
+    @examples
+    @given(st.text())
+    def test_no_other_error(self, rest: str) -> None:
+        """Whatever follows the scheme is read or refused."""
+        try:
+            address.parse(f"redis://{rest}")
+        except ValueError as error:
+            self.assertIn("the forms are", str(error))
+
+
+class Sample(ConfigCase):
+    """The sample file."""
+
+    def test_is_current(self) -> None:
+        """The file in etc/ is the one that the code writes."""
+        self.assertEqual((ROOT / "etc" / "zaqar-gateway.toml").read_text(encoding="utf-8"), config.sample())
+
+    def test_has_every_setting(self) -> None:
+        """With all comment signs taken from its settings it is valid, sets every one, and changes nothing."""
+        text = config.sample().partition("# Spellings of the reference")[0]
+        lines = [line.removeprefix("#") if line[:2] not in ("# ", "#") else "" for line in text.splitlines()]
+        tables = tomllib.loads("\n".join(lines))
+        keys = {(section, key) for section, table in tables.items() if isinstance(table, dict) for key in table}
+        keys |= {("", key) for key, value in tables.items() if not isinstance(value, dict)}
+        self.assertEqual(keys, {(option.section, option.key) for option in config.OPTIONS})
+        self.assertEqual(self.load("\n".join(lines)), self.load())
+
+    def test_effective_is_a_file(self) -> None:
+        """What is in effect, written as a file, has the same effect."""
+        settings = self.load("[storage]\nuri = 'redis://h'\ndata_dir = '/d'\n[listen]\nhttp = ['unix:/a \\\"b']")
+        self.assertEqual(self.load(config.effective(settings)).listen, settings.listen)
+        self.assertEqual(self.load(config.effective(settings)).redis, settings.redis)

@@ -1,0 +1,1 @@
+"""The contract with clients, held over real sockets: both transports, both stores."""

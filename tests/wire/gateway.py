@@ -1,0 +1,354 @@
+"""A gateway that listens on the loopback interface, and clients made of bytes that talk to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgpack
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
+from twisted.internet.interfaces import IListeningPort, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock, deferLater
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from tests.contracts.base import clock_at_epoch
+from tests.helpers import CLIENT, PROJECT, Response, build_operations
+from tests.redis_server import connect, shared_server, storage_at
+from tests.transport.websocket.client import BINARY, CLOSE, TEXT, frame, frames, handshake
+from zaqar_gateway.identity.anonymous import Anonymous
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.redis.connection import Redis
+from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.transport.http.answers import Answers
+from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
+from zaqar_gateway.transport.http.site import Site
+from zaqar_gateway.transport.websocket.codec import Actions
+from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+
+_reactor: Any = reactor
+
+_Connected = TypeVar("_Connected", bound="Connection")
+
+
+class Connection(Protocol):
+    """One connection of a client.
+
+    :ivar data: what has come and was not yet taken.
+    :ivar ended: whether the other side has closed.
+    """
+
+    transport: ITCPTransport
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.ended = False
+        self._more: Deferred[None] | None = None
+        self._lost: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.data += data
+        self._wake()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended = True
+        self._wake()
+        self._lost.callback(None)
+
+    def _wake(self) -> None:
+        if self._more is not None:
+            more, self._more = self._more, None
+            more.callback(None)
+
+    async def more(self) -> bool:
+        """Wait for more data; whether there is some, or else the end."""
+        if not self.ended:
+            size = len(self.data)
+            self._more = Deferred()
+            await self._more
+            return len(self.data) > size
+        return False
+
+    async def until(self, end: bytes) -> bytes:
+        """Take what comes before ``end``, and ``end``."""
+        while end not in self.data:
+            if not await self.more():
+                raise AssertionError(f"closed after {self.data[:200]!r}")
+        taken, _, self.data = self.data.partition(end)
+        return taken
+
+    async def take(self, size: int) -> bytes:
+        """Take so many bytes."""
+        while len(self.data) < size:
+            if not await self.more():
+                raise AssertionError(f"closed after {len(self.data)} of {size} bytes")
+        taken, self.data = self.data[:size], self.data[size:]
+        return taken
+
+    async def rest(self) -> bytes:
+        """Take all until the other side closes."""
+        while await self.more():
+            pass
+        taken, self.data = self.data, b""
+        return taken
+
+    def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self.transport.write(data)
+
+    async def close(self) -> None:
+        """Drop the connection."""
+        if not self.ended:
+            self.transport.abortConnection()
+        await self._lost
+
+
+def request_head(
+    method: str, target: str | bytes, headers: Mapping[str, str | None] | None = None, *, bare: bool = False
+) -> bytes:
+    """The head of a request up to and without the empty line.
+
+    :param headers: added to Host, Client-ID and X-Project-ID; ``None`` leaves one of them out.
+    :param bare: whether Client-ID and X-Project-ID are left out.
+    """
+    sent: dict[str, str | None] = {"Host": "localhost"}
+    if not bare:
+        sent |= {"Client-ID": CLIENT, "X-Project-ID": PROJECT}
+    sent |= headers or {}
+    path = target if isinstance(target, bytes) else target.encode()
+    lines = [method.encode() + b" " + path + b" HTTP/1.1"]
+    lines += [f"{name}: {value}".encode() for name, value in sent.items() if value is not None]
+    return b"\r\n".join(lines) + b"\r\n"
+
+
+def request_bytes(
+    method: str,
+    target: str | bytes,
+    body: object = None,
+    headers: Mapping[str, str | None] | None = None,
+    *,
+    bare: bool = False,
+) -> bytes:
+    """A whole request.
+
+    :param body: bytes as they are, anything else as JSON; ``None`` for none, without a Content-Length.
+    """
+    head = request_head(method, target, headers, bare=bare)
+    if body is None:
+        return head + b"\r\n"
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return head + b"Content-Length: %d\r\n\r\n" % len(content) + content
+
+
+class HttpConnection(Connection):
+    """A client of HTTP/1.1 that keeps its connection."""
+
+    async def response(self, *, head: bool = False) -> Response:
+        """The next response, an interim one (1xx) too.
+
+        :param head: whether it is the response to HEAD.
+        """
+        line, *fields = (await self.until(b"\r\n\r\n")).split(b"\r\n")
+        version, status, _ = line.split(b" ", 2)
+        assert version == b"HTTP/1.1", line
+        headers = [(name, value.strip()) for name, _, value in (field.partition(b":") for field in fields)]
+        code = int(status)
+        lengths = [int(value) for name, value in headers if name.lower() == b"content-length"]
+        body = b""
+        if code < 200 or code in (204, 304):
+            assert not lengths, (line, fields)
+        else:
+            (length,) = lengths
+            body = b"" if head else await self.take(length)
+        return Response(code, headers, body)
+
+    async def ask(
+        self,
+        method: str,
+        target: str | bytes,
+        body: object = None,
+        headers: Mapping[str, str | None] | None = None,
+        *,
+        bare: bool = False,
+    ) -> Response:
+        """Send a request and read its response.  Arguments are those of :func:`request_bytes`."""
+        self.write(request_bytes(method, target, body, headers, bare=bare))
+        return await self.response(head=method == "HEAD")
+
+
+class SocketConnection(Connection):
+    """A client of WebSocket."""
+
+    async def open(self, path: str = "/") -> None:
+        """Do the opening handshake."""
+        self.write(handshake(path))
+        head = await self.until(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101 "), head
+
+    def send(self, payload: bytes, *, binary: bool = False) -> None:
+        """Send a message."""
+        self.write(frame(payload, BINARY if binary else TEXT))
+
+    async def frame(self) -> tuple[int, bytes]:
+        """The first byte and the payload of the next frame."""
+        while True:
+            found, _ = frames(self.data)
+            if found:
+                first, payload = found[0]
+                size = len(payload)
+                self.data = self.data[size + (2 if size < 126 else 4 if size < 65536 else 10) :]
+                return first, payload
+            if not await self.more():
+                raise AssertionError(f"closed after {self.data[:200]!r}")
+
+    async def message(self) -> bytes:
+        """The payload of the next frame, which has to be a text message."""
+        first, payload = await self.frame()
+        assert first == 0x80 | TEXT, (first, payload)
+        return payload
+
+    async def close_code(self) -> int:
+        """The code of the next frame, which has to be a close."""
+        first, payload = await self.frame()
+        assert first == 0x80 | CLOSE, (first, payload)
+        return int.from_bytes(payload[:2], "big")
+
+    async def ask(self, document: object) -> Any:
+        """Send a document, or the bytes of one, as text, and read the reply."""
+        self.send(document if isinstance(document, bytes) else json.dumps(document).encode())
+        return json.loads(await self.message())
+
+    async def ask_packed(self, document: object, *, raw: bool = False) -> Any:
+        """Send a document as MessagePack and read the reply.
+
+        :param raw: whether to use the old family of MessagePack, which has no type for text.
+        """
+        packed = document if isinstance(document, bytes) else msgpack.packb(document, use_bin_type=not raw)
+        self.send(packed, binary=True)
+        first, payload = await self.frame()
+        assert first == 0x80 | BINARY, (first, payload)
+        return msgpack.unpackb(payload)
+
+
+class Gateway:
+    """Both transports over a store, listening on ports of their own.
+
+    :param limits: ``None``: the defaults.
+    """
+
+    def __init__(
+        self,
+        storage: IStorage,
+        limits: Limits | None = None,
+        *,
+        checksums: bool = False,
+        client_ids: ClientIds | None = None,
+        admin_mode: bool = True,
+        cors_origins: Iterable[str] = (),
+        http_bounds: HttpBounds | None = None,
+    ) -> None:
+        built = build_operations(storage, limits)
+        ids = client_ids or ClientIds()
+        self._websocket = GatewayFactory(Actions(built.operations), ids, _reactor, WebSocketBounds())
+        site = Site(
+            built.operations,
+            Answers(built.queues.shown, checksums),
+            built.limits,
+            ids,
+            Anonymous().read,
+            admin_mode=admin_mode,
+            cors_origins=cors_origins,
+            websocket_factory=self._websocket,
+        )
+        self._http = HttpFactory(site, http_bounds or HttpBounds(), _reactor)
+        self._ports: list[IListeningPort] = [
+            _reactor.listenTCP(0, factory, interface="127.0.0.1") for factory in (self._http, self._websocket)
+        ]
+        self._clients: list[Connection] = []
+
+    async def _connect(self, port: IListeningPort, protocol: _Connected) -> _Connected:
+        host: Any = port.getHost()
+        self._clients.append(protocol)
+        await connectProtocol(TCP4ClientEndpoint(_reactor, "127.0.0.1", host.port), protocol)
+        protocol.transport.setTcpNoDelay(True)
+        return protocol
+
+    async def http(self) -> HttpConnection:
+        """A new connection to the HTTP port."""
+        return await self._connect(self._ports[0], HttpConnection())
+
+    async def socket(self, *, upgraded: bool = False) -> SocketConnection:
+        """A new WebSocket.
+
+        :param upgraded: whether it comes by the HTTP port.
+        """
+        made = await self._connect(self._ports[0 if upgraded else 1], SocketConnection())
+        await made.open()
+        return made
+
+    async def stop(self) -> None:
+        """Close all connections and ports."""
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        for client in self._clients:
+            await client.close()
+        await self._websocket.close_all()
+        while self._http.connections:
+            await deferLater(_reactor, 0)
+
+
+class WireCase(TestCase):
+    """A test that starts gateways over stores, all of which have the time of one clock."""
+
+    timeout = 30
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.clock: Clock = clock_at_epoch()
+        self._gateways: list[Gateway] = []
+        self._redis: list[Redis] = []
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        for gateway in self._gateways:
+            await gateway.stop()
+        for redis in self._redis:
+            await redis.stop()
+
+    def memory(self) -> IStorage:
+        """A new store in memory."""
+        return MemoryStorage(self.clock)
+
+    async def redis(self) -> IStorage:
+        """A store in the shared Redis, which is emptied."""
+        redis = connect(shared_server())
+        self._redis.append(redis)
+        redis.start()
+        await redis.when_ready()
+        return storage_at(redis, self.clock, Keys())
+
+    def start(self, storage: IStorage, limits: Limits | None = None, **options: Any) -> Gateway:
+        """A gateway over a store; ``options`` are those of :class:`Gateway`."""
+        gateway = Gateway(storage, limits, **options)
+        self._gateways.append(gateway)
+        return gateway
+
+
+class OnMemory(WireCase):
+    """A test with one store, in memory."""
+
+    async def a_store(self) -> IStorage:
+        """The store of this test."""
+        return self.memory()
+
+
+class OnRedis(WireCase):
+    """A test with one store, in Redis."""
+
+    async def a_store(self) -> IStorage:
+        """The store of this test."""
+        return await self.redis()
