@@ -150,7 +150,7 @@ class HttpApi:
             Answers(built.queues.shown, checksums),
             built.limits,
             client_ids or ClientIds(),
-            Anonymous().read,
+            Anonymous().identify,
             admin_mode=admin_mode,
             cors_origins=cors_origins,
             websocket_factory=websocket_factory,

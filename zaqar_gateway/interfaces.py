@@ -183,8 +183,9 @@ class IStorage(Interface):
 class IIdentity(Interface):
     """Finds out who asks, from what a request carries."""
 
-    async def identify(headers: dict[bytes, bytes]) -> Context:
+    def identify(headers: dict[bytes, bytes]) -> Context:
         """Who asks, by request headers with lower-case names.
 
         :raises Unauthorized: nobody is identified.
+        :raises BadRequest: what identifies the caller is missing or malformed.
         """

@@ -220,7 +220,7 @@ class Gateway(Service):
             Answers(queues.shown, settings.enable_checksum),
             limits,
             client_ids,
-            Anonymous().read,
+            Anonymous().identify,
             admin_mode=settings.admin_mode,
             websocket_factory=self._websocket,
         )

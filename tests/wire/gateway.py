@@ -261,7 +261,7 @@ class Gateway:
             Answers(built.queues.shown, checksums),
             built.limits,
             ids,
-            Anonymous().read,
+            Anonymous().identify,
             admin_mode=admin_mode,
             cors_origins=cors_origins,
             websocket_factory=self._websocket,

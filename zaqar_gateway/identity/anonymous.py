@@ -16,12 +16,8 @@ from zaqar_gateway.model import Context
 class Anonymous:
     """Takes project, roles and user from the headers."""
 
-    async def identify(self, headers: dict[bytes, bytes]) -> Context:
+    def identify(self, headers: dict[bytes, bytes]) -> Context:
         """:raises BadRequest: the project is missing or empty."""
-        return self.read(headers)
-
-    def read(self, headers: dict[bytes, bytes]) -> Context:
-        """What :meth:`identify` finds, at once: there is nothing to wait for."""
         project = headers.get(b"x-project-id")
         if project is None:  # the legacy names (API reference, "Request headers")
             project = headers.get(b"x-tenant-id", headers.get(b"x-tenant"))

@@ -54,7 +54,7 @@ class CallerTests(SynchronousTestCase):
     def caller(self, client_ids: ClientIds | None = None, **headers: str) -> Context:
         """The caller by headers, underscores for hyphens."""
         given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-        return Admission(Anonymous().read, client_ids or ClientIds()).caller(given)
+        return Admission(Anonymous().identify, client_ids or ClientIds()).caller(given)
 
     def test_context(self) -> None:
         """Project, client, roles and user are taken from the headers."""
@@ -65,7 +65,7 @@ class CallerTests(SynchronousTestCase):
 
     def test_one_is_not_taken_for_another(self) -> None:
         """What is remembered of one caller is not given to one that differs in a single header."""
-        admission = Admission(Anonymous().read, ClientIds())
+        admission = Admission(Anonymous().identify, ClientIds())
         base = {b"client-id": CLIENT.encode(), b"x-project-id": b"p"}
         changes: tuple[dict[bytes, bytes], ...] = (
             {},
