@@ -2,8 +2,8 @@
 
     python examples/agent.py [--once] [--url http://127.0.0.1:8888] [--project demo]
 
-A task is a message ``{"id": ..., "text": ...}`` in the queue ``tasks``; its result, ``{"id": ..., "text": ...}`` in
-upper case, goes to the queue ``results``.  Should the agent die within a task, its claim lapses after a minute and another
+A task is a message ``{"id": ..., "text": ...}`` in the queue ``shout-tasks``; its result, ``{"id": ..., "text": ...}`` in
+upper case, goes to the queue ``shout-results``.  Should the agent die within a task, its claim lapses after a minute and another
 agent gets the task: the result is posted before the task is deleted, so that a result may come twice but never not at all.
 """
 
@@ -40,7 +40,7 @@ class Gateway:
 
     def claim(self) -> list[dict[str, Any]]:
         """Up to five tasks that are nobody else's for a minute."""
-        claim = self.call("POST", "/v2/queues/tasks/claims?limit=5", {"ttl": 60, "grace": 60})
+        claim = self.call("POST", "/v2/queues/shout-tasks/claims?limit=5", {"ttl": 60, "grace": 60})
         return claim["messages"] if claim else []
 
 
@@ -48,7 +48,7 @@ def work(gateway: Gateway, message: dict[str, Any]) -> None:
     """Do one task, tell its result, and only then delete it."""
     task = message["body"]
     result = {"id": task["id"], "text": task["text"].upper()}
-    gateway.call("POST", "/v2/queues/results/messages", {"messages": [{"body": result, "ttl": 300}]})
+    gateway.call("POST", "/v2/queues/shout-results/messages", {"messages": [{"body": result, "ttl": 300}]})
     gateway.call("DELETE", message["href"])  # the href carries the claim
     print(f"done: {task['text']}", flush=True)
 

@@ -61,11 +61,11 @@ async def produce(url: str, project: str, texts: list[str]) -> None:
     tasks = {str(uuid.uuid4()): text for text in texts}
     await client.ask(
         "message_post",
-        queue_name="tasks",
+        queue_name="shout-tasks",
         messages=[{"body": {"id": task, "text": text}, "ttl": 300} for task, text in tasks.items()],
     )
     while tasks:
-        popped = await client.ask("message_delete_many", queue_name="results", pop=20)
+        popped = await client.ask("message_delete_many", queue_name="shout-results", pop=20)
         for message in popped["messages"]:
             result = message["body"]
             if tasks.pop(result["id"], None) is not None:  # a result may come twice
