@@ -27,6 +27,7 @@ project_copyright = "2026, The zaqar-gateway contributors"
 version = release = zaqar_gateway.__version__
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
+html_extra_path = ["benchmark"]
 
 
 class SettingsDirective(SphinxDirective):
