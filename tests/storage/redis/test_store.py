@@ -94,6 +94,17 @@ class SweeperTests(OnRedis):
         self.assertEqual(await self.keys(), [b"zg:{p/alive}:a", b"zg:{p/alive}:m"])
         self.assertEqual(await self.storage.queues.count("p"), 152)
 
+    async def test_frees_claims(self) -> None:
+        """Nothing is left of claims whose messages have expired since, however many lapse and expire at once."""
+        await self.post("q", 2500)
+        for _ in range(25):
+            self.assertIsNotNone(await self.storage.claims.create("p", "q", 60, 60, 100))
+        self.clock.advance(86400)
+        sweeper = self.sweeper()
+        for _ in range(8):
+            await sweeper.step()
+        self.assertEqual(await self.keys(), [])
+
     async def test_one_sweeps(self) -> None:
         """While one gateway sweeps, another does not."""
         await self.post("q", 1)

@@ -72,7 +72,8 @@ if taken > 0 then
   each_slice(holds, function(...) call('ZADD', held, ...) end)
   each_slice(states, function(...) call('HSET', state, ...) end)
   each_slice(expiries, function(...) call('ZADD', alive, ...) end)
-  call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, taken, ranks))
+  call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, ranks))
+  call('HSET', left, claim, taken)
 elseif again then
   out[1] = 1
 end

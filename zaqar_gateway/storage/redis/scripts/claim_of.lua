@@ -6,7 +6,7 @@ local function claim_of(claim)
   if not packed then
     return
   end
-  local created, lapses, ttl, _, all = cmsgpack.unpack(packed)
+  local created, lapses, ttl, all = cmsgpack.unpack(packed)
   if lapses <= now then
     return
   end

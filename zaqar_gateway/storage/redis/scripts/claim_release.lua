@@ -3,7 +3,7 @@
 -- ARGV: now, claim
 local created, _, ranks, states = claim_of(ARGV[2])
 if created then
-  call('HDEL', claims, ARGV[2])
+  end_claims({ARGV[2]})
   give_back(ranks, states)
 end
 return 0

@@ -22,5 +22,5 @@ end
 each_slice(holds, function(...) call('ZADD', held, ...) end)
 each_slice(renewed, function(...) call('HSET', state, ...) end)
 each_slice(expiries, function(...) call('ZADD', alive, ...) end)
-call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, #ranks, ranks))
+call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, ranks))
 return 1

@@ -15,7 +15,8 @@
 --   held         zset      claimed messages by the expiry of their claim (ms)
 --   delayed      zset      delayed messages by due time (ms)
 --   state        hash      rank: claim, its expiry (ms), expiry (ms, 0: as posted), ttl (s), claim count
---   claims       hash      claim: created (ms), expiry (ms), ttl (s), messages left, ranks
+--   claims       hash      claim: created (ms), expiry (ms), ttl (s), ranks of the messages that it was given
+--   left         hash      claim: how many of them are left
 --   alias        zset      ids of messages that were moved here by their rank here
 --
 -- The messages of `main` after `head` are free without being in any set: a claim takes from there by moving `head`.
@@ -31,7 +32,7 @@ else
 end
 local main, later, alive = base .. ':m', base .. ':l', base .. ':a'
 local free, held, delayed = base .. ':f', base .. ':h', base .. ':d'
-local state, claims, alias = base .. ':s', base .. ':c', base .. ':i'
+local state, claims, left, alias = base .. ':s', base .. ':c', base .. ':n', base .. ':i'
 
 -- Most elements of one command: Lua hands no more than some 8,000 arguments over, and no step may take long.
 local SLICE = 1000
@@ -120,19 +121,35 @@ local function remove(ranks, has_later)
   if has_later then drop_if_empty(later) end
 end
 
--- Takes messages out of their claims; a claim with no message left is gone.
-local function leave_claims(left)
-  for claim, number in pairs(left) do
-    local packed = call('HGET', claims, claim)
-    if packed then
-      local created, lapses, ttl, remaining, ranks = cmsgpack.unpack(packed)
-      if remaining <= number then
-        call('HDEL', claims, claim)
-      else
-        call('HSET', claims, claim, cmsgpack.pack(created, lapses, ttl, remaining - number, ranks))
-      end
+-- Forgets claims.
+local function end_claims(ended)
+  each_slice(ended, function(...)
+    call('HDEL', claims, ...)
+    call('HDEL', left, ...)
+  end)
+end
+
+-- Takes messages out of their claims: {claim: how many}.  A claim with no message left has ended.
+local function leave_claims(leaving)
+  local ended = {}
+  for claim, number in pairs(leaving) do
+    if call('HINCRBY', left, claim, -number) <= 0 then
+      ended[#ended + 1] = claim
     end
   end
+  end_claims(ended)
+end
+
+-- The claims that some messages are under, live or lapsed, by their states.
+local function claims_in(states)
+  local found = {}
+  for _, packed in ipairs(states) do
+    local claim = packed and cmsgpack.unpack(packed)
+    if claim and claim ~= '' then
+      found[#found + 1] = claim
+    end
+  end
+  return found
 end
 
 -- Gives messages back: free, at their old place, with what they keep of their claims.
@@ -160,11 +177,8 @@ local function settle(has_later)
   local lapsed = call('ZRANGE', held, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE)
   if #lapsed > 0 then
     more = #lapsed == SLICE
-    local states, ended = call('HMGET', state, unpack(lapsed)), {}
-    for _, packed in ipairs(states) do
-      ended[#ended + 1] = (cmsgpack.unpack(packed))
-    end
-    call('HDEL', claims, unpack(ended))
+    local states = call('HMGET', state, unpack(lapsed))
+    end_claims(claims_in(states))
     give_back(lapsed, states)
   end
   if has_later then
@@ -181,6 +195,8 @@ local function settle(has_later)
   end
   local expired = call('ZRANGE', alive, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE)
   if #expired > 0 then
+    -- A message outlives its claim, so that any claim which is still known has lapsed.
+    end_claims(claims_in(call('HMGET', state, unpack(expired))))
     remove(expired, has_later)
   end
   return more, #expired == SLICE

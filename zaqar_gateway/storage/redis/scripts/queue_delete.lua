@@ -1,7 +1,7 @@
 -- queue_delete.lua: remove a queue and all that is in it.  UNLINK gives the memory back outside of this step.
 -- KEYS: queue, catalog (as in post.lua)
 -- ARGV: now, name
-call('UNLINK', base, main, later, alive, free, held, delayed, state, claims, alias)
+call('UNLINK', base, main, later, alive, free, held, delayed, state, claims, left, alias)
 if KEYS[2] then
   call('ZREM', KEYS[2], ARGV[2])
 end
