@@ -63,6 +63,7 @@ setup(
     install_requires=[
         "attrs>=24.2",
         "autobahn>=26.10.1",
+        "cryptography>=42",
         "hiredis>=3.0",
         "httptools>=0.8",
         "msgspec>=0.19",

@@ -13,12 +13,14 @@ sys.path.insert(0, os.path.abspath(".."))
 
 import zaqar_gateway  # noqa: E402
 from zaqar_gateway import config  # noqa: E402
+from zaqar_gateway.identity.signed_url import UrlSigner  # noqa: E402
 from zaqar_gateway.limits import Limits  # noqa: E402
 from zaqar_gateway.operations import registry  # noqa: E402
 from zaqar_gateway.operations.claims import Claims  # noqa: E402
 from zaqar_gateway.operations.health import Health  # noqa: E402
 from zaqar_gateway.operations.messages import Messages  # noqa: E402
-from zaqar_gateway.operations.queues import Queues  # noqa: E402
+from zaqar_gateway.operations.queues import TOPIC, Queues  # noqa: E402
+from zaqar_gateway.operations.urls import Urls  # noqa: E402
 from zaqar_gateway.storage.memory import MemoryStorage  # noqa: E402
 
 project = "zaqar-gateway"
@@ -62,6 +64,9 @@ def _operations() -> list[registry.Operation]:
         Messages(store.messages, store.queues, limits),
         Claims(store.claims, limits),
         Health(store),
+        Queues(store.topics, limits, TOPIC),
+        Messages(store.topic_messages, store.topics, limits, TOPIC),
+        Urls(UrlSigner((), Clock()), Clock()),
     )
 
 

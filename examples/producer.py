@@ -13,10 +13,12 @@ import sys
 import uuid
 from collections import deque
 from typing import Any
+from urllib.parse import urlsplit
 
-from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol, connectWS
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import deferLater, react
 
 PAUSE_S = 0.3
@@ -25,8 +27,11 @@ PAUSE_S = 0.3
 class Client(WebSocketClientProtocol):
     """Sends actions; answers come back in the same order."""
 
-    def onConnect(self, response: Any) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         self.waiting: deque[Deferred[Any]] = deque()
+
+    def onConnect(self, response: Any) -> None:
         self.headers = {"Client-ID": str(uuid.uuid4()), "X-Project-ID": self.factory.project}
 
     def onOpen(self) -> None:
@@ -47,7 +52,8 @@ class Client(WebSocketClientProtocol):
             self.waiting.popleft().callback(answer["body"])
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        for answer in self.waiting:
+        opening = [] if self.factory.opened.called else [self.factory.opened]
+        for answer in [*opening, *self.waiting]:
             answer.errback(ConnectionError(f"closed with {code}: {reason}"))
 
 
@@ -56,7 +62,9 @@ async def produce(url: str, project: str, texts: list[str]) -> None:
     factory = WebSocketClientFactory(url)
     factory.protocol, factory.project, factory.noisy = Client, project, False
     factory.opened = Deferred()
-    connectWS(factory, timeout=10)
+    parts = urlsplit(url)
+    endpoint = HostnameEndpoint(reactor, parts.hostname, parts.port or 80, timeout=10)
+    await endpoint.connect(factory)
     client = await factory.opened
     tasks = {str(uuid.uuid4()): text for text in texts}
     await client.ask(

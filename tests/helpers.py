@@ -7,18 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from zaqar_gateway.identity.anonymous import Anonymous
+from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.model import Volume
 from zaqar_gateway.operations.claims import Claims
 from zaqar_gateway.operations.health import Health
 from zaqar_gateway.operations.messages import Messages
-from zaqar_gateway.operations.queues import Queues
-from zaqar_gateway.operations.registry import Operation, operations
+from zaqar_gateway.operations.queues import TOPIC, Queues
+from zaqar_gateway.operations.registry import QUEUES, TOPICS, Operation, operations
+from zaqar_gateway.operations.urls import Urls
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.request import Headers, Request
 from zaqar_gateway.transport.http.site import Site
@@ -34,19 +37,40 @@ class Built:
 
     operations: list[Operation]
     queues: Queues
+    topics: Queues
     limits: Limits
+    signer: UrlSigner
+
+    def answers(self, checksums: bool = False) -> Answers:
+        """How HTTP tells their results."""
+        return Answers({QUEUES: self.queues.shown, TOPICS: self.topics.shown}, checksums)
 
 
-def build_operations(storage: IStorage, limits: Limits | None = None) -> Built:
+def build_operations(
+    storage: IStorage, limits: Limits | None = None, keys: Sequence[str] = (), clock: IReactorTime | None = None
+) -> Built:
     """All operations over a store.
 
     :param limits: ``None``: the defaults.
+    :param keys: the secrets of pre-signed URLs.
+    :param clock: for their expiry; ``None``: one that stands still.
     """
+    clock = clock or Clock()
+    signer = UrlSigner(tuple(keys), clock)
     limits = limits or Limits()
-    queues = Queues(storage.queues, limits)
+    queues, topics = Queues(storage.queues, limits), Queues(storage.topics, limits, TOPIC)
     messages = Messages(storage.messages, storage.queues, limits)
-    rows = operations(queues, messages, Claims(storage.claims, limits), Health(storage))
-    return Built(rows, queues, limits)
+    topic_messages = Messages(storage.topic_messages, storage.topics, limits, TOPIC)
+    rows = operations(
+        queues,
+        messages,
+        Claims(storage.claims, limits),
+        Health(storage),
+        topics,
+        topic_messages,
+        Urls(signer, clock),
+    )
+    return Built(rows, queues, topics, limits, signer)
 
 
 class _Failing:
@@ -71,11 +95,16 @@ class FailingStorage(_Failing):
         self.queues: Any = _Failing(error)
         self.messages: Any = _Failing(error)
         self.claims: Any = _Failing(error)
+        self.topics: Any = _Failing(error)
+        self.topic_messages: Any = _Failing(error)
 
     async def ping(self) -> None:
         raise self._error
 
     async def volume(self) -> Volume:
+        raise self._error
+
+    async def secret(self, name: str, fresh: bytes) -> bytes:
         raise self._error
 
 
@@ -143,14 +172,17 @@ class HttpApi:
         admin_mode: bool = True,
         cors_origins: Iterable[str] = (),
         websocket_factory: IProtocolFactory | None = None,
+        keys: Sequence[str] = (),
+        clock: IReactorTime | None = None,
     ) -> None:
-        built = build_operations(storage, limits)
+        built = build_operations(storage, limits, keys, clock)
         self.site = Site(
             built.operations,
-            Answers(built.queues.shown, checksums),
+            built.answers(checksums),
             built.limits,
             client_ids or ClientIds(),
             Anonymous().identify,
+            signer=built.signer,
             admin_mode=admin_mode,
             cors_origins=cors_origins,
             websocket_factory=websocket_factory,

@@ -348,6 +348,126 @@ class Secrets(ConfigCase):
         self.assertIn("names a user without a password", self.refused("[storage]\nuri = 'redis://u@h'")[0])
 
 
+class EncryptionKeys(ConfigCase):
+    """Passphrases for bodies."""
+
+    SECRET, EARLIER = "s3cr3t", "ear1ier"
+
+    def test_given(self) -> None:
+        """The key is none, or that of the settings, or that of a file without the end of its line."""
+        self.assertEqual(self.load().encryption_key, "")
+        self.assertEqual(self.load(f"[transport]\nmessage_encryption_key = '{self.SECRET}'").encryption_key, self.SECRET)
+        path = self.file(f"{self.SECRET}\n")
+        settings = self.load(
+            f"[transport]\nmessage_encryption_key_file = '{path}'",
+            TRANSPORT_MESSAGE_ENCRYPTION_PREVIOUS_KEYS=f"{self.EARLIER} older",
+        )
+        self.assertEqual(settings.encryption_key, self.SECRET)
+        self.assertEqual(settings.transport.message_encryption_previous_keys, (self.EARLIER, "older"))
+
+    def test_masked(self) -> None:
+        """Neither the representation of the settings nor what is in effect shows a passphrase."""
+        earlier = f"message_encryption_previous_keys = ['{self.EARLIER}']"
+        path = self.file(self.SECRET)
+        for text in (f"message_encryption_key = '{self.SECRET}'", f"message_encryption_key_file = '{path}'"):
+            settings = self.load(f"[transport]\n{text}\n{earlier}")
+            for shown in (repr(settings), config.effective(settings)):
+                self.assertNotIn(self.SECRET, shown)
+                self.assertNotIn(self.EARLIER, shown)
+            self.assertIn('message_encryption_previous_keys = ["***"]\n', config.effective(settings))
+
+    def test_refused(self) -> None:
+        """Two keys at once, a file that cannot be read and an empty passphrase are refused, and nothing is shown."""
+        path = self.file(self.SECRET)
+        for text, expected in (
+            (f"message_encryption_key = 's3cr3t'\nmessage_encryption_key_file = '{path}'", "both give a passphrase"),
+            ("message_encryption_key_file = '/nowhere'", "it has to be a file that holds the passphrase"),
+            ("message_encryption_previous_keys = ['s3cr3t', '']", "it has to be a list of texts"),
+        ):
+            problems = self.refused(f"[transport]\n{text}")
+            self.assertEqual(len(problems), 1, problems)
+            self.assertIn(expected, problems[0])
+            self.assertNotIn(self.SECRET, problems[0])
+
+    def test_algorithms(self) -> None:
+        """AES256 is accepted, RSA is refused with the reason, and so is anything else."""
+        self.load("[transport]\nmessage_encryption_algorithms = 'AES256'")
+        (problem,) = self.refused("[transport]\nmessage_encryption_algorithms = 'RSA'")
+        self.assertEqual(
+            problem,
+            'FILE: [transport] message_encryption_algorithms is "RSA"; RSA does not work in the reference and is not'
+            ' offered here; it has to be "AES256".',
+        )
+        for value in ("'aes256'", "['AES256']", "true"):
+            self.assertEqual(len(self.refused(f"[transport]\nmessage_encryption_algorithms = {value}")), 1)
+
+
+class SigningKeys(ConfigCase):
+    """Secrets of pre-signed URLs."""
+
+    SECRET, EARLIER = "s3cr3t", "ear1ier"
+
+    def test_order(self) -> None:
+        """The key signs, and those before it are still accepted; without any there is none."""
+        self.assertEqual(self.load().signing_keys, ())
+        settings = self.load(f"[signed_url]\nsecret_key = '{self.SECRET}'")
+        self.assertEqual(settings.signing_keys, (self.SECRET,))
+        earlier = f"previous_keys = ['{self.EARLIER}', 'older one']"
+        settings = self.load(f"[signed_url]\nsecret_key = '{self.SECRET}'\n{earlier}")
+        self.assertEqual(settings.signing_keys, (self.SECRET, self.EARLIER, "older one"))
+        settings = self.load("", SIGNED_URL_SECRET_KEY=self.SECRET, SIGNED_URL_PREVIOUS_KEYS=f"{self.EARLIER} old")
+        self.assertEqual(settings.signing_keys, (self.SECRET, self.EARLIER, "old"))
+
+    def test_file(self) -> None:
+        """A key comes from a file, without the end of its line."""
+        path = self.file(f"{self.SECRET}\n")
+        settings = self.load(f"[signed_url]\nprevious_keys = ['{self.EARLIER}']", SIGNED_URL_SECRET_KEY_FILE=path)
+        self.assertEqual(settings.signing_keys, (self.SECRET, self.EARLIER))
+        self.assertNotIn(self.SECRET, repr(settings) + config.effective(settings))
+        self.assertIn(path, config.effective(settings))
+
+    def test_masked(self) -> None:
+        """Neither the representation of the settings nor what is in effect shows a key, only that there are some."""
+        settings = self.load(f"[signed_url]\nsecret_key = '{self.SECRET}'\nprevious_keys = ['{self.EARLIER}', 'b0th']")
+        for shown in (repr(settings), repr(settings.signed_url), config.effective(settings)):
+            for secret in (self.SECRET, self.EARLIER, "b0th"):
+                self.assertNotIn(secret, shown)
+        self.assertIn('secret_key = "***"\n', config.effective(settings))
+        self.assertIn('previous_keys = ["***", "***"]\n', config.effective(settings))
+        none = config.effective(self.load())
+        self.assertIn('secret_key = ""\n', none)
+        self.assertIn("previous_keys = []\n", none)
+
+    def test_refused(self) -> None:
+        """What cannot be a key is refused, and not shown."""
+        for text, expected in (
+            ("secret_key = ['s3cr3t']", "FILE: [signed_url] secret_key; it has to be text without control characters."),
+            ("secret_key = \"s3cr3t\\n\"", "FILE: [signed_url] secret_key; it has to be text without control characters."),
+            ("secret_key = 'k'\nprevious_keys = 's3cr3t'", "FILE: [signed_url] previous_keys; it has to be a list of texts"),
+            ("secret_key = 'k'\nprevious_keys = ['s3cr3t', '']", "FILE: [signed_url] previous_keys; it has to be"),
+            ("secret_key = 'k'\nprevious_keys = ['s3cr3t', 1]", "FILE: [signed_url] previous_keys; it has to be"),
+            ("secret_key = 'k'\nprevious_keys = [\"s3cr3t\\n\"]", "FILE: [signed_url] previous_keys; it has to be"),
+            ("previous_keys = ['s3cr3t']", "FILE: [signed_url] previous_keys is given; [signed_url] secret_key has to be"),
+        ):
+            problems = self.refused(f"[signed_url]\n{text}")
+            self.assertEqual(len(problems), 1, problems)
+            self.assertTrue(problems[0].startswith(expected), problems)
+            self.assertNotIn(self.SECRET, problems[0])
+        (problem,) = self.refused(SIGNED_URL_PREVIOUS_KEYS="['s3cr3t", SIGNED_URL_SECRET_KEY="k")
+        self.assertTrue(problem.startswith("environment: ZAQAR_GATEWAY_SIGNED_URL_PREVIOUS_KEYS; it has to be"), problem)
+
+    def test_file_refused(self) -> None:
+        """A file that cannot be read or is empty, and a key beside it, are refused."""
+        for text, path, expected in (
+            ("", "/nowhere", "/nowhere cannot be used: No such file or directory; it has to be a file that holds the secret."),
+            ("", self.file("\n"), "cannot be used: it is empty"),
+            ("[signed_url]\nsecret_key = 's3cr3t'", self.file("other"), "both give a secret; give one of them"),
+        ):
+            (problem,) = self.refused(text, SIGNED_URL_SECRET_KEY_FILE=path)
+            self.assertIn(expected, problem)
+            self.assertNotIn(self.SECRET, problem)
+
+
 class Addresses(SynchronousTestCase):
     """Storage URIs."""
 
@@ -434,7 +554,7 @@ class Sample(ConfigCase):
 
     def test_has_every_setting(self) -> None:
         """With all comment signs taken from its settings it is valid, sets every one, and changes nothing."""
-        text = config.sample().partition("# Spellings of the reference")[0]
+        text = config.sample().partition("# Spellings of OpenStack Zaqar")[0]
         lines = [line.removeprefix("#") if line[:2] not in ("# ", "#") else "" for line in text.splitlines()]
         tables = tomllib.loads("\n".join(lines))
         keys = {(section, key) for section, table in tables.items() if isinstance(table, dict) for key in table}

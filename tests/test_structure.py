@@ -17,7 +17,7 @@ import zaqar_gateway
 
 PACKAGE = "zaqar_gateway"
 
-_VALUES = {"model", "errors"}
+_VALUES = {"model", "errors", "instants"}
 _SEAMS = {"interfaces", *_VALUES}
 _SETTINGS = {"config", "address", "limits", *_VALUES}
 _OPERATIONS = {"operations", "limits", *_SEAMS}
@@ -25,6 +25,7 @@ _OPERATIONS = {"operations", "limits", *_SEAMS}
 ALLOWED: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
+    "instants": set(),
     "direct": set(),
     "model": set(),
     "address": set(),
@@ -48,6 +49,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "txredisapi": ("storage.redis",),
     "treq": ("identity", "push"),
     "autobahn": ("transport.websocket",),
+    "cryptography": ("storage.encryption",),
     "twisted.internet.reactor": (),
 }
 """Where a library may be imported besides ``tap``."""

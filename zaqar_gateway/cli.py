@@ -20,6 +20,7 @@ _DESCRIPTION = "OpenStack Messaging (Zaqar v2) over HTTP and WebSocket, on Twist
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("zaqar-gateway", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"zaqar-gateway {zaqar_gateway.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     # The options of run are twistd's; argparse passes them on, --help too.

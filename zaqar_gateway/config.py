@@ -29,6 +29,9 @@ from zaqar_gateway.limits import TTL_MIN_S, ClientIds, Limits
 ENVIRONMENT_PREFIX = "ZAQAR_GATEWAY_"
 FILE_VARIABLE = "ZAQAR_GATEWAY_CONFIG"
 
+MASK = "***"
+"""What is shown of a secret."""
+
 _PAGE_MAX = 1000
 _DURATION_MAX_S = 2**31 - 1
 _SIZE_MAX = 2**28
@@ -146,12 +149,29 @@ def _storage_uri(value: object) -> str:
     return value
 
 
+def _algorithm(value: object) -> str:
+    if value == "RSA":
+        raise ValueError("RSA does not work in the reference and is not offered here")
+    if value != "AES256":
+        raise ValueError
+    return "AES256"
+
+
+def _keys(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) and item for item in value):
+        raise ValueError
+    return tuple(map(_text, value))
+
+
 _BOOLEAN = Kind("true or false", _boolean, _read_boolean)
 _TEXT = Kind("text without control characters", _text)
 _ENDPOINTS = Kind(
     'a list of Twisted server endpoint strings, such as ["tcp:8888:interface=127.0.0.1", "unix:/run/zaqar.sock"]',
     _endpoints,
     _read_list,
+)
+_KEYS = Kind(
+    'a list of texts without control characters, none of them empty, such as ["key"]', _keys, _reader(_read_list)
 )
 _URI = Kind('"" (embedded Redis), "memory:", or a redis://, rediss:// or unix:// URI', _storage_uri)
 _PORT = _whole(1, 65535)
@@ -245,10 +265,10 @@ class Transport:
     )
     default_claim_ttl: int = _setting(300, _TTL, "Lifetime in seconds of a claim made without one.")
     default_claim_grace: int = _setting(60, _TTL, "Grace in seconds of a claim made without one.")
-    max_queues_per_page: int = _setting(20, _PAGE, "The most queues on a page of a listing.")
+    max_queues_per_page: int = _setting(20, _PAGE, "The most queues, or topics, on a page of a listing.")
     max_messages_per_page: int = _setting(20, _PAGE, "The most messages on a page of a listing, and of ids in a request.")
     max_messages_per_claim_or_pop: int = _setting(20, _PAGE, "The most messages that a claim or a pop takes.")
-    max_queue_metadata: int = _setting(65536, _whole(2, _SIZE_MAX), "Largest metadata of a queue, in bytes of JSON.")
+    max_queue_metadata: int = _setting(65536, _whole(2, _SIZE_MAX), "Largest metadata of a queue or topic, in bytes of JSON.")
     max_messages_post_size: int = _setting(262144, _whole(2, _SIZE_MAX), "Largest post of messages, in bytes of JSON.")
     max_message_ttl: int = _setting(1209600, _TTL, "The longest lifetime of a message in seconds.")
     max_message_delay: int = _setting(900, _DELAY, "The longest delay of a message in seconds.")
@@ -263,6 +283,26 @@ class Transport:
     max_length_client_id: int = _setting(36, _whole(1, 1000), "The longest Client-ID where client_id_uuid_safe is off.")
     message_delete_with_claim_id: bool = _setting(
         False, _BOOLEAN, "Whether deleting several messages takes the ids of the claims that hold them."
+    )
+    message_encryption_algorithms: Literal["AES256"] = _setting(
+        "AES256",
+        Kind('"AES256"', _algorithm),
+        "How bodies are encrypted in queues that ask for it: AES-256-GCM. There is no other way.",
+    )
+    message_encryption_key: str = _setting(
+        "",
+        _TEXT,
+        "The passphrase that the key for bodies is made from, the same in all gateways; a random one of 32 characters or"
+        " more. Empty: a random key, made at first use and kept in the store beside the data.",
+        secret=True,
+    )
+    message_encryption_key_file: str = _setting(
+        "",
+        _TEXT,
+        "A file that holds message_encryption_key, so that it need not stand there; a final line end is dropped.",
+    )
+    message_encryption_previous_keys: tuple[str, ...] = _setting(
+        (), _KEYS, "Earlier passphrases, by which nothing is encrypted any more and bodies are still read.", secret=True
     )
 
 
@@ -291,8 +331,33 @@ class WebSocket:
     )
     compression: bool = _setting(True, _BOOLEAN, "Whether permessage-deflate is offered.")
     max_connections: int = _setting(0, _COUNT, "The most WebSockets at one time; 0 is no limit.")
+    allowed_origins: tuple[str, ...] = _setting(
+        (),
+        _KEYS,
+        "Origins whose pages may open a WebSocket, such as https://app.example.org; * stands for any characters. Pages of"
+        " this machine and of the gateway's own host always may, and so may clients that are no browsers.",
+    )
     write_buffer_max: int = _setting(
         4194304, _whole(65536, _SIZE_MAX), "Bytes that may wait for a client that does not read, before it is closed."
+    )
+
+
+@frozen
+class SignedUrl:
+    """Pre-signed URLs."""
+
+    secret_key: str = _setting(
+        "",
+        _TEXT,
+        "The secret that pre-signed URLs are signed with, the same in all gateways and known to nobody else. Empty:"
+        " there are no pre-signed URLs.",
+        secret=True,
+    )
+    secret_key_file: str = _setting(
+        "", _TEXT, "A file that holds secret_key, so that it need not stand there; a final line end is dropped."
+    )
+    previous_keys: tuple[str, ...] = _setting(
+        (), _KEYS, "Earlier secrets, with which nothing is signed any more and whose signatures still hold.", secret=True
     )
 
 
@@ -312,6 +377,8 @@ class Settings:
     """Everything that can be set.
 
     :ivar redis: the Redis of ``storage.uri`` with its password; ``None`` with the embedded one and with ``memory:``.
+    :ivar encryption_key: the passphrase for bodies; empty: a random key that the store keeps.
+    :ivar signing_keys: the secrets for pre-signed URLs, of which the first signs; none where there is no secret.
     """
 
     admin_mode: bool = _setting(False, _BOOLEAN, "Serve health and the operations of administrators.")
@@ -327,8 +394,11 @@ class Settings:
     transport: Transport = Transport()
     http: Http = Http()
     websocket: WebSocket = WebSocket()
+    signed_url: SignedUrl = SignedUrl()
     log: Log = Log()
     redis: RedisAddress | None = None
+    signing_keys: tuple[str, ...] = field(default=(), repr=False)
+    encryption_key: str = field(default="", repr=False)
 
     @property
     def store(self) -> Literal["embedded", "memory", "redis"]:
@@ -405,6 +475,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "transport": Transport,
     "http": Http,
     "websocket": WebSocket,
+    "signed_url": SignedUrl,
     "log": Log,
 }
 
@@ -460,7 +531,7 @@ def sample() -> str:
         form = f"{option.variable}: {option.kind.accepts}."
         lines += ["", *(f"# {line}" for text in (option.text, form) for line in textwrap.wrap(text, 117))]
         lines.append(f"#{option.key} = {to_toml(option.default)}")
-    lines += ["", "", "# Spellings of the reference that are understood besides."]
+    lines += ["", "", "# Spellings of OpenStack Zaqar, each in place of the setting above that says the same."]
     for option in ALIASES:
         if option.section != section:
             section = option.section
@@ -478,10 +549,18 @@ def effective(settings: Settings) -> str:
             section = option.section
             lines += ["", f"[{section}]"]
         value = getattr(getattr(settings, section) if section else settings, option.key)
-        if option.secret and settings.redis:
-            value = settings.redis.masked()
+        if option.secret:
+            value = _masked(option, settings, value)
         lines.append(f"{option.key} = {to_toml(value)}")
     return "\n".join(lines) + "\n"
+
+
+def _masked(option: Option, settings: Settings, value: Any) -> object:
+    if option.section == "storage":
+        return settings.redis.masked() if settings.redis else value
+    if isinstance(value, str):
+        return MASK if value else value
+    return [MASK] * len(value)
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -568,10 +647,12 @@ class _Reader:
         settings = Settings(**values[""], **parts)
         self.problems.extend(self._contradictions(settings))
         redis = self._redis(settings.storage)
+        keys = self._signing_keys(settings.signed_url)
+        encryption_key = self._encryption_key(settings.transport)
         if self.problems:
             raise ConfigError(self.problems)
         storage = evolve(settings.storage, data_dir=_data_dir(settings.storage.data_dir, environ))
-        return evolve(settings, storage=storage, redis=redis)
+        return evolve(settings, storage=storage, redis=redis, signing_keys=keys, encryption_key=encryption_key)
 
     def _take(self, option: Option, raw: object, rank: int, place: str, read: bool = False) -> None:
         try:
@@ -668,7 +749,36 @@ class _Reader:
             )
         return found
 
-    def _password(self, name: str, path: str) -> str:
+    def _signing_keys(self, given: SignedUrl) -> tuple[str, ...]:
+        key, path = given.secret_key, given.secret_key_file
+        if path:
+            source = self._place("signed_url", "secret_key_file")
+            if key:
+                self.problems.append(
+                    f"{source}: [signed_url] secret_key_file and [signed_url] secret_key both give a secret; give one of"
+                    " them."
+                )
+            key = self._password(f"{source}: [signed_url] secret_key_file", path, "secret")
+        elif given.previous_keys and not key:
+            source = self._place("signed_url", "previous_keys")
+            self.problems.append(
+                f"{source}: [signed_url] previous_keys is given; [signed_url] secret_key has to be given then."
+            )
+        return (key, *given.previous_keys) if key else ()
+
+    def _encryption_key(self, given: Transport) -> str:
+        key, path = given.message_encryption_key, given.message_encryption_key_file
+        if path:
+            source = self._place("transport", "message_encryption_key_file")
+            if key:
+                self.problems.append(
+                    f"{source}: [transport] message_encryption_key_file and [transport] message_encryption_key both give"
+                    " a passphrase; give one of them."
+                )
+            key = self._password(f"{source}: [transport] message_encryption_key_file", path, "passphrase")
+        return key
+
+    def _password(self, name: str, path: str, what: str = "password") -> str:
         try:
             password = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
         except OSError as error:
@@ -679,7 +789,7 @@ class _Reader:
             if password:
                 return password
             why = "it is empty"
-        self.problems.append(f"{name}: {path} cannot be used: {why}; it has to be a file that holds the password.")
+        self.problems.append(f"{name}: {path} cannot be used: {why}; it has to be a file that holds the {what}.")
         return ""
 
 

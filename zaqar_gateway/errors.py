@@ -123,3 +123,24 @@ class StoreFault(StoreError):
     def __init__(self, detail: str = "The store reported a fault.", *, cause: str = "") -> None:
         super().__init__(detail)
         self.cause = cause
+
+
+class EncryptionDiffers(StoreFault):
+    """Bodies are encrypted and the queue does not ask for it, or the other way round; nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__(cause="bodies were encrypted for a queue that does not ask for it, or plain for one that does")
+
+
+class KeyUnknown(StoreFault):
+    """A body is encrypted with a key that is not at hand.
+
+    :ivar key_id: of that key.
+    """
+
+    def __init__(self, project: str, queue: str, key_id: bytes) -> None:
+        super().__init__(
+            "A message is encrypted with a key that this service does not have.",
+            cause=f"queue {queue} of project {project} has a body that wants key {key_id.hex()}, which is not here",
+        )
+        self.key_id = key_id

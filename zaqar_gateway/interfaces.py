@@ -7,7 +7,7 @@ any other error nothing has.  Each method is one indivisible step for everybody 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from zope.interface import Attribute, Interface
 
@@ -20,12 +20,16 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    SignedUrl,
     Volume,
 )
 
 
 class IQueueStore(Interface):
-    """Queues of projects: a name, metadata (a JSON object, opaque here), and the rules taken from them."""
+    """Queues of projects: a name, metadata (a JSON object, opaque here), and the rules taken from them.
+
+    Topics are queues to a store; they have names of their own (:class:`IStorage`).
+    """
 
     async def create(project: str, queue: str, metadata: bytes, rules: QueueRules) -> bool:
         """Create a queue; leave one that exists as it is.
@@ -77,6 +81,7 @@ class IMessageStore(Interface):
         size: int,
         ttl_default_s: int,
         size_max: int,
+        encrypted: bool = False,
     ) -> list[str]:
         """Append messages, all or none; create the queue where it is missing.
 
@@ -84,8 +89,10 @@ class IMessageStore(Interface):
         :param size: the size of the whole post in bytes, held against the smaller of the queue's own limit and
             ``size_max``.
         :param ttl_default_s: for messages without a ttl in a queue without a default.
+        :param encrypted: whether the bodies are encrypted, which has to be as the queue's rules say.
         :return: the ids in the order of ``messages``.
         :raises RuleBroken: the post is too large; nothing was stored and no queue created.
+        :raises EncryptionDiffers: ``encrypted`` is not as the queue's rules say; nothing was stored.
         """
 
     async def get(project: str, queue: str, ids: Sequence[str]) -> list[Message]:
@@ -127,8 +134,14 @@ class IMessageStore(Interface):
         :raises ClaimMismatch: ``claim_ids`` is given and one of the messages is not under any of them.
         """
 
-    async def pop(project: str, queue: str, limit: int) -> Sequence[Message]:
-        """Remove and return up to ``limit`` deliverable messages, oldest first."""
+    async def pop(
+        project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
+    ) -> Sequence[Message]:
+        """Remove and return up to ``limit`` deliverable messages, oldest first.
+
+        :param key_ids: where given, the keys that encrypted bodies may want, so that none is lost that nobody can read.
+        :raises KeyUnknown: one of the bodies wants another key; nothing was removed.
+        """
 
 
 class IClaimStore(Interface):
@@ -164,11 +177,16 @@ class IClaimStore(Interface):
 
 
 class IStorage(Interface):
-    """A store: the three parts share one place and see each other's effects at once."""
+    """A store: the parts share one place and see each other's effects at once.
+
+    A topic and a queue of one name are different things: no effect on the one is seen in the other.
+    """
 
     queues: IQueueStore = Attribute("Queues.")
     messages: IMessageStore = Attribute("Messages.")
     claims: IClaimStore = Attribute("Claims.")
+    topics: IQueueStore = Attribute("Topics.")
+    topic_messages: IMessageStore = Attribute("Messages of topics; nothing claims them.")
 
     async def ping() -> None:
         """Return when the store answers.
@@ -176,8 +194,36 @@ class IStorage(Interface):
         :raises StoreError: it does not.
         """
 
+    async def secret(name: str, fresh: bytes) -> bytes:
+        """The secret that is kept under a name beside the data, for all who use the store.
+
+        :param fresh: kept where there is none yet; if it is empty, none is kept then, and the answer is empty.
+        """
+
     async def volume() -> Volume:
-        """Count the messages of all projects; may be a few seconds old."""
+        """Count the messages of all projects, in queues and in topics; may be a few seconds old."""
+
+
+class IUrlSigner(Interface):
+    """Pre-signed URLs (API reference, "Pre-signed URLs")."""
+
+    enabled: bool = Attribute("Whether there is a secret to sign with.")
+
+    def sign(project: str, paths: Sequence[str], methods: Sequence[str], expires_s: int) -> SignedUrl:
+        """Sign access to paths, and to what is below them.
+
+        :param paths: absolute, not percent-encoded.
+        :param expires_s: when it ends; seconds since the epoch.
+        :return: the access with its paths and methods sorted.
+        :raises RuleBroken: there is no secret, or something cannot be signed.
+        """
+
+    def allows(given: SignedUrl, method: str, path: str) -> bool:
+        """Whether what somebody brings was signed here, has not ended, and covers a request.
+
+        :param given: as it was brought, in any order; nothing of it is trusted.
+        :param path: of the request, percent-decoded.
+        """
 
 
 class IIdentity(Interface):

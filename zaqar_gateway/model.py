@@ -26,6 +26,13 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     user: str = ""
 
 
+ENCRYPTED = b"\x01"
+"""How an encrypted body begins, and no JSON text does (RFC 8259, section 2)."""
+
+KEY_ID_SIZE = 4
+"""Bytes after ``ENCRYPTED`` that say which key an encrypted body wants."""
+
+
 class QueueRules(msgspec.Struct, frozen=True, gc=False):
     """What a queue's reserved metadata ask of the store (API reference, reserved keys).  ``None`` is "not set".
 
@@ -35,6 +42,7 @@ class QueueRules(msgspec.Struct, frozen=True, gc=False):
     :ivar claim_count_max: how many claims hand a message out before it is moved; only with ``dead_letter_queue``.
     :ivar dead_letter_queue: where it is moved to, a valid name other than the queue's own.
     :ivar dead_letter_ttl_s: the ttl that a moved message gets; ``None``: it keeps its own.
+    :ivar encrypted: whether only bodies that are encrypted are taken, or else only such that are not.
     """
 
     message_ttl_s: int | None = None
@@ -43,6 +51,7 @@ class QueueRules(msgspec.Struct, frozen=True, gc=False):
     claim_count_max: int | None = None
     dead_letter_queue: str | None = None
     dead_letter_ttl_s: int | None = None
+    encrypted: bool = False
 
 
 NO_RULES = QueueRules()
@@ -64,9 +73,12 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
 class Message(msgspec.Struct, frozen=True, gc=False):
     """A message as it is stored now.
 
+    :ivar body: JSON text.  A store gives what it was given, which begins with ``ENCRYPTED`` where it is no JSON text;
+        :mod:`zaqar_gateway.storage.encryption` then makes the text of it.
     :ivar age_s: whole seconds since it was posted.
     :ivar claim_id: the live claim that holds it, ``None`` where there is none.
     :ivar claim_count: in how many claims it was handed out, counted in queues with a dead letter queue only.
+    :ivar stored: what is stored in place of ``body`` where that was encrypted.
     """
 
     id: str
@@ -75,6 +87,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     age_s: int
     claim_id: str | None = None
     claim_count: int = 0
+    stored: bytes | None = None
 
 
 class MessagePage(msgspec.Struct, frozen=True, gc=False):
@@ -129,6 +142,22 @@ class QueueEntry(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     metadata: bytes
+
+
+class SignedUrl(msgspec.Struct, frozen=True, gc=False):
+    """Access that somebody signed, or claims to have: methods on paths of a project until an instant.
+
+    The names are those of the answer that gives it (API reference, "share").
+
+    :ivar expires: ISO 8601; where we signed it ``YYYY-MM-DDTHH:MM:SS`` in UTC.
+    :ivar signature: a secret of whoever may use it.
+    """
+
+    paths: tuple[str, ...]
+    methods: tuple[str, ...]
+    project: str
+    expires: str
+    signature: str
 
 
 class Volume(msgspec.Struct, frozen=True, gc=False):

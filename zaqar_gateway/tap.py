@@ -19,6 +19,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.task import deferLater
 from twisted.logger import (
     FilteringLogObserver,
     Logger,
@@ -33,14 +34,17 @@ from zaqar_gateway import __version__
 from zaqar_gateway.config import Settings
 from zaqar_gateway.errors import StoreError
 from zaqar_gateway.identity.anonymous import Anonymous
+from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.operations.claims import Claims
 from zaqar_gateway.operations.health import Health
 from zaqar_gateway.operations.messages import Messages
-from zaqar_gateway.operations.queues import Queues
-from zaqar_gateway.operations.registry import operations
+from zaqar_gateway.operations.queues import TOPIC, Queues
+from zaqar_gateway.operations.registry import QUEUES, TOPICS, operations
+from zaqar_gateway.operations.urls import Urls
 from zaqar_gateway.options import Options
 from zaqar_gateway.show import show
+from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedis, EmbeddedRedisError
 from zaqar_gateway.transport.http.answers import Answers
@@ -54,6 +58,7 @@ __all__ = ["Options", "makeService"]
 _log = Logger()
 
 _LOOPBACK = ("127.", "::1", "localhost")
+_WELL_KNOWN_KEY = "AES256"
 _EXTERNAL_WAIT_S = 3.0
 _SHUTDOWN_S = 15.0
 _SWEEP_MEMORY_S = 10.0
@@ -74,7 +79,7 @@ class Storage:
         given = settings.storage
         if settings.store == "memory":
             memory = MemoryStorage(reactor)
-            self.storage: IStorage = memory
+            self.storage: IStorage = self._encrypting(memory)
             self._sweeper = TimerService(_SWEEP_MEMORY_S, memory.sweep)
             return
         if settings.store == "embedded":
@@ -103,7 +108,7 @@ class Storage:
             scripts=scripts.ALL,
         )
         keys = Keys(address.key_prefix if address else "")
-        self.storage = RedisStorage(self._redis, keys)
+        self.storage = self._encrypting(RedisStorage(self._redis, keys))
         sweeper = Sweeper(self._redis, keys)
 
         async def sweep() -> None:
@@ -114,6 +119,10 @@ class Storage:
 
         self._sweeper = TimerService(given.sweep_interval_s, lambda: Deferred.fromCoroutine(sweep()))
         self._sweeper.clock = self._reactor
+
+    def _encrypting(self, store: IStorage) -> IStorage:
+        previous = self._settings.transport.message_encryption_previous_keys
+        return EncryptingStorage(store, self._settings.encryption_key, previous)
 
     def _endpoint(self) -> IStreamClientEndpoint:
         address = self._settings.redis
@@ -147,7 +156,7 @@ class Storage:
             try:
                 await self._redis.when_ready().addTimeout(_EXTERNAL_WAIT_S, self._reactor)
             except TimeoutError:
-                _log.warn("{where} does not answer yet; requests get 503 until it does", where=self.where)
+                _log.warn("{where} cannot be used yet; requests get 503 until it can", where=self.where)
             else:
                 await self._tell_durability()
         self._sweeper.startService()
@@ -192,12 +201,16 @@ class Gateway(Service):
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] = succeed(None)
         limits, client_ids, storage = settings.limits, settings.client_ids, self._store.storage
-        queues = Queues(storage.queues, limits)
+        queues, topics = Queues(storage.queues, limits), Queues(storage.topics, limits, TOPIC)
+        signer = UrlSigner(settings.signing_keys, reactor)
         rows = operations(
             queues,
             Messages(storage.messages, storage.queues, limits),
             Claims(storage.claims, limits),
             Health(storage),
+            topics,
+            Messages(storage.topic_messages, storage.topics, limits, TOPIC),
+            Urls(signer, reactor),
         )
         given = settings.websocket
         self._websocket = GatewayFactory(
@@ -213,14 +226,17 @@ class Gateway(Service):
                 open_timeout_s=given.handshake_timeout_s,
                 connections_max=given.max_connections,
                 deflate=given.compression,
+                allowed_origins=given.allowed_origins,
             ),
+            signer,
         )
         site = Site(
             rows,
-            Answers(queues.shown, settings.enable_checksum),
+            Answers({QUEUES: queues.shown, TOPICS: topics.shown}, settings.enable_checksum),
             limits,
             client_ids,
             Anonymous().identify,
+            signer=signer,
             admin_mode=settings.admin_mode,
             websocket_factory=self._websocket,
         )
@@ -243,22 +259,34 @@ class Gateway(Service):
         self._starting.addErrback(self._failed)
 
     async def _start(self) -> None:
+        await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
         await self._store.start()
         listen = self._settings.listen
         for factory, endpoints in ((self._http, listen.http), (self._websocket, listen.websocket)):
             for endpoint in endpoints:
-                self._ports.append(await serverFromString(self._reactor, endpoint).listen(factory))
+                self._ports.append(await self._listen(endpoint, factory))
         bound = [port.getHost() for port in self._ports]
         http, websocket = bound[: len(listen.http)], bound[len(listen.http) :]
         _warn_of_openness(self._settings, bound)
+        _warn_of_key(self._settings)
         _print(_banner(self._store.where, http, websocket))
         if self._shows:
             await show(self._reactor, http, websocket, _print)
 
+    async def _listen(self, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
+        try:
+            port: IListeningPort = await serverFromString(self._reactor, endpoint).listen(factory)
+            return port
+        except CannotListenError as error:
+            which = "websocket" if factory is self._websocket else "http"
+            raise OSError(
+                f"{error} Another endpoint for {endpoint!r} has to be given, by listen.{which} or --{which}."
+            ) from None
+
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
-        if failure.check(EmbeddedRedisError, CannotListenError, OSError):
+        if failure.check(EmbeddedRedisError, OSError):
             _print(f"zaqar-gateway cannot start: {failure.getErrorMessage()}")
         else:
             _log.failure("the gateway cannot start", failure)
@@ -317,25 +345,45 @@ def _print(text: str) -> None:
     print(text, file=sys.__stdout__, flush=True)
 
 
+def _is_tcp(host: Any) -> bool:
+    return hasattr(host, "port")
+
+
+def _socket_path(host: Any) -> str:
+    return os.fsdecode(getattr(host, "name", None) or str(host))
+
+
 def _authority(host: Any) -> str:
-    if not hasattr(host, "port"):
-        return str(getattr(host, "name", host))
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.host, host.host)
     return f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
 
 
 def _banner(where: str, http: Sequence[Any], websocket: Sequence[Any]) -> str:
     lines = [f"zaqar-gateway {__version__} is ready.", f"  messages are kept in {where}"]
-    lines += [f"  HTTP and WebSocket on http://{_authority(host)}/" for host in http]
-    lines += [f"  WebSocket on ws://{_authority(host)}/" for host in websocket]
+    for what, scheme, hosts in (("HTTP and WebSocket", "http", http), ("WebSocket", "ws", websocket)):
+        for host in hosts:
+            lines.append(f"  {what} on {f'{scheme}://{_authority(host)}/' if _is_tcp(host) else _socket_path(host)}")
     if http:
+        place = f"http://{_authority(http[0])}" if _is_tcp(http[0]) else ""
         lines += [
             "A first request:",
-            f"  curl -i http://{_authority(http[0])}/v2/queues/hello/messages -H 'X-Project-ID: demo'"
+            f"  curl -i {place or f'--unix-socket {_socket_path(http[0])} http://localhost'}"
+            "/v2/queues/hello/messages -H 'X-Project-ID: demo'"
             " -H 'Client-ID: 3381af92-2b9e-11e3-b191-71861300734c'"
             """ -H 'Content-Type: application/json' -d '{"messages": [{"body": "Hello"}]}'""",
         ]
     return "\n".join(lines)
+
+
+def _warn_of_key(settings: Settings) -> None:
+    """Bodies that are encrypted with a key that everybody can find are not protected from everybody."""
+    if settings.encryption_key == _WELL_KNOWN_KEY:
+        _log.warn("message_encryption_key is the well-known default of the reference, which protects nothing")
+    elif not settings.encryption_key:
+        _log.warn(
+            "there is no message_encryption_key: queues that ask for encryption get a random key that is kept beside the"
+            " data, which does not protect them from whoever has both"
+        )
 
 
 def _warn_of_openness(settings: Settings, hosts: Sequence[Any]) -> None:
@@ -343,7 +391,7 @@ def _warn_of_openness(settings: Settings, hosts: Sequence[Any]) -> None:
     if settings.auth_strategy:
         return
     for host in hosts:
-        if hasattr(host, "port") and not host.host.startswith(_LOOPBACK):
+        if _is_tcp(host) and not host.host.startswith(_LOOPBACK):
             _log.warn(
                 "there is no authentication, and {host} is reachable from elsewhere: whoever reaches it can do"
                 " everything in every project",

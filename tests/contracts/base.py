@@ -105,6 +105,7 @@ class StoreContract(_Base):
         claim_count_max: int | None = None,
         dead_letter_queue: str | None = None,
         dead_letter_ttl_s: int | None = None,
+        encrypted: bool = False,
     ) -> None:
         """Create a queue with rules."""
         rules = QueueRules(
@@ -114,6 +115,7 @@ class StoreContract(_Base):
             claim_count_max=claim_count_max,
             dead_letter_queue=dead_letter_queue,
             dead_letter_ttl_s=dead_letter_ttl_s,
+            encrypted=encrypted,
         )
         self.assertTrue(await self.storage.queues.create(project, queue, b'{"made": true}', rules))
 

@@ -11,12 +11,16 @@ from twisted.trial.unittest import TestCase
 
 from tests.contracts.base import StoreContract, clock_at_epoch, numbered
 from tests.contracts.claims import ClaimStoreContract
+from tests.contracts.encryption import EncryptionContract
 from tests.contracts.messages import MessageStoreContract
 from tests.contracts.queues import QueueStoreContract
 from tests.contracts.random_walk import Difference, walk
 from tests.contracts.storage import StorageContract
+from tests.contracts.topics import TopicContract, topics_as_queues
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.model import NewMessage
 from zaqar_gateway.storage import ids
-from zaqar_gateway.storage.memory import ALIAS_KEPT_S, SWEPT_AT_ONCE, MemoryStorage
+from zaqar_gateway.storage.memory import ALIAS_KEPT_S, SWEPT_AT_ONCE, MemoryClaims, MemoryStorage
 
 
 class MemoryCase(StoreContract):
@@ -37,12 +41,41 @@ class MemoryMessagesTests(MemoryCase, MessageStoreContract, TestCase):
     """The contract of messages."""
 
 
+class MemoryEncryptionTests(MemoryCase, EncryptionContract, TestCase):
+    """The contract of secrets and of encrypted bodies."""
+
+
 class MemoryClaimsTests(MemoryCase, ClaimStoreContract, TestCase):
     """The contract of claims."""
 
 
 class MemoryStorageTests(MemoryCase, StorageContract, TestCase):
     """The contract of the store as a whole."""
+
+
+class MemoryTopicTests(MemoryCase, TopicContract, TestCase):
+    """The contract of topics beside queues."""
+
+
+class TopicsCase(StoreContract):
+    """Makes a store whose topics stand for queues."""
+
+    def setUp(self) -> None:
+        self.clock = clock_at_epoch()
+        storage = MemoryStorage(self.clock)
+        self.storage: IStorage = topics_as_queues(storage, MemoryClaims(storage._topics, ids.new_claim_id))
+
+
+class MemoryTopicQueuesTests(TopicsCase, QueueStoreContract, TestCase):
+    """The contract of queues, by topics."""
+
+
+class MemoryTopicMessagesTests(TopicsCase, MessageStoreContract, TestCase):
+    """The contract of messages, by topics."""
+
+
+class MemoryTopicStorageTests(TopicsCase, StorageContract, TestCase):
+    """The contract of the store as a whole, by topics."""
 
 
 class SweptBody(bytes):
@@ -75,6 +108,19 @@ class SweepTests(MemoryCase, TestCase):
         self.assertEqual(SweptBody.alive, 12)
         self.storage.sweep()
         self.assertEqual(SweptBody.alive, 4)
+        self.clock.advance(60)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+    async def test_topics_are_swept(self) -> None:
+        """A sweep frees the expired messages of topics, and those of deleted ones."""
+        for topic in ("a", "b"):
+            await self.storage.topic_messages.post(
+                "p", topic, b"c", [NewMessage(SweptBody())] * 3, size=1, ttl_default_s=60, size_max=10
+            )
+        await self.storage.topics.delete("p", "b")
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 1)
         self.clock.advance(60)
         self.storage.sweep()
         self.assertEqual(SweptBody.alive, 0)

@@ -36,6 +36,9 @@ from zaqar_gateway.storage.redis.embedded import find_server
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"
 
+SECRET = "a secret for pre-signed URLs"
+"""That of the gateway that tests share."""
+
 START_S = 30.0
 """How long a gateway may take to be ready.  Machines that test are busy."""
 
@@ -112,6 +115,8 @@ class Process:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
+            # A shell in the background has its children ignore SIGINT.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -466,7 +471,7 @@ class GatewayTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         # Trial does not know setUpClass; what all tests share lives as long as they run.
         if not _shared or not _shared[0].running:
-            _shared[:] = [Gateway(settings={"ADMIN_MODE": "true"})]
+            _shared[:] = [Gateway(settings={"ADMIN_MODE": "true", "SIGNED_URL_SECRET_KEY": SECRET})]
             # In good order, so that its Redis does not outlive it and write into a directory that is being removed.
             atexit.register(_shared[0].stop)
         self.gateway = _shared[0]

@@ -20,7 +20,7 @@ from twisted.internet.task import Clock
 
 from tests.helpers import build_operations
 from tests.system.gateway import ANSWER_S, CLIENT, Answer, GatewayTestCase, Http, Reply
-from zaqar_gateway.operations.registry import PATCH_TYPE, QUEUE, Body, Operation
+from zaqar_gateway.operations.registry import PATCH_TYPE, QUEUE, TOPIC, Body, Operation, field_of
 from zaqar_gateway.operations.registry import Http as Route
 from zaqar_gateway.storage.memory import MemoryStorage
 
@@ -99,6 +99,17 @@ WRONG_TEXT: dict[str, list[Any]] = {
         [{"op": "add"}],
         [{"op": 1, "path": "/metadata/a"}],
     ],
+    "document": [
+        [],
+        [1],
+        {"paths": "x"},
+        {"paths": ["x"]},
+        {"methods": "GET"},
+        {"methods": [1]},
+        {"expires": 1},
+        {"expires": "1"},
+        {"project_id": "x"},
+    ],
     "messages": [{}, "x", 1, None, True, ["x"], [1], [None], [[]], [{}], [{"ttl": 60}], [{"body": 1}, 2]],
 }
 """Fields that are a document by themselves, likewise."""
@@ -125,12 +136,14 @@ def body_fields(row: Operation) -> list[str]:
     route = row.http
     if route is None or route.body is Body.NONE:
         return []
-    elsewhere = {*route.query.values(), *route.fixed, route.rest, "size", *re.findall("{(.*?)}", route.path)}
+    elsewhere = {*route.query.values(), *route.fixed, route.rest, "size"}
+    elsewhere |= {field_of(name) for name in re.findall("{(.*?)}", route.path)}
     return [name for name in row.fields.__struct_fields__ if name not in elsewhere]
 
 
 VALUES: dict[str, Any] = {
     "queue_name": "q",
+    "topic_name": "q",
     "message_id": "nada",
     "claim_id": "foo",
     "message_ids": ["nada"],
@@ -221,16 +234,20 @@ class HttpTests(BadInputTestCase):
             "queue_create": [b'{"a": %s}', b'{"_default_message_ttl": %s}', b'{"a": {"b": [%s]}}'],
             "queue_update": [b'[{"op": "add", "path": "/metadata/a", "value": %s}]', b'[{"op": %s}]', b"[%s]"],
             "queue_purge": [b'{"resource_types": [%s]}', b'{"resource_types": [], "unknown": %s}'],
+            "queue_share": [b'{"paths": [%s]}', b'{"methods": ["GET", %s]}', b'{"expires": %s}', b'{"unknown": %s}'],
             "claim_create": [b'{"ttl": %s}', b'{"ttl": 60, "unknown": %s}'],
             "claim_update": [b'{"ttl": %s}', b'{"ttl": 60, "unknown": %s}'],
         }
+        places |= {name.replace("queue", "topic"): places[name] for name in ("queue_create", "queue_update", "queue_purge")}
+        places["topic_message_post"] = places["message_post"]
         self.assertEqual(set(places), {row.name for row, _ in with_bodies()})
         for row, route in with_bodies():
             for place in places[row.name]:
                 for fault, (text, _) in FAULTS.items():
                     if text or b"[%s]" not in place:
                         self.check_http(self.send(route, place % text), ".", f"{row.name}, {place!r}, {fault}")
-        self.assertEqual(self.ask("GET", "/v2/queues/q/messages?echo=true").json["messages"], [])
+        for collection in ("queues", "topics"):
+            self.assertEqual(self.ask("GET", f"/v2/{collection}/q/messages?echo=true").json["messages"], [])
 
     def test_wrong_types(self) -> None:
         """A value of a wrong type is refused with the name of its field, for every field of every body."""
@@ -316,11 +333,12 @@ class HttpTests(BadInputTestCase):
             "{q}",
         ):
             for row in ROWS:
-                if row.http and row.http.path.startswith(QUEUE):
-                    where = path(row.http).replace("/q", f"/{name}", 2).replace(f"/{name}ueues", "/queues")
+                if row.http and row.http.path.startswith((QUEUE, TOPIC)):
+                    kind = "queue" if row.http.path.startswith(QUEUE) else "topic"
+                    where = path(row.http).replace(f"/v2/{kind}s/q", f"/v2/{kind}s/{name}")
                     answer = self.ask(row.http.method, where)
                     self.check_http(answer, "name", f"{row.name}, {where}")
-                    self.assertEqual(answer.json["title"], "Invalid queue identification")
+                    self.assertEqual(answer.json["title"], f"Invalid {kind} identification")
 
     def test_headers(self) -> None:
         """A Client-ID that is no UUID and a project that is empty or too long are refused with their names."""

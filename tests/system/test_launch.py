@@ -142,6 +142,36 @@ class EmbeddedTests(LaunchTestCase):
             self.assertEqual((stats["claimed"], stats["free"]), (2, 3))
         second.stop()
 
+    def test_encrypted_bodies_survive_a_restart(self) -> None:
+        """Without a key one is made, of which the log tells, and which later starts find with the data; once a key is
+        configured, what the other one encrypted is still read.  The files of Redis hold nothing of the bodies."""
+        first = self.gateway()
+        with closing(Http(first.http, "launch")) as http:
+            http("PUT", "/v2/queues/kept", {"_enable_encrypt_messages": True})
+            self.assertNotIn("made a random key", first.output)
+            self.assertEqual(http.post("kept", "first secret").status, 201)
+        first.stop()
+        self.assertIn("there is no message_encryption_key", first.output)
+        self.assertIn("made a random key", first.output)
+        second = self.gateway(data_dir=first.data_dir)
+        with closing(Http(second.http, "launch")) as http:
+            self.assertEqual(http.post("kept", "second secret").status, 201)
+            self.assertEqual(http.all_messages("kept"), ["first secret", "second secret"])
+        second.stop()
+        self.assertNotIn("made a random key", second.output)
+        key = {"TRANSPORT_MESSAGE_ENCRYPTION_KEY": "a passphrase"}
+        third = self.gateway(data_dir=first.data_dir, settings=key)
+        with closing(Http(third.http, "launch")) as http:
+            self.assertEqual(http.post("kept", "third secret").status, 201)
+            self.assertEqual(http.all_messages("kept"), ["first secret", "second secret", "third secret"])
+        third.stop()
+        for secret in ("message_encryption_key", "a passphrase"):
+            self.assertNotIn(secret, third.output)
+        files = [path.read_bytes() for path in first.data_dir.rglob("*") if path.is_file()]
+        self.assertTrue(any(b"_enable_encrypt_messages" in content for content in files))
+        for content in files:
+            self.assertNotIn(b" secret", content)
+
     def test_second_gateway_on_a_directory(self) -> None:
         """The second gateway on a data directory says why it refuses and ends with 1; the first goes on."""
         first = self.gateway()
@@ -180,6 +210,13 @@ class StorageTests(LaunchTestCase):
         self.assertIn("memory of this process", gateway.output)
         self.assertNotIn("redis-server", gateway.output)
         gateway.stop()
+
+    def test_well_known_key(self) -> None:
+        """The passphrase that everybody knows is warned of."""
+        gateway = self.gateway(storage="memory:", settings={"TRANSPORT_MESSAGE_ENCRYPTION_KEY": "AES256"})
+        self.check_serves(gateway)
+        gateway.stop()
+        self.assertIn("message_encryption_key is the well-known default", gateway.output)
 
     def test_external_redis(self) -> None:
         """A Redis of one's own is reached over TCP and over a Unix socket, with its password, which is never shown."""
@@ -233,7 +270,7 @@ class StorageTests(LaunchTestCase):
     def test_no_redis_there(self) -> None:
         """Where no Redis answers yet, the gateway starts nevertheless, says so, and answers 503."""
         gateway = self.gateway(storage=f"unix://{new_directory()}/nothing.sock")
-        self.assertIn("does not answer yet", gateway.output)
+        self.assertIn("cannot be used yet", gateway.output)
         with closing(Http(gateway.http, "launch")) as http:
             answer = http.post("q", 1)
             self.assertEqual(answer.status, 503)
@@ -276,11 +313,15 @@ class ConsoleTests(LaunchTestCase):
     def test_check_config(self) -> None:
         """check-config prints what is in effect, which is a file that check-config accepts."""
         path = new_directory() / "gateway.toml"
-        path.write_text('[transport]\nmax_messages_per_page = 7\n[storage]\nuri = "redis://:secret@example.org"\n')
+        path.write_text(
+            '[transport]\nmax_messages_per_page = 7\n[storage]\nuri = "redis://:s3cr3t@example.org"\n'
+            '[signed_url]\nsecret_key = "s3cr3t-1"\nprevious_keys = ["s3cr3t-2"]\n'
+        )
         shown = self.console("check-config", "--config", str(path))
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertIn("max_messages_per_page = 7", shown.stdout)
-        self.assertNotIn("secret", shown.stdout)
+        self.assertIn('secret_key = "***"\n', shown.stdout)
+        self.assertNotIn("s3cr3t", shown.stdout)
 
     def test_sample(self) -> None:
         """The sample file is a right configuration, with and without its comment signs."""

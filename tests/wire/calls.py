@@ -43,6 +43,7 @@ TITLES = {
         "Empty project header not allowed",
         "Invalid Content-Type",
         "Invalid queue identification",
+        "Invalid topic identification",
         "Invalid header value",
         "Unable to delete",
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgpack
@@ -23,10 +23,10 @@ from tests.transport.websocket.client import BINARY, CLOSE, TEXT, frame, frames,
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.keys import Keys
-from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.websocket.codec import Actions
@@ -252,16 +252,19 @@ class Gateway:
         admin_mode: bool = True,
         cors_origins: Iterable[str] = (),
         http_bounds: HttpBounds | None = None,
+        keys: Sequence[str] = (),
+        clock: Clock | None = None,
     ) -> None:
-        built = build_operations(storage, limits)
+        built = build_operations(storage, limits, keys, clock)
         ids = client_ids or ClientIds()
-        self._websocket = GatewayFactory(Actions(built.operations), ids, _reactor, WebSocketBounds())
+        self._websocket = GatewayFactory(Actions(built.operations), ids, _reactor, WebSocketBounds(), built.signer)
         site = Site(
             built.operations,
-            Answers(built.queues.shown, checksums),
+            built.answers(checksums),
             built.limits,
             ids,
             Anonymous().identify,
+            signer=built.signer,
             admin_mode=admin_mode,
             cors_origins=cors_origins,
             websocket_factory=self._websocket,
@@ -331,9 +334,17 @@ class WireCase(TestCase):
         await redis.when_ready()
         return storage_at(redis, self.clock, Keys())
 
-    def start(self, storage: IStorage, limits: Limits | None = None, **options: Any) -> Gateway:
-        """A gateway over a store; ``options`` are those of :class:`Gateway`."""
-        gateway = Gateway(storage, limits, **options)
+    def start(
+        self,
+        storage: IStorage,
+        limits: Limits | None = None,
+        *,
+        passphrase: str = "passphrase",
+        previous: Iterable[str] = (),
+        **options: Any,
+    ) -> Gateway:
+        """A gateway over a store, with keys for encryption; ``options`` are those of :class:`Gateway`."""
+        gateway = Gateway(EncryptingStorage(storage, passphrase, tuple(previous)), limits, **options)
         self._gateways.append(gateway)
         return gateway
 

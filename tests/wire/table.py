@@ -421,6 +421,7 @@ _QUEUES = [
     _accepted_metadata("claim counts", {"_max_claim_count": -5, "_dead_letter_queue_messages_ttl": 60}),
     _accepted_metadata("any dead letter queue", {"_dead_letter_queue": "not a name", "_max_claim_count": 1}),
     _accepted_metadata("others", {"_mine": {"a": [1, None]}, "é": "\u20ac", "": 0, "_flavor": "nonesuch"}),
+    _accepted_metadata("encryption", {"_enable_encrypt_messages": True}),
     _accepted_metadata("retry", {"_retry_policy": {"minimum_delay": 5, "maximum_delay": 15, "x": 1}}),
     Case(
         "size of metadata",
@@ -1100,6 +1101,23 @@ _CLAIMS = [
             do("claim_create", 201, held(2, m(0, 1, age=61, claim=2)), queue_name="dead"),
             do("claim_delete", 204, claim_id="$c2", queue_name="dead"),
             do("message_delete_many", 200, [gone(0, 1, age=61, count=2)], pop=1, queue_name="dead"),
+        ],
+    ),
+    Case(
+        "an encrypted queue",
+        "3.11; 6.3 item 38",
+        [
+            do("queue_create", 201, metadata={**DEAD, "_max_claim_count": 1, "_enable_encrypt_messages": True}),
+            post({"a": [1, "é"]}, None, "x"),
+            all_of(m(0, {"a": [1, "é"]}), m(1, None), m(2, "x")),
+            do("message_get", 200, m(0, {"a": [1, "é"]}), message_id="$m0"),
+            do("message_get_many", 200, [m(2, "x"), m(1, None)], message_ids=["$m2", "$m1"]),
+            do("claim_create", 201, held(0, m(0, {"a": [1, "é"]}, claim=0)), limit=1),
+            do("claim_get", 200, ANY, claim_id="$c0"),
+            do("message_delete_many", 200, [gone(1, None)], pop=1),
+            do("claim_delete", 204, claim_id="$c0"),
+            do("claim_create", 201, held(1, m(2, "x", claim=1))),
+            all_of(m(0, {"a": [1, "é"]}), queue_name="dead"),
         ],
     ),
     Case(

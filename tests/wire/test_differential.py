@@ -32,7 +32,8 @@ METADATA: tuple[Any, ...] = (
     {}, {"a": 1}, {"_default_message_ttl": 120}, {"_default_message_delay": 30}, {"_default_message_delay": 0},
     {"_max_messages_post_size": 200}, {"_max_claim_count": 1, "_dead_letter_queue": "dead"},
     {"_max_claim_count": 0, "_dead_letter_queue": "a", "_dead_letter_queue_messages_ttl": 90},
-    {"_max_claim_count": 2, "_dead_letter_queue": "not a name"},
+    {"_max_claim_count": 2, "_dead_letter_queue": "not a name"}, {"_enable_encrypt_messages": True},
+    {"_max_claim_count": 1, "_dead_letter_queue": "dead", "_enable_encrypt_messages": True},
     {"_default_message_ttl": 0}, {"_max_messages_post_size": "1"}, {"_enable_encrypt_messages": 1}, {"_retry_policy": 1},
     [], "x", 1,
 )  # fmt: skip

@@ -53,6 +53,8 @@ class Patchy:
     queues: Any
     messages: Any
     claims: Any
+    topics: Any
+    topic_messages: Any
     _failing: FailingStorage = field(factory=lambda: FailingStorage(StoreFault("parts are broken")))
 
     async def ping(self) -> None:
@@ -61,6 +63,10 @@ class Patchy:
     async def volume(self) -> Volume:
         """Fail."""
         return await self._failing.volume()
+
+    async def secret(self, name: str, fresh: bytes) -> bytes:
+        """Fail."""
+        return await self._failing.secret(name, fresh)
 
 
 class FailureTests(WireCase):
@@ -181,7 +187,7 @@ class FailureTests(WireCase):
     async def test_health_of_parts(self) -> None:
         """Where some operations fail health is 200 and says which, each with a UUID that is in the log (3.13)."""
         good, bad = MemoryStorage(self.clock), FailingStorage(StoreFault("It is broken."))
-        http = await self.start(Patchy(good.queues, good.messages, bad.claims)).http()
+        http = await self.start(Patchy(good.queues, good.messages, bad.claims, bad.topics, bad.topic_messages)).http()
         response = await http.ask("GET", "/v2/health", None, {"X-Roles": "admin"})
         self.assertEqual(response.status, 200)
         for name, outcome in response.json["operation_status"].items():

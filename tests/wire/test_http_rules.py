@@ -41,6 +41,7 @@ HOME = {
     "rel/queues": ("/v2/queues{?marker,limit,detailed}", ["GET"]),
     "rel/queue": ("/v2/queues/{queue_name}", ["GET", "PUT", "DELETE", "PATCH"]),
     "rel/queue_stats": ("/v2/queues/{queue_name}/stats", ["GET"]),
+    "rel/queue_share": ("/v2/queues/{queue_name}/share", ["POST"]),
     "rel/queue_purge": ("/v2/queues/{queue_name}/purge", ["POST"]),
     "rel/messages": ("/v2/queues/{queue_name}/messages{?marker,limit,echo,include_claimed}", ["GET"]),
     "rel/post_messages": ("/v2/queues/{queue_name}/messages", ["POST"]),
@@ -51,6 +52,15 @@ HOME = {
     "rel/patch_claim": ("/v2/queues/{queue_name}/claims/{claim_id}", ["PATCH"]),
     "rel/delete_claim": ("/v2/queues/{queue_name}/claims/{claim_id}", ["DELETE"]),
     "rel/post_claim": ("/v2/queues/{queue_name}/claims{?limit}", ["POST"]),
+    "rel/topics": ("/v2/topics{?marker,limit,detailed}", ["GET"]),
+    "rel/topic": ("/v2/topics/{topic_name}", ["GET", "PUT", "DELETE", "PATCH"]),
+    "rel/topic_stats": ("/v2/topics/{topic_name}/stats", ["GET"]),
+    "rel/topic_purge": ("/v2/topics/{topic_name}/purge", ["POST"]),
+    "rel/topic_messages": ("/v2/topics/{topic_name}/messages{?marker,limit,echo,include_delayed}", ["GET"]),
+    "rel/post_topic_messages": ("/v2/topics/{topic_name}/messages", ["POST"]),
+    "rel/topic_messages_delete": ("/v2/topics/{topic_name}/messages{?ids,pop}", ["DELETE"]),
+    "rel/topic_message_delete": ("/v2/topics/{topic_name}/messages/{message_id}", ["DELETE"]),
+    "rel/topic_message_get": ("/v2/topics/{topic_name}/messages/{message_id}", ["GET"]),
     "rel/ping": ("/v2/ping", ["GET"]),
 }
 """Relation to template and methods (API reference, "Documents")."""

@@ -88,7 +88,8 @@ async def by_upgrade(gateway: Gateway) -> OnWebSocket:
     return OnWebSocket(await gateway.socket(upgraded=True))
 
 
-async def _run(test: WireCase, case: Case, way: OnHttp | OnWebSocket) -> None:
+async def run_case(test: WireCase, case: Case, way: OnHttp | OnWebSocket) -> None:
+    """Do the steps of a case and compare what comes of them."""
     scene = Scene()
     for number, step in enumerate(case.steps):
         if isinstance(step, Wait):
@@ -123,7 +124,7 @@ def _method(
 ) -> Callable[[Any], Coroutine[Any, Any, None]]:
     async def test(self: Any) -> None:
         gateway = self.start(await self.a_store(), case.limits)
-        await _run(self, case, await way(gateway))
+        await run_case(self, case, await way(gateway))
 
     test.__doc__ = f"API reference, {case.section}: {case.name}."
     return test

@@ -62,6 +62,13 @@ class QueuePurge(Struct, frozen=True):
     strict: bool = False
 
 
+class QueueShare(Struct, frozen=True):
+    """``document`` is a JSON object as text; its members are looked at by the operation."""
+
+    queue_name: str
+    document: Raw
+
+
 class MessagePost(Struct, frozen=True):
     """``messages`` is a JSON array as text; its elements are looked at by the operation.
 

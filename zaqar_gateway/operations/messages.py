@@ -10,10 +10,11 @@ from attrs import define
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore
-from zaqar_gateway.limits import Limits, check_queue, in_range
+from zaqar_gateway.limits import Limits, in_range
 from zaqar_gateway.model import Context, Message, MessagePage, NewMessage
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.fields import given
+from zaqar_gateway.operations.queues import QUEUE, Kind
 
 MISSING_BODY = 'Bad request. Missing "body" field.'
 BAD_TTL = 'Bad request. The value of the "ttl" field must be a int.'
@@ -31,11 +32,12 @@ _decode_posted = msgspec.json.Decoder(list[_Posted]).decode
 
 @define
 class Messages:
-    """The operations on messages."""
+    """The operations on messages of queues, or of topics."""
 
     _store: IMessageStore
     _queues: IQueueStore
     _limits: Limits
+    _kind: Kind = QUEUE
 
     async def post(self, ctx: Context, asked: fields.MessagePost) -> list[str]:
         """Append messages to a queue, which is created where it is missing.
@@ -44,7 +46,7 @@ class Messages:
         :raises BadBody: an element is not a message.
         :raises RuleBroken: there is none, a ttl or delay is out of range, or the post is too large.
         """
-        check_queue(ctx.project, asked.queue_name)
+        self._kind.check_name(ctx.project, asked.queue_name)
         if asked.messages is msgspec.UNSET:
             raise RuleBroken("messages is missing; it has to be an array of messages.")
         text = bytes(asked.messages)
@@ -108,7 +110,9 @@ class Messages:
         """:raises NotFound: there is no such message."""
         found = await self._store.get(ctx.project, asked.queue_name, [asked.message_id])
         if not found:
-            raise NotFound(f"Message {_short(asked.message_id)} does not exist in queue {_short(asked.queue_name)}.")
+            raise NotFound(
+                f"Message {_short(asked.message_id)} does not exist in {self._kind.noun} {_short(asked.queue_name)}."
+            )
         return found[0]
 
     async def get_many(self, ctx: Context, asked: fields.MessageGetMany) -> Sequence[Message]:
@@ -137,7 +141,7 @@ class Messages:
         ids, pop, claims = given(asked.message_ids), given(asked.pop), given(asked.claim_ids)
         if ids is not None and pop is not None:
             raise RuleBroken("ids and pop exclude each other; give one of them.")
-        if not self._limits.delete_needs_claim_id:
+        if not self._limits.delete_needs_claim_id or not self._kind.claimable:
             claims = None
         elif claims is not None and ids is None:
             raise RuleBroken("claim_ids goes with ids only.")

@@ -1,4 +1,4 @@
-"""Queue metadata: the reserved keys, their ranges, their defaults, and what the store has to know of them.
+"""Metadata of queues and topics: the reserved keys, their ranges, their defaults, and what the store has to know of them.
 
 Rules are those of the API reference, "Queue metadata".
 """
@@ -26,12 +26,18 @@ _RETRY_COUNTS = (
 _MINIMUM_DELAY_S, _MAXIMUM_DELAY_S, _DELAY_SPREAD_MIN_S = 5, 30, 10
 
 
-def reserved(limits: Limits) -> dict[str, Any]:
-    """The reserved keys that every queue shows, with what is shown where a queue has nothing of its own."""
+def reserved_of_topics(limits: Limits) -> dict[str, Any]:
+    """The reserved keys that every topic shows, with what is shown where a topic has nothing of its own."""
     return {
         "_max_messages_post_size": limits.post_size_max,
         "_default_message_ttl": limits.message_ttl_default_s,
         "_default_message_delay": limits.message_delay_default_s,
+    }
+
+
+def reserved(limits: Limits) -> dict[str, Any]:
+    """The reserved keys that every queue shows, with what is shown where a queue has nothing of its own."""
+    return reserved_of_topics(limits) | {
         "_dead_letter_queue": None,
         "_dead_letter_queue_messages_ttl": None,
         "_max_claim_count": None,
@@ -44,9 +50,10 @@ def shown(metadata: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     return metadata | {key: metadata.get(key) or default for key, default in defaults.items()}
 
 
-def check(queue: str, metadata: dict[str, Any], limits: Limits) -> QueueRules:
+def check(queue: str, metadata: dict[str, Any], limits: Limits, *, dead_letters: bool = True) -> QueueRules:
     """Check the reserved keys.
 
+    :param dead_letters: whether messages may be moved to a dead letter queue; where nothing is claimed, none is.
     :return: what the store has to know.
     :raises RuleBroken: a reserved key has a value of the wrong type or out of range.
     """
@@ -58,13 +65,10 @@ def check(queue: str, metadata: dict[str, Any], limits: Limits) -> QueueRules:
     encrypt = metadata.get("_enable_encrypt_messages")
     if encrypt is not None and not isinstance(encrypt, bool):
         raise RuleBroken("_enable_encrypt_messages has to be a boolean.")
-    if encrypt:
-        # A queue that asks for encryption and does not get it would be worse than a refusal.
-        raise RuleBroken("_enable_encrypt_messages: encryption at rest is not available here; it has to be false.")
     if metadata.get("_retry_policy") is not None:
         check_retry_policy(metadata["_retry_policy"])
     target = metadata.get("_dead_letter_queue")
-    if target is None or claims is None:
+    if target is None or claims is None or not dead_letters:
         target = claims = None
     elif not isinstance(target, str) or not valid_name(target) or target == queue:
         # Refusing it would break clients: any value is accepted (API reference, "Claims, pop, purge, counting").
@@ -77,6 +81,7 @@ def check(queue: str, metadata: dict[str, Any], limits: Limits) -> QueueRules:
         claim_count_max=claims,
         dead_letter_queue=target,
         dead_letter_ttl_s=dead_ttl_s,
+        encrypted=bool(encrypt),
     )
 
 

@@ -1,17 +1,18 @@
-"""Queues: creating, reading, changing, listing, counting, emptying them."""
+"""Queues and topics: creating, reading, changing, listing, counting, emptying them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from attrs import define, field
+from attrs import define, field, frozen
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken, StoreUnavailable
 from zaqar_gateway.interfaces import IQueueStore
-from zaqar_gateway.limits import Limits, check_queue
-from zaqar_gateway.model import NO_RULES, Context, QueueEntry, QueueStats
+from zaqar_gateway.limits import Limits, check_queue, check_topic
+from zaqar_gateway.model import NO_RULES, Context, QueueEntry, QueueRules, QueueStats
 from zaqar_gateway.operations import documents, fields, metadata, patch
 from zaqar_gateway.operations.fields import given
 
@@ -32,16 +33,37 @@ class QueuePage(msgspec.Struct, frozen=True):
     count: int | None = None
 
 
+@frozen
+class Kind:
+    """What queues and topics differ in (API reference, "Topics").
+
+    :ivar noun: what a client is told that it is.
+    :ivar check_name: raises where a project cannot have one of that name.
+    :ivar reserved: the reserved keys that each of them shows.
+    :ivar claimable: whether messages can be claimed.
+    """
+
+    noun: str
+    check_name: Callable[[str, str], None]
+    reserved: Callable[[Limits], dict[str, Any]]
+    claimable: bool
+
+
+QUEUE = Kind("queue", check_queue, metadata.reserved, claimable=True)
+TOPIC = Kind("topic", check_topic, metadata.reserved_of_topics, claimable=False)
+
+
 @define
 class Queues:
-    """The operations on queues."""
+    """The operations on queues, or those on topics."""
 
     _store: IQueueStore
     _limits: Limits
+    _kind: Kind = QUEUE
     _reserved: dict[str, Any] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._reserved = metadata.reserved(self._limits)
+        self._reserved = self._kind.reserved(self._limits)
 
     def shown(self, stored: bytes | None) -> dict[str, Any]:
         """Stored metadata as HTTP shows them: with every reserved key.  ``None`` is a queue that does not exist."""
@@ -49,12 +71,12 @@ class Queues:
 
     async def create(self, ctx: Context, asked: fields.QueueCreate) -> bool:
         """:return: whether the queue is new; one that exists keeps its metadata."""
-        check_queue(ctx.project, asked.queue_name)
+        self._kind.check_name(ctx.project, asked.queue_name)
         if asked.metadata is msgspec.UNSET:
             return await self._store.create(ctx.project, asked.queue_name, b"{}", NO_RULES)
         text = bytes(asked.metadata)
         self._check_size(text)
-        rules = metadata.check(asked.queue_name, documents.load_object(text), self._limits)
+        rules = self._rules(asked.queue_name, documents.load_object(text))
         return await self._store.create(ctx.project, asked.queue_name, text, rules)
 
     async def get(self, ctx: Context, asked: fields.Queue) -> bytes | None:
@@ -75,17 +97,20 @@ class Queues:
         for _ in range(_UPDATE_TRIES):
             seen = await self._store.get(ctx.project, asked.queue_name)
             if seen is None:
-                raise NotFound(f"Queue {asked.queue_name} does not exist.")
+                raise NotFound(f"The {self._kind.noun} {asked.queue_name} does not exist.")
             result = patch.apply(changes, msgspec.json.decode(seen), self._reserved)
             try:
-                rules = metadata.check(asked.queue_name, result, self._limits)
+                rules = self._rules(asked.queue_name, result)
             except RuleBroken as error:
                 raise BadBody(str(error)) from None
             new = msgspec.json.encode(result)
             self._check_size(new)
             if await self._store.update(ctx.project, asked.queue_name, seen, new, rules):
                 return new
-        raise StoreUnavailable("The metadata of the queue are changed by many at once.")
+        raise StoreUnavailable(f"The metadata of the {self._kind.noun} are changed by many at once.")
+
+    def _rules(self, name: str, document: dict[str, Any]) -> QueueRules:
+        return metadata.check(name, document, self._limits, dead_letters=self._kind.claimable)
 
     def _check_size(self, text: bytes) -> None:
         if len(text) > self._limits.queue_metadata_max:

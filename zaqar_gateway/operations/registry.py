@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 import msgspec
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations import fields, policy
@@ -19,6 +19,7 @@ from zaqar_gateway.operations.claims import Claims
 from zaqar_gateway.operations.health import Health
 from zaqar_gateway.operations.messages import Messages
 from zaqar_gateway.operations.queues import Queues
+from zaqar_gateway.operations.urls import Urls
 
 
 class Body(Enum):
@@ -38,6 +39,7 @@ class Http:
     :ivar query: parameter to field; an unknown parameter is ignored, or goes to ``rest``.
     :ivar body: what the body is; its fields are those that neither path nor query bring.
     :ivar whole: the field that is the whole text of the body.
+    :ivar large: whether that text may be as long as any body; else the limit is that of metadata.
     :ivar needed: fields that the body has to bring where there is a body.
     :ivar fixed: fields that HTTP sets itself.
     :ivar media_type: the only ``Content-Type`` accepted, where there is such a rule.
@@ -50,6 +52,7 @@ class Http:
     rest: str = ""
     body: Body = Body.NONE
     whole: str = ""
+    large: bool = False
     needed: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(factory=dict)
     media_type: str = ""
@@ -109,6 +112,8 @@ QUEUES = "/v2/queues"
 QUEUE = QUEUES + "/{queue_name}"
 MESSAGES = QUEUE + "/messages"
 CLAIMS = QUEUE + "/claims"
+TOPICS = "/v2/topics"
+TOPIC = TOPICS + "/{topic_name}"
 
 PATCH_TYPE = "application/openstack-messaging-v2.0-json-patch"
 
@@ -118,12 +123,60 @@ NOT_IMPLEMENTED = frozenset(
 )
 """Actions that the API declares and no server runs."""
 
+_FIELDS = {"topic_name": "queue_name"}
 
-def operations(queues: Queues, messages: Messages, claims: Claims, health: Health) -> list[Operation]:
+
+def field_of(variable: str) -> str:
+    """The field that a variable of a path brings.  Operations on topics have the fields of those on queues."""
+    return _FIELDS.get(variable, variable)
+
+
+def operations(
+    queues: Queues,
+    messages: Messages,
+    claims: Claims,
+    health: Health,
+    topics: Queues,
+    topic_messages: Messages,
+    urls: Urls,
+) -> list[Operation]:
     """All rows, in the order of the API reference."""
     return [
         Operation("ping", "ping:get", fields.Nothing, health.ping, Http("GET", "/v2/ping")),
         Operation("health", "health:get", fields.Nothing, health.report, Http("GET", "/v2/health"), admin=True),
+        *_of_queues(queues),
+        *_of_messages(messages),
+        *_of_claims(claims),
+        Operation(
+            "queue_share",
+            "queues:share",
+            fields.QueueShare,
+            urls.share,
+            Http("POST", QUEUE + "/share", body=Body.WHOLE, whole="document", large=True, needed=("document",)),
+        ),
+        *(_of_topics(row, row.http) for row in (*_of_queues(topics), *_of_messages(topic_messages)) if row.http),
+    ]
+
+
+def _of_topics(row: Operation, http: Http) -> Operation:
+    """The row for topics that is as this one for queues; there are no actions (API reference, "Topics")."""
+    kind, _, verb = row.name.partition("_")
+    rules, _, what = row.rule.partition(":")
+    return evolve(
+        row,
+        name=f"topic_{verb}" if kind == "queue" else f"topic_{row.name}",
+        rule=f"topics:{what}" if rules == "queues" else row.rule,
+        http=evolve(
+            http,
+            path=http.path.replace(QUEUE, TOPIC).replace(QUEUES, TOPICS),
+            query={name: brought for name, brought in http.query.items() if name != "with_count"},
+        ),
+        frame=None,
+    )
+
+
+def _of_queues(queues: Queues) -> list[Operation]:
+    return [
         Operation(
             "queue_list",
             "queues:get_all",
@@ -171,6 +224,11 @@ def operations(queues: Queues, messages: Messages, claims: Claims, health: Healt
             ),
             Frame(only=("queue_name", "resource_types")),
         ),
+    ]
+
+
+def _of_messages(messages: Messages) -> list[Operation]:
+    return [
         Operation(
             "message_list",
             "messages:get_all",
@@ -218,6 +276,11 @@ def operations(queues: Queues, messages: Messages, claims: Claims, health: Healt
             Http("DELETE", MESSAGES + "/{message_id}", query={"claim_id": "claim_id"}),
             Frame(),
         ),
+    ]
+
+
+def _of_claims(claims: Claims) -> list[Operation]:
+    return [
         Operation(
             "claim_create",
             "claims:create",

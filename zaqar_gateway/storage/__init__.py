@@ -9,10 +9,10 @@ def post_too_large(size: int, limit: int, *, own: bool) -> RuleBroken:
     """A post is larger than allowed (API reference, "POST messages").
 
     :param size: of the whole post, in bytes.
-    :param limit: the smaller of the queue's limit and the configured one, in bytes.
-    :param own: whether that limit is the queue's.
+    :param limit: the smaller of the limit of the queue or topic and the configured one, in bytes.
+    :param own: whether that limit is the one of the queue or topic.
     """
-    whose = "the queue's own _max_messages_post_size" if own else "the limit of the service for every queue"
+    whose = "_max_messages_post_size in the metadata" if own else "the limit of the service"
     return RuleBroken(f"The post has {size} bytes; it has to have at most {limit}, which is {whose}.")
 
 

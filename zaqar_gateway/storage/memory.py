@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -18,8 +18,11 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown
 from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore, IStorage
 from zaqar_gateway.model import (
+    ENCRYPTED,
+    KEY_ID_SIZE,
     NO_RULES,
     Claim,
     Message,
@@ -333,7 +336,7 @@ class _Queue:
 
 @define(eq=False)
 class _Place:
-    """What the parts of the store share: the queues and the clock."""
+    """What the parts of the store share: the queues, or the topics, and the clock."""
 
     clock: IReactorTime
     new_incarnation: Callable[[], str]
@@ -400,7 +403,7 @@ class _Place:
 @implementer(IQueueStore)
 @define(eq=False)
 class MemoryQueues:
-    """Queues, of :class:`MemoryStorage`."""
+    """Queues, or topics, of :class:`MemoryStorage`."""
 
     _place: _Place
 
@@ -470,6 +473,7 @@ class MemoryMessages:
         size: int,
         ttl_default_s: int,
         size_max: int,
+        encrypted: bool = False,
     ) -> list[str]:
         now, now_us = self._place.now(), self._place.now_us()
         found = self._place.find(project, queue, now)
@@ -477,6 +481,8 @@ class MemoryMessages:
         limit = size_max if rules.post_size_max is None else min(rules.post_size_max, size_max)
         if size > limit:
             raise post_too_large(size, limit, own=limit < size_max)
+        if encrypted != rules.encrypted:
+            raise EncryptionDiffers
         if found is None:
             found = self._place.create(project, queue)
         default_s = ttl_default_s if rules.message_ttl_s is None else rules.message_ttl_s
@@ -535,12 +541,18 @@ class MemoryMessages:
         for entry in entries:
             found.remove(entry, now)
 
-    async def pop(self, project: str, queue: str, limit: int) -> list[Message]:
+    async def pop(
+        self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
+    ) -> list[Message]:
         now = self._place.now()
         found = self._place.find(project, queue, now)
         if found is None:
             return []
         entries = [found.entries[rank] for rank in islice(found.free.after(-1), limit)]
+        for entry in entries:
+            key_id = entry.body[1 : 1 + KEY_ID_SIZE]
+            if entry.body.startswith(ENCRYPTED) and key_ids is not None and key_id not in key_ids:
+                raise KeyUnknown(project, queue, key_id)
         for entry in entries:
             found.remove(entry, now)
         return [entry.message(now) for entry in entries]
@@ -670,25 +682,33 @@ class MemoryStorage:
         new_claim_id: Callable[[], str] = ids.new_claim_id,
     ) -> None:
         self._place = _Place(clock, new_incarnation)
+        self._secrets: dict[str, bytes] = {}
         self.queues: IQueueStore = MemoryQueues(self._place)
         self.messages: IMessageStore = MemoryMessages(self._place)
         self.claims: IClaimStore = MemoryClaims(self._place, new_claim_id)
+        self._topics = _Place(clock, new_incarnation)
+        self.topics: IQueueStore = MemoryQueues(self._topics)
+        self.topic_messages: IMessageStore = MemoryMessages(self._topics)
 
     async def ping(self) -> None:
         return None
 
+    async def secret(self, name: str, fresh: bytes) -> bytes:
+        return self._secrets.setdefault(name, fresh) if fresh else self._secrets.get(name, b"")
+
     async def volume(self) -> Volume:
         now = self._place.now()
         free = held = 0
-        for queue in self._place.queues.values():
+        for queue in (*self._place.queues.values(), *self._topics.queues.values()):
             queue.settle(now)
             free += len(queue.free) + len(queue.delayed)
             held += len(queue.held)
         return Volume(free, held)
 
     def sweep(self) -> None:
-        """Free the memory of what has expired or lapsed in queues that nobody touched, and of what was deleted.
+        """Free the memory of what has expired or lapsed in queues and topics that nobody touched, and of what was deleted.
 
         What was deleted is freed ``SWEPT_AT_ONCE`` messages at a time, so it may take several calls.
         """
         self._place.sweep()
+        self._topics.sweep()

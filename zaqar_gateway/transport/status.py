@@ -47,6 +47,7 @@ _TOLD: dict[type[errors.GatewayError], Told] = {
     errors.GatewayError: INTERNAL,
 }
 
+_POSTS = ("message_post", "topic_message_post")
 _FAULT_OF_A_POST = INTERNAL
 """A fault of the store that nobody can explain is a 500 on HTTP where messages were posted, and a 503 elsewhere."""
 
@@ -56,7 +57,7 @@ def told(error: errors.GatewayError, operation: str = "") -> Told:
 
     :param operation: the operation that it ended, where that makes a difference.
     """
-    if operation == "message_post" and isinstance(error, errors.StoreFault):
+    if operation in _POSTS and isinstance(error, errors.StoreFault):
         return _FAULT_OF_A_POST._replace(websocket=503)
     for kind in type(error).__mro__:
         if kind in _TOLD:

@@ -9,14 +9,19 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.contracts.base import clock_at_epoch
 from tests.contracts.claims import ClaimStoreContract
+from tests.contracts.encryption import EncryptionContract
 from tests.contracts.messages import MessageStoreContract
 from tests.contracts.queues import QueueStoreContract
 from tests.contracts.random_walk import walk
 from tests.contracts.storage import StorageContract
+from tests.contracts.topics import TopicContract, topics_as_queues
 from tests.redis_server import connect, shared_server, storage_at
+from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import NewMessage
+from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.redis.claims import RedisClaims
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import Sweeper
 
@@ -43,12 +48,43 @@ class RedisMessageTests(MessageStoreContract, OnRedis):
     """Messages."""
 
 
+class RedisEncryptionTests(EncryptionContract, OnRedis):
+    """Secrets, and encrypted bodies."""
+
+
 class RedisClaimTests(ClaimStoreContract, OnRedis):
     """Claims."""
 
 
 class RedisStorageTests(StorageContract, OnRedis):
     """The store as a whole."""
+
+
+class RedisTopicTests(TopicContract, OnRedis):
+    """Topics beside queues."""
+
+
+class OnTopics(OnRedis):
+    """A test in which the topics of a store stand for queues."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        claims = RedisClaims(
+            self.redis, Keys().topics(), lambda: int(self.clock.seconds() * 1000), new_incarnation, new_claim_id
+        )
+        self.storage = topics_as_queues(self.storage, claims)
+
+
+class RedisTopicQueueTests(QueueStoreContract, OnTopics):
+    """Queues, by topics."""
+
+
+class RedisTopicMessageTests(MessageStoreContract, OnTopics):
+    """Messages, by topics."""
+
+
+class RedisTopicStorageTests(StorageContract, OnTopics):
+    """The store as a whole, by topics."""
 
 
 class RandomWalkTests(OnRedis):
@@ -73,6 +109,37 @@ class SweeperTests(OnRedis):
         await self.storage.messages.post(
             "p", queue, b"c", new, size=1, ttl_default_s=60, size_max=10
         )
+
+    async def test_topics(self) -> None:
+        """What has expired in topics is freed as well."""
+        for topic in ("a", "b"):
+            await self.storage.topic_messages.post(
+                "p", topic, b"c", [NewMessage(b"{}", 60)], size=1, ttl_default_s=60, size_max=10
+            )
+        await self.post("a", 1)
+        self.assertEqual(len(await self.keys()), 6)
+        self.clock.advance(60)
+        sweeper = self.sweeper()
+        for _ in range(3):
+            await sweeper.step()
+        self.assertEqual(await self.keys(), [])
+
+    async def test_other_spaces(self) -> None:
+        """A space on a shared Redis is neither counted nor swept by the gateways of another."""
+        spaces = ("", "a", "topic", "a*")
+        stores = [storage_at(self.redis, self.clock, Keys(space)) for space in spaces]
+        new = [NewMessage(b"{}", 60)]
+        for number, store in enumerate(stores):
+            for messages in (store.messages, store.topic_messages):
+                await messages.post("p", "q", b"c", new * (number + 1), size=1, ttl_default_s=60, size_max=10)
+        self.assertEqual([(await store.volume()).total for store in stores], [2, 4, 6, 8])
+        self.clock.advance(60)
+        for _ in range(3):
+            await self.sweeper().step()
+            await self.redis.command("DEL", Keys().lease)
+        kept = await self.redis.command("KEYS", "*:a")
+        self.assertEqual(len(kept), 6)
+        self.assertFalse([key for key in kept if key.startswith((b"zg:{", b"zg:topic{"))])
 
     async def keys(self) -> list[bytes]:
         found: list[bytes] = await self.redis.command("KEYS", "zg:*:[a-z]")
@@ -105,6 +172,41 @@ class SweeperTests(OnRedis):
             await sweeper.step()
         self.assertEqual(await self.keys(), [])
 
+    async def test_frees_claims_that_nobody_saw_lapse(self) -> None:
+        """Messages deleted after their claim has lapsed take it with them."""
+        for _ in range(3):
+            await self.post("q", 1, ttl_s=3600)
+            claim = await self.storage.claims.create("p", "q", 60, 60, 1)
+            assert claim is not None
+            self.clock.advance(60)
+            await self.storage.messages.delete("p", "q", claim.messages[0].id, None)
+        self.assertEqual(await self.keys(), [])
+
+    async def test_frees_a_full_redis(self) -> None:
+        """Where Redis has no memory left, sweeping and pop still free some."""
+        await self.post("expired", 5)
+        await self.post("q", 5, ttl_s=3600)
+        self.clock.advance(60)
+        await self.redis.command("CONFIG", "SET", "maxmemory", 1)
+        try:
+            with self.assertRaises(StoreUnavailable):
+                await self.post("q", 1)
+            await self.sweeper().step()
+            self.assertEqual(await self.keys(), [b"zg:{p/q}:a", b"zg:{p/q}:m"])
+            self.assertEqual(len(await self.storage.messages.pop("p", "q", 5)), 5)
+            self.assertEqual(await self.keys(), [])
+        finally:
+            await self.redis.command("CONFIG", "SET", "maxmemory", 0)
+
+    async def test_connection_lost_within_a_sweep(self) -> None:
+        """A sweep that Redis does not answer ends as any other command does."""
+        await self.post("q", 1)
+        sweeper = self.sweeper()
+        await sweeper.step()
+        await self.redis.stop()
+        with self.assertRaises(StoreUnavailable):
+            await sweeper.step()
+
     async def test_one_sweeps(self) -> None:
         """While one gateway sweeps, another does not."""
         await self.post("q", 1)
@@ -125,11 +227,14 @@ class KeyTests(SynchronousTestCase):
 
     @given(_names, _names, _names, _names)
     def test_distinct(self, project: str, queue: str, other_project: str, other_queue: str) -> None:
-        """Distinct pairs have distinct keys, and no key is that of a catalog."""
-        keys = Keys()
+        """Distinct pairs have distinct keys, and no key is that of a catalog, or one of a topic."""
+        keys, topics = Keys(), Keys().topics()
         if (project, queue) != (other_project, other_queue):
             self.assertNotEqual(keys.queue(project, queue), keys.queue(other_project, other_queue))
-        self.assertNotIn(keys.catalog(other_project), (keys.queue(project, queue), keys.queue(project, queue) + b":m"))
+        mine = (keys.queue(project, queue), keys.queue(project, queue) + b":m")
+        for other in (keys.catalog(other_project), topics.catalog(other_project), topics.queue(other_project, other_queue)):
+            self.assertNotIn(other, mine)
+        self.assertNotEqual(keys.catalog(project), topics.catalog(other_project))
 
     @given(_names, _names)
     def test_hash_tag(self, project: str, queue: str) -> None:
@@ -143,3 +248,4 @@ class KeyTests(SynchronousTestCase):
         """Two key spaces on one Redis share no key."""
         self.assertNotEqual(Keys("a").queue("p", "q"), Keys("b").queue("p", "q"))
         self.assertNotEqual(Keys("").queue("p", "q"), Keys("a").queue("p", "q"))
+        self.assertNotEqual(Keys("").topics().queue("p", "q"), Keys("topic").queue("p", "q"))

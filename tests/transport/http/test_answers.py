@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.helpers import build_operations
 from zaqar_gateway.errors import Conflict, NotFound, StoreUnavailable
 from zaqar_gateway.storage.memory import MemoryStorage
-from zaqar_gateway.transport.http.answers import Answers, Refused, checksum, describe
+from zaqar_gateway.transport.http.answers import Refused, checksum, describe
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -36,7 +36,7 @@ class DescribeTests(SynchronousTestCase):
         """The codec knows what to say to the result of each operation that HTTP reaches, and of no other."""
         built = build_operations(MemoryStorage(Clock()))
         self.assertEqual(
-            set(Answers(built.queues.shown).of), {row.name for row in built.operations if row.http is not None}
+            set(built.answers().of), {row.name for row in built.operations if row.http is not None}
         )
 
     def test_post_in_doubt(self) -> None:

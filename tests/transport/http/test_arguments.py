@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -14,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.helpers import RecordedRequest, build_operations
 from zaqar_gateway.errors import BadParameter, BadRequest
 from zaqar_gateway.limits import Limits
-from zaqar_gateway.operations.registry import Operation
+from zaqar_gateway.operations.registry import Operation, field_of
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.answers import Refused
 from zaqar_gateway.transport.http.arguments import Arguments, Asked, parameters, text
@@ -32,7 +33,7 @@ def asked(name: str, query: str = "", body: bytes = b"") -> tuple[Any, dict[str,
     assert operation.http is not None
     request = RecordedRequest(operation.http.method.encode(), b"/?" + query.encode(), {})
     request.body, request.has_body = body, bool(body)
-    path = {key: value for key, value in PATH.items() if "{" + key + "}" in operation.http.path}
+    path = {field: PATH[field] for field in map(field_of, re.findall("{(.*?)}", operation.http.path))}
     arguments = Arguments(operation, operation.http, Limits())
     ask = Asked(arguments, request, path, parameters(request.query) if request.query else [])
     return ask.fields(operation), ask.given
@@ -100,7 +101,7 @@ class QueryTests(SynchronousTestCase):
     @settings(deadline=None, max_examples=300)
     @given(
         st.text(st.sampled_from("&=,%+;aelimtrk0129 \x00é"), max_size=30),
-        st.sampled_from(sorted(OPERATIONS.keys() - {"message_get_many"})),
+        st.sampled_from(sorted(OPERATIONS.keys() - {"message_get_many", "topic_message_get_many"})),
     )
     def test_any_query(self, query: str, name: str) -> None:
         """Whatever a query is, it is read or refused as a bad request."""

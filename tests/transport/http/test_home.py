@@ -9,10 +9,12 @@ from tests.transport.http.base import SiteCase
 from zaqar_gateway.storage.memory import MemoryStorage
 
 QUEUE = "/v2/queues/{queue_name}"
+TOPIC = "/v2/topics/{topic_name}"
 TABLE = {
     "queues": ("/v2/queues{?marker,limit,detailed}", "GET"),
     "queue": (QUEUE, "GET PUT DELETE PATCH"),
     "queue_stats": (QUEUE + "/stats", "GET"),
+    "queue_share": (QUEUE + "/share", "POST"),
     "queue_purge": (QUEUE + "/purge", "POST"),
     "messages": (QUEUE + "/messages{?marker,limit,echo,include_claimed}", "GET"),
     "post_messages": (QUEUE + "/messages", "POST"),
@@ -23,6 +25,15 @@ TABLE = {
     "patch_claim": (QUEUE + "/claims/{claim_id}", "PATCH"),
     "delete_claim": (QUEUE + "/claims/{claim_id}", "DELETE"),
     "post_claim": (QUEUE + "/claims{?limit}", "POST"),
+    "topics": ("/v2/topics{?marker,limit,detailed}", "GET"),
+    "topic": (TOPIC, "GET PUT DELETE PATCH"),
+    "topic_stats": (TOPIC + "/stats", "GET"),
+    "topic_purge": (TOPIC + "/purge", "POST"),
+    "topic_messages": (TOPIC + "/messages{?marker,limit,echo,include_delayed}", "GET"),
+    "post_topic_messages": (TOPIC + "/messages", "POST"),
+    "topic_messages_delete": (TOPIC + "/messages{?ids,pop}", "DELETE"),
+    "topic_message_delete": (TOPIC + "/messages/{message_id}", "DELETE"),
+    "topic_message_get": (TOPIC + "/messages/{message_id}", "GET"),
     "ping": ("/v2/ping", "GET"),
 }
 

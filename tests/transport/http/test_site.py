@@ -278,7 +278,7 @@ class FailureTests(SiteCase):
     def operations(self) -> list[tuple[str, str, Any]]:
         """A good request for each operation that needs the store, save the posting of messages."""
         patch = [{"op": "add", "path": "/metadata/a", "value": 1}]
-        return [
+        both: list[tuple[str, str, Any]] = [
             ("GET", "/v2/queues", None),
             ("GET", "/v2/queues/q", None),
             ("PUT", "/v2/queues/q", None),
@@ -292,6 +292,10 @@ class FailureTests(SiteCase):
             ("DELETE", "/v2/queues/q/messages?pop=1", None),
             ("GET", "/v2/queues/q/messages/nada", None),
             ("DELETE", "/v2/queues/q/messages/nada", None),
+        ]
+        return [
+            *both,
+            *((method, path.replace("queues", "topics"), body) for method, path, body in both),
             ("POST", "/v2/queues/q/claims", None),
             ("GET", "/v2/queues/q/claims/foo", None),
             ("PATCH", "/v2/queues/q/claims/foo", {"ttl": 100}),
@@ -328,9 +332,10 @@ class FailureTests(SiteCase):
         api = HttpApi(FailingStorage(StoreFault("The store failed.")))
         for request in self.operations():
             self.assertRefused(self.ask(api, *request), 503, "Service temporarily unavailable")
-        response = api("POST", "/v2/queues/q/messages", {"messages": [{"body": 1}]})
-        self.assertRefused(response, 500, "Internal server error")
-        self.assertEqual(len(self.flushLoggedErrors(StoreFault)), len(self.operations()) + 1)
+        for collection in ("queues", "topics"):
+            response = api("POST", f"/v2/{collection}/q/messages", {"messages": [{"body": 1}]})
+            self.assertRefused(response, 500, "Internal server error")
+        self.assertEqual(len(self.flushLoggedErrors(StoreFault)), len(self.operations()) + 2)
 
     def test_unforeseen(self) -> None:
         """An exception that nobody foresaw is 500, and its text stays in the log."""

@@ -86,6 +86,7 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._unsent: list[bytes] = []
         self._unanswered: deque[tuple[float, Deferred[Any]]] = deque()
         self._watch: Any = None
+        self._overdue: Deferred[Any] | None = None
 
     def execute_command(self, *args: Argument, **_options: Any) -> Deferred[Any]:
         if len(self._unanswered) >= self._bound:
@@ -113,7 +114,12 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
             return
         left_s = self._unanswered[0][0] - self._clock.seconds()
         if left_s > 0:
+            self._overdue = None
             self._watch = self._clock.callLater(left_s, self._check_deadline)
+        elif self._overdue is not self._unanswered[0][1]:
+            # It may be this process that was held up, and the answer be here already: one turn to read it.
+            self._overdue = self._unanswered[0][1]
+            self._watch = self._clock.callLater(0, self._check_deadline)
         else:
             _log.error("Redis did not answer within {timeout_s} s", timeout_s=self._timeout_s)
             self.transport.abortConnection()

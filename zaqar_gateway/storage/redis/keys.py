@@ -2,26 +2,45 @@
 
 A queue is ``zg:{<project>/<queue>}``, which is also the beginning of the names of its other keys (``scripts/common.lua``
 lists them); the catalog of a project is ``zg:{<project>}:queues``.  Both parts are percent-encoded (RFC 3986, section
-2.1), so that neither ``/`` nor a brace can come from a name.
+2.1), so that neither ``/`` nor a brace can come from a name.  Topics are the same with ``zg:topic{`` in place of ``zg:{``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote
+
+_TOPIC = "topic"
 
 
 class Keys:
     """Keys below one prefix.
 
     :param space: the name of a key space of its own on a shared Redis, or empty.
+    :param kind: what stands in that space besides queues; empty for the queues.
+    :ivar any_alive: a pattern that fits the ``alive`` of every kind (:meth:`alive` knows them from others').
     """
 
-    def __init__(self, space: str = "") -> None:
-        self._prefix = f"zg:{quote(space, safe='')}:" if space else "zg:"
+    def __init__(self, space: str = "", kind: str = "") -> None:
+        self._space = space
+        self._common = f"zg:{quote(space, safe='')}:" if space else "zg:"
+        self._prefix = self._common + kind
         self.queue = lru_cache(maxsize=16384)(self._queue)
         self.catalog = lru_cache(maxsize=16384)(self._catalog)
-        self.any_alive = f"{_escaped(self._prefix)}{{*/*}}:a".encode()
+        self.any_alive = f"{_escaped(self._common)}*{{*/*}}:a".encode()
+        self._beginnings = tuple(f"{self._common}{each}{{".encode() for each in ("", _TOPIC))
+
+    def topics(self) -> Keys:
+        """The keys of the topics in the same space."""
+        return Keys(self._space, _TOPIC)
+
+    def alive(self, found: Iterable[bytes]) -> list[bytes]:
+        """The queues and topics of this space among what fits :attr:`any_alive`.
+
+        The pattern also fits the keys of spaces whose names begin like this one's.
+        """
+        return [key.removesuffix(b":a") for key in found if key.startswith(self._beginnings)]
 
     def _queue(self, project: str, queue: str) -> bytes:
         before, after = self.around(project)
@@ -37,7 +56,11 @@ class Keys:
     @property
     def lease(self) -> bytes:
         """Held by the gateway that sweeps."""
-        return f"{self._prefix}sweeper".encode()
+        return f"{self._common}sweeper".encode()
+
+    def secret(self, name: str) -> bytes:
+        """What is kept beside the data under a name."""
+        return f"{self._common}secret.{_quoted(name)}".encode()
 
 
 def _quoted(text: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from attrs import define
 from zope.interface import implementer
 
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import Message, MessagePage, NewMessage
 from zaqar_gateway.storage import claimed, mismatch, post_too_large
@@ -36,9 +37,11 @@ class RedisMessages:
         size: int,
         ttl_default_s: int,
         size_max: int,
+        encrypted: bool = False,
     ) -> list[str]:
         keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
         arguments: list[Argument] = [self._now(), self._new_incarnation(), client, size, size_max, ttl_default_s]
+        arguments.append(b"1" if encrypted else b"")
         for one in messages:
             arguments += (
                 b"" if one.ttl_s is None else one.ttl_s,
@@ -47,7 +50,7 @@ class RedisMessages:
             )
         refused, first, second = await self._redis.script(scripts.POST, keys, arguments)
         if refused:
-            raise post_too_large(size, first, own=bool(second))
+            raise EncryptionDiffers if refused == 2 else post_too_large(size, first, own=bool(second))
         incarnation = first.decode()
         return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
 
@@ -112,9 +115,14 @@ class RedisMessages:
         if verdict:
             raise (claimed if verdict == 1 else mismatch)(ids[nth[0] - 1])
 
-    async def pop(self, project: str, queue: str, limit: int) -> Sequence[Message]:
+    async def pop(
+        self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
+    ) -> Sequence[Message]:
         key = self._keys.queue(project, queue)
+        readable: list[Argument] = [0] if key_ids is None else [1, *key_ids]
         while True:
-            found = await self._redis.script(scripts.POP, [key], [self._now(), limit])
+            found = await self._redis.script(scripts.POP, [key], [self._now(), limit, *readable])
             if not found[0]:
                 return values.messages(found, 3, found[1], found[2].decode())
+            if found[0] == 2:
+                raise KeyUnknown(project, queue, found[2])

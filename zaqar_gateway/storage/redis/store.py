@@ -6,9 +6,10 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.defer import FirstError, ensureDeferred, gatherResults
 from zope.interface import implementer
 
+from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import Volume
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
@@ -29,7 +30,7 @@ def _redis_clock() -> Argument:
 
 @implementer(IStorage)
 class RedisStorage:
-    """All three parts on one connection.
+    """All parts on one connection.
 
     :param now: the instant in milliseconds for tests; by default Redis's own clock, which all gateways share.
     """
@@ -41,9 +42,19 @@ class RedisStorage:
         self.queues = RedisQueues(redis, self._keys, now, new_incarnation)
         self.messages = RedisMessages(redis, self._keys, now, new_incarnation)
         self.claims = RedisClaims(redis, self._keys, now, new_incarnation, new_claim_id)
+        topics = self._keys.topics()
+        self.topics = RedisQueues(redis, topics, now, new_incarnation)
+        self.topic_messages = RedisMessages(redis, topics, now, new_incarnation)
 
     async def ping(self) -> None:
         await self._redis.command(b"PING")
+
+    async def secret(self, name: str, fresh: bytes) -> bytes:
+        key = self._keys.secret(name)
+        while (kept := await self._redis.command(b"GET", key)) is None:
+            if not fresh or await self._redis.command(b"SET", key, fresh, b"NX"):
+                return fresh
+        return bytes(kept)
 
     async def volume(self) -> Volume:
         total = held = 0
@@ -58,17 +69,20 @@ class RedisStorage:
 
 
 async def _scan(redis: Redis, keys: Keys, cursor: bytes) -> tuple[bytes, list[bytes]]:
-    """Some of the queues that have messages, and the cursor to go on from; it ends at ``0``."""
+    """Some of the queues and topics that have messages, and the cursor to go on from; it ends at ``0``."""
     found = await redis.command(
         b"SCAN", cursor, b"MATCH", keys.any_alive, b"COUNT", _SCAN_COUNT, b"TYPE", b"zset"
     )
-    return found[0], [key.removesuffix(b":a") for key in found[1]]
+    return found[0], keys.alive(found[1])
 
 
 async def _each(redis: Redis, script: scripts.Script, queues: Sequence[bytes], now: Argument) -> list[Any]:
     """The answers of a script for each of the queues, asked for in one write."""
     asked = [ensureDeferred(redis.script(script, [key], [now])) for key in queues]
-    answers: list[Any] = await gatherResults(asked, consumeErrors=True)
+    try:
+        answers: list[Any] = await gatherResults(asked, consumeErrors=True)
+    except FirstError as error:
+        error.subFailure.raiseException()
     return answers
 
 
@@ -103,9 +117,13 @@ class Sweeper:
         self._waiting += [key for key, more in zip(now, unfinished, strict=True) if more]
 
     async def _leads(self) -> bool:
-        if await self._redis.command(b"SET", self._keys.lease, self._name, b"NX", b"EX", self._lease_s):
-            return True
-        if await self._redis.command(b"GET", self._keys.lease) != self._name:
-            return False
-        await self._redis.command(b"EXPIRE", self._keys.lease, self._lease_s)
-        return True
+        holder = await self._redis.command(b"GET", self._keys.lease)
+        if holder is not None:
+            if holder == self._name:
+                await self._redis.command(b"EXPIRE", self._keys.lease, self._lease_s)
+            return bool(holder == self._name)
+        try:
+            lease = b"NX", b"EX", self._lease_s
+            return bool(await self._redis.command(b"SET", self._keys.lease, self._name, *lease))
+        except StoreUnavailable:
+            return True  # Redis may have no memory left for a lease; sweeping twice does no harm, and frees some

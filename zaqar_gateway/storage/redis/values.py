@@ -47,5 +47,6 @@ def rule_arguments(rules: QueueRules) -> list[str | int]:
         ("claims", rules.claim_count_max),
         ("dead", rules.dead_letter_queue),
         ("dead_ttl", rules.dead_letter_ttl_s),
+        ("enc", 1 if rules.encrypted else None),
     )
     return [part for name, value in values if value is not None for part in (name, value)]

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from zaqar_gateway.errors import BadContentType, MissingHeader
+from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.limits import ClientIds
-from zaqar_gateway.model import Context
+from zaqar_gateway.model import Context, SignedUrl
 from zaqar_gateway.transport.http.answers import Refused
 from zaqar_gateway.transport.http.arguments import text
 from zaqar_gateway.transport.http.request import Request
@@ -42,15 +43,26 @@ def _weight(parameter: bytes) -> float:
         return 1.0
 
 
+def _members(value: bytes) -> tuple[str, ...]:
+    return tuple(member.strip() for member in text(value).split(","))
+
+
 class Admission:
     """The checks of headers.
 
     :param identify: who asks, from the headers in ``_IDENTITY`` by lower-case name; raises a kind of ``BadRequest``.
     :param client_ids: the form that a Client-ID has to have.
+    :param signer: of pre-signed URLs; ``None``: none is accepted.
     """
 
-    def __init__(self, identify: Callable[[dict[bytes, bytes]], Context], client_ids: ClientIds) -> None:
+    def __init__(
+        self,
+        identify: Callable[[dict[bytes, bytes]], Context],
+        client_ids: ClientIds,
+        signer: IUrlSigner | None = None,
+    ) -> None:
         self._identify = identify
+        self._signer = signer
         self._canonical = client_ids.canonical
         # A client says the same of itself with every request.
         self._known = lru_cache(maxsize=1024)(self._unknown)
@@ -58,6 +70,29 @@ class Admission:
     def _unknown(self, *values: bytes | None) -> Context:
         given = {name: value for name, value in zip(_IDENTITY, values, strict=True) if value is not None}
         return self._identify(given)
+
+    def signature(self, request: Request) -> str | None:
+        """Step 5: the project that a pre-signed URL gives access to; ``None`` where the request carries none.
+
+        The route has been looked for, so that ``prepath`` is the whole path, percent-decoded.
+
+        :raises Refused: 404: the signature does not give what is asked for.
+        """
+        get = request.headers.get
+        signature = get(b"url-signature")
+        if signature is None:
+            return None
+        given = SignedUrl(
+            paths=_members(get(b"url-paths", b"")),
+            methods=_members(get(b"url-methods", b"")),
+            project=text(get(b"x-project-id", b"")),
+            expires=text(get(b"url-expires", b"")),
+            signature=text(signature),
+        )
+        path = text(b"/" + b"/".join(request.prepath))
+        if self._signer is None or not self._signer.allows(given, text(request.method), path):
+            raise Refused(404)
+        return given.project
 
     def media(self, request: Request) -> None:
         """Steps 6 and 7: no form, and a reply in JSON is welcome.
@@ -72,9 +107,11 @@ class Admission:
         if accept not in _USUAL and not admits_json(accept):
             raise Refused(406)
 
-    def caller(self, headers: dict[bytes, bytes]) -> Context:
+    def caller(self, headers: dict[bytes, bytes], signed: str | None = None) -> Context:
         """Steps 8 and 9: who asks, in which project.
 
+        :param signed: the project that :meth:`signature` found.  Whatever else the client says of itself is not
+            covered by a signature, and so is not looked at.
         :raises BadRequest: the Client-ID or the project is missing or not of the form it has to have.
         """
         get = headers.get
@@ -82,6 +119,8 @@ class Admission:
         if client is None:
             raise MissingHeader("Client-ID is missing; it has to be a UUID that names the client.")
         canonical = self._canonical(text(client))
+        if signed is not None:
+            return Context(signed, canonical)
         who = self._known(
             get(b"x-project-id"),
             get(b"x-tenant-id"),

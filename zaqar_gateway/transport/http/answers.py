@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -17,10 +18,9 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from zaqar_gateway.errors import GatewayError, NotFound, StoreUnavailable
-from zaqar_gateway.model import Claim, Message, MessagePage, QueueStats, StatsEdge
+from zaqar_gateway.model import Claim, Message, MessagePage, QueueStats, SignedUrl, StatsEdge
 from zaqar_gateway.operations.health import Report
 from zaqar_gateway.operations.queues import QueuePage
-from zaqar_gateway.operations.registry import QUEUES
 from zaqar_gateway.transport.http.request import Headers
 from zaqar_gateway.transport.replies import text_of
 from zaqar_gateway.transport.status import INTERNAL, told
@@ -91,6 +91,10 @@ class IAsked(Protocol):
     path: dict[str, str]
     given: dict[str, Any]
 
+    @property
+    def collection(self) -> str:
+        """The path of the collection, of queues or of topics, that the request went to."""
+
 
 class _Message(msgspec.Struct):
     id: str
@@ -117,23 +121,28 @@ class _Queue(msgspec.Struct):
     metadata: dict[str, Any] | UnsetType = UNSET
 
 
-def checksum(body: bytes) -> str | UnsetType:
+def checksum(body: bytes, stored: bytes | None = None) -> str | UnsetType:
     """The checksum of a message body (API reference, "Checksum"); nothing for ``null``.
 
     :param body: JSON text.
+    :param stored: what is stored in its place; as JSON it is a string, of its base64 (API reference, "Encryption at
+        rest").
     """
     value = json.loads(body)
     if value is None:
         return UNSET
+    if stored is not None:
+        value = b64encode(stored).decode()
     return f"MD5:{hashlib.md5(json.dumps(value).encode(), usedforsecurity=False).hexdigest()}"
 
 
-def _no_checksum(body: bytes) -> UnsetType:
+def _no_checksum(body: bytes, stored: bytes | None = None) -> UnsetType:
     return UNSET
 
 
 def _queue(asked: IAsked) -> str:
-    return f"{QUEUES}/{asked.path['queue_name']}"
+    """The path of the queue or topic that the request went to."""
+    return f"{asked.collection}/{asked.path['queue_name']}"
 
 
 def _json(document: object) -> Reply:
@@ -158,15 +167,18 @@ def _value(value: object) -> str:
 class Answers:
     """How the result of each operation is told.
 
-    :param shown: makes of stored metadata what clients see (:meth:`zaqar_gateway.operations.queues.Queues.shown`).
+    :param shown: for the path of each collection, makes of stored metadata what clients see
+        (:meth:`zaqar_gateway.operations.queues.Queues.shown`).
     :param checksums: whether messages carry the checksum of their body.
     :ivar of: the answer for each operation by its name: (what was asked, result) to reply; it may raise
         :class:`~zaqar_gateway.errors.GatewayError`.
     """
 
-    def __init__(self, shown: Callable[[bytes | None], dict[str, Any]], checksums: bool = False) -> None:
+    def __init__(
+        self, shown: Mapping[str, Callable[[bytes | None], dict[str, Any]]], checksums: bool = False
+    ) -> None:
         self._shown = shown
-        self._checksum: Callable[[bytes], str | UnsetType] = checksum if checksums else _no_checksum
+        self._checksum: Callable[[bytes, bytes | None], str | UnsetType] = checksum if checksums else _no_checksum
         self.of: dict[str, Callable[[IAsked, Any], Reply]] = {
             "ping": self._ping,
             "health": self._health,
@@ -188,6 +200,12 @@ class Answers:
             "claim_update": _nothing,
             "claim_delete": _nothing,
         }
+        self.of |= {
+            **{f"topic_{name}": answer for name, answer in self.of.items() if name.startswith("message_")},
+            **{f"topic_{verb}": self.of[f"queue_{verb}"] for verb in ("list", "get", "create", "update", "delete", "purge")},
+            "topic_get_stats": self._topic_stats,
+            "queue_share": self._queue_share,
+        }
 
     def _ping(self, asked: IAsked, alive: bool) -> Reply:
         return NO_CONTENT if alive else _UNAVAILABLE
@@ -203,27 +221,38 @@ class Answers:
 
     def _queue_list(self, asked: IAsked, page: QueuePage) -> Reply:
         detailed = asked.given.get("detailed", False)
+        collection = asked.collection
+        shown = self._shown[collection]
         document: dict[str, Any] = {
-            "queues": [
-                _Queue(queue.name, f"{QUEUES}/{queue.name}", self._shown(queue.metadata) if detailed else UNSET)
+            collection.rpartition("/")[2]: [
+                _Queue(queue.name, f"{collection}/{queue.name}", shown(queue.metadata) if detailed else UNSET)
                 for queue in page.queues
             ],
-            "links": _next(QUEUES, {**asked.given, "marker": page.queues[-1].name}) if page.queues else [],
+            "links": _next(collection, {**asked.given, "marker": page.queues[-1].name}) if page.queues else [],
         }
         if page.count:
             document["count"] = page.count
         return _json(document)
 
     def _queue_metadata(self, asked: IAsked, stored: bytes | None) -> Reply:
-        return _json(self._shown(stored))
+        return _json(self._shown[asked.collection](stored))
 
     def _queue_create(self, asked: IAsked, created: bool) -> Reply:
         return Reply(201 if created else 204, ((b"Location", _queue(asked).encode()),))
 
+    def _queue_share(self, asked: IAsked, signed: SignedUrl) -> Reply:
+        return _json(signed)
+
     def _queue_stats(self, asked: IAsked, stats: QueueStats | None) -> Reply:
         stats = stats or QueueStats(0, 0)
-        counts: dict[str, Any] = {"claimed": stats.claimed, "free": stats.free, "total": stats.total}
+        counts = {"claimed": stats.claimed, "free": stats.free, "total": stats.total}
+        return self._stats(asked, counts, stats)
 
+    def _topic_stats(self, asked: IAsked, stats: QueueStats | None) -> Reply:
+        # Only a topic that does not exist has all the counts of a queue (API reference, "Topics").
+        return self._queue_stats(asked, None) if stats is None else self._stats(asked, {"total": stats.total}, stats)
+
+    def _stats(self, asked: IAsked, counts: dict[str, Any], stats: QueueStats) -> Reply:
         def edge(found: StatsEdge) -> dict[str, Any]:
             created = datetime.fromtimestamp(found.created_ms // 1000, UTC)
             return {
@@ -240,7 +269,14 @@ class Answers:
         href = base + message.id
         if message.claim_id is not None:
             href = f"{href}?claim_id={message.claim_id}"
-        return _Message(message.id, href, message.ttl_s, message.age_s, Raw(message.body), self._checksum(message.body))
+        return _Message(
+            message.id,
+            href,
+            message.ttl_s,
+            message.age_s,
+            Raw(message.body),
+            self._checksum(message.body, message.stored),
+        )
 
     def _messages(self, asked: IAsked, messages: Sequence[Message]) -> list[_Message]:
         base = _queue(asked) + "/messages/"
@@ -258,7 +294,7 @@ class Answers:
 
     def _message_get_many(self, asked: IAsked, found: list[Message]) -> Reply:
         if not found:
-            raise NotFound("None of the messages exists in this queue.")
+            raise NotFound("None of the messages exists here.")
         return _json({"messages": self._messages(asked, found)})
 
     def _message_post(self, asked: IAsked, ids: list[str]) -> Reply:
@@ -284,7 +320,7 @@ class Answers:
                         Raw(message.body),
                         None,
                         message.claim_count,
-                        self._checksum(message.body),
+                        self._checksum(message.body, message.stored),
                     )
                     for message in popped
                 ]

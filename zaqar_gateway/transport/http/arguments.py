@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, UnsetType
 from zaqar_gateway.errors import BadBody, BadParameter, RuleBroken
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.operations import documents
-from zaqar_gateway.operations.registry import Body, Http, Operation
+from zaqar_gateway.operations.registry import Body, Http, Operation, field_of
 from zaqar_gateway.transport.http.answers import Refused
 from zaqar_gateway.transport.http.request import Request
 
@@ -92,6 +92,7 @@ class Arguments:
     """How the fields of one operation are read.
 
     :ivar body_limit: the most bytes of body that are of use.
+    :ivar collection: the path of the collection that its route is in, such as ``/v2/queues``.
     """
 
     def __init__(self, operation: Operation, http: Http, limits: Limits) -> None:
@@ -106,7 +107,8 @@ class Arguments:
             else:
                 self._scalars[name] = field, _CONVERTERS[_kind(hints[field])]
         self._sized = _SIZE in hints
-        brought = {name[1:-1] for name in http.path.split("/") if name[:1] == "{"}
+        self.collection = "/".join(http.path.split("/")[:3])
+        brought = {field_of(name[1:-1]) for name in http.path.split("/") if name[:1] == "{"}
         brought |= {*http.query.values(), *http.fixed, http.rest, _SIZE}
         self._members = tuple(name for name in hints if name not in brought) if http.body is not Body.WHOLE else ()
         document = msgspec.defstruct(
@@ -115,7 +117,7 @@ class Arguments:
         self._decode = msgspec.json.Decoder(document).decode
         if http.body is Body.NONE:
             self.body_limit = 0
-        elif http.body is Body.WHOLE:
+        elif http.body is Body.WHOLE and not http.large:
             self.body_limit = limits.queue_metadata_max
         else:
             self.body_limit = limits.post_size_max if self._sized else max(limits.post_size_max, BODY_MAX)
@@ -215,6 +217,11 @@ class Asked:
         self._query = query
         self.path = path
         self.given: dict[str, Any] = {}
+
+    @property
+    def collection(self) -> str:
+        """See :class:`Arguments`."""
+        return self._arguments.collection
 
     def fields(self, operation: Operation) -> msgspec.Struct:
         """See :meth:`Arguments.read`."""

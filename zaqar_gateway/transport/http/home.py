@@ -35,11 +35,15 @@ _QUEUES = "/v2/queues"
 _QUEUE = _QUEUES + "/{queue_name}"
 _MESSAGES = _QUEUE + "/messages"
 _CLAIM = _QUEUE + "/claims/{claim_id}"
+_TOPICS = "/v2/topics"
+_TOPIC = _TOPICS + "/{topic_name}"
+_TOPIC_MESSAGES = _TOPIC + "/messages"
 
 _RELATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("queues", _QUEUES + "{?marker,limit,detailed}", ("queue_list",)),
     ("queue", _QUEUE, ("queue_get", "queue_create", "queue_delete", "queue_update")),
     ("queue_stats", _QUEUE + "/stats", ("queue_get_stats",)),
+    ("queue_share", _QUEUE + "/share", ("queue_share",)),
     ("queue_purge", _QUEUE + "/purge", ("queue_purge",)),
     ("messages", _MESSAGES + "{?marker,limit,echo,include_claimed}", ("message_list",)),
     ("post_messages", _MESSAGES, ("message_post",)),
@@ -50,6 +54,15 @@ _RELATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("patch_claim", _CLAIM, ("claim_update",)),
     ("delete_claim", _CLAIM, ("claim_delete",)),
     ("post_claim", _QUEUE + "/claims{?limit}", ("claim_create",)),
+    ("topics", _TOPICS + "{?marker,limit,detailed}", ("topic_list",)),
+    ("topic", _TOPIC, ("topic_get", "topic_create", "topic_delete", "topic_update")),
+    ("topic_stats", _TOPIC + "/stats", ("topic_get_stats",)),
+    ("topic_purge", _TOPIC + "/purge", ("topic_purge",)),
+    ("topic_messages", _TOPIC_MESSAGES + "{?marker,limit,echo,include_delayed}", ("topic_message_list",)),
+    ("post_topic_messages", _TOPIC_MESSAGES, ("topic_message_post",)),
+    ("topic_messages_delete", _TOPIC_MESSAGES + "{?ids,pop}", ("topic_message_delete_many",)),
+    ("topic_message_delete", _TOPIC_MESSAGES + "/{message_id}", ("topic_message_delete",)),
+    ("topic_message_get", _TOPIC_MESSAGES + "/{message_id}", ("topic_message_get",)),
     ("ping", "/v2/ping", ("ping",)),
     ("health", "/v2/health", ("health",)),
 )

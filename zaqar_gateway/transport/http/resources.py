@@ -18,9 +18,9 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from zaqar_gateway.errors import GatewayError
-from zaqar_gateway.limits import Limits, check_queue
+from zaqar_gateway.limits import Limits, check_queue, check_topic
 from zaqar_gateway.model import Context
-from zaqar_gateway.operations.registry import Http, Operation, dispatch
+from zaqar_gateway.operations.registry import Http, Operation, dispatch, field_of
 from zaqar_gateway.transport.http.admission import Admission
 from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, describe
 from zaqar_gateway.transport.http.arguments import Arguments, Asked, parameters, text
@@ -31,6 +31,7 @@ from zaqar_gateway.transport.replies import settle
 _log = Logger()
 
 _QUEUE = "queue_name"
+_CHECKS = {"queue_name": check_queue, "topic_name": check_topic}
 _NOBODY = Context("")
 _GLOBAL_ID = re.compile(b"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -121,8 +122,8 @@ class Place(Resource):
         self._admission = admission
         self._outlet = outlet
         self._missing = missing or self
-        self._path = path
-        self._names_queue = any(name == _QUEUE for _, name in path)
+        self._path = tuple((index, field_of(name)) for index, name in path)
+        self._check_name = next((_CHECKS[name] for _, name in path if name in _CHECKS), None)
         self._public = public
         self._methods: dict[bytes, Endpoint | Reply] = {}
         self._choices: dict[bytes, list[tuple[str, Endpoint]]] = {}
@@ -160,14 +161,14 @@ class Place(Resource):
         try:
             if not self._methods:
                 raise Refused(404)
-            # The place of step 5, the verification of a pre-signed URL, is here.
+            signed = self._admission.signature(request)
             self._admission.media(request)
             if not self._public:
-                ctx = self._admission.caller(request.headers)
+                ctx = self._admission.caller(request.headers, signed)
                 for index, name in self._path:
                     path[name] = text(request.prepath[index])
-                if self._names_queue:
-                    check_queue(ctx.project, path[_QUEUE])
+                if self._check_name is not None:
+                    self._check_name(ctx.project, path[_QUEUE])
             served = self._methods.get(method)
             if served is None:
                 if method != b"OPTIONS":

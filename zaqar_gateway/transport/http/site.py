@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory
 from twisted.web.resource import getChildForRequest
 from zope.interface import implementer
 
+from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations.registry import Http, Operation
@@ -32,6 +33,7 @@ class Site:
     :param operations: the rows of the registry.
     :param answers: how results are told.
     :param identify: who asks, from request headers with lower-case names.
+    :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param admin_mode: whether the rows of administration are served.
     :param cors_origins: origins whose pages may use the API.
     :param websocket_factory: makes the protocols that take over connections for WebSocket; ``None``: none does.
@@ -45,12 +47,13 @@ class Site:
         client_ids: ClientIds,
         identify: Callable[[dict[bytes, bytes]], Context],
         *,
+        signer: IUrlSigner | None = None,
         admin_mode: bool = False,
         cors_origins: Iterable[str] = (),
         websocket_factory: IProtocolFactory | None = None,
     ) -> None:
         origins = tuple(cors_origins)
-        self._admission = Admission(identify, client_ids)
+        self._admission = Admission(identify, client_ids, signer)
         self._outlet = Outlet(Cors(origins) if origins else None)
         self._websocket_factory = websocket_factory
         self._missing = Place(self._admission, self._outlet)

@@ -18,7 +18,7 @@ from attrs import frozen
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from zaqar_gateway import model
-from zaqar_gateway.errors import BadBody, GatewayError
+from zaqar_gateway.errors import BadBody, GatewayError, Unauthorized
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED, Frame, Operation
 from zaqar_gateway.transport.replies import text_of
@@ -199,7 +199,10 @@ _OptionalStr = str | UnsetType
 
 
 class _NodeHeaders(Struct, frozen=True, kw_only=True):
-    """The headers of the node actions, which need none.  The spelling is exact everywhere."""
+    """The headers of the node actions, which need none.  The spelling is exact everywhere.
+
+    What belongs to a signature may be of any type: a wrong one is a signature that fails, not a violation of the schema.
+    """
 
     client: _OptionalStr = field(name="Client-ID", default=UNSET)
     project: _OptionalStr = field(name="X-Project-ID", default=UNSET)
@@ -207,6 +210,10 @@ class _NodeHeaders(Struct, frozen=True, kw_only=True):
     date: _OptionalStr = field(name="Date", default=UNSET)
     accept: _OptionalStr = field(name="Accept", default=UNSET)
     token: _OptionalStr = field(name="X-Auth-Token", default=UNSET)
+    url_signature: Any = field(name="URL-Signature", default=UNSET)
+    url_expires: Any = field(name="URL-Expires", default=UNSET)
+    url_methods: Any = field(name="URL-Methods", default=UNSET)
+    url_paths: Any = field(name="URL-Paths", default=UNSET)
 
 
 class Headers(_NodeHeaders, frozen=True, kw_only=True):
@@ -457,8 +464,9 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
 }
 """Name of an operation to what its answer is, from its fields and its result (API reference, "Actions")."""
 
+NOT_AUTHENTIFIED = "Not authentified."
 AUTHENTICATED = Answer(200, {"message": "Authentified."})
-"""The spelling is that of the API reference, "Authentication"."""
+"""The spellings are those of the API reference, "Authentication"."""
 
 
 def answer(name: str, asked: msgspec.Struct, result: Any) -> Answer:
@@ -475,6 +483,8 @@ def describe(error: GatewayError | None) -> Answer:
     """What is answered where an operation failed; ``None``: for a reason that nobody foresaw."""
     if error is None:
         return Answer(500, {"exception": _UNEXPECTED, "error": _UNEXPECTED})
+    if isinstance(error, Unauthorized):  # an error of the envelope (API reference, "Envelope errors")
+        return Answer(told(error).websocket, {"error": str(error)})
     status = told(error).websocket
     text = text_of(error, status)
     return Answer(status, {"exception": text, "error": text})

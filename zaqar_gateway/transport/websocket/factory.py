@@ -12,8 +12,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.transport.websocket.codec import Actions
+from zaqar_gateway.transport.websocket.origins import Origins
 from zaqar_gateway.transport.websocket.protocol import GatewayProtocol
 from zaqar_gateway.transport.websocket.session import Session
 
@@ -44,7 +46,7 @@ class WebSocketBounds:
     :ivar close_timeout_s: seconds that the closing handshake may take.
     :ivar handshake_max: bytes of the request head.
     :ivar connections_max: how many connections there may be; the next is refused with 503.  0: any number.
-    :ivar allowed_origins: patterns of the origins that browsers may come from.
+    :ivar allowed_origins: patterns of the origins that browsers may come from, besides those of :class:`.Origins`.
     :ivar deflate: whether compression (RFC 7692) is agreed to where a client offers it.
     """
 
@@ -58,7 +60,7 @@ class WebSocketBounds:
     close_timeout_s: float = field(default=5, validator=_at_least(0))
     handshake_max: int = field(default=32 * 1024, validator=_at_least(1024))
     connections_max: int = field(default=0, validator=_at_least(0))
-    allowed_origins: Sequence[str] = ("*",)
+    allowed_origins: Sequence[str] = ()
     deflate: bool = True
 
 
@@ -78,6 +80,7 @@ class GatewayFactory(WebSocketServerFactory):
     :param actions: what frames can ask for.
     :param client_ids: how a ``Client-ID`` has to look.
     :param clock: for every timeout.
+    :param signer: of pre-signed URLs; ``None``: none is accepted.
     :ivar closing: whether new connections are refused.
     """
 
@@ -91,14 +94,17 @@ class GatewayFactory(WebSocketServerFactory):
         client_ids: ClientIds,
         clock: IReactorTime,
         bounds: WebSocketBounds = WebSocketBounds(),  # noqa: B008 - it is immutable
+        signer: IUrlSigner | None = None,
     ) -> None:
         super().__init__(server="", reactor=clock)
         self._batched_timer = _Timers(clock)
         self.call_later = self._batched_timer.call_later
         self.bounds = bounds
+        self.origins = Origins(bounds.allowed_origins)
         self.connections: set[GatewayProtocol] = set()
         self._actions = actions
         self._client_ids = client_ids
+        self._signer = signer
         self.closing = False
         self._all_gone: list[Deferred[None]] = []
         self.setProtocolOptions(
@@ -114,14 +120,14 @@ class GatewayFactory(WebSocketServerFactory):
             perMessageCompressionAccept=self._accept_compression,
             autoPingInterval=bounds.ping_interval_s,
             autoPingTimeout=bounds.ping_timeout_s,
-            allowedOrigins=list(bounds.allowed_origins),
-            allowNullOrigin="*" in bounds.allowed_origins or "null" in bounds.allowed_origins,
+            allowedOrigins=["*"],  # the protocol looks itself
+            allowNullOrigin=True,
             maxConnections=bounds.connections_max,
         )
 
     def session(self) -> Session:
         """The conversation of a new connection."""
-        return Session(self._actions, self._client_ids)
+        return Session(self._actions, self._client_ids, self._signer)
 
     def close_all(self, timeout_s: float = 10) -> Deferred[None]:
         """Let all requests in flight end, close every connection with 1001, and refuse new ones.

@@ -116,6 +116,10 @@ class GatewayProtocol(WebSocketServerProtocol):
     def onConnect(self, request: ConnectionRequest) -> None:
         if self.factory.closing:
             raise ConnectionDeny(503, "The gateway is stopping.")
+        headers = request.headers
+        peer = getattr(self.transport.getPeer(), "host", "")
+        if not self.factory.origins.admits(headers.get("origin"), headers.get("host", ""), peer):
+            raise ConnectionDeny(403, "Pages of this origin may not connect; websocket.allowed_origins has to name it.")
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
         """Refuse the handshake, or answer what is no handshake."""
@@ -280,6 +284,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             write_now(self.transport, data)
         if self._congested:
             self._unsent += len(data)
+            if self._unsent > self._bounds.write_buffer_max:
+                self._adjust()  # here, too, for pongs are no replies
 
     # -- flow ----------------------------------------------------------------------------------------------------------
 

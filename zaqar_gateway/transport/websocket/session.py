@@ -1,8 +1,8 @@
 """One socket's conversation: what each frame asks for and what is answered.  No I/O, no Autobahn.
 
-Who asks is decided here, for each frame, in :meth:`Session.context`.  Today that is what the frame says of itself; a token
-(``authenticate``) or a signature in the frame will be looked at in the same place, after the schema and before the
-operation, as the API reference, "Envelope errors", orders it.
+Who asks is decided here, for each frame, after the schema and before the operation, as the API reference, "Envelope
+errors", orders it: a signature in the frame in :meth:`Session.signed`, all else in :meth:`Session.context`.  Today that
+is what the frame says of itself; a token (``authenticate``) will be looked at in the same place.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import msgspec
 from attrs import define
 from twisted.logger import Logger
 
-from zaqar_gateway.errors import NotSupported
-from zaqar_gateway.limits import ClientIds
-from zaqar_gateway.model import Context
-from zaqar_gateway.operations.registry import Operation, dispatch
+from zaqar_gateway.errors import NotSupported, Unauthorized
+from zaqar_gateway.interfaces import IUrlSigner
+from zaqar_gateway.limits import ClientIds, valid_name
+from zaqar_gateway.model import Context, SignedUrl
+from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.transport.replies import settle
 from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Envelope, EnvelopeError
@@ -56,6 +57,7 @@ class Request:
     async def _run(self) -> Answer:
         assert self._action is not None and self._headers is not None and self._asked is not None
         operation = self._action.operation
+        self._session.signed(operation, self._headers, self._asked)
         if operation is None:
             raise NotSupported(f"{self._action.name} is not available here.")
         context = self._session.context(operation, self._headers)
@@ -63,15 +65,41 @@ class Request:
         return codec.answer(operation.name, self._asked, result)
 
 
+def signed_request(
+    operation: Operation | None, headers: codec.Headers, asked: msgspec.Struct
+) -> tuple[SignedUrl, str, str] | None:
+    """What a pre-signed frame brings, and the method and path that it needs (API reference, "Pre-signed frames").
+
+    :return: ``None``: it is no action on messages, or a member is missing or of the wrong type.
+    """
+    if operation is None or operation.http is None or not operation.http.path.startswith(MESSAGES):
+        return None
+    queue: str = asked.queue_name  # type: ignore[attr-defined]  # what is at such a path has it
+    methods, paths = _texts(headers.url_methods), _texts(headers.url_paths)
+    expires, signature = headers.url_expires, headers.url_signature
+    if methods is None or paths is None or not isinstance(expires, str) or not isinstance(signature, str):
+        return None
+    if not valid_name(queue):  # a slash in it would make a path below another one
+        return None
+    given = SignedUrl(paths, methods, headers.project, expires, signature)
+    return given, operation.http.method, MESSAGES.format(queue_name=queue)
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    return tuple(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else None
+
+
 @define(eq=False)
 class Session:
     """The conversation with one client.
 
     :param client_ids: how a ``Client-ID`` has to look, for the operations that check it.
+    :param signer: of pre-signed URLs; ``None``: none is accepted.
     """
 
     _actions: Actions
     _client_ids: ClientIds
+    _signer: IUrlSigner | None = None
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
         """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong."""
@@ -90,6 +118,20 @@ class Session:
             # Without a strategy everybody is who they say; the token is not echoed.
             return Request(False, self, is_binary, Envelope(action=envelope.action), codec.AUTHENTICATED)
         return Request(action.alone, self, is_binary, envelope, None, action, headers, asked)
+
+    def signed(self, operation: Operation | None, headers: codec.Headers, asked: msgspec.Struct) -> bool:
+        """Whether a frame carries a signature, which is good then.
+
+        It does not authenticate the socket, and gives no role.
+
+        :raises Unauthorized: the signature does not give what is asked for.
+        """
+        if headers.url_signature is msgspec.UNSET:
+            return False
+        needed = signed_request(operation, headers, asked)
+        if needed is None or self._signer is None or not self._signer.allows(*needed):
+            raise Unauthorized(codec.NOT_AUTHENTIFIED)
+        return True
 
     def context(self, operation: Operation, headers: codec.Headers) -> Context:
         """Who asks.

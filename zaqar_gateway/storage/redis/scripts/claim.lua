@@ -42,7 +42,7 @@ local function bury(rank, entry, expires, ttl, count)
   dead[#dead + 1] = rank
 end
 
-local taken, again = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[5]),
+local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[5]),
   function(rank, entry, packed, expires, ttl, count)
     if most and count >= most then
       bury(rank, entry, expires, ttl, count)
@@ -65,6 +65,9 @@ local taken, again = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[5
     states[#states + 1] = cmsgpack.pack(claim, lapses, own_expiry, own_ttl, count)
     return true
   end)
+if moved ~= (known[3] or '0') then
+  call('HSET', base, 'head', moved)
+end
 if #dead > 0 then
   remove(dead, known[2])
 end

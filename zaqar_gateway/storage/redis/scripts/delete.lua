@@ -34,9 +34,10 @@ end)
 local ranks, leaving = {}, {}
 for i, rank in ipairs(asked) do
   if expiries[i] and tonumber(expiries[i]) > now then
-    local claim
+    local claim, holder
     if states[i] then
-      local holder, lapses = cmsgpack.unpack(states[i])
+      local lapses
+      holder, lapses = cmsgpack.unpack(states[i])
       if lapses > now then claim = holder end
     end
     if mode == 'one' and number == 0 and claim then
@@ -49,8 +50,8 @@ for i, rank in ipairs(asked) do
       end
       return {2, nth[rank]}
     end
-    if claim then
-      leaving[claim] = (leaving[claim] or 0) + 1
+    if holder and holder ~= '' then -- of a lapsed claim, too, which may not have been cleared away yet
+      leaving[holder] = (leaving[holder] or 0) + 1
     end
     ranks[#ranks + 1] = rank
   end

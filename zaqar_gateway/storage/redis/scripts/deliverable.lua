@@ -3,13 +3,13 @@
 -- Visits deliverable messages, oldest first, until `visit` has accepted `limit` of them.  It never walks over what is
 -- claimed or delayed: those are neither in `free` nor after `head`.  Expired ones that nobody has swept yet are passed
 -- once and for all, so many in one call.  A visited message is in no set of free ones afterwards.
--- Returns the number accepted, and whether to call again because there was too much to pass.
+-- Returns the number accepted, whether to call again because there was too much to pass, and where `head` is now.  The
+-- caller writes it down, unless it removes what it has passed: a pop has to work when Redis has no memory left.
 local function each_deliverable(head, has_later, limit, visit)
   local accepted, passes, moved = 0, 0, head
   while accepted < limit do
     if passes >= SLICE then
-      if moved ~= head then call('HSET', base, 'head', moved) end
-      return accepted, true
+      return accepted, true, moved
     end
     local want = limit - accepted
     if passes > 0 then
@@ -48,8 +48,5 @@ local function each_deliverable(head, has_later, limit, visit)
       call('ZREM', free, unpack(used))
     end
   end
-  if moved ~= head then
-    call('HSET', base, 'head', moved)
-  end
-  return accepted, false
+  return accepted, false, moved
 end

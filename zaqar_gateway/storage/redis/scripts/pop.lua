@@ -1,7 +1,7 @@
 -- pop.lua: remove and return the oldest deliverable messages.
 -- KEYS: queue
--- ARGV: now, limit
--- Returns {whether to call again, now, incarnation, messages...}.
+-- ARGV: now, limit, whether bodies may be encrypted only with keys of these ids ('1' or '0'), ids
+-- Returns {whether to call again, now, incarnation, messages...}, or {2, now, id of another key}: nothing was removed.
 local known = call('HMGET', base, 'inc', 'later', 'head')
 if not known[1] then
   return {0, now, ''}
@@ -9,12 +9,29 @@ end
 if settle(known[2]) then
   return {1, now, known[1]}
 end
-local out, ranks = {0, now, known[1]}, {}
-local _, again = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[2]), function(rank, entry, _, _, ttl, count)
+local out, ranks, readable, unknown = {0, now, known[1]}, {}, {}, nil
+for i = 4, #ARGV do
+  readable[ARGV[i]] = true
+end
+local head = known[3] or '0'
+local _, again, moved = each_deliverable(head, known[2], tonumber(ARGV[2]), function(rank, entry, _, _, ttl, count)
   emit(out, rank, entry, ttl, nil, count)
   ranks[#ranks + 1] = rank
+  if entry[6]:byte(1) == 1 and ARGV[3] == '1' then -- model.py says how an encrypted body begins
+    local id = entry[6]:sub(2, 5)
+    unknown = unknown or not readable[id] and id
+  end
   return true
 end)
+if unknown then
+  local scores = {}
+  for _, rank in ipairs(ranks) do
+    scores[#scores + 1], scores[#scores + 2] = rank, rank
+  end
+  call('HSET', base, 'head', moved)
+  each_slice(scores, function(...) call('ZADD', free, ...) end)
+  return {2, now, unknown}
+end
 remove(ranks, known[2])
 if again and #ranks == 0 then
   out[1] = 1

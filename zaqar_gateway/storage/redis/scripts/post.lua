@@ -1,14 +1,18 @@
 -- post.lua: append messages to a queue, which is created where it is missing.
 -- KEYS: queue, catalog (zset: names of the project's queues; left out where it lives in another slot)
--- ARGV: now, incarnation for a new queue, client, size, largest size, default ttl, then of each message: ttl, delay
---       ('' where it has none), body
--- Returns {0, incarnation, rank of the first} or {1, limit, whether it is the queue's own}.
-local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay')
+-- ARGV: now, incarnation for a new queue, client, size, largest size, default ttl, whether bodies are encrypted ('1'
+--       or ''), then of each message: ttl, delay ('' where it has none), body
+-- Returns {0, incarnation, rank of the first}, {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are
+-- not encrypted as the queue asks.
+local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc')
 local size, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local own = known[4] and tonumber(known[4]) < limit
 if own then limit = tonumber(known[4]) end
 if size > limit then
   return {1, limit, own and 1 or 0}
+end
+if (known[6] or '') ~= ARGV[7] then
+  return {2, 0, 0}
 end
 local incarnation = known[1]
 if not incarnation then
@@ -18,7 +22,7 @@ end
 local first = next_rank(known[2])
 local rank, ttl_default, delay_default = first - 1, known[3] or ARGV[6], tonumber(known[5]) or 0
 local client, expiries, dues = ARGV[3], {}, {}
-for i = 7, #ARGV, 3 do
+for i = 8, #ARGV, 3 do
   rank = rank + 1
   local id, ttl, delay = text(rank), ARGV[i], 0
   if ttl == '' then ttl = ttl_default end
