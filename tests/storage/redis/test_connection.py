@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.redis_server import RedisServer, connect, shared_server
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Redis, _Protocol, refusal
+from zaqar_gateway.storage.redis.connection import Redis, Refused, _Protocol, refusal
 
 
 class ProtocolTests(SynchronousTestCase):
@@ -75,6 +75,26 @@ class ProtocolTests(SynchronousTestCase):
         self.assertNoResult(second)
         self.clock.advance(0.2)
         self.failureResultOf(second, StoreUnavailable)
+
+    def test_order_with_forgotten_scripts(self) -> None:
+        """Commands that Redis did not know are sent again in their order, and before any that came later."""
+        def again(failure: Failure, name: bytes) -> None:
+            failure.trap(Refused)
+            self.protocol.execute_command(b"EVAL", name, again=True)
+
+        for name in (b"one", b"two"):
+            self.ask(b"EVALSHA", name).addErrback(again, name)
+        self.clock.advance(0)
+        self.transport.clear()
+        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
+        third = self.ask(b"EVALSHA", b"three")
+        self.clock.advance(0)
+        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
+        self.clock.advance(0)
+        sent = [name for name in self.transport.value().split(b"\r\n") if name in (b"one", b"two", b"three")]
+        self.assertEqual(sent, [b"one", b"two", b"three"])
+        self.protocol.dataReceived(b":1\r\n:2\r\n:3\r\n")
+        self.assertEqual(self.successResultOf(third), 3)
 
     def test_bound(self) -> None:
         """One command more than may wait is refused at once, and was not sent."""

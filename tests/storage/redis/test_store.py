@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.contracts.base import clock_at_epoch
@@ -99,6 +99,35 @@ class RandomWalkTests(OnRedis):
         for seed in range(6):
             await self.redis.command("FLUSHALL")
             await self._walk(seed, 1500)
+
+
+class LongListingTests(OnRedis):
+    """Listings that have much to leave out."""
+
+    async def test_finds_the_other(self) -> None:
+        """Behind thousands of its own messages a client finds that of another, however many list at once."""
+        for count in (3000, 3000):
+            await self.storage.messages.post(
+                "p", "q", b"own", [NewMessage(b"1")] * count, size=1, ttl_default_s=60, size_max=10
+            )
+        other = NewMessage(b'"other"')
+        await self.storage.messages.post("p", "q", b"other", [other], size=1, ttl_default_s=60, size_max=10)
+        listings = [
+            ensureDeferred(
+                self.storage.messages.list(
+                    "p",
+                    "q",
+                    marker=None,
+                    limit=10,
+                    skip_client=b"own",
+                    include_claimed=False,
+                    include_delayed=False,
+                )
+            )
+            for _ in range(3)
+        ]
+        for page in await gatherResults(listings):
+            self.assertEqual([message.body for message in page.messages], [b'"other"'])
 
 
 class SweeperTests(OnRedis):

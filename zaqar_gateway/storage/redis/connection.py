@@ -34,6 +34,7 @@ _log = Logger()
 Argument = bytes | str | int
 
 _PAUSE_MIN_S = 0.05
+_NO_SCRIPT = "NOSCRIPT"
 
 _PASSING = {
     "LOADING": "Redis is loading its data.",
@@ -87,20 +88,30 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._unanswered: deque[tuple[float, Deferred[Any]]] = deque()
         self._watch: Any = None
         self._overdue: Deferred[Any] | None = None
+        self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
+        self._held: list[tuple[bytes, Deferred[Any]]] = []
 
-    def execute_command(self, *args: Argument, **_options: Any) -> Deferred[Any]:
-        if len(self._unanswered) >= self._bound:
+    def execute_command(self, *args: Argument, again: bool = False, **_options: Any) -> Deferred[Any]:
+        """:param again: it repeats a command that Redis did not know, and keeps that command's place in the order."""
+        if len(self._unanswered) + len(self._held) >= self._bound:
             return fail(StoreUnavailable("Too many commands wait for Redis.", retry_after_s=1))
         if not self.connected:
             return fail(StoreUnavailable("There is no connection to Redis."))
+        command = hiredis.pack_command(cast("tuple[Any]", args))
+        answer: Deferred[Any] = Deferred()
+        if self._behind and not again:
+            self._held.append((command, answer))
+        else:
+            self._put(command, answer)
+        return answer
+
+    def _put(self, command: bytes, answer: Deferred[Any]) -> None:
         if not self._unsent:
             self._clock.callLater(0, self._flush)
-        self._unsent.append(hiredis.pack_command(cast("tuple[Any]", args)))
-        answer: Deferred[Any] = Deferred()
+        self._unsent.append(command)
         self._unanswered.append((self._clock.seconds() + self._timeout_s, answer))
         if self._watch is None:
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
-        return answer
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
@@ -133,9 +144,21 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
                 return  # the deadline has passed; the connection is being closed
             answer = unanswered.popleft()[1]
             if type(value) is Refused:
+                if not self._behind and str(value).startswith(_NO_SCRIPT):
+                    # Those under way will be refused, too, and sent again: what is new has to come after them.
+                    self._behind = len(unanswered) + 1
                 answer.errback(Failure(value))
             else:
                 answer.callback(value)
+            if self._behind:
+                self._behind -= 1
+                if not self._behind:
+                    self._release()
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for command, answer in held:
+            self._put(command, answer)
 
     def connectionLost(self, why: Failure) -> None:
         super().connectionLost(why)
@@ -147,8 +170,11 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
     def _fail_all(self) -> None:
         self.connected = 0
         self._unsent.clear()
+        held, self._held, self._behind = self._held, [], 0
         while self._unanswered:
             self._unanswered.popleft()[1].errback(Failure(_lost()))
+        for _, answer in held:
+            answer.errback(Failure(StoreUnavailable("There is no connection to Redis.")))
 
 
 class Redis:
@@ -268,11 +294,15 @@ class Redis:
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
-    def _send(self, *args: Argument) -> Deferred[Any]:
+    def _send(self, *args: Argument, again: bool = False) -> Deferred[Any]:
         protocol = self._protocol
         if protocol is None:
             raise StoreUnavailable("There is no connection to Redis.")
-        return protocol.execute_command(*args)
+        return protocol.execute_command(*args, again=again)
+
+    def pause(self, seconds: float) -> Deferred[None]:
+        """Fires after some time, for work that lets others go first."""
+        return deferLater(self._clock, seconds)
 
     async def command(self, *args: Argument) -> Any:
         """Run a command.
@@ -290,7 +320,10 @@ class Redis:
         try:
             return await self._send(b"EVALSHA", script.sha, len(keys), *keys, *args)
         except Refused as error:
-            if not str(error).startswith("NOSCRIPT"):
+            if not str(error).startswith(_NO_SCRIPT):
                 raise refusal(str(error)) from None
         # Redis has forgotten its scripts and has run nothing: the same again, with the text.
-        return await self.command(b"EVAL", script.text, len(keys), *keys, *args)
+        try:
+            return await self._send(b"EVAL", script.text, len(keys), *keys, *args, again=True)
+        except Refused as error:
+            raise refusal(str(error)) from None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from attrs import define
+from attrs import define, field
+from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown
@@ -16,6 +17,11 @@ from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 
+_LONG_LISTING = 8
+_LONG_LISTING_PAUSE_S = 0.002
+"""A listing that leaves out thousands of a client's own messages takes many steps.  From the eighth on they have pauses
+between them, and one such listing goes on at a time, so that Redis has time for others."""
+
 
 @implementer(IMessageStore)
 @define
@@ -26,6 +32,7 @@ class RedisMessages:
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]
+    _long_listings: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(1))
 
     async def post(
         self,
@@ -81,19 +88,29 @@ class RedisMessages:
         skips = (0, b"") if skip_client is None else (1, skip_client)
         last = None
         messages: list[Message] = []
-        while True:
-            found = await self._redis.script(
-                scripts.LIST,
-                [key],
-                [self._now(), *place, limit - len(messages), *skips, int(include_claimed), int(include_delayed)],
-            )
-            now_ms, incarnation, knows_delay, rank, more = found[:5]
-            messages += values.messages(found, 5, now_ms, incarnation.decode())
-            if rank:
-                place = (rank, incarnation)
-                last = format_id(int(rank), incarnation.decode())
-            if not more:
-                return MessagePage(messages, last, bool(knows_delay))
+        steps = 0
+        try:
+            while True:
+                found = await self._redis.script(
+                    scripts.LIST,
+                    [key],
+                    [self._now(), *place, limit - len(messages), *skips, int(include_claimed), int(include_delayed)],
+                )
+                now_ms, incarnation, knows_delay, rank, more = found[:5]
+                messages += values.messages(found, 5, now_ms, incarnation.decode())
+                if rank:
+                    place = (rank, incarnation)
+                    last = format_id(int(rank), incarnation.decode())
+                if not more:
+                    return MessagePage(messages, last, bool(knows_delay))
+                steps += 1
+                if steps == _LONG_LISTING:
+                    await self._long_listings.acquire()
+                if steps >= _LONG_LISTING:
+                    await self._redis.pause(_LONG_LISTING_PAUSE_S)
+        finally:
+            if steps >= _LONG_LISTING:
+                self._long_listings.release()
 
     async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
         claims = [] if claim_id is None else [claim_id]
