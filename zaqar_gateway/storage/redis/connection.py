@@ -88,6 +88,7 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._unanswered: deque[tuple[float, Deferred[Any]]] = deque()
         self._watch: Any = None
         self._overdue: Deferred[Any] | None = None
+        self.end = ""  # what ended the connection, for the log
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
         self._held: list[tuple[bytes, Deferred[Any]]] = []
 
@@ -161,6 +162,7 @@ class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._put(command, answer)
 
     def connectionLost(self, why: Failure) -> None:
+        self.end = why.getErrorMessage()
         super().connectionLost(why)
         if self._watch is not None:
             self._watch.cancel()
@@ -274,6 +276,9 @@ class Redis:
         try:
             for command in (*self._login, *(("SCRIPT", "LOAD", script.text) for script in self._scripts)):
                 await protocol.execute_command(*command)
+        except StoreUnavailable as error:
+            protocol.transport.abortConnection()
+            raise StoreUnavailable(f"{error} {protocol.end}".strip()) from None
         except BaseException:
             protocol.transport.abortConnection()
             raise
