@@ -394,6 +394,18 @@ class Deflate(ConnectionCase):
         self.assertEqual(peer.close_code(), 1007)
 
 
+class Fragments(ConnectionCase):
+    """Messages in pieces."""
+
+    def test_empty_fragments(self) -> None:
+        """Any number of empty fragments takes no memory, and the message is whole at its end."""
+        peer = Peer(self.factory())
+        peer.raw(frame(b"f", fin=False) + frame(b"", 0, fin=False) * 1000)
+        self.assertEqual(len(peer.protocol.message_data), 1)
+        peer.raw(frame(b"oo", 0))
+        self.assertIn(b"Can't decode text (JSON) request", peer.transport.value())
+
+
 class Pings(ConnectionCase):
     """Peers that are gone without a word."""
 

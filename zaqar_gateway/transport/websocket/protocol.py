@@ -181,6 +181,11 @@ class GatewayProtocol(WebSocketServerProtocol):
         finally:
             self._consuming = False
 
+    def onMessageFrame(self, payload: Any) -> None:
+        """Keep the parts of a fragment; an empty one adds nothing, and nothing bounds how many there may be."""
+        if not self.failedByMe:
+            self.message_data.extend(part for part in payload if part)
+
     def _take_whole_frames(self) -> None:
         """Take the whole, unfragmented, uncompressed data frames off the data; leave anything else to Autobahn."""
         data, at = self.data, 0
