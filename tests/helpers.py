@@ -45,6 +45,28 @@ class Built:
         """How HTTP tells their results."""
         return Answers({QUEUES: self.queues.shown, TOPICS: self.topics.shown}, checksums)
 
+    def site(
+        self,
+        *,
+        checksums: bool = False,
+        client_ids: ClientIds | None = None,
+        admin_mode: bool = True,
+        cors_origins: Iterable[str] = (),
+        websocket_factory: IProtocolFactory | None = None,
+    ) -> Site:
+        """HTTP over them."""
+        return Site(
+            self.operations,
+            self.answers(checksums),
+            self.limits,
+            client_ids or ClientIds(),
+            Anonymous().identify,
+            signer=self.signer,
+            admin_mode=admin_mode,
+            cors_origins=cors_origins,
+            websocket_factory=websocket_factory,
+        )
+
 
 def build_operations(
     storage: IStorage, limits: Limits | None = None, keys: Sequence[str] = (), clock: IReactorTime | None = None
@@ -176,13 +198,9 @@ class HttpApi:
         clock: IReactorTime | None = None,
     ) -> None:
         built = build_operations(storage, limits, keys, clock)
-        self.site = Site(
-            built.operations,
-            built.answers(checksums),
-            built.limits,
-            client_ids or ClientIds(),
-            Anonymous().identify,
-            signer=built.signer,
+        self.site = built.site(
+            checksums=checksums,
+            client_ids=client_ids,
             admin_mode=admin_mode,
             cors_origins=cors_origins,
             websocket_factory=websocket_factory,

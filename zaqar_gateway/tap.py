@@ -52,12 +52,12 @@ from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+from zaqar_gateway.transport.websocket.origins import is_loopback
 
 __all__ = ["Options", "makeService"]
 
 _log = Logger()
 
-_LOOPBACK = ("127.", "::1", "localhost")
 _WELL_KNOWN_KEY = "AES256"
 _EXTERNAL_WAIT_S = 3.0
 _SHUTDOWN_S = 15.0
@@ -391,7 +391,7 @@ def _warn_of_openness(settings: Settings, hosts: Sequence[Any]) -> None:
     if settings.auth_strategy:
         return
     for host in hosts:
-        if _is_tcp(host) and not host.host.startswith(_LOOPBACK):
+        if _is_tcp(host) and not is_loopback(host.host):
             _log.warn(
                 "there is no authentication, and {host} is reachable from elsewhere: whoever reaches it can do"
                 " everything in every project",

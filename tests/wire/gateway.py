@@ -20,7 +20,6 @@ from tests.contracts.base import clock_at_epoch
 from tests.helpers import CLIENT, PROJECT, Response, build_operations
 from tests.redis_server import connect, shared_server, storage_at
 from tests.transport.websocket.client import BINARY, CLOSE, TEXT, frame, frames, handshake
-from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.storage.encryption import EncryptingStorage
@@ -28,7 +27,6 @@ from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
-from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 
@@ -258,13 +256,9 @@ class Gateway:
         built = build_operations(storage, limits, keys, clock)
         ids = client_ids or ClientIds()
         self._websocket = GatewayFactory(Actions(built.operations), ids, _reactor, WebSocketBounds(), built.signer)
-        site = Site(
-            built.operations,
-            built.answers(checksums),
-            built.limits,
-            ids,
-            Anonymous().identify,
-            signer=built.signer,
+        site = built.site(
+            checksums=checksums,
+            client_ids=ids,
             admin_mode=admin_mode,
             cors_origins=cors_origins,
             websocket_factory=self._websocket,

@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 
 from tests.helpers import CLIENT, OTHER_CLIENT, PROJECT
-from tests.transport.websocket.client import BINARY, TEXT
+from tests.transport.websocket.client import BINARY, NEEDED, TEXT
 from tests.wire.gateway import OnMemory, OnRedis, SocketConnection
 
 HEADERS = {"Client-ID": CLIENT, "X-Project-ID": PROJECT}
@@ -20,26 +20,6 @@ DECLARED = (
     *NODE,
     *(f"{kind}_{verb}" for kind in ("pool", "flavor") for verb in ("create", "list", "get", "update", "delete")),
 )
-NEEDED: dict[str, tuple[str, ...]] = {
-    "queue_list": (),
-    "queue_create": ("queue_name",),
-    "queue_get": ("queue_name",),
-    "queue_delete": ("queue_name",),
-    "queue_get_stats": ("queue_name",),
-    "queue_purge": ("queue_name",),
-    "message_post": ("queue_name", "messages"),
-    "message_list": ("queue_name",),
-    "message_get": ("queue_name", "message_id"),
-    "message_get_many": ("queue_name", "message_ids"),
-    "message_delete": ("queue_name", "message_id"),
-    "message_delete_many": ("queue_name",),
-    "claim_create": ("queue_name",),
-    "claim_get": ("queue_name", "claim_id"),
-    "claim_update": ("queue_name", "claim_id"),
-    "claim_delete": ("queue_name", "claim_id"),
-}
-"""Actions with the fields that they need (API reference, "Actions")."""
-
 WRONG: dict[str, tuple[Any, ...]] = {
     "queue_name": (1, None, [], {}, True),
     "message_id": (1, None, []),

@@ -72,8 +72,6 @@ class Messages:
     def _ttl(self, number: int, posted: _Posted) -> int | None:
         if posted.ttl is msgspec.UNSET:
             return None
-        if 60 <= posted.ttl <= self._limits.message_ttl_max_s:
-            return posted.ttl
         return self._limits.message_ttl(f"messages[{number}].ttl", posted.ttl)
 
     async def _with_delays(

@@ -180,3 +180,24 @@ def status(reply: Any) -> int:
     found = reply["headers"]["status"]
     assert isinstance(found, int)
     return found
+
+
+NEEDED: dict[str, tuple[str, ...]] = {
+    "queue_list": (),
+    "queue_create": ("queue_name",),
+    "queue_get": ("queue_name",),
+    "queue_delete": ("queue_name",),
+    "queue_get_stats": ("queue_name",),
+    "queue_purge": ("queue_name",),
+    "message_post": ("queue_name", "messages"),
+    "message_list": ("queue_name",),
+    "message_get": ("queue_name", "message_id"),
+    "message_get_many": ("queue_name", "message_ids"),
+    "message_delete": ("queue_name", "message_id"),
+    "message_delete_many": ("queue_name",),
+    "claim_create": ("queue_name",),
+    "claim_get": ("queue_name", "claim_id"),
+    "claim_update": ("queue_name", "claim_id"),
+    "claim_delete": ("queue_name", "claim_id"),
+}
+"""Actions with the fields that they need (API reference, "Actions")."""

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.helpers import build_operations
-from tests.transport.websocket.client import HEADERS, envelope
+from tests.transport.websocket.client import HEADERS, NEEDED, envelope
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.codec import Actions, Answer, Envelope, EnvelopeError
@@ -288,7 +288,7 @@ class Schema(SynchronousTestCase):
 
     def test_required_fields(self) -> None:
         """Each required field of each action is required; unknown ones are ignored."""
-        for action, required in REQUIRED.items():
+        for action, required in NEEDED.items():
             full = {name: EXAMPLES[name] for name in required}
             self.check(action, {**full, "unknown": [1]})
             for name in required:
@@ -298,8 +298,8 @@ class Schema(SynchronousTestCase):
     def test_types(self) -> None:
         """Each field of each action has its type and no other: null, numbers in strings and 60.0 do not do."""
         for action, optional in OPTIONAL.items():
-            full = {name: EXAMPLES[name] for name in REQUIRED[action]}
-            for name in (*REQUIRED[action], *optional):
+            full = {name: EXAMPLES[name] for name in NEEDED[action]}
+            for name in (*NEEDED[action], *optional):
                 good, wanted = EXAMPLES[name], WANTED[name]
                 self.check(action, {**full, name: good})
                 values: tuple[Any, ...] = (None, 1, 60.0, True, "5", [], {})
@@ -332,24 +332,6 @@ class Schema(SynchronousTestCase):
         self.assertEqual((asked.name, asked.filters, asked.with_count), ("", {}, False))
 
 
-REQUIRED: dict[str, tuple[str, ...]] = {
-    "queue_list": (),
-    "queue_create": ("queue_name",),
-    "queue_get": ("queue_name",),
-    "queue_delete": ("queue_name",),
-    "queue_get_stats": ("queue_name",),
-    "queue_purge": ("queue_name",),
-    "message_post": ("queue_name", "messages"),
-    "message_list": ("queue_name",),
-    "message_get": ("queue_name", "message_id"),
-    "message_get_many": ("queue_name", "message_ids"),
-    "message_delete": ("queue_name", "message_id"),
-    "message_delete_many": ("queue_name",),
-    "claim_create": ("queue_name",),
-    "claim_get": ("queue_name", "claim_id"),
-    "claim_update": ("queue_name", "claim_id"),
-    "claim_delete": ("queue_name", "claim_id"),
-}
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "queue_list": ("marker", "limit", "detailed"),
     "queue_create": ("metadata",),

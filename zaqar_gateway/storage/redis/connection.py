@@ -276,11 +276,10 @@ class Redis:
         try:
             for command in (*self._login, *(("SCRIPT", "LOAD", script.text) for script in self._scripts)):
                 await protocol.execute_command(*command)
-        except StoreUnavailable as error:
+        except BaseException as error:
             protocol.transport.abortConnection()
-            raise StoreUnavailable(f"{error} {protocol.end}".strip()) from None
-        except BaseException:
-            protocol.transport.abortConnection()
+            if isinstance(error, StoreUnavailable):
+                raise StoreUnavailable(f"{error} {protocol.end}".strip()) from None
             raise
         return protocol
 
@@ -309,14 +308,16 @@ class Redis:
         """Fires after some time, for work that lets others go first."""
         return deferLater(self._clock, seconds)
 
-    async def command(self, *args: Argument) -> Any:
+    async def command(self, *args: Argument, again: bool = False) -> Any:
         """Run a command.
+
+        :param again: see :meth:`_Protocol.execute_command`.
 
         :return: bytes, integers, lists of them, or ``None``, as Redis answers.
         :raises StoreError: it did not run, or nobody knows whether it did.
         """
         try:
-            return await self._send(*args)
+            return await self._send(*args, again=again)
         except Refused as error:
             raise refusal(str(error)) from None
 
@@ -328,7 +329,4 @@ class Redis:
             if not str(error).startswith(_NO_SCRIPT):
                 raise refusal(str(error)) from None
         # Redis has forgotten its scripts and has run nothing: the same again, with the text.
-        try:
-            return await self._send(b"EVAL", script.text, len(keys), *keys, *args, again=True)
-        except Refused as error:
-            raise refusal(str(error)) from None
+        return await self.command(b"EVAL", script.text, len(keys), *keys, *args, again=True)
