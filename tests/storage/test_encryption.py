@@ -12,11 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.contracts.base import CLIENT, StoreContract, bodies, clock_at_epoch
-from tests.contracts.claims import ClaimStoreContract
-from tests.contracts.messages import MessageStoreContract
-from tests.contracts.queues import QueueStoreContract
-from tests.contracts.storage import StorageContract
 from tests.helpers import FailingStorage
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, RuleBroken, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
@@ -28,6 +23,11 @@ from zaqar_gateway.storage.encryption import (
     Keyring,
 )
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies, clock_at_epoch
+from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.queues import QueueStoreContract
+from zaqar_gateway.testing.storage import StorageContract
 
 FIXED = "019ee6c84fd9e72c2464a98aa78df6bb423591911ef74bb9bbf09e2e951e6be226ebc4812aa5872f95"
 """``{"a": 1}`` under the passphrase ``passphrase`` in the project ``p``."""

@@ -9,18 +9,18 @@ from collections.abc import Awaitable, Callable
 from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
-from tests.contracts.base import StoreContract, clock_at_epoch, numbered
-from tests.contracts.claims import ClaimStoreContract
-from tests.contracts.encryption import EncryptionContract
-from tests.contracts.messages import MessageStoreContract
-from tests.contracts.queues import QueueStoreContract
-from tests.contracts.random_walk import Difference, walk
-from tests.contracts.storage import StorageContract
-from tests.contracts.topics import TopicContract, topics_as_queues
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import NewMessage
 from zaqar_gateway.storage import ids
 from zaqar_gateway.storage.memory import ALIAS_KEPT_S, SWEPT_AT_ONCE, MemoryClaims, MemoryStorage
+from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered
+from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.encryption import EncryptionContract
+from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.queues import QueueStoreContract
+from zaqar_gateway.testing.random_walk import Difference, walk
+from zaqar_gateway.testing.storage import StorageContract
+from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
 
 
 class MemoryCase(StoreContract):

@@ -16,7 +16,6 @@ from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from tests.contracts.base import clock_at_epoch
 from tests.helpers import CLIENT, PROJECT, Response, build_operations
 from tests.redis_server import connect, shared_server, storage_at
 from tests.transport.websocket.client import BINARY, CLOSE, TEXT, frame, frames, handshake
@@ -26,6 +25,7 @@ from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds

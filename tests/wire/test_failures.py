@@ -8,7 +8,6 @@ from uuid import UUID
 from attrs import evolve, field, frozen
 from zope.interface import implementer
 
-from tests.contracts.base import NO_IDS
 from tests.helpers import CLIENT, PROJECT, FailingStorage
 from tests.wire.calls import REQUEST_ID, Call, frame_request, http_error, http_request
 from tests.wire.gateway import Gateway, WireCase
@@ -16,6 +15,7 @@ from zaqar_gateway.errors import MessageClaimed, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import Volume
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.testing.base import NO_IDS
 
 CHANGES = [{"op": "add", "path": "/metadata/k", "value": 1}]
 CALLS = (

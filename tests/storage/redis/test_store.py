@@ -7,14 +7,6 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.contracts.base import clock_at_epoch
-from tests.contracts.claims import ClaimStoreContract
-from tests.contracts.encryption import EncryptionContract
-from tests.contracts.messages import MessageStoreContract
-from tests.contracts.queues import QueueStoreContract
-from tests.contracts.random_walk import walk
-from tests.contracts.storage import StorageContract
-from tests.contracts.topics import TopicContract, topics_as_queues
 from tests.redis_server import connect, shared_server, storage_at
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
@@ -24,6 +16,14 @@ from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.claims import RedisClaims
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import Sweeper
+from zaqar_gateway.testing.base import clock_at_epoch
+from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.encryption import EncryptionContract
+from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.queues import QueueStoreContract
+from zaqar_gateway.testing.random_walk import walk
+from zaqar_gateway.testing.storage import StorageContract
+from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
 
 
 class OnRedis(TestCase):

@@ -6,10 +6,10 @@ import re
 
 from zope.interface.verify import verifyObject
 
-from tests.contracts.base import CLIENT, NO_IDS, OTHER_CLIENT, StoreContract, bodies, numbered
 from zaqar_gateway.errors import ClaimMismatch, MessageClaimed
 from zaqar_gateway.interfaces import IClaimStore
 from zaqar_gateway.model import Claim, Message, QueueRules
+from zaqar_gateway.testing.base import CLIENT, NO_IDS, OTHER_CLIENT, StoreContract, bodies, numbered
 
 
 class ClaimStoreContract(StoreContract):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tests.contracts.base import CLIENT, StoreContract, bodies
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import ENCRYPTED, NewMessage, QueueRules
+from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies
 
 SEALED = ENCRYPTED + b"key1" + bytes(range(256))
 """A body as it might be encrypted with the key ``key1``."""

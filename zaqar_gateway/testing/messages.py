@@ -6,10 +6,10 @@ import re
 
 from zope.interface.verify import verifyObject
 
-from tests.contracts.base import CLIENT, NO_IDS, OTHER_CLIENT, StoreContract, bodies, numbered
 from zaqar_gateway.errors import ClaimMismatch, MessageClaimed, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import NO_RULES, Message, NewMessage
+from zaqar_gateway.testing.base import CLIENT, NO_IDS, OTHER_CLIENT, StoreContract, bodies, numbered
 
 
 class MessageStoreContract(StoreContract):

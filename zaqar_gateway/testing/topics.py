@@ -6,9 +6,9 @@ from typing import Any, cast
 
 from zope.interface import alsoProvides
 
-from tests.contracts.base import CLIENT, StoreContract, bodies, numbered
 from zaqar_gateway.interfaces import IClaimStore, IQueueStore, IStorage
 from zaqar_gateway.model import NO_RULES, Message, NewMessage, QueueEntry
+from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies, numbered
 
 
 class _TopicsAsQueues:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
-from tests.contracts.base import EPOCH_S, StoreContract, numbered
 from zaqar_gateway.errors import RuleBroken
 from zaqar_gateway.interfaces import IQueueStore
 from zaqar_gateway.model import NO_RULES, QueueEntry, QueueRules
+from zaqar_gateway.testing.base import EPOCH_S, StoreContract, numbered
 
 
 class QueueStoreContract(StoreContract):

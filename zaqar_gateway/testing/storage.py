@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
-from tests.contracts.base import StoreContract, numbered
 from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.testing.base import StoreContract, numbered
 
 
 class StorageContract(StoreContract):

@@ -1,1 +1,0 @@
-"""What every store has to do: mixins for the tests of a store, written against the interfaces alone."""
