@@ -16,6 +16,7 @@ TEST = [
     *EMBEDDED,
     *BENCH,
     *DOCS,
+    "aiosmtpd>=1.4.6",
     "coverage>=7.6",
     "hypothesis>=6.100",
     "msgpack>=1.0.8",
@@ -24,6 +25,7 @@ TEST = [
     "openstacksdk>=4.0",
     "python-zaqarclient[websocket]>=2.8",
     "ruff>=0.8",
+    "setuptools>=70.1",  # builds the packages of examples/
     "towncrier>=23.11",
     "tox>=4.11",
 ]
@@ -66,6 +68,8 @@ setup(
         "cryptography>=42",
         "hiredis>=3.0",
         "httptools>=0.8",
+        "hyperlink>=21.0",
+        "idna>=3.7",
         "msgspec>=0.19",
         "treq>=24.9.1",
         "twisted[tls]>=26.10",

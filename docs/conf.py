@@ -16,11 +16,6 @@ from zaqar_gateway import config  # noqa: E402
 from zaqar_gateway.identity.signed_url import UrlSigner  # noqa: E402
 from zaqar_gateway.limits import Limits  # noqa: E402
 from zaqar_gateway.operations import registry  # noqa: E402
-from zaqar_gateway.operations.claims import Claims  # noqa: E402
-from zaqar_gateway.operations.health import Health  # noqa: E402
-from zaqar_gateway.operations.messages import Messages  # noqa: E402
-from zaqar_gateway.operations.queues import TOPIC, Queues  # noqa: E402
-from zaqar_gateway.operations.urls import Urls  # noqa: E402
 from zaqar_gateway.storage.memory import MemoryStorage  # noqa: E402
 
 project = "zaqar-gateway"
@@ -54,20 +49,12 @@ class SettingsDirective(SphinxDirective):
                 f"     - | {_literal(option.text)}",
                 f"       | *Accepted:* {_literal(option.kind.accepts)}.",
             ]
-        return self.parse_text_to_nodes(StringList(lines, source="zaqar_gateway/config.py"))
+        return self.parse_text_to_nodes(StringList(lines, source="zaqar_gateway/config/settings.py"))
 
 
 def _operations() -> list[registry.Operation]:
-    store, limits = MemoryStorage(Clock()), Limits()
-    return registry.operations(
-        Queues(store.queues, limits),
-        Messages(store.messages, store.queues, limits),
-        Claims(store.claims, limits),
-        Health(store),
-        Queues(store.topics, limits, TOPIC),
-        Messages(store.topic_messages, store.topics, limits, TOPIC),
-        Urls(UrlSigner((), Clock()), Clock()),
-    )
+    clock = Clock()
+    return registry.operations(MemoryStorage(clock), Limits(), UrlSigner((), clock), clock)
 
 
 class OperationsDirective(SphinxDirective):

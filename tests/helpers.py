@@ -6,22 +6,18 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from attrs import frozen
+import msgpack
+from attrs import define, field, frozen
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
-from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.interfaces import IListener, IPushed, ISockets, IStorage
 from zaqar_gateway.limits import ClientIds, Limits
-from zaqar_gateway.model import Volume
-from zaqar_gateway.operations.claims import Claims
-from zaqar_gateway.operations.health import Health
-from zaqar_gateway.operations.messages import Messages
-from zaqar_gateway.operations.queues import TOPIC, Queues
-from zaqar_gateway.operations.registry import QUEUES, TOPICS, Operation, operations
-from zaqar_gateway.operations.urls import Urls
+from zaqar_gateway.model import Place, Volume
+from zaqar_gateway.operations.registry import Operation, operations
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.request import Headers, Request
 from zaqar_gateway.transport.http.site import Site
@@ -36,14 +32,12 @@ class Built:
     """The operations over a store."""
 
     operations: list[Operation]
-    queues: Queues
-    topics: Queues
     limits: Limits
     signer: UrlSigner
 
     def answers(self, checksums: bool = False) -> Answers:
         """How HTTP tells their results."""
-        return Answers({QUEUES: self.queues.shown, TOPICS: self.topics.shown}, checksums)
+        return Answers(self.limits, checksums)
 
     def site(
         self,
@@ -69,30 +63,23 @@ class Built:
 
 
 def build_operations(
-    storage: IStorage, limits: Limits | None = None, keys: Sequence[str] = (), clock: IReactorTime | None = None
+    storage: IStorage,
+    limits: Limits | None = None,
+    keys: Sequence[str] = (),
+    clock: IReactorTime | None = None,
+    **collaborators: Any,
 ) -> Built:
     """All operations over a store.
 
     :param limits: ``None``: the defaults.
     :param keys: the secrets of pre-signed URLs.
     :param clock: for their expiry; ``None``: one that stands still.
+    :param collaborators: what else :func:`zaqar_gateway.operations.registry.operations` takes.
     """
     clock = clock or Clock()
     signer = UrlSigner(tuple(keys), clock)
     limits = limits or Limits()
-    queues, topics = Queues(storage.queues, limits), Queues(storage.topics, limits, TOPIC)
-    messages = Messages(storage.messages, storage.queues, limits)
-    topic_messages = Messages(storage.topic_messages, storage.topics, limits, TOPIC)
-    rows = operations(
-        queues,
-        messages,
-        Claims(storage.claims, limits),
-        Health(storage),
-        topics,
-        topic_messages,
-        Urls(signer, clock),
-    )
-    return Built(rows, queues, topics, limits, signer)
+    return Built(operations(storage, limits, signer, clock, **collaborators), limits, signer)
 
 
 class _Failing:
@@ -119,6 +106,10 @@ class FailingStorage(_Failing):
         self.claims: Any = _Failing(error)
         self.topics: Any = _Failing(error)
         self.topic_messages: Any = _Failing(error)
+        self.subscriptions: Any = _Failing(error)
+        self.topic_subscriptions: Any = _Failing(error)
+        self.deliveries: Any = _Failing(error)
+        self.doorbells: Any = _Failing(error)
 
     async def ping(self) -> None:
         raise self._error
@@ -128,6 +119,42 @@ class FailingStorage(_Failing):
 
     async def secret(self, name: str, fresh: bytes) -> bytes:
         raise self._error
+
+
+@implementer(IPushed)
+@frozen
+class Pushed:
+    """A notification; ``document`` is what it says."""
+
+    document: Any
+
+    @property
+    def text(self) -> bytes:
+        """See :class:`zaqar_gateway.interfaces.IPushed`."""
+        return json.dumps(self.document).encode()
+
+    @property
+    def packed(self) -> bytes:
+        """See :class:`zaqar_gateway.interfaces.IPushed`."""
+        return bytes(msgpack.packb(self.document))
+
+
+@implementer(ISockets)
+@define
+class RecordedSockets:
+    """Keeps what it is told of the subscriptions of connections."""
+
+    name: str = "gateway-1"
+    added: list[tuple[Place, str, str, IListener]] = field(factory=list)
+    left: list[IListener] = field(factory=list)
+
+    def add(self, place: Place, subscription_id: str, cursor: str, listener: IListener) -> None:
+        """See :class:`zaqar_gateway.interfaces.ISockets`."""
+        self.added.append((place, subscription_id, cursor, listener))
+
+    def gone(self, listener: IListener) -> None:
+        """See :class:`zaqar_gateway.interfaces.ISockets`."""
+        self.left.append(listener)
 
 
 @frozen
@@ -196,8 +223,9 @@ class HttpApi:
         websocket_factory: IProtocolFactory | None = None,
         keys: Sequence[str] = (),
         clock: IReactorTime | None = None,
+        **collaborators: Any,
     ) -> None:
-        built = build_operations(storage, limits, keys, clock)
+        built = build_operations(storage, limits, keys, clock, **collaborators)
         self.site = built.site(
             checksums=checksums,
             client_ids=client_ids,

@@ -14,6 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.task import Clock
 
+from zaqar_gateway.model import LogBounds
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.embedded import find_server
@@ -76,6 +77,9 @@ def connect(server: RedisServer) -> Redis:
     return Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, scripts=scripts.ALL)
 
 
-def storage_at(redis: Redis, clock: Clock, keys: Keys | None = None) -> RedisStorage:
+def storage_at(
+    redis: Redis, clock: Clock, keys: Keys | None = None, log_bounds: LogBounds | None = None
+) -> RedisStorage:
     """A store whose time is that of ``clock``."""
-    return RedisStorage(redis, keys, now=lambda: int(clock.seconds() * 1000))
+    bounds = log_bounds or LogBounds()
+    return RedisStorage(redis, reactor, keys, now=lambda: int(clock.seconds() * 1000), log_bounds=bounds)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 from hypothesis import given
@@ -145,7 +146,7 @@ class Sources(ConfigCase):
             "max_claim_ttl": "claim_ttl_max_s",
             "max_claim_grace": "claim_grace_max_s",
         }
-        values = {key: 100 + number for number, key in enumerate(names)}
+        values: dict[str, Any] = {key: 100 + number for number, key in enumerate(names)}
         lines = [f"{key} = {value}" for key, value in values.items()]
         settings = self.load("\n".join(["[transport]", "message_delete_with_claim_id = true", *lines]))
         expected = Limits(delete_needs_claim_id=True, **{names[key]: value for key, value in values.items()})
@@ -466,6 +467,118 @@ class SigningKeys(ConfigCase):
             (problem,) = self.refused(text, SIGNED_URL_SECRET_KEY_FILE=path)
             self.assertIn(expected, problem)
             self.assertNotIn(self.SECRET, problem)
+
+
+class Notifications(ConfigCase):
+    """Secrets, addresses and texts of deliveries."""
+
+    SECRET, EARLIER = "s3cr3t", "ear1ier"
+    MAIL = "smtp_host = 'mail.example.org'\nsmtp_sender = 'zaqar@example.org'"
+
+    def notification(self, text: str, **environ: str) -> Settings:
+        """Settings of the section."""
+        return self.load(f"[notification]\n{text}", **environ)
+
+    def test_secrets(self) -> None:
+        """What signs webhooks is none, or a text, or what whsec_ stands before; the newest is first."""
+        self.assertEqual((self.load().webhook_secrets, self.load().smtp_password), ((), ""))
+        settings = self.notification(
+            "webhook_secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'\n"
+            f"webhook_previous_secrets = ['{self.EARLIER}', 'ä']"
+        )
+        first, *others = settings.webhook_secrets
+        self.assertEqual(first.hex(), "31f290f6bf06298aab4f08d43c3f082cf648a362da2da4b0")
+        self.assertEqual(others, [self.EARLIER.encode(), "ä".encode()])
+
+    def test_files(self) -> None:
+        """Secrets and the password come from files too, without the end of their line, and are shown nowhere."""
+        path = self.file(f"{self.SECRET}\n")
+        settings = self.notification(
+            f"{self.MAIL}\nsmtp_user_name = 'u'\nwebhook_previous_secrets = ['{self.EARLIER}']",
+            NOTIFICATION_WEBHOOK_SECRET_FILE=path,
+            NOTIFICATION_SMTP_USER_PASSWORD_FILE=path,
+        )
+        self.assertEqual(settings.webhook_secrets, (self.SECRET.encode(), self.EARLIER.encode()))
+        self.assertEqual(settings.smtp_password, self.SECRET)
+        given = self.notification(
+            f"{self.MAIL}\nsmtp_user_name = 'u'\nsmtp_user_password = '{self.SECRET}'\nwebhook_secret = '{self.SECRET}'"
+        )
+        self.assertEqual(given.smtp_password, self.SECRET)
+        for shown in (repr(settings), config.effective(settings), repr(given), config.effective(given)):
+            self.assertNotIn(self.SECRET, shown)
+            self.assertNotIn(self.EARLIER, shown)
+        self.assertIn('smtp_user_password = "***"\n', config.effective(given))
+
+    def test_secrets_refused(self) -> None:
+        """Two at once, files without use, halves of a login and what is no base64 are refused, and not shown."""
+        path, bad = self.file(self.SECRET), self.file(f"whsec_{self.SECRET}!")
+        user = f"{self.MAIL}\nsmtp_user_name = 'u'"
+        for text, expected in (
+            (f"webhook_secret = 's3cr3t'\nwebhook_secret_file = '{path}'", "webhook_secret both give a secret"),
+            ("webhook_secret_file = '/nowhere'\nwebhook_previous_secrets = ['s3cr3t']", "/nowhere cannot be used"),
+            ("webhook_previous_secrets = ['s3cr3t']", "[notification] webhook_secret has to be given then"),
+            ("webhook_secret = 'whsec_s3cr3t!'", "what follows whsec_ is not base64"),
+            ("webhook_secret = 'whsec_'", "what follows whsec_ is not base64"),
+            ("webhook_secret = 'k'\nwebhook_previous_secrets = ['whsec_s3cr3t!']", "what follows whsec_ is not base64"),
+            (f"webhook_secret_file = '{bad}'", "webhook_secret_file; what follows whsec_ is not base64"),
+            (f"{user}\nsmtp_user_password = 's3cr3t'\nsmtp_user_password_file = '{path}'", "both give a password"),
+            (f"{user}\nsmtp_user_password_file = '/nowhere'", "a file that holds the password"),
+            (user, "have to be given both or not at all"),
+            (f"{self.MAIL}\nsmtp_user_password = 's3cr3t'", "have to be given both or not at all"),
+            (f"{self.MAIL}\nsmtp_user_password_file = '{path}'", "have to be given both or not at all"),
+        ):
+            (problem,) = self.refused(f"[notification]\n{text}")
+            self.assertTrue(problem.startswith("FILE: [notification] "), problem)
+            self.assertIn(expected, problem)
+            self.assertNotIn(self.SECRET, problem)
+
+    def test_addresses(self) -> None:
+        """URLs and addresses that cannot be are refused at start, and so is a mail server without a sender."""
+        accepted = "public_url = 'http://[::1]:8888/x'\npublic_websocket_url = 'wss://h'"
+        self.notification(f"{accepted}\nexternal_confirmation_url = 'https://h/c'\n{self.MAIL}\nallowed_networks = ['10.0.0.0/8', '::1', '10.0.0.1/8']")
+        for key, values in (
+            ("public_url", ("'h'", "'//h'", "'ftp://h'", "'ws://h'", "'http://'", "'http://h/?a'", "'http://h#a'", "1")),
+            ("external_confirmation_url", ("'https://h/?a=b'", "'https://u:p@h/'", "'https://h h/'", "'mailto:a@b'")),
+            ("external_confirmation_url", ("'http://[::1'", "'http://h:x'", "'http://h:65536'")),
+            ("public_websocket_url", ("'http://h'", "'ws:h'", "'ws://h:0'")),
+            ("smtp_sender", ("'a'", "'a@b, c@d'", "'A <a@b>'", '"a@b\\n"', "1")),
+            ("allowed_networks", ("'10.0.0.0/8'", "['10.0.0.0/33']", "['localhost']")),
+        ):
+            for value in values:
+                (problem,) = self.refused(f"[notification]\n{key} = {value}")
+                self.assertTrue(problem.startswith(f"FILE: [notification] {key} is "), problem)
+                self.assertIn("it has to be ", problem)
+        (problem,) = self.refused("[notification]\nsmtp_host = 'h'")
+        self.assertEqual(
+            problem,
+            "FILE: [notification] smtp_host is given; [notification] smtp_sender has to be a mail address then.",
+        )
+
+    def test_templates(self) -> None:
+        """A template has some of its keys, placeholders that there are, and headers of one line."""
+        key = "subscription_confirmation_email_template"
+        given = "{topic = 'Hällo', body = '{0} {1} {2} {{}} {0}', sender = 'a@b.c'}"
+        template = self.notification(f"{key} = {given}").notification.subscription_confirmation_email_template
+        self.assertEqual(template, {"topic": "Hällo", "body": "{0} {1} {2} {{}} {0}", "sender": "a@b.c"})
+        for value in (
+            "'a'",
+            "{subject = 'a'}",
+            "{body = 1}",
+            "{body = '{'}",
+            "{body = '}'}",
+            "{body = '{}'}",
+            "{body = '{3}'}",
+            "{body = '{link}'}",
+            "{body = '{0.__class__}'}",
+            "{body = '{0[0]}'}",
+            "{body = '{0!r}'}",
+            "{body = '{0:>9}'}",
+            '{topic = "a\\nb"}',
+            "{sender = 'a'}",
+        ):
+            (problem,) = self.refused(f"[notification]\n{key} = {value}")
+            self.assertIn(f"[notification] {key} is ", problem)
+            self.assertIn("it has to be a table of texts", problem)
 
 
 class Addresses(SynchronousTestCase):

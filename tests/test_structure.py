@@ -39,7 +39,10 @@ ALLOWED: dict[str, set[str]] = {
     # storage, for what holds of any store: how its ids look, and encryption around it.
     "testing": {"testing", "storage", *_SEAMS},
     "show": {"transport"},
-    "config": _SETTINGS,
+    "plugins": _SEAMS,
+    "config": {"plugins", *_SETTINGS},
+    "backends": {"config", "address", "plugins", "storage", *_SEAMS},
+    "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},
     # storage, for the version of the server that would be started.
     "cli": {"options", "config", "storage"},
@@ -146,7 +149,7 @@ class Checker(SynchronousTestCase):
             ("cli.py", "import twisted.internet.reactor", "twisted.internet.reactor"),
             ("model.py", "from zaqar_gateway.errors import BadRequest", "zaqar_gateway.errors.BadRequest"),
             ("limits.py", "from zaqar_gateway.interfaces import X", "zaqar_gateway.interfaces.X"),
-            ("config.py", "from zaqar_gateway.tap import x", "zaqar_gateway.tap.x"),
+            ("config/reading.py", "from zaqar_gateway.tap import x", "zaqar_gateway.tap.x"),
             ("__init__.py", "from .model import Message", "zaqar_gateway.model.Message"),
         ):
             module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".").replace("__init__", PACKAGE)

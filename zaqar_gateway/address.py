@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from attrs import evolve, field, frozen
 
 PORT_DEFAULT = 6379
+SCHEMES = ("redis", "rediss", "unix")
 _DATABASE_MAX = 65535
 _FORMS = (
     "redis://[[user]:password@]host[:port][/key-space][?dbid=0], the same with rediss:// for TLS, or"

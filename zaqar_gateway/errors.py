@@ -63,6 +63,10 @@ class BadTopicName(BadRequest):
     """A topic name, or the project that it belongs to, breaks the rules for names."""
 
 
+class NothingToUpdate(BadRequest):
+    """A request to change a subscription names nothing that can be changed."""
+
+
 class ClaimMismatch(BadRequest):
     """A message is not under the claim that was given with the request to delete it."""
 
@@ -90,6 +94,10 @@ class Conflict(GatewayError):
     """The request contradicts what is stored."""
 
 
+class SubscriberTaken(Conflict):
+    """Another live subscription of the same queue or topic has this subscriber."""
+
+
 class NotSupported(GatewayError):
     """The action is part of the API and this gateway does not offer it."""
 
@@ -114,6 +122,15 @@ class StoreUnavailable(StoreError):
         self.retry_after_s = retry_after_s
 
 
+class IdentityUnavailable(GatewayError):
+    """The identity service is not configured, or does not answer.
+
+    :ivar retry_after_s: after how many seconds another try makes sense.
+    """
+
+    retry_after_s = 2
+
+
 class StoreFault(StoreError):
     """The store answered with a fault that has no meaning to a client.
 
@@ -123,6 +140,13 @@ class StoreFault(StoreError):
     def __init__(self, detail: str = "The store reported a fault.", *, cause: str = "") -> None:
         super().__init__(detail)
         self.cause = cause
+
+
+class FilterFault(GatewayError):
+    """A message filter failed; the cause is in the log, with its name."""
+
+    def __init__(self) -> None:
+        super().__init__("A message filter of the service failed; the cause is in its log.")
 
 
 class EncryptionDiffers(StoreFault):

@@ -7,20 +7,32 @@ any other error nothing has.  Each method is one indivisible step for everybody 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from zope.interface import Attribute, Interface
 
 from zaqar_gateway.model import (
+    Call,
     Claim,
     Context,
+    Delivery,
+    FailedDelivery,
+    Failing,
+    LogPage,
     Message,
     MessagePage,
     NewMessage,
+    NewSubscription,
+    Owed,
+    Place,
+    Placed,
+    Progress,
     QueueEntry,
     QueueRules,
     QueueStats,
     SignedUrl,
+    Subscription,
+    Verdict,
     Volume,
 )
 
@@ -176,6 +188,184 @@ class IClaimStore(Interface):
         """End a claim; its messages are free at once.  An unknown claim is no error."""
 
 
+class ISubscriptionStore(Interface):
+    """Subscriptions of queues, or of topics.
+
+    A subscription is live until its ttl is over, counted from when it was made or its ttl was last set.  Ids are opaque; a
+    text that was never given out is the id of nothing.  Subscriptions are not part of a queue: they stay when it is
+    deleted, and are those of the queue of that name when there is one again; purging or deleting messages changes nothing
+    in the log of posts.
+
+    A cursor is a position in the order of posts: 14 hexadecimal digits, the rank in the id of a message
+    (:mod:`zaqar_gateway.storage.ids`), zeros before all posts.  What is posted later has a greater one, also when the queue
+    is deleted and made anew meanwhile.  A message that is moved into a queue as a dead letter is not posted there.
+    """
+
+    async def create(project: str, queue: str, new: NewSubscription) -> Placed:
+        """Make a subscription, and the queue (empty metadata, no rules) where it is missing.
+
+        Where a live one has the same subscriber that one stays as it is; if it is not confirmed and ``new.notice_s`` is
+        given, a notice (:data:`~zaqar_gateway.model.CONFIRM`) is owed to it again.
+        """
+
+    async def get(project: str, queue: str, subscription_id: str) -> Subscription | None:
+        """A live subscription."""
+
+    async def list(project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
+        """Up to ``limit`` live subscriptions whose ids are greater than ``marker``, in the order of their ids."""
+
+    async def update(
+        project: str,
+        queue: str,
+        subscription_id: str,
+        *,
+        subscriber: str | None,
+        ttl_s: int | None,
+        options: bytes | None,
+        notice_s: int | None,
+    ) -> bool:
+        """Change what is not ``None``.  A ttl counts from now.
+
+        A subscriber that differs from the one before is not confirmed; where ``notice_s`` is given, a notice
+        (:data:`~zaqar_gateway.model.CONFIRM`) is owed to it then.  What was owed to the one before is owed to it, and was
+        not tried yet: a wait ends, and a lease.
+
+        :return: whether the subscription is live.
+        :raises SubscriberTaken: another live subscription has the subscriber; nothing was changed.
+        """
+
+    async def confirm(
+        project: str, queue: str, subscription_id: str, confirmed: bool, *, required: bool, notice_s: int | None
+    ) -> bool:
+        """Set whether a subscription is confirmed.
+
+        :param required: whether only confirmed ones are delivered to.  If so, one that becomes confirmed is owed what is
+            posted from now on, and nothing from before; a lease on it ends.
+        :param notice_s: where given and ``confirmed`` is false, a notice (:data:`~zaqar_gateway.model.UNSUBSCRIBE`) is
+            owed, which may be answered for so many seconds; also where it was not confirmed before.
+        :return: whether the subscription is live.
+        """
+
+    async def delete(project: str, queue: str, subscription_id: str) -> Subscription | None:
+        """End a subscription; nothing more is owed to it.
+
+        :return: the subscription, ``None`` where there was no live one.
+        """
+
+    async def purge(project: str, queue: str) -> None:
+        """End all subscriptions of a queue."""
+
+    async def read(project: str, queue: str, cursor: str, limit: int) -> LogPage:
+        """Messages of the log of posts after a cursor, without what is addressed to one subscription alone.
+
+        While sockets subscribe a post is kept for a minute at least, within the bounds of the log.
+        """
+
+    async def live(project: str, queue: str, ids: Sequence[str]) -> Collection[str]:
+        """Those of some ids whose subscriptions are live."""
+
+
+class IDeliveryStore(Interface):
+    """What is owed to subscribers that are not sockets, of queues and of topics alike.
+
+    While a place has live subscriptions every post to it is also kept in its log, in the same step; notices, and what is sent
+    again, are entries of the log that one subscription alone is shown.  Each subscription has a cursor, the last post that it was done with.
+    A change of a subscription shows in what is taken or reported next; one that ended is owed nothing.  Whoever delivers takes a lease on what a subscription is owed, so
+    that nobody else delivers to that subscriber meanwhile; a lease that is not extended ends, and what it was for is due
+    at once.  The log is trimmed behind the slowest cursor; it keeps at most what the store was told
+    (:class:`~zaqar_gateway.model.LogBounds`, the newest post always), and whoever has lost something by that is told so
+    once, by a gap.
+
+    The subscriptions of sockets are owed nothing here.
+    """
+
+    async def due(limit: int) -> list[Place]:
+        """Places in which something may be owed now; may name the same ones again until :meth:`take` was called there."""
+
+    async def places(after: str, limit: int) -> tuple[list[Place], str]:
+        """Some of the places that have subscriptions, or had some not long ago, whether or not something is due, and from
+        where to go on.
+
+        :param after: empty to begin.
+        :return: the second part is empty at the end.
+        """
+
+    async def take(place: Place, *, limit: int, batch: int, lease_ms: int, required: bool) -> list[Owed]:
+        """Lease what is owed now to up to ``limit`` subscriptions: those first whose wait or lease has ended, in the order in
+        which it did; then those that are furthest behind.
+
+        The attempts are as reported last, and 0 for a post of which no report has told.
+
+        :param batch: the most posts for each of them.
+        :param lease_ms: for how long, more than 0.
+        :param required: whether only confirmed subscriptions are delivered to; the others are owed alone what is addressed
+            to them, and what they are not owed is passed over for good.
+        """
+
+    async def report(
+        place: Place, progress: Progress, *, batch: int, lease_ms: int, required: bool
+    ) -> Owed | None:
+        """Note what was done under a lease, and go on.  A cursor does not go back.
+
+        What was given up is kept for :meth:`failures`: the last 10,000 of a place, for 14 days.  Where it was reported done
+        before, it is not kept again.
+
+        :return: what is owed next, under the same lease, extended; ``None`` where there is nothing more, where it waits
+            now, or where the lease had ended: then nothing of this was noted.
+        """
+
+    async def extend(place: Place, leases: Sequence[tuple[str, int]], lease_ms: int) -> Collection[str]:
+        """Extend leases, given as subscription id and token.
+
+        :return: the subscriptions of those that had not ended.
+        """
+
+    async def failing(limit: int) -> list[Failing]:
+        """Places in which deliveries were given up, and how many of them are kept."""
+
+    async def failures(place: Place, marker: str, limit: int) -> list[FailedDelivery]:
+        """Deliveries that were given up, in the order in which they were, after a marker (empty: from the first)."""
+
+    async def resend(place: Place, ids: Sequence[str] | None, limit: int) -> int:
+        """Owe again what was given up, in that order, after all that is owed already, and forget it here.
+
+        What was given up for a subscription that is no longer live is forgotten.
+
+        :param ids: ``None``: the oldest ones.  Those that are unknown are ignored.
+        :param limit: at most so many.
+        :return: how many are owed again.
+        """
+
+    async def beat(gateway: str) -> tuple[Sequence[str], bool]:
+        """Say that a gateway process lives, which has to be said every two seconds.
+
+        Subscriptions of the sockets of processes that have not said so for eight seconds are ended.
+
+        :return: the names of all that live, in order; and whether this one had been taken for dead, so that the
+            subscriptions of its sockets are gone.
+        """
+
+    async def leave(gateway: str) -> None:
+        """Say that a gateway process ends; the subscriptions of its sockets are ended."""
+
+
+class IDoorbells(Interface):
+    """Rings: something may have come.  A ring may be lost, or come for nothing; it never comes before what it is for."""
+
+    def attend(ring: Callable[[Place], None], missed: Callable[[], None]) -> None:
+        """Be told of each place in which something comes to be owed to a subscriber that is no socket and to whom nobody
+        delivers now.
+
+        :param missed: called when rings may have been lost.
+        """
+
+    def watch(place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """Be told when there are new posts in a place that has subscriptions; also when rings may have been lost.
+
+        :return: ends it.
+        """
+
+
 class IStorage(Interface):
     """A store: the parts share one place and see each other's effects at once.
 
@@ -187,6 +377,10 @@ class IStorage(Interface):
     claims: IClaimStore = Attribute("Claims.")
     topics: IQueueStore = Attribute("Topics.")
     topic_messages: IMessageStore = Attribute("Messages of topics; nothing claims them.")
+    subscriptions: ISubscriptionStore = Attribute("Subscriptions of queues.")
+    topic_subscriptions: ISubscriptionStore = Attribute("Subscriptions of topics.")
+    deliveries: IDeliveryStore = Attribute("What is owed to subscribers.")
+    doorbells: IDoorbells = Attribute("Rings for posts.")
 
     async def ping() -> None:
         """Return when the store answers.
@@ -202,6 +396,67 @@ class IStorage(Interface):
 
     async def volume() -> Volume:
         """Count the messages of all projects, in queues and in topics; may be a few seconds old."""
+
+
+class IStorageBackend(Interface):
+    """A store, and what has to run for it.
+
+    An entry point of the group ``zaqar_gateway.storage`` has the scheme of ``storage.uri`` for its name and names a
+    callable: (:class:`~zaqar_gateway.model.BackendSettings`, reactor) to one of these.  It raises :exc:`ValueError` for
+    a URI that it cannot use; the text says what is wrong and what would be right.  Nothing is opened before
+    :meth:`start`.
+    """
+
+    storage: IStorage = Attribute("The store; used after the start only.")
+    where: str = Attribute("Where everything is kept, in words and without a password.")
+
+    async def start() -> None:
+        """Make it ready.
+
+        :raises OSError: it cannot be used; the gateway does not start, and its user is told the text.
+        """
+
+    async def stop() -> None:
+        """Give back what the start took.  Nothing is asked of the store any more; it may not have been started."""
+
+
+class IMessageFilter(Interface):
+    """Sees the operations on messages and claims of queues and topics, on both transports: watches, changes or refuses.
+
+    An entry point of the group ``zaqar_gateway.filters`` names a callable: (its table ``[filter.NAME]`` as a
+    dictionary, reactor) to one of these.  It raises :exc:`ValueError` for settings that it cannot use; the text says
+    what is wrong and what would be right.
+
+    A filter sees bodies before they are encrypted at rest and after they are decrypted.  What subscribers are sent is
+    what was stored, so what :meth:`post` made of it; :meth:`answer` is not asked.
+
+    To refuse is to raise a :class:`~zaqar_gateway.errors.GatewayError`, such as
+    :class:`~zaqar_gateway.errors.RuleBroken` or :class:`~zaqar_gateway.errors.Forbidden`, with the text for the client.
+    Any other exception is an internal error to the client, and in the log with the name of the filter.  A coroutine may
+    wait, and its client waits with it.
+    """
+
+    async def request(ctx: Context, call: Call) -> None:
+        """An operation is asked for; nothing has happened yet.  Here anything can be refused."""
+
+    async def post(ctx: Context, place: Place, messages: Sequence[NewMessage]) -> Sequence[NewMessage]:
+        """Messages are about to be stored, all or none.
+
+        :return: what is stored: as many messages, in their order.  A body has to be JSON text.  What the limits are
+            held against is the size of what the client sent.
+        """
+
+    async def answer(ctx: Context, call: Call, messages: Sequence[Message]) -> Sequence[Message]:
+        """Messages are about to be shown to whoever asked for them.
+
+        It is too late to refuse some operations.  Where this raises after a ``claim_create``, the claim is released and
+        the messages are free again.  What a ``pop`` took is in no store any more, so it is answered as it came to this
+        filter, and the error is logged: what nobody may see has to be kept out by :meth:`post`, or ``pop`` be refused
+        by :meth:`request`.
+
+        :return: what is shown, in the same order with the same ids.  Messages may be left out of the answers of
+            ``list`` and ``get``: a listing goes on to those that follow, and a single one is not found.
+        """
 
 
 class IUrlSigner(Interface):
@@ -224,6 +479,86 @@ class IUrlSigner(Interface):
         :param given: as it was brought, in any order; nothing of it is trusted.
         :param path: of the request, percent-decoded.
         """
+
+
+class ITrusts(Interface):
+    """Trusts of an identity service, by which somebody lets this service act for them later (API reference, "Trust
+    subscriptions")."""
+
+    async def create(ctx: Context, token: str, ttl_s: int) -> str:
+        """Make a trust: the caller's user lets this service have the caller's roles in the project.
+
+        :param token: the caller's own.
+        :return: the id of the trust.
+        :raises IdentityUnavailable: there is no identity service, or it does not answer.
+        :raises Forbidden: it refuses.
+        """
+
+    async def token(trust_id: str) -> str:
+        """A token by a trust.
+
+        :raises IdentityUnavailable: there is none now; it may go better later.
+        :raises NotFound: the trust does not exist, or has ended.
+        """
+
+    async def revoke(trust_id: str) -> None:
+        """End a trust; one that does not exist is no error.
+
+        :raises IdentityUnavailable: it may still hold.
+        """
+
+
+class IListener(Interface):
+    """A connection that takes pushes: a WebSocket."""
+
+    uri: str = Attribute("What it is called as a subscriber; unique to the connection.")
+
+    def push(message: IPushed) -> None:
+        """Send a notification after the answers to all requests that came before.  It takes effect in the order of calls."""
+
+    def fail(reason: str) -> None:
+        """Close, since pushes were missed; the client has to connect and subscribe again."""
+
+
+class IPushed(Interface):
+    """A notification in each of the forms that sockets have; each is made once for all of them."""
+
+    text: bytes = Attribute("As JSON text.")
+    packed: bytes = Attribute("As MessagePack.")
+
+
+class ISockets(Interface):
+    """The subscriptions of the sockets of this process: they get what is posted, through whichever gateway."""
+
+    name: str = Attribute("Of this gateway process; no other has it, nor has had it.")
+
+    def add(place: Place, subscription_id: str, cursor: str, listener: IListener) -> None:
+        """Push to a listener what is posted after a cursor, until its subscription ends or it is gone."""
+
+    def gone(listener: IListener) -> None:
+        """End all subscriptions of a listener."""
+
+
+class INotifier(Interface):
+    """Delivers to subscribers of some schemes.
+
+    An entry point of the group ``zaqar_gateway.notifiers`` names a callable: (its table ``[notifier.NAME]`` as a
+    dictionary, reactor) to one of these.  It raises :exc:`ValueError` for settings that it cannot use; the text says
+    what is wrong and what would be right.  Every installed one is used; ``transport.subscriber_types`` has to name its
+    schemes for subscriptions to have them.
+    """
+
+    schemes: Sequence[str] = Attribute("The schemes of subscribers that it delivers to, in lower case.")
+
+    def check(subscriber: str, options: dict[str, object]) -> None:
+        """Look at a subscriber and the options of its subscription, before they are stored.
+
+        :raises RuleBroken: nothing could be delivered there; the text names the field, what is wrong and what would be
+            right.
+        """
+
+    async def send(delivery: Delivery) -> Verdict:
+        """Try once.  It has to end by itself within some time, and does not raise for what the other side does."""
 
 
 class IIdentity(Interface):

@@ -103,6 +103,9 @@ class Limits:
     queue_metadata_max: int = 65536
     post_size_max: int = 262144
     delete_needs_claim_id: bool = False
+    subscription_ttl_default_s: int = 3600
+    subscriptions_page_max: int = 20
+    subscriber_types: tuple[str, ...] = ("http", "https", "mailto", "trust+http", "trust+https")
 
     def page(self, limit: int | None, maximum: int) -> int:
         """The page size: the one asked for, else 10 or the maximum where that is less.

@@ -7,6 +7,9 @@ takes a quarter of the time, and a transport encodes a struct of its own from th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import msgspec
 
 
@@ -18,12 +21,17 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         compared when a listing leaves out a client's own messages; empty where the operation does not need it.
     :ivar roles: names of roles in lower case.
     :ivar user: the id of the user, empty where nobody is known.
+    :ivar token: what the caller showed who they are with, empty where nothing was shown; a secret.
     """
 
     project: str
     client: bytes = b""
     roles: frozenset[str] = frozenset()
     user: str = ""
+    token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Context({self.project!r}, {self.client!r}, {self.roles!r}, {self.user!r})"  # and no token
 
 
 ENCRYPTED = b"\x01"
@@ -43,6 +51,7 @@ class QueueRules(msgspec.Struct, frozen=True, gc=False):
     :ivar dead_letter_queue: where it is moved to, a valid name other than the queue's own.
     :ivar dead_letter_ttl_s: the ttl that a moved message gets; ``None``: it keeps its own.
     :ivar encrypted: whether only bodies that are encrypted are taken, or else only such that are not.
+    :ivar retry_policy: how deliveries to subscribers are tried again: a JSON object as text, empty where there is none.
     """
 
     message_ttl_s: int | None = None
@@ -52,6 +61,7 @@ class QueueRules(msgspec.Struct, frozen=True, gc=False):
     dead_letter_queue: str | None = None
     dead_letter_ttl_s: int | None = None
     encrypted: bool = False
+    retry_policy: bytes = b""
 
 
 NO_RULES = QueueRules()
@@ -70,6 +80,20 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     delay_s: int | None = None
 
 
+class DeadLetter(msgspec.Struct, frozen=True, gc=False):
+    """Why a message was moved to a dead letter queue.
+
+    :ivar queue: where it was moved from, the last time.
+    :ivar reason: :data:`CLAIMED_TOO_OFTEN`; there is no other yet.
+    """
+
+    queue: str
+    reason: str
+
+
+CLAIMED_TOO_OFTEN = "claims"
+
+
 class Message(msgspec.Struct, frozen=True, gc=False):
     """A message as it is stored now.
 
@@ -79,6 +103,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     :ivar claim_id: the live claim that holds it, ``None`` where there is none.
     :ivar claim_count: in how many claims it was handed out, counted in queues with a dead letter queue only.
     :ivar stored: what is stored in place of ``body`` where that was encrypted.
+    :ivar dead: why it is here, where it was moved here.
     """
 
     id: str
@@ -88,6 +113,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     claim_id: str | None = None
     claim_count: int = 0
     stored: bytes | None = None
+    dead: DeadLetter | None = None
 
 
 class MessagePage(msgspec.Struct, frozen=True, gc=False):
@@ -160,6 +186,23 @@ class SignedUrl(msgspec.Struct, frozen=True, gc=False):
     signature: str
 
 
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """An operation on messages or on claims, as message filters see it: accepted by the rules of the API, not yet run.
+
+    :ivar name: ``post``, ``list``, ``get`` (by id, one or several), ``delete``, ``delete_many``, ``pop``;
+        ``claim_create``, ``claim_get``, ``claim_update``, ``claim_release``.
+    :ivar message_ids: the messages that it names.
+    :ivar claim_ids: the claims that it names.
+    :ivar limit: the most messages that it shows, takes or claims; ``None`` where it has no such bound.
+    """
+
+    name: str
+    place: Place
+    message_ids: Sequence[str] = ()
+    claim_ids: Sequence[str] = ()
+    limit: int | None = None
+
+
 class Volume(msgspec.Struct, frozen=True, gc=False):
     """Messages in the whole store."""
 
@@ -170,3 +213,230 @@ class Volume(msgspec.Struct, frozen=True, gc=False):
     def total(self) -> int:
         """All live messages."""
         return self.free + self.claimed
+
+
+# -- subscriptions and what is owed to subscribers ---------------------------------------------------------------------
+
+
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """A queue or a topic of a project."""
+
+    project: str
+    name: str
+    is_topic: bool = False
+
+
+class NewSubscription(msgspec.Struct, frozen=True, gc=False):
+    """A subscription to be made.
+
+    :ivar subscriber: the URI as it was given; unique among the live subscriptions of a place, compared as text.
+    :ivar options: a JSON object as text.
+    :ivar owner: the gateway process to one of whose sockets it belongs; empty: its subscriber is sent what is posted.
+    :ivar confirmed: whether it begins as confirmed.
+    :ivar notice_s: where given, a confirmation is asked of the subscriber, who may answer it for so many seconds.
+    """
+
+    subscriber: str
+    ttl_s: int
+    options: bytes = b"{}"
+    owner: str = ""
+    confirmed: bool = False
+    notice_s: int | None = None
+
+
+class Subscription(msgspec.Struct, frozen=True, gc=False):
+    """A live subscription.
+
+    :ivar age_s: whole seconds since it was made.
+    :ivar options: a JSON object as text.
+    :ivar owner: see :class:`NewSubscription`.
+    """
+
+    id: str
+    subscriber: str
+    ttl_s: int
+    age_s: int
+    options: bytes
+    confirmed: bool
+    owner: str = ""
+
+
+class Placed(msgspec.Struct, frozen=True, gc=False):
+    """What became of a :class:`NewSubscription`.
+
+    :ivar id: of the subscription that has this subscriber now.
+    :ivar is_new: whether it was made just now; else it was there before and is as it was.
+    :ivar confirmed: whether that one is confirmed.
+    :ivar cursor: of the last post before it; what is posted later belongs to it.
+    """
+
+    id: str
+    is_new: bool
+    confirmed: bool
+    cursor: str
+
+
+class LogBounds(msgspec.Struct, frozen=True, gc=False):
+    """How much the log of posts of one place keeps for subscribers that lag behind; the oldest posts are lost beyond it.
+
+    :ivar bytes_max: bytes of the bodies as they are stored, and 64 for each post.
+    """
+
+    bytes_max: int = 256 * 2**20
+    age_max_s: int = 14 * 86400
+
+
+class BackendSettings(msgspec.Struct, frozen=True):
+    """What a storage backend is made from.
+
+    :ivar uri: ``storage.uri``; may hold a password.
+    :ivar durability: what is certain once a request is answered.  ``memory``: what was done survives the end of this
+        process; ``fsync``: it is on the disk.
+    :ivar log: how much :class:`~zaqar_gateway.interfaces.IDeliveryStore` keeps.
+    """
+
+    uri: str
+    durability: Literal["memory", "fsync"] = "memory"
+    log: LogBounds = LogBounds()
+
+
+CONFIRM = "SubscriptionConfirmation"
+UNSUBSCRIBE = "UnsubscribeConfirmation"
+"""Kinds of notices (API reference, "Confirmation messages")."""
+
+
+class Post(msgspec.Struct, frozen=True, gc=False):
+    """An entry of the log of posts of a place: what its subscribers are told.
+
+    :ivar cursor: its position; cursors of one place are of one length and sort in the order of the posts.
+    :ivar body: JSON text of the message, as :class:`Message` has it; empty for a notice.
+    :ivar delay_s: ``None`` in places that know no delay.
+    :ivar notice: the kind of a notice to one subscriber, empty for a message.
+    :ivar until_s: until when what a notice asks may be answered; seconds since the epoch.
+    """
+
+    cursor: str
+    body: bytes
+    ttl_s: int = 0
+    delay_s: int | None = None
+    notice: str = ""
+    until_s: int = 0
+
+
+class LogPage(msgspec.Struct, frozen=True, gc=False):
+    """A page of the log of posts.
+
+    :ivar cursor: from which to read on.
+    :ivar gap: whether posts between the cursor that was given and the first of these are lost.
+    :ivar version: changes whenever a subscription of the place is changed or ends.
+    """
+
+    posts: list[Post]
+    cursor: str
+    gap: bool
+    version: int
+
+
+class Owed(msgspec.Struct, frozen=True, gc=False):
+    """What a subscriber is owed next, leased to whoever took it.
+
+    :ivar subscription: whose it is.
+    :ivar token: of the lease.
+    :ivar posts: in order, one at least.
+    :ivar attempts: how often delivery of the first of them was tried in vain.
+    :ivar retry_policy: of the queue; see :class:`QueueRules`.
+    :ivar gap: whether posts before the first were trimmed from the log before they could be delivered.
+    """
+
+    place: Place
+    subscription: Subscription
+    token: int
+    posts: list[Post]
+    attempts: int = 0
+    retry_policy: bytes = b""
+    gap: bool = False
+
+
+class GivenUp(msgspec.Struct, frozen=True, gc=False):
+    """A post whose delivery is given up, as a holder of a lease reports it."""
+
+    cursor: str
+    attempts: int
+    reason: str
+
+
+class Progress(msgspec.Struct, frozen=True, gc=False):
+    """What the holder of a lease has done with what it took.
+
+    :ivar cursor: up to and with this post all is delivered or given up; empty: nothing more than reported before.
+    :ivar given_up: which of those were given up.
+    :ivar attempts: how often what comes next was tried in vain.
+    :ivar wait_ms: where given, the lease ends, and what comes next is due after this time; ``None``: it is kept.
+    """
+
+    subscription_id: str
+    token: int
+    cursor: str = ""
+    given_up: tuple[GivenUp, ...] = ()
+    attempts: int = 0
+    wait_ms: int | None = None
+
+
+class FailedDelivery(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that was given up, kept for the operator.
+
+    :ivar id: sorts in the order in which they were given up, and is a marker.
+    :ivar subscriber: as it was then.
+    :ivar age_s: whole seconds since it was given up.
+    :ivar notice: the kind of the notice that it was, empty for a message.
+    """
+
+    id: str
+    subscription_id: str
+    subscriber: str
+    attempts: int
+    reason: str
+    age_s: int
+    notice: str = ""
+
+
+class Failing(msgspec.Struct, frozen=True, gc=False):
+    """A place with deliveries that were given up.
+
+    :ivar count: how many of them are kept.
+    """
+
+    place: Place
+    count: int
+
+
+class Delivery(msgspec.Struct, frozen=True, gc=False):
+    """One attempt to deliver one thing to one subscriber.
+
+    :ivar id: the same for every attempt at the same thing, and for nothing else.
+    :ivar attempt: counts from 1.
+    :ivar payload: JSON text (API reference, "Payload" and "Confirmation messages").
+    :ivar notice: the kind of a notice, empty for a message.
+    :ivar options: those of the subscription, decoded.
+    """
+
+    id: str
+    place: Place
+    subscriber: str
+    options: dict[str, object]
+    payload: bytes
+    attempt: int = 1
+    notice: str = ""
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What became of an attempt.
+
+    :ivar ok: whether it was delivered.
+    :ivar again: whether another attempt makes sense where it was not.
+    :ivar reason: why it was not, for operators: without secrets and bodies.
+    """
+
+    ok: bool
+    again: bool = False
+    reason: str = ""

@@ -24,7 +24,7 @@ class Options(usage.Options):
     optFlags = [["show", None, "After the start, make a few requests and print them with their answers."]]
     optParameters = [
         ["config", "c", None, f"File with settings, TOML; {config.FILE_VARIABLE} names it too."],
-        ["storage", None, None, "The store: memory:, redis://..., rediss://..., unix://...; default: embedded Redis."],
+        ["storage", None, None, "The store: memory:, redis:, rediss:, unix: or a plug-in's; default: embedded Redis."],
         ["data-dir", None, None, "Directory of the embedded Redis."],
     ]
 

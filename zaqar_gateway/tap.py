@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from twisted.application.internet import TimerService
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
-from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    UNIXClientEndpoint,
-    serverFromString,
-    wrapClientTLS,
-)
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.logger import (
     FilteringLogObserver,
@@ -28,25 +21,20 @@ from twisted.logger import (
     globalLogPublisher,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from zaqar_gateway import __version__
+from zaqar_gateway import __version__, plugins
+from zaqar_gateway.backends import make_backend
 from zaqar_gateway.config import Settings
-from zaqar_gateway.errors import StoreError
+from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
-from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.operations.claims import Claims
-from zaqar_gateway.operations.health import Health
-from zaqar_gateway.operations.messages import Messages
-from zaqar_gateway.operations.queues import TOPIC, Queues
-from zaqar_gateway.operations.registry import QUEUES, TOPICS, operations
-from zaqar_gateway.operations.urls import Urls
+from zaqar_gateway.interfaces import IMessageFilter
+from zaqar_gateway.operations.filters import FILTERED, Filter
+from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.options import Options
 from zaqar_gateway.show import show
 from zaqar_gateway.storage.encryption import EncryptingStorage
-from zaqar_gateway.storage.memory import MemoryStorage
-from zaqar_gateway.storage.redis.embedded import EmbeddedRedis, EmbeddedRedisError
+from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.site import Site
@@ -59,162 +47,42 @@ __all__ = ["Options", "makeService"]
 _log = Logger()
 
 _WELL_KNOWN_KEY = "AES256"
-_EXTERNAL_WAIT_S = 3.0
 _SHUTDOWN_S = 15.0
-_SWEEP_MEMORY_S = 10.0
-
-
-class Storage:
-    """The store that the settings ask for, and what has to run for it.
-
-    :ivar storage: the store.
-    """
-
-    def __init__(self, settings: Settings, reactor: Any) -> None:
-        self._settings = settings
-        self._reactor = reactor
-        self._embedded: EmbeddedRedis | None = None
-        self._redis: Any = None
-        self._sweeper: TimerService
-        given = settings.storage
-        if settings.store == "memory":
-            memory = MemoryStorage(reactor)
-            self.storage: IStorage = self._encrypting(memory)
-            self._sweeper = TimerService(_SWEEP_MEMORY_S, memory.sweep)
-            return
-        if settings.store == "embedded":
-            self._embedded = EmbeddedRedis(
-                reactor, given.data_dir, durability=given.durability, program=given.redis_server
-            )
-        self._make_redis()
-
-    def _make_redis(self) -> None:
-        # Importing txredisapi installs a reactor; by now there is one.
-        from zaqar_gateway.storage.redis import scripts
-        from zaqar_gateway.storage.redis.connection import Redis
-        from zaqar_gateway.storage.redis.keys import Keys
-        from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
-
-        given, address = self._settings.storage, self._settings.redis
-        self._redis = Redis(
-            _Late(self._endpoint),
-            self._reactor,
-            timeout_s=given.command_timeout_s,
-            bound=given.max_waiting_commands,
-            retry_max_s=given.reconnect_max_s,
-            username=address.username if address else "",
-            password=address.password if address else "",
-            database=address.database if address else 0,
-            scripts=scripts.ALL,
-        )
-        keys = Keys(address.key_prefix if address else "")
-        self.storage = self._encrypting(RedisStorage(self._redis, keys))
-        sweeper = Sweeper(self._redis, keys)
-
-        async def sweep() -> None:
-            try:
-                await sweeper.step()
-            except StoreError as error:
-                _log.debug("not swept: {why}", why=str(error))
-
-        self._sweeper = TimerService(given.sweep_interval_s, lambda: Deferred.fromCoroutine(sweep()))
-        self._sweeper.clock = self._reactor
-
-    def _encrypting(self, store: IStorage) -> IStorage:
-        previous = self._settings.transport.message_encryption_previous_keys
-        return EncryptingStorage(store, self._settings.encryption_key, previous)
-
-    def _endpoint(self) -> IStreamClientEndpoint:
-        address = self._settings.redis
-        if address is None:
-            assert self._embedded is not None
-            return UNIXClientEndpoint(self._reactor, self._embedded.socket_path)
-        if address.path:
-            return UNIXClientEndpoint(self._reactor, address.path)
-        endpoint = HostnameEndpoint(self._reactor, address.host, address.port)
-        return wrapClientTLS(optionsForClientTLS(address.host), endpoint) if address.tls else endpoint
-
-    @property
-    def where(self) -> str:
-        """Where messages are kept, in words and without a password."""
-        if self._settings.redis is not None:
-            return self._settings.redis.masked()
-        if self._embedded is not None:
-            return f"embedded Redis, data in {self._settings.storage.data_dir}"
-        return "the memory of this process; all is lost when it ends"
-
-    async def start(self) -> None:
-        """Start, and wait until the store answers; a Redis of others is waited for a short while only.
-
-        :raises EmbeddedRedisError: the embedded Redis cannot be started.
-        """
-        if self._embedded is not None:
-            self._embedded.startService()
-            await self._embedded.whenReady()
-        if self._redis is not None:
-            self._redis.start()
-            try:
-                await self._redis.when_ready().addTimeout(_EXTERNAL_WAIT_S, self._reactor)
-            except TimeoutError:
-                _log.warn("{where} cannot be used yet; requests get 503 until it can", where=self.where)
-            else:
-                await self._tell_durability()
-        self._sweeper.startService()
-
-    async def _tell_durability(self) -> None:
-        from zaqar_gateway.storage.redis.durability import durability_of
-
-        durability = await durability_of(self._redis, self._settings.storage.durability)
-        _log.info("an acknowledged message survives {kept}", kept=durability.kept)
-        for warning in durability.warnings:
-            _log.warn("{warning}", warning=warning)
-
-    async def stop(self) -> None:
-        """Stop, the embedded Redis last."""
-        if self._sweeper.running:
-            await self._sweeper.stopService()
-        if self._redis is not None:
-            await self._redis.stop()
-        if self._embedded is not None:
-            await self._embedded.stopService()
-
-
-@implementer(IStreamClientEndpoint)
-class _Late:
-    """An endpoint that is known only when it is used: the embedded Redis chooses the place of its socket at start."""
-
-    def __init__(self, find: Callable[[], IStreamClientEndpoint]) -> None:
-        self._find = find
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return self._find().connect(protocolFactory)
 
 
 class Gateway(Service):
-    """One gateway process."""
+    """One gateway process.
+
+    :raises PluginError: a plug-in that the settings ask for cannot be used.
+    """
 
     def __init__(self, settings: Settings, reactor: Any, *, shows: bool = False) -> None:
         self._settings = settings
         self._reactor = reactor
         self._shows = shows
-        self._store = Storage(settings, reactor)
+        self._backend = make_backend(settings, reactor)
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] = succeed(None)
-        limits, client_ids, storage = settings.limits, settings.client_ids, self._store.storage
-        queues, topics = Queues(storage.queues, limits), Queues(storage.topics, limits, TOPIC)
+        limits, client_ids = settings.limits, settings.client_ids
+        storage = EncryptingStorage(
+            self._backend.storage, settings.encryption_key, settings.transport.message_encryption_previous_keys
+        )
+        filters = _filters(settings, reactor)
         signer = UrlSigner(settings.signing_keys, reactor)
+        self._delivering = Delivering(settings, storage, signer, reactor)
         rows = operations(
-            queues,
-            Messages(storage.messages, storage.queues, limits),
-            Claims(storage.claims, limits),
-            Health(storage),
-            topics,
-            Messages(storage.topic_messages, storage.topics, limits, TOPIC),
-            Urls(signer, reactor),
+            storage,
+            limits,
+            signer,
+            reactor,
+            require_confirmation=settings.notification.require_confirmation,
+            notifiers=self._delivering.notifiers,
+            sockets=self._delivering.sockets,
+            filters=filters,
         )
         given = settings.websocket
         self._websocket = GatewayFactory(
-            Actions(rows),
+            Actions(rows, alone=FILTERED if filters else frozenset()),
             client_ids,
             reactor,
             WebSocketBounds(
@@ -229,10 +97,11 @@ class Gateway(Service):
                 allowed_origins=given.allowed_origins,
             ),
             signer,
+            self._delivering.sockets,
         )
         site = Site(
             rows,
-            Answers({QUEUES: queues.shown, TOPICS: topics.shown}, settings.enable_checksum),
+            Answers(limits, settings.enable_checksum),
             limits,
             client_ids,
             Anonymous().identify,
@@ -260,16 +129,18 @@ class Gateway(Service):
 
     async def _start(self) -> None:
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
-        await self._store.start()
+        await self._backend.start()
         listen = self._settings.listen
         for factory, endpoints in ((self._http, listen.http), (self._websocket, listen.websocket)):
             for endpoint in endpoints:
                 self._ports.append(await self._listen(endpoint, factory))
-        bound = [port.getHost() for port in self._ports]
+        bound: list[Any] = [port.getHost() for port in self._ports]
         http, websocket = bound[: len(listen.http)], bound[len(listen.http) :]
+        is_local = all(is_loopback(host.host) for host in bound if _is_tcp(host))
+        self._delivering.start(loopback=is_local and not self._settings.auth_strategy)
         _warn_of_openness(self._settings, bound)
         _warn_of_key(self._settings)
-        _print(_banner(self._store.where, http, websocket))
+        _print(_banner(self._backend.where, http, websocket))
         if self._shows:
             await show(self._reactor, http, websocket, _print)
 
@@ -305,22 +176,36 @@ class Gateway(Service):
         await gatherResults([each for each in stopped if each is not None])
         self._http.stop_accepting()
         closed = self._websocket.close_all(_SHUTDOWN_S)
+        drained = Deferred.fromCoroutine(self._delivering.drain())
         try:
             await self._http.when_idle().addTimeout(_SHUTDOWN_S, self._reactor)
         except TimeoutError:
             _log.warn("some requests were still under way after {seconds} s", seconds=_SHUTDOWN_S)
         await closed
-        await self._store.stop()
+        await drained
+        await self._delivering.stop()
+        await self._backend.stop()
 
 
 def makeService(options: Options) -> IService:
     """The service of ``twistd zaqar-gateway``.
 
     :param options: parsed, so that its settings are loaded.
+    :raises SystemExit: a plug-in that the settings ask for cannot be used.
     """
     from twisted.internet import reactor
 
-    return Gateway(options.loaded, reactor, shows=bool(options["show"]))
+    try:
+        return Gateway(options.loaded, reactor, shows=bool(options["show"]))
+    except plugins.PluginError as error:
+        raise SystemExit(f"zaqar-gateway cannot start: {error}") from None
+
+
+def _filters(settings: Settings, reactor: Any) -> list[Filter]:
+    return [
+        Filter(name, plugins.make(plugins.FILTERS, name, IMessageFilter, settings.filter_tables.get(name, {}), reactor))
+        for name in settings.storage.message_filters
+    ]
 
 
 def _set_log_level(level: str) -> None:

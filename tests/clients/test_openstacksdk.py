@@ -217,3 +217,26 @@ class MessageProxyTests(GatewayTestCase):
         self.message.delete_claim("q", claim.id, ignore_missing=False)
         self.assertEqual([message.id for message in self.message.messages("q")], ids)
         self.assertRaises(exceptions.NotFoundException, self.message.get_claim, "q", claim.id)
+
+    # -- subscriptions -------------------------------------------------------------------------------------------------
+
+    def test_subscriptions(self) -> None:
+        """Subscriptions are created, listed by pages, shown and deleted."""
+        made = [
+            self.message.create_subscription("q", subscriber=f"http://example.org/{number}", ttl=90, options={"n": number})
+            for number in range(3)
+        ]
+        ids = sorted(one.subscription_id for one in made)
+        listed = list(self.message.subscriptions("q", limit=1))
+        self.assertEqual([one.id for one in listed], ids)
+        found = self.message.get_subscription("q", made[1].subscription_id)
+        self.assertEqual((found.subscriber, found.ttl, found.options), ("http://example.org/1", 90, {"n": 1}))
+        self.message.delete_subscription("q", made[1].subscription_id, ignore_missing=False)
+        self.assertRaises(exceptions.NotFoundException, self.message.get_subscription, "q", made[1].subscription_id)
+
+    def test_wrong_subscription(self) -> None:
+        """What the API refuses is an error that says why."""
+        error = self.assertRaises(
+            exceptions.BadRequestException, self.message.create_subscription, "q", subscriber="fake", ttl=90
+        )
+        self.assertIn("must be supported in the list", error.response.json()["description"])

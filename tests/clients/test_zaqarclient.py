@@ -411,6 +411,60 @@ class HttpTransportTests(GatewayTestCase):
         self.assertEqual((self.stored(), self.stored("dead")), ([], ["poison"]))
 
 
+    # -- subscriptions -------------------------------------------------------------------------------------------------
+
+    def test_subscribe(self) -> None:
+        """subscription makes one and shows it; an id shows the same one."""
+        made = self.client.subscription("q", subscriber="http://example.org/hook", ttl=90, options={"a": [1]})
+        shown = (made.subscriber, made.ttl, made.options, made.age, made.confirmed)
+        self.assertEqual(shown, ("http://example.org/hook", 90, {"a": [1]}, 0, False))
+        found = self.client.subscription("q", id=made.id)
+        self.assertEqual((found.subscriber, found.ttl, found.options), shown[:3])
+        self.assertRaises(errors.ResourceNotFound, self.client.subscription, "q", id="nada")
+
+    def test_subscribe_again(self) -> None:
+        """A subscriber again is the same subscription, until it is confirmed."""
+        made = self.client.subscription("q", subscriber="mailto:a@example.org")
+        self.assertEqual(self.client.subscription("q", subscriber="mailto:a@example.org").id, made.id)
+        path = f"/v2/queues/q/subscriptions/{made.id}/confirm"
+        self.assertEqual(self.outside("PUT", path, {"confirmed": True}).status, 204)
+        self.assertRaises(errors.ConflictError, self.client.subscription, "q", subscriber="mailto:a@example.org")
+
+    def test_subscriptions(self) -> None:
+        """subscriptions lists them, and goes on by the link of a page."""
+        ids = {self.client.subscription("q", subscriber=f"http://example.org/{number}").id for number in range(12)}
+        self.assertEqual({one.id for one in self.client.subscriptions("q", limit=20)}, ids)
+        self.assertEqual({one.id for one in self.queue().subscriptions()}, ids)
+        first = [one.id for one in self.client.subscriptions("q", limit=5)]
+        rest = [one.id for one in self.client.subscriptions("q", limit=20, marker=first[-1])]
+        self.assertEqual(first + rest, sorted(ids))
+        self.assertEqual(list(self.client.subscriptions("none")), [])
+
+    def test_update_subscription(self) -> None:
+        """update changes what it is told; delete ends a subscription, and so does a purge."""
+        made = self.client.subscription("q", subscriber="http://example.org/hook")
+        made.update({"ttl": 1000, "subscriber": "http://example.org/other"})
+        found = self.client.subscription("q", id=made.id)
+        self.assertEqual((found.ttl, found.subscriber), (1000, "http://example.org/other"))
+        self.assertRaises(errors.MalformedRequest, made.update, {"ttl": 1})
+        found.delete()
+        self.assertRaises(errors.ResourceNotFound, made.update, {"ttl": 100})
+        self.client.subscription("q", subscriber="http://example.org/hook")
+        self.queue().purge(resource_types=["subscriptions"])
+        self.assertEqual(list(self.client.subscriptions("q")), [])
+
+    def test_wrong_subscriptions(self) -> None:
+        """What the API refuses is an error that says why."""
+        for members, told in (
+            ({"subscriber": "fake"}, "must be supported in the list"),
+            ({"subscriber": "http://a", "ttl": 59}, "ttl"),
+            ({"subscriber": "http://a", "ttl": "x"}, "must be an integer"),
+            ({"subscriber": "http://a", "options": "x"}, "must be a dict"),
+        ):
+            error = self.assertRaises(errors.MalformedRequest, self.client.subscription, "q", **members)
+            self.assertIn(told, str(error))
+
+
 class WebSocketTransportTests(GatewayTestCase):
     """The client's WebSocket transport.
 
@@ -514,6 +568,20 @@ class WebSocketTransportTests(GatewayTestCase):
         again = self.ask("claim_create", queue_name="q")
         self.assertEqual([message["id"] for message in again["messages"]], ids[1:])
         self.assertEqual(self.send("claim_create", queue_name="q").status_code, 204)
+
+    def test_subscriptions(self) -> None:
+        """Subscriptions are made, listed, shown and deleted; a second one for a subscriber is a conflict."""
+        made = self.ask("subscription_create", queue_name="q", subscriber="http://example.org/hook", ttl=90)
+        self.assertEqual(made["message"], "Subscription q created.")
+        one = {"queue_name": "q", "subscription_id": made["subscription_id"]}
+        shown = self.ask("subscription_get", **one)
+        self.assertEqual((shown["subscriber"], shown["ttl"]), ("http://example.org/hook", 90))
+        self.assertEqual(self.ask("subscription_list", queue_name="q"), {"subscriptions": [shown]})
+        again = {"queue_name": "q", "subscriber": "http://example.org/hook"}
+        error = self.assertRaises(errors.ConflictError, self.send, "subscription_create", **again)
+        self.assertIn("Subscription q not created.", str(error))
+        self.assertEqual(self.send("subscription_delete", **one).status_code, 204)
+        self.assertRaises(errors.ResourceNotFound, self.send, "subscription_get", **one)
 
     def test_errors(self) -> None:
         """What was wrong is in the error that the client raises, and the connection stays."""

@@ -9,13 +9,13 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.helpers import FailingStorage
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, RuleBroken, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import ENCRYPTED, NewMessage, QueueRules
+from zaqar_gateway.model import CONFIRM, ENCRYPTED, GivenUp, LogBounds, NewMessage, NewSubscription, Place, QueueRules
 from zaqar_gateway.storage.encryption import (
     SECRET,
     EncryptingStorage,
@@ -23,11 +23,13 @@ from zaqar_gateway.storage.encryption import (
     Keyring,
 )
 from zaqar_gateway.storage.memory import MemoryStorage
-from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies, clock_at_epoch
+from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies, clock_at_epoch, numbered, told
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.storage import StorageContract
+from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 
 FIXED = "019ee6c84fd9e72c2464a98aa78df6bb423591911ef74bb9bbf09e2e951e6be226ebc4812aa5872f95"
 """``{"a": 1}`` under the passphrase ``passphrase`` in the project ``p``."""
@@ -185,7 +187,10 @@ class EncryptingCase(StoreContract):
 
     def setUp(self) -> None:
         self.clock = clock_at_epoch()
-        self.inner = MemoryStorage(self.clock)
+        self.bound_log(LogBounds())
+
+    def bound_log(self, bounds: LogBounds) -> None:
+        self.inner = MemoryStorage(self.clock, log_bounds=bounds)
         self.storage: IStorage = EncryptingStorage(self.inner, "passphrase")
 
     async def raw(self, queue: str = "q") -> list[bytes]:
@@ -206,6 +211,14 @@ class MessagesTests(EncryptingCase, MessageStoreContract, TestCase):
 
 class ClaimsTests(EncryptingCase, ClaimStoreContract, TestCase):
     """The contract of claims, in queues that do not ask for encryption."""
+
+
+class SubscriptionsTests(EncryptingCase, SubscriptionStoreContract, TestCase):
+    """The contract of subscriptions, of queues that do not ask for encryption."""
+
+
+class DeliveriesTests(EncryptingCase, DeliveryStoreContract, TestCase):
+    """The contract of deliveries, of queues that do not ask for encryption."""
 
 
 class WholeTests(EncryptingCase, StorageContract, TestCase):
@@ -392,6 +405,156 @@ class EncryptedQueueTests(EncryptingCase, TestCase):
             await self.put(b"1")
 
 
+class EncryptedDeliveryTests(EncryptingCase, TestCase):
+    """What subscribers of a queue that asks for encryption are owed."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        super().setUp()
+        await self.make(encrypted=True)
+
+    def other(self, passphrase: str, *previous: str) -> None:
+        """Go on with a gateway that has other keys."""
+        self.storage = EncryptingStorage(self.inner, passphrase, previous)
+
+    def errors(self) -> list[LogEvent]:
+        """The errors that are logged from now on."""
+        logged: list[LogEvent] = []
+
+        def observe(event: LogEvent) -> None:
+            if event["log_level"] is LogLevel.error:
+                logged.append(event)
+
+        observer = cast(ILogObserver, observe)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        return logged
+
+    async def test_every_reading(self) -> None:
+        """What is kept is encrypted, and whoever reads the log, takes or reports gets what was posted."""
+        await self.follow(notice_s=60)
+        texts = numbered(3)
+        await self.put(*texts)
+        kept = (await self.inner.subscriptions.read("p", "q", "0" * 14, 9)).posts
+        for post in kept:
+            self.assertTrue(post.body.startswith(ENCRYPTED))
+        page = await self.storage.subscriptions.read("p", "q", "0" * 14, 9)
+        self.assertEqual(told(page.posts), texts)
+        owed = await self.take_one(batch=2)
+        self.assertEqual(told(owed.posts), [CONFIRM, texts[0]])
+        given_up = [GivenUp(owed.posts[1].cursor, 1, "refused")]
+        more = await self.report(owed, owed.posts[1].cursor, given_up=given_up)
+        assert more is not None
+        self.assertEqual(told(more.posts), texts[1:])
+        await self.storage.deliveries.resend(self.place(), None, 9)
+        last = await self.report(more, more.posts[1].cursor)
+        assert last is not None
+        self.assertEqual(told(last.posts), texts[:1])
+
+    async def test_topics(self) -> None:
+        """The same holds for topics."""
+        await self.storage.topics.create("p", "t", b"{}", QueueRules(encrypted=True))
+        await self.storage.topic_subscriptions.create("p", "t", NewSubscription("http://a", 60))
+        await self.storage.topic_messages.post(
+            "p", "t", CLIENT, [NewMessage(b"1", 300)], size=1, ttl_default_s=60, size_max=9
+        )
+        self.assertEqual(told((await self.storage.topic_subscriptions.read("p", "t", "0" * 14, 9)).posts), [b"1"])
+        (owed,) = await self.storage.deliveries.take(
+            Place("p", "t", True), limit=9, batch=9, lease_ms=1000, required=False
+        )
+        self.assertEqual(told(owed.posts), [b"1"])
+
+    async def test_read_without_the_key(self) -> None:
+        """Whoever reads the log is told that the key is missing."""
+        await self.follow()
+        await self.put(b"1")
+        self.other("wrong")
+        with self.assertRaises(KeyUnknown):
+            await self.storage.subscriptions.read("p", "q", "0" * 14, 9)
+
+    async def test_what_cannot_be_read_waits(self) -> None:
+        """What is owed and cannot be opened is not delivered and not lost: it is tried again after 10 seconds."""
+        await self.follow()
+        await self.put(b"1", b"2")
+        first = await self.take_one()
+        await self.report(first, attempts=2, wait_ms=0)
+        self.other("wrong")
+        self.assertEqual((await self.take(), await self.storage.deliveries.due(9)), ([], []))
+        self.clock.advance(9.75)
+        self.assertEqual((await self.take(), await self.storage.deliveries.due(9)), ([], []))
+        self.clock.advance(0.25)
+        self.assertEqual(await self.take(), [])
+        self.clock.advance(10)
+        self.other("newer", "passphrase")
+        owed = await self.take_one()
+        self.assertEqual((told(owed.posts), owed.attempts), ([b"1", b"2"], 2))
+
+    async def test_it_is_logged_once(self) -> None:
+        """That a key is missing is logged once, however often it is tried, without anything of a body."""
+        await self.follow("http://a")
+        await self.follow("http://b")
+        await self.put(b"1", b"2")
+        key_id = (await self.raw())[0][1:5]
+        self.other("wrong")
+        logged = self.errors()
+        for _ in range(3):
+            self.assertEqual(await self.take(), [])
+            self.clock.advance(10)
+        (event,) = logged
+        self.assertIn(key_id.hex(), event["cause"])
+        self.assertEqual((event["project"], event["name"]), ("p", "q"))
+
+    async def test_up_to_what_cannot_be_read(self) -> None:
+        """What comes before the first post that cannot be opened is delivered, and then the rest waits."""
+        await self.follow()
+        await self.put(b"1", b"2")
+        self.other("other")
+        await self.put(b"3")
+        self.other("passphrase")
+        owed = await self.take_one()
+        self.assertEqual(told(owed.posts), [b"1", b"2"])
+        self.assertIsNone(await self.report(owed, owed.posts[1].cursor))
+        lease = (owed.subscription.id, owed.token)
+        self.assertEqual(set(await self.storage.deliveries.extend(owed.place, [lease], 9)), set())
+        self.assertEqual(await self.take(), [])
+        self.clock.advance(10)
+        self.other("passphrase", "other")
+        self.assertEqual(told((await self.take_one()).posts), [b"3"])
+
+    async def test_others_go_on(self) -> None:
+        """Those whose posts can be opened are taken, however many others come before them."""
+        for n in range(5):
+            await self.follow(f"http://behind/{n}")
+        await self.put(b"1")
+        self.other("new")
+        for n in range(3):
+            await self.follow(f"http://{n}")
+        await self.put(b"2")
+        seen: dict[str, list[bytes | str]] = {}
+        for count in (2, 1, 0):
+            taken = await self.take(limit=2)
+            self.assertEqual(len(taken), count)
+            seen |= {owed.subscription.subscriber: told(owed.posts) for owed in taken}
+        self.assertEqual(seen, {f"http://{n}": [b"2"] for n in range(3)})
+
+    async def test_tampered(self) -> None:
+        """A body of which something was changed is not delivered."""
+        await self.follow()
+        await self.put(b"1")
+        (stored,) = await self.raw()
+        await self.storage.subscriptions.purge("p", "q")
+        await self.follow()
+        await self.inner.messages.post(
+            *("p", "q", CLIENT, [NewMessage(stored[:-1] + b"\x00\x01", 300)]),
+            size=1,
+            ttl_default_s=60,
+            size_max=9,
+            encrypted=True,
+        )
+        self.assertEqual(await self.take(), [])
+        with self.assertRaises(StoreFault):
+            await self.storage.subscriptions.read("p", "q", "0" * 14, 9)
+
+
 @define
 class SlowMessages:
     """Messages of which each command waits to be let through; commands take effect when they are let through."""
@@ -423,7 +586,8 @@ class OrderTests(SynchronousTestCase):
         self.inner = MemoryStorage(clock_at_epoch())
         self.slow = SlowMessages(self.inner.messages)
         self.inner.messages = self.slow  # type: ignore[assignment]  # what is asked of it, it passes on
-        self.messages = EncryptingStorage(self.inner, "passphrase", remembered=3).messages
+        storage = EncryptingStorage(self.inner, "passphrase", remembered=3)
+        self.messages, self.subscriptions = storage.messages, storage.subscriptions
 
     def make(self, queue: str, encrypted: bool) -> None:
         rules = QueueRules(encrypted=encrypted)
@@ -499,6 +663,19 @@ class OrderTests(SynchronousTestCase):
             pass
         ids = [self.successResultOf(posting)[0] for posting in posts]
         self.assertEqual(ids, sorted(ids))
+
+    def test_subscriptions_wait(self) -> None:
+        """A subscription that is made after a post is not owed it, though the post has to find out what the queue asks."""
+        self.make("q", True)
+        posting = self.post(b"1")
+        creating = Deferred.fromCoroutine(self.subscriptions.create("p", "q", NewSubscription("http://a", 60)))
+        self.assertNoResult(creating)
+        while self.slow.let_through():
+            pass
+        self.successResultOf(posting)
+        placed = self.successResultOf(creating)
+        reading = Deferred.fromCoroutine(self.subscriptions.read("p", "q", "0" * 14, 9))
+        self.assertEqual((placed.is_new, self.successResultOf(reading).posts), (True, []))
 
     def test_failure_lets_others_on(self) -> None:
         """Where finding it out fails, whoever waits goes on."""

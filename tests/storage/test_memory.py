@@ -10,16 +10,18 @@ from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import NewMessage
+from zaqar_gateway.model import UNSUBSCRIBE, GivenUp, LogBounds, NewMessage
 from zaqar_gateway.storage import ids
-from zaqar_gateway.storage.memory import ALIAS_KEPT_S, SWEPT_AT_ONCE, MemoryClaims, MemoryStorage
-from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered
+from zaqar_gateway.storage.memory import ALIAS_KEPT_S, SWEPT_AT_ONCE, SWEPT_PLACES, MemoryClaims, MemoryStorage
+from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered, told
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.random_walk import Difference, walk
 from zaqar_gateway.testing.storage import StorageContract
+from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
 
 
@@ -49,6 +51,17 @@ class MemoryClaimsTests(MemoryCase, ClaimStoreContract, TestCase):
     """The contract of claims."""
 
 
+class MemorySubscriptionsTests(MemoryCase, SubscriptionStoreContract, TestCase):
+    """The contract of subscriptions."""
+
+
+class MemoryDeliveriesTests(MemoryCase, DeliveryStoreContract, TestCase):
+    """The contract of deliveries."""
+
+    def bound_log(self, bounds: LogBounds) -> None:
+        self.storage = MemoryStorage(self.clock, log_bounds=bounds)
+
+
 class MemoryStorageTests(MemoryCase, StorageContract, TestCase):
     """The contract of the store as a whole."""
 
@@ -60,9 +73,14 @@ class MemoryTopicTests(MemoryCase, TopicContract, TestCase):
 class TopicsCase(StoreContract):
     """Makes a store whose topics stand for queues."""
 
+    is_topic = True
+
     def setUp(self) -> None:
         self.clock = clock_at_epoch()
-        storage = MemoryStorage(self.clock)
+        self.bound_log(LogBounds())
+
+    def bound_log(self, bounds: LogBounds) -> None:
+        storage = MemoryStorage(self.clock, log_bounds=bounds)
         self.storage: IStorage = topics_as_queues(storage, MemoryClaims(storage._topics, ids.new_claim_id))
 
 
@@ -72,6 +90,14 @@ class MemoryTopicQueuesTests(TopicsCase, QueueStoreContract, TestCase):
 
 class MemoryTopicMessagesTests(TopicsCase, MessageStoreContract, TestCase):
     """The contract of messages, by topics."""
+
+
+class MemoryTopicSubscriptionsTests(TopicsCase, SubscriptionStoreContract, TestCase):
+    """The contract of subscriptions, by topics."""
+
+
+class MemoryTopicDeliveriesTests(TopicsCase, DeliveryStoreContract, TestCase):
+    """The contract of deliveries, by topics."""
 
 
 class MemoryTopicStorageTests(TopicsCase, StorageContract, TestCase):
@@ -164,6 +190,60 @@ class SweepTests(MemoryCase, TestCase):
         self.storage.sweep()
         self.assertEqual(SweptBody.alive, 0)
 
+    async def test_what_is_owed_to_nobody_is_freed(self) -> None:
+        """A sweep frees posts that all subscribers are done with, and those of subscriptions that ended."""
+        await self.follow("http://a", ttl_s=60)
+        await self.put(SweptBody(), SweptBody(), SweptBody())
+        await self.storage.queues.delete("p", "q")
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 3)
+        owed = await self.take_one(batch=1)
+        await self.report(owed, owed.posts[0].cursor, batch=1, wait_ms=0)
+        del owed
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 2)
+        self.clock.advance(60)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+    async def test_posts_for_sockets_are_freed_after_a_minute(self) -> None:
+        """A sweep frees posts to which only sockets have subscribed when a minute is over."""
+        await self.follow("ws:1", owner="g")
+        await self.put(SweptBody())
+        await self.storage.queues.delete("p", "q")
+        self.clock.advance(59.75)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 1)
+        self.clock.advance(0.25)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+    async def test_what_was_given_up_is_freed(self) -> None:
+        """A sweep frees what was given up when it is no longer kept."""
+        await self.follow(ttl_s=60)
+        await self.put(SweptBody())
+        await self.storage.queues.delete("p", "q")
+        owed = await self.take_one()
+        await self.report(owed, owed.posts[0].cursor, given_up=[GivenUp(owed.posts[0].cursor, 1, "refused")])
+        del owed
+        self.clock.advance(14 * 86_400 - 1)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 1)
+        self.clock.advance(1)
+        self.storage.sweep()
+        self.assertEqual(SweptBody.alive, 0)
+
+    async def test_subscriptions_are_swept_in_slices(self) -> None:
+        """A sweep looks at so many places and goes on with others in the next one, round and round."""
+        for n in range(SWEPT_PLACES + 1):
+            await self.follow(queue=f"q{n}", ttl_s=60 if n in (0, SWEPT_PLACES) else 600)
+            await self.put(SweptBody(), queue=f"q{n}")
+            await self.storage.queues.delete("p", f"q{n}")
+        self.clock.advance(60)
+        for alive in (SWEPT_PLACES, SWEPT_PLACES - 1, SWEPT_PLACES - 1):
+            self.storage.sweep()
+            self.assertEqual(SweptBody.alive, alive)
+
     async def test_sweeping_often_changes_nothing(self) -> None:
         """Sweeps between operations are not seen."""
         await self.put(*numbered(4), ttl_s=90)
@@ -250,6 +330,89 @@ class ForgettingTests(MemoryCase, TestCase):
         self.assertEqual(await self.got(moved, queue="two"), [b"m"])
 
 
+class LedgerTests(MemoryCase, TestCase):
+    """What the store does in its own way where the contracts leave that open."""
+
+    async def test_given_up_and_lost(self) -> None:
+        """A post that the log has lost is not kept when it is given up, since it could not be sent again."""
+        self.storage = MemoryStorage(self.clock, log_bounds=LogBounds(bytes_max=100))
+        await self.follow()
+        await self.put(b"1")
+        owed = await self.take_one()
+        await self.put(b"2" * 100)
+        more = await self.report(owed, owed.posts[0].cursor, given_up=[GivenUp(owed.posts[0].cursor, 1, "refused")])
+        assert more is not None
+        self.assertEqual((told(more.posts), more.gap), ([b"2" * 100], False))
+        self.assertEqual(await self.storage.deliveries.failing(9), [])
+
+    async def test_no_gap_where_nothing_was_owed(self) -> None:
+        """Who is not confirmed where that is required has lost no post that it was not owed."""
+        self.storage = MemoryStorage(self.clock, log_bounds=LogBounds(age_max_s=600))
+        first = await self.follow()
+        await self.put(b"1")
+        self.clock.advance(601)
+        await self.put(b"2")
+        await self.confirm(first, False, notice_s=60)
+        owed = await self.take_one(required=True)
+        self.assertEqual((told(owed.posts), owed.gap), ([UNSUBSCRIBE], False))
+
+    async def test_silence_of_a_day(self) -> None:
+        """That a gateway process was taken for dead is remembered for a day."""
+        for silence_s, told_so in ((86_400 - 1, True), (86_400, False)):
+            await self.storage.deliveries.beat("a")
+            self.clock.advance(8)
+            await self.storage.deliveries.beat("b")
+            self.clock.advance(silence_s)
+            self.assertEqual(await self.storage.deliveries.beat("a"), (["a"], told_so))
+
+    async def test_owner_that_never_said_that_it_lives(self) -> None:
+        """A gateway process that makes a subscription lives from then on, until it is silent."""
+        await self.follow("ws:1", owner="a")
+        self.assertEqual(await self.storage.deliveries.beat("b"), (["a", "b"], False))
+        self.clock.advance(8)
+        await self.storage.deliveries.beat("b")
+        self.assertEqual(await self.storage.subscriptions.list("p", "q", "", 9), [])
+
+
+class RingTests(MemoryCase, TestCase):
+    """Rings within one process."""
+
+    async def test_rings_come_a_turn_later(self) -> None:
+        """What happens in one turn rings once for each place, in the next turn."""
+        for queue in ("a", "b"):
+            await self.follow(queue=queue)
+        rung: list[str] = []
+        self.storage.doorbells.attend(lambda place: rung.append(place.name), lambda: None)
+        self.storage.doorbells.watch(self.place("a"), lambda: rung.append("watched"))
+        for queue in ("b", "a", "b", "a"):
+            await self.put(b"1", queue=queue)
+        self.assertEqual(rung, [])
+        self.clock.advance(0)
+        self.assertEqual(rung, ["b", "a", "watched"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    async def test_nobody_hears(self) -> None:
+        """Where nobody attends and nobody watches nothing is planned."""
+        await self.follow()
+        end = self.storage.doorbells.watch(self.place(), lambda: None)
+        end()
+        await self.put(b"1")
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    async def test_ended_twice_and_in_a_ring(self) -> None:
+        """Who ends watching within a ring, or twice, is not rung any more, and others are."""
+        await self.follow()
+        rung: list[str] = []
+        doorbells = self.storage.doorbells
+        doorbells.watch(self.place(), lambda: end())
+        end = doorbells.watch(self.place(), lambda: rung.append("ended"))
+        doorbells.watch(self.place(), lambda: rung.append("other"))
+        for _ in range(2):
+            await self.put(b"1")
+            self.clock.advance(0)
+        self.assertEqual(rung, ["other", "other"])
+
+
 class IdTests(MemoryCase, TestCase):
     """The ids that the store gives out."""
 
@@ -328,6 +491,43 @@ class MemoryUseTests(MemoryCase, TestCase):
 
         self.assertLess(await self.grown(churn), 20_000)
 
+    async def test_subscriptions(self) -> None:
+        """Subscriptions that end leave nothing behind, nor do places without them, nor gateways that left."""
+
+        async def churn(times: int) -> None:
+            for n in range(times):
+                project = f"{times} {n}"
+                await self.follow(project=project, ttl_s=1_000_000)
+                await self.follow("http://b", project=project, ttl_s=1_000_000, notice_s=60)
+                await self.follow("ws:1", project=project, ttl_s=1_000_000, owner=project)
+                await self.put(b"x", project=project)
+                await self.take(project=project, limit=1)
+                await self.storage.queues.delete(project, "q")
+                await self.storage.deliveries.leave(project)
+                await self.storage.subscriptions.purge(project, "q")
+                self.storage.sweep()
+
+        self.assertLess(await self.grown(churn), 20_000)
+
+    async def test_deliveries(self) -> None:
+        """What is delivered leaves nothing behind, however often it waited, nor does a notice."""
+        first = await self.follow(ttl_s=1_000_000)
+        await self.follow("http://idle", ttl_s=1_000_000, confirmed=True)
+
+        async def churn(times: int) -> None:
+            for _ in range(times):
+                await self.put(b"x")
+                await self.storage.queues.purge("p", "q")
+                self.storage.sweep()
+                for owed in await self.take():
+                    await self.report(owed, attempts=1, wait_ms=9_000)
+                self.clock.advance(9)
+                await self.deliver()
+                await self.confirm(first, False, notice_s=60)
+                await self.deliver()
+
+        self.assertLess(await self.grown(churn), 20_000)
+
     async def test_queues_and_projects(self) -> None:
         """Queues that are deleted leave nothing behind, nor do projects without queues."""
 
@@ -350,7 +550,7 @@ class RandomWalkTests(TestCase):
     async def test_memory_is_like_memory(self) -> None:
         """Two memory stores answer alike."""
         for seed in range(20):
-            await self.compare(seed, 300)
+            await self.compare(seed, 500)
 
     async def test_sweeps_do_not_show(self) -> None:
         """A store that is swept all the time answers like one that never is."""
@@ -361,13 +561,13 @@ class RandomWalkTests(TestCase):
             sweeping = LoopingCall(swept.sweep)
             sweeping.clock = clock
             sweeping.start(0.25)
-            await walk(MemoryStorage(clock), swept, clock, seed, 300)
+            await walk(MemoryStorage(clock), swept, clock, seed, 500)
 
     async def test_walk_comes_to_everything(self) -> None:
         """A walk sees each operation succeed and each be refused or find nothing, so that it compares something."""
         told: Counter[str] = Counter()
         for seed in range(20):
-            told += await self.compare(seed, 300)
+            told += await self.compare(seed, 500)
         for expected in (
             "post: something",
             "post: RuleBroken",
@@ -387,6 +587,22 @@ class RandomWalkTests(TestCase):
             "release: nothing",
             "stats: something",
             "stats: nothing",
+            "subscribe: something",
+            "get_subscription: something",
+            "get_subscription: nothing",
+            "list_subscriptions: something",
+            "update_subscription: something",
+            "update_subscription: SubscriberTaken",
+            "confirm: something",
+            "unsubscribe: something",
+            "take: something",
+            "take: nothing",
+            "report: something",
+            "report: nothing",
+            "extend: something",
+            "extend: nothing",
+            "failures: something",
+            "resend: something",
         ):
             self.assertGreater(told[expected], 10, f"{expected} of {told}")
 
@@ -398,7 +614,7 @@ class RandomWalkTests(TestCase):
         """A store whose clock stands still is found out, with the seed and the step."""
         clock = clock_at_epoch()
         with self.assertRaisesRegex(Difference, "seed 1, step "):
-            await walk(MemoryStorage(clock), MemoryStorage(clock_at_epoch()), clock, 1, 300)
+            await walk(MemoryStorage(clock), MemoryStorage(clock_at_epoch()), clock, 1, 500)
 
     async def test_difference_of_ids_is_found(self) -> None:
         """A store that gives an id out twice is found out."""
@@ -406,4 +622,4 @@ class RandomWalkTests(TestCase):
         stuck = MemoryStorage(clock, new_incarnation=lambda: "0" * 10)
         with self.assertRaisesRegex(Difference, "given out twice"):
             for seed in range(20):
-                await walk(MemoryStorage(clock), stuck, clock, seed, 300)
+                await walk(MemoryStorage(clock), stuck, clock, seed, 500)

@@ -361,6 +361,12 @@ class Socket:
         reply = json.loads(self.connection.recv())
         return Reply(reply["headers"]["status"], reply["body"], reply["request"])
 
+    def pushed(self) -> Any:
+        """The next frame, which has to be a push."""
+        document = json.loads(self.connection.recv())
+        assert "request" not in document, document
+        return document
+
     def __call__(self, action: str, **body: Any) -> Reply:
         """Ask and wait."""
         self.send(action, body)

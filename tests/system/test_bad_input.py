@@ -111,8 +111,12 @@ WRONG_TEXT: dict[str, list[Any]] = {
         {"project_id": "x"},
     ],
     "messages": [{}, "x", 1, None, True, ["x"], [1], [None], [[]], [{}], [{"ttl": 60}], [{"body": 1}, 2]],
+    "subscriber": [None, 1, 1.5, True, [], {}, ["http://a"]],
+    "ttl": [None, "60", 60.0, 60.5, True, [], {}],
+    "options": [None, "x", 1, 1.5, True, [], [{}]],
+    "confirmed": [None, "true", 0, 1, 1.5, [], {}],
 }
-"""Fields that are a document by themselves, likewise."""
+"""Fields that are a document by themselves, or that the operation looks at, likewise."""
 
 TTLS: list[Any] = [None, "60", 60.0, 60.5, True, [], {}]
 
@@ -124,6 +128,11 @@ def kind(row: Operation, field: str) -> Any:
     hint = get_type_hints(row.fields)[field]
     kinds = [each for each in get_args(hint) if each is not UnsetType]
     return kinds[0] if UnsetType in get_args(hint) else hint
+
+
+def wrong_values(kind: Any, field: str) -> list[Any]:
+    """Values that a field of a type does not take."""
+    return WRONG_TEXT[field] if kind in (Raw, Any) else WRONG[kind]
 
 
 def frame_fields(row: Operation) -> tuple[str, ...]:
@@ -146,12 +155,16 @@ VALUES: dict[str, Any] = {
     "topic_name": "q",
     "message_id": "nada",
     "claim_id": "foo",
+    "subscription_id": "bar",
     "message_ids": ["nada"],
     "messages": [{"body": 1}],
     "changes": [{"op": "add", "path": "/metadata/a", "value": 1}],
     "resource_types": ["messages"],
 }
 """A right value for fields that have to be there."""
+
+BESIDE: dict[str, Any] = {"subscription_create": {"subscriber": "http://example.org/"}}
+"""What a body of HTTP has to have before other fields are looked at."""
 
 
 def path(route: Route) -> str:
@@ -169,9 +182,9 @@ def right_body(row: Operation) -> dict[str, Any]:
 
 
 def with_bodies() -> Iterator[tuple[Operation, Route]]:
-    """The operations of HTTP that read a body."""
+    """The operations of HTTP that read a body, save those of administration, which are not served here."""
     for row in ROWS:
-        if row.http and row.http.body is not Body.NONE:
+        if row.http and row.http.body is not Body.NONE and not row.admin:
             yield row, row.http
 
 
@@ -237,9 +250,19 @@ class HttpTests(BadInputTestCase):
             "queue_share": [b'{"paths": [%s]}', b'{"methods": ["GET", %s]}', b'{"expires": %s}', b'{"unknown": %s}'],
             "claim_create": [b'{"ttl": %s}', b'{"ttl": 60, "unknown": %s}'],
             "claim_update": [b'{"ttl": %s}', b'{"ttl": 60, "unknown": %s}'],
+            "subscription_create": [
+                b'{"subscriber": %s}',
+                b'{"subscriber": "http://a", "ttl": %s}',
+                b'{"subscriber": "http://a", "options": %s}',
+                b'{"subscriber": "http://a", "options": {"a": [%s]}}',
+                b'{"subscriber": "http://a", "unknown": %s}',
+            ],
+            "subscription_update": [b'{"subscriber": %s}', b'{"options": {"a": %s}}', b'{"ttl": 60, "unknown": %s}'],
+            "subscription_confirm": [b'{"confirmed": %s}', b'{"confirmed": true, "unknown": %s}'],
         }
         places |= {name.replace("queue", "topic"): places[name] for name in ("queue_create", "queue_update", "queue_purge")}
-        places["topic_message_post"] = places["message_post"]
+        for name in ("message_post", "subscription_create", "subscription_update", "subscription_confirm"):
+            places[f"topic_{name}"] = places[name]
         self.assertEqual(set(places), {row.name for row, _ in with_bodies()})
         for row, route in with_bodies():
             for place in places[row.name]:
@@ -257,9 +280,10 @@ class HttpTests(BadInputTestCase):
                     for value in WRONG_TEXT[name]:
                         self.check_http(self.send(route, json.dumps(value).encode()), ".", f"{row.name}, {value!r}")
                     continue
-                for value in WRONG_TEXT[name] if kind(row, name) is Raw else WRONG[kind(row, name)]:
+                for value in wrong_values(kind(row, name), name):
                     told = "messages|body" if name == "messages" else name
-                    self.check_http(self.send(route, {name: value}), told, f"{row.name}, {name}, {value!r}")
+                    body = {**BESIDE.get(row.name.removeprefix("topic_"), {}), name: value}
+                    self.check_http(self.send(route, body), told, f"{row.name}, {name}, {value!r}")
 
     def test_wrong_types_in_messages(self) -> None:
         """A ttl that is no integer is refused; so is a delay, in a queue that has one."""
@@ -293,7 +317,7 @@ class HttpTests(BadInputTestCase):
     def test_wrong_queries(self) -> None:
         """A parameter that cannot be read is refused with its name, for every one of every operation."""
         for row in ROWS:
-            for parameter, field in row.http.query.items() if row.http else ():
+            for parameter, field in row.http.query.items() if row.http and not row.admin else ():
                 for value in WRONG_QUERY.get(kind(row, field), []):
                     assert row.http
                     where = path(row.http)
@@ -570,6 +594,11 @@ class FrameTests(BadInputTestCase):
             "queue_create": [b'{"queue_name": "q", "metadata": {"a": %s}}', b'{"queue_name": %s}'],
             "claim_create": [b'{"queue_name": "q", "ttl": %s}'],
             "message_get_many": [b'{"queue_name": "q", "message_ids": [%s]}'],
+            "subscription_create": [
+                b'{"queue_name": "q", "subscriber": "http://a", "options": {"a": %s}}',
+                b'{"queue_name": "q", "subscriber": "http://a", "ttl": %s}',
+                b'{"queue_name": "q", "subscriber": %s}',
+            ],
         }
         for action, texts in bodies.items():
             places += [self.frame(action, text) for text in texts]
@@ -583,7 +612,7 @@ class FrameTests(BadInputTestCase):
         """A value of a wrong type is refused with the name of its field, for every field of every action."""
         for row in frames():
             for name in frame_fields(row):
-                for value in WRONG_TEXT[name] if kind(row, name) is Raw else WRONG[kind(row, name)]:
+                for value in wrong_values(kind(row, name), name):
                     what = f"{row.name}, {name}, {value!r}"
                     told = "messages|body" if name == "messages" else name
                     self.check_frame(self.ask(row.name, **{**right_body(row), name: value}), told, what)

@@ -46,6 +46,7 @@ TITLES = {
         "Invalid topic identification",
         "Invalid header value",
         "Unable to delete",
+        "Unable to update subscription",
     },
     403: {"Not authorized", "Unable to delete"},
     404: {"Not found", "404 Not Found"},
@@ -114,6 +115,7 @@ def http_request(call: Call) -> tuple[str, str, Any, dict[str, str | None]]:
     queue = "/v2/queues/" + quote(str(given.get("queue_name", "")), safe="")
     message = f"{queue}/messages/{quote(str(given.get('message_id', '')), safe='')}"
     claim = f"{queue}/claims/{quote(str(given.get('claim_id', '')), safe='')}"
+    subscription = f"{queue}/subscriptions/{quote(str(given.get('subscription_id', '')), safe='')}"
     method, target, body, more = {
         "queue_list": lambda: (
             "GET",
@@ -154,6 +156,22 @@ def http_request(call: Call) -> tuple[str, str, Any, dict[str, str | None]]:
         "claim_get": lambda: ("GET", claim, None, {}),
         "claim_update": lambda: ("PATCH", claim, _members(given, "ttl", "grace"), {}),
         "claim_delete": lambda: ("DELETE", claim, None, {}),
+        "subscription_create": lambda: (
+            "POST",
+            queue + "/subscriptions",
+            _members(given, "subscriber", "ttl", "options") or None,
+            {},
+        ),
+        "subscription_list": lambda: (
+            "GET",
+            queue + "/subscriptions" + _query(given, **_same("marker", "limit")),
+            None,
+            {},
+        ),
+        "subscription_get": lambda: ("GET", subscription, None, {}),
+        "subscription_update": lambda: ("PATCH", subscription, given["changes"], {}),
+        "subscription_delete": lambda: ("DELETE", subscription, None, {}),
+        "subscription_confirm": lambda: ("PUT", subscription + "/confirm", _members(given, "confirmed"), {}),
     }[call.name]()
     return method, target, body, {"Client-ID": call.client, "X-Project-ID": call.project, **more}
 
@@ -201,6 +219,22 @@ def _popped(shown: dict[str, Any]) -> dict[str, Any]:
     return {**_message(shown, None), "claim_count": shown["claim_count"]}
 
 
+def _subscription(queue: str, shown: dict[str, Any]) -> dict[str, Any]:
+    """API reference, "Subscriptions": exactly these keys, the same on both transports."""
+    check(set(shown) == {"id", "source", "subscriber", "ttl", "age", "options", "confirmed"}, shown)
+    check(type(shown["age"]) is int and shown["age"] >= 0 and type(shown["ttl"]) is int, shown)
+    check(ID.fullmatch(shown["id"]) and shown["source"] == queue, shown)
+    check(isinstance(shown["options"], dict) and isinstance(shown["confirmed"], bool), shown)
+    return shown
+
+
+def _subscriptions(queue: str, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A page, which has to be in the order of ids, in that of subscribers."""
+    ids = [shown["id"] for shown in page]
+    check(ids == sorted(ids), ids)
+    return sorted((_subscription(queue, shown) for shown in page), key=lambda shown: str(shown["subscriber"]))
+
+
 def _stats(shown: dict[str, Any], identify: Callable[[dict[str, Any]], str]) -> dict[str, Any]:
     check(set(shown) == {"messages"}, shown)
     counts = shown["messages"]
@@ -236,20 +270,25 @@ def http_error(response: Response) -> Outcome:
 def from_http(call: Call, response: Response) -> Outcome:
     """What a response means."""
     check(REQUEST_ID.fullmatch(response.header("x-openstack-request-id") or ""), response)
-    if response.status >= 400:
-        return http_error(response)
     name, queue, status = call.name, call.fields.get("queue_name", ""), response.status
     base, location = f"/v2/queues/{queue}", response.header("Location")
+    if status >= 400:
+        if name == "subscription_create" and status == 409:
+            check(location == f"{base}/subscriptions", response)
+        return http_error(response)
     if status == 204:
         check(not response.body and response.header("Content-Type") is None, response)
     if name == "queue_create":
         check(status in (201, 204) and not response.body and location == base, response)
         return Outcome(status)
+    if status == 204 and name in ("subscription_update", "subscription_confirm"):
+        check(location == http_request(call)[1], response)
+        return Outcome(status)
     if status == 204:
-        no_answer = ("queue_delete", "queue_purge", "message_delete_many", "message_delete", "claim_create")
+        no_answer = ("queue_delete", "subscription_delete", "queue_purge", "message_delete_many", "message_delete", "claim_create")
         check(name in (*no_answer, "claim_update", "claim_delete") and location is None, response)
         return Outcome(status)
-    check(status == (201 if name in ("message_post", "claim_create") else 200), response)
+    check(status == (201 if name in ("message_post", "claim_create", "subscription_create") else 200), response)
     check(response.header("Content-Type") == "application/json", response)
     document = response.json
     if name == "message_post":
@@ -259,6 +298,10 @@ def from_http(call: Call, response: Response) -> Outcome:
         check(location == f"{base}/messages?ids={','.join(ids)}", response)
         check(all(ID.fullmatch(one) for one in ids), ids)
         return Outcome(status, ids)
+    if name == "subscription_create":
+        check(set(document) == {"subscription_id"} and ID.fullmatch(document["subscription_id"]), document)
+        check(location == f"{base}/subscriptions", response)
+        return Outcome(status, document["subscription_id"])
     if name == "claim_create":
         check(set(document) == {"messages"} and document["messages"], document)
         messages = [_message_of_http(queue, shown) for shown in document["messages"]]
@@ -267,6 +310,12 @@ def from_http(call: Call, response: Response) -> Outcome:
         check({shown["claim_id"] for shown in messages} == {claim_id}, response)
         return Outcome(status, {"claim_id": claim_id, "messages": messages})
     check(location is None, response)
+    if name == "subscription_get":
+        return Outcome(status, _subscription(queue, document))
+    if name == "subscription_list":
+        check(set(document) == {"subscriptions", "links"}, document)
+        _check_links(document, base + "/subscriptions", document["subscriptions"])
+        return Outcome(status, _subscriptions(queue, document["subscriptions"]))
     if name == "claim_get":
         check(set(document) == {"age", "ttl", "href", "messages"}, document)
         check(document["href"] == f"{base}/claims/{call.fields['claim_id']}", document)
@@ -334,6 +383,9 @@ def from_frame(call: Call, reply: dict[str, Any]) -> Outcome:
     check(set(reply) == {"request", "body", "headers"} and set(reply["headers"]) == {"status"}, reply)
     check(reply["request"] == {**frame_request(call), "api": "v2"}, reply)
     status, body, name = reply["headers"]["status"], reply["body"], call.name
+    if name == "subscription_create" and status == 409:
+        check(body == f"Subscription {call.fields.get('queue_name')} not created.", reply)
+        return Outcome(status, None, "", body)
     if status >= 400 and not (name == "queue_get_stats" and status == 404):
         check(set(body) in ({"error"}, {"exception", "error"}), reply)
         text = body["error"]
@@ -353,11 +405,21 @@ def from_frame(call: Call, reply: dict[str, Any]) -> Outcome:
             "queue_delete": f"Queue {queue} removed.",
             "claim_update": f"Claim {call.fields.get('claim_id')} updated.",
             "claim_delete": f"Claim {call.fields.get('claim_id')} deleted.",
+            "subscription_delete": f"Subscription {call.fields.get('subscription_id')} removed.",
         }.get(name, {})
         check(name in ("queue_delete", "queue_purge", "message_delete", "message_delete_many") or expected, reply)
         check(body == expected, reply)
         return Outcome(status)
-    check(status == (201 if name in ("message_post", "claim_create") else 200), reply)
+    check(status == (201 if name in ("message_post", "claim_create", "subscription_create") else 200), reply)
+    if name == "subscription_create":
+        check(set(body) == {"subscription_id", "message"} and ID.fullmatch(body["subscription_id"]), reply)
+        check(body["message"] == f"Subscription {queue} created.", reply)
+        return Outcome(status, body["subscription_id"])
+    if name == "subscription_get":
+        return Outcome(status, _subscription(queue, body))
+    if name == "subscription_list":
+        check(set(body) == {"subscriptions"}, reply)
+        return Outcome(status, _subscriptions(queue, body["subscriptions"]))
     if name == "message_post":
         check(set(body) == {"message_ids"} and all(ID.fullmatch(one) for one in body["message_ids"]), reply)
         return Outcome(status, body["message_ids"])

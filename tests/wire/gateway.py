@@ -19,8 +19,9 @@ from twisted.trial.unittest import TestCase
 from tests.helpers import CLIENT, PROJECT, Response, build_operations
 from tests.redis_server import connect, shared_server, storage_at
 from tests.transport.websocket.client import BINARY, CLOSE, TEXT, frame, frames, handshake
-from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.interfaces import ISockets, IStorage
 from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.connection import Redis
@@ -238,6 +239,7 @@ class Gateway:
     """Both transports over a store, listening on ports of their own.
 
     :param limits: ``None``: the defaults.
+    :param collaborators: what else :func:`zaqar_gateway.operations.registry.operations` takes.
     """
 
     def __init__(
@@ -252,10 +254,14 @@ class Gateway:
         http_bounds: HttpBounds | None = None,
         keys: Sequence[str] = (),
         clock: Clock | None = None,
+        sockets: ISockets | None = None,
+        filters: Sequence[Filter] = (),
+        **collaborators: Any,
     ) -> None:
-        built = build_operations(storage, limits, keys, clock)
+        built = build_operations(storage, limits, keys, clock, sockets=sockets, filters=filters, **collaborators)
         ids = client_ids or ClientIds()
-        self._websocket = GatewayFactory(Actions(built.operations), ids, _reactor, WebSocketBounds(), built.signer)
+        actions = Actions(built.operations, alone=FILTERED if filters else frozenset())
+        self._websocket = GatewayFactory(actions, ids, _reactor, WebSocketBounds(), built.signer, sockets)
         site = built.site(
             checksums=checksums,
             client_ids=ids,

@@ -1,6 +1,7 @@
 """One table of operations, their arguments and what has to come of them, for both transports and both stores.
 
-Ids are written ``$m0``, ``$m1``, ... for messages in the order in which a case posts them, ``$c0``, ... for claims.
+Ids are written ``$m0``, ``$m1``, ... for messages in the order in which a case posts them, ``$c0``, ... for claims, ``$s0``,
+... for subscriptions.  A page of subscriptions stands here in the order of subscribers.
 Where the transports differ, a step has a status or a value of its own for WebSocket, and the case says ``why``.
 """
 
@@ -118,6 +119,17 @@ def counts(free: int, claimed: int, **options: Any) -> Step:
     return do("queue_get_stats", 200, Counts(free, claimed), **options)
 
 
+def s(number: int, subscriber: str, *, ttl: int = 3600, age: int = 0, confirmed: bool = False, **options: Any) -> Any:
+    """A subscription as it is shown."""
+    more = {"options": options, "confirmed": confirmed}
+    return {"id": f"$s{number}", "source": "q", "subscriber": subscriber, "ttl": ttl, "age": age, **more}
+
+
+def subscribe(number: int, subscriber: str, **fields: Any) -> Step:
+    """A subscription that is made."""
+    return do("subscription_create", 201, f"$s{number}", subscriber=subscriber, **fields)
+
+
 @frozen
 class Counts:
     """Equal to stats with these counts, whatever the edges."""
@@ -144,6 +156,11 @@ SCHEMA = "WebSocket has a schema with JSON types (4.3), HTTP has texts (1.9)"
 NAMES = "names are checked by queue_create and message_post only on WebSocket (4.3), everywhere on HTTP (1.8)"
 PURGE = "unknown types are ignored on WebSocket (4.4), refused on HTTP (2.11)"
 CLIENTS = "Client-ID is looked at by message_list and message_post only on WebSocket (4.3), everywhere on HTTP (1.5)"
+
+CREATED = "a subscriber again is 409 on WebSocket, confirmed or not (4.4), 201 on HTTP until it is confirmed (2.10)"
+
+HTTP_ONLY = ("queue_update", "subscription_update", "subscription_confirm")
+"""Operations that WebSocket does not have (API reference, "Actions")."""
 
 EIGHTY = "x" * 80
 DEAD = {"_max_claim_count": 2, "_dead_letter_queue": "dead"}
@@ -194,9 +211,14 @@ def _nothing_there(call: str, status: int, value: Any = ANY, *, frame: int = 0, 
             "claim_get": {"claim_id": text},
             "claim_update": {"claim_id": text},
             "claim_delete": {"claim_id": text},
+            "subscription_get": {"subscription_id": text},
+            "subscription_update": {"subscription_id": text, "changes": {"ttl": 60}},
+            "subscription_delete": {"subscription_id": text},
+            "subscription_confirm": {"subscription_id": text, "confirmed": True},
         }
         step = do(call, status, value, frame=frame, frame_value=frame_value, **known[call])
-        cases.append(Case(f"{call} of {text[:30]}", "1.8", [step, post(1), step], MANY if frame else ""))
+        only = "http" if call in HTTP_ONLY else ""
+        cases.append(Case(f"{call} of {text[:30]}", "1.8", [step, post(1), step], MANY if frame else "", only))
     return cases
 
 
@@ -1121,6 +1143,25 @@ _CLAIMS = [
         ],
     ),
     Case(
+        "rings of dead letter queues",
+        "3.7; 6.3 item 36",
+        [
+            do("queue_create", 400, metadata={**DEAD, "_dead_letter_queue": "q"}, contains="has to be another queue"),
+            do("queue_create", 201, metadata=DEAD),
+            do("queue_create", 201, metadata={**DEAD, "_dead_letter_queue": "end"}, queue_name="dead"),
+            do(
+                "queue_create",
+                400,
+                metadata={**DEAD, "_dead_letter_queue": "q"},
+                queue_name="end",
+                title=RULE,
+                contains="end to q to dead to end",
+            ),
+            do("queue_create", 201, metadata={"_dead_letter_queue": "q"}, queue_name="end"),
+            do("queue_create", 201, metadata={**DEAD, "_dead_letter_queue": "q"}, queue_name="before"),
+        ],
+    ),
+    Case(
         "dead letters with a ttl of their own",
         "3.7",
         [
@@ -1138,4 +1179,245 @@ _CLAIMS = [
     ),
 ]
 
-CASES: list[Case] = [*_QUEUES, *_STATS, *_MESSAGES, *_CLAIMS]
+ONE, TWO = "http://example.org/one", "mailto:two@example.org?subject=x"
+
+
+_WRONG_POLICIES: tuple[Any, ...] = (1, "x", [], {"minimum_delay": "1"}, {"minimum_delay": 25}, {"retry_backoff_function": "x"})
+_WRONG_TYPES: dict[str, tuple[Any, ...]] = {
+    "subscriber": (None, 5, True, [], {}),
+    "ttl": (None, "60", 60.5, [], {}),
+    "options": (None, "x", 1, [], True),
+}
+
+
+def _refused_subscription(name: str, told: str, *, schema: bool = False, **fields: Any) -> Case:
+    """Fields that no subscription has.
+
+    :param told: in the text on WebSocket, which is that of HTTP unless it is a matter of the schema.
+    """
+    contains = "Schema validation failed" if schema else told
+    step = do("subscription_create", 400, title=RULE, contains=contains, **{"subscriber": ONE, **fields})
+    why = SCHEMA if schema else ""
+    return Case(f"subscription refused: {name}", "2.10", [step, do("queue_list", 200, [])], why)
+
+
+def _refused_change(name: str, changes: Any, title: str = RULE) -> Case:
+    step = do("subscription_update", 400, title=title, subscription_id="x", changes=changes)
+    return Case(f"change of a subscription refused: {name}", "2.10", [step], only="http")
+
+
+_SUBSCRIPTIONS = [
+    Case(
+        "subscriptions of a missing queue",
+        "2, what a missing queue gives",
+        [
+            do("subscription_list", 200, []),
+            do("subscription_get", 404, subscription_id="a", title=MISSING),
+            do("subscription_delete", 204, subscription_id="a"),
+            do("queue_list", 200, []),
+        ],
+    ),
+    Case(
+        "subscribe",
+        "2.10; 3.9",
+        [
+            subscribe(0, ONE),
+            do("queue_list", 200, [{"name": "q"}]),
+            subscribe(1, TWO, ttl=60, options={"a": [1.0, None], "_retry_policy": {"minimum_delay": 1}}),
+            Wait(59.5),
+            do("subscription_get", 200, s(0, ONE, age=59), subscription_id="$s0"),
+            do(
+                "subscription_list",
+                200,
+                [s(0, ONE, age=59), s(1, TWO, ttl=60, age=59, a=[1.0, None], _retry_policy={"minimum_delay": 1})],
+            ),
+            Wait(0.5),
+            do("subscription_get", 404, subscription_id="$s1", title=MISSING),
+            do("subscription_list", 200, [s(0, ONE, age=60)]),
+            subscribe(2, TWO),
+            do("subscription_delete", 204, subscription_id="$s0"),
+            do("subscription_delete", 204, subscription_id="$s0"),
+            do("subscription_list", 200, [s(2, TWO)]),
+        ],
+    ),
+    Case(
+        "a subscriber again",
+        "2.10; 4.4",
+        [
+            subscribe(0, ONE, ttl=70, options={"a": 1}),
+            do("subscription_create", 201, "$s0", subscriber=ONE, ttl=90, frame=409),
+            do("subscription_get", 200, s(0, ONE, ttl=70, a=1), subscription_id="$s0"),
+            subscribe(1, ONE + "?"),
+        ],
+        CREATED,
+    ),
+    Case(
+        "confirm",
+        "2.10; appendix B",
+        [
+            subscribe(0, ONE),
+            do("subscription_create", 201, "$s0", subscriber=ONE),
+            do("subscription_confirm", 204, subscription_id="$s0", confirmed=True),
+            do("subscription_get", 200, s(0, ONE, confirmed=True), subscription_id="$s0"),
+            do("subscription_confirm", 204, subscription_id="$s0", confirmed=True),
+            do("subscription_create", 409, subscriber=ONE, title="Resource conflict"),
+            do("subscription_confirm", 204, subscription_id="$s0", confirmed=False),
+            do("subscription_create", 201, "$s0", subscriber=ONE),
+        ],
+        only="http",
+    ),
+    Case(
+        "change a subscription",
+        "2.10",
+        [
+            subscribe(0, ONE, ttl=70, options={"a": 1}),
+            subscribe(1, TWO),
+            Wait(60),
+            do("subscription_update", 204, subscription_id="$s0", changes={"ttl": 80, "x": 1}),
+            do("subscription_get", 200, s(0, ONE, ttl=80, age=60, a=1), subscription_id="$s0"),
+            do("subscription_update", 204, subscription_id="$s0", changes={"options": {"b": 2}, "ttl": None}),
+            do("subscription_update", 204, subscription_id="$s0", changes={"subscriber": ONE}),
+            do(
+                "subscription_update", 409, subscription_id="$s0", changes={"subscriber": TWO}, title="Resource conflict"
+            ),
+            do("subscription_update", 204, subscription_id="$s0", changes={"subscriber": "https://a"}),
+            do("subscription_get", 200, s(0, "https://a", ttl=80, age=60, b=2), subscription_id="$s0"),
+            subscribe(2, ONE),
+            Wait(79.75),
+            do("subscription_get", 200, ANY, subscription_id="$s0"),
+            Wait(0.25),
+            do("subscription_update", 404, subscription_id="$s0", changes={"ttl": 300}, title=MISSING),
+        ],
+        only="http",
+    ),
+    Case(
+        "a new subscriber has not confirmed",
+        "2.10; 3.9",
+        [
+            subscribe(0, ONE),
+            do("subscription_confirm", 204, subscription_id="$s0", confirmed=True),
+            do("subscription_update", 204, subscription_id="$s0", changes={"subscriber": ONE, "ttl": 60}),
+            do("subscription_get", 200, s(0, ONE, ttl=60, confirmed=True), subscription_id="$s0"),
+            do("subscription_update", 204, subscription_id="$s0", changes={"subscriber": TWO}),
+            do("subscription_get", 200, s(0, TWO, ttl=60), subscription_id="$s0"),
+        ],
+        only="http",
+    ),
+    Case(
+        "subscriptions are of their place",
+        "1.5; 2.10",
+        [
+            subscribe(0, ONE),
+            do("subscription_list", 200, [], queue_name="r"),
+            do("subscription_get", 404, subscription_id="$s0", queue_name="r"),
+            do("subscription_get", 404, subscription_id="$s0", project=OTHER_PROJECT),
+            do("subscription_delete", 204, subscription_id="$s0", queue_name="r"),
+            do("subscription_delete", 204, subscription_id="$s0", project=OTHER_PROJECT),
+            do("subscription_list", 200, [], project=OTHER_PROJECT),
+            do("subscription_create", 201, subscriber=ONE, queue_name="r"),
+            do("subscription_create", 201, subscriber=ONE, project=OTHER_PROJECT),
+            do("subscription_list", 200, [s(0, ONE)]),
+        ],
+    ),
+    Case(
+        "subscriptions and the end of their queue",
+        "3.9, lifetime; 6.3 item 41",
+        [
+            subscribe(0, ONE),
+            do("queue_delete", 204),
+            do("subscription_list", 200, [s(0, ONE)]),
+            do("queue_create", 201),
+            do("subscription_get", 200, s(0, ONE), subscription_id="$s0"),
+        ],
+    ),
+    Case(
+        "purge of subscriptions",
+        "2.11",
+        [
+            subscribe(0, ONE),
+            post(1),
+            do("queue_purge", 204, resource_types=[]),
+            do("queue_purge", 204, resource_types=["messages"]),
+            do("subscription_list", 200, [s(0, ONE)]),
+            all_of(),
+            post(2),
+            do("queue_purge", 204, resource_types=["subscriptions"]),
+            do("subscription_list", 200, []),
+            all_of(m(1, 2)),
+            do("subscription_get", 404, subscription_id="$s0"),
+            subscribe(1, ONE),
+            do("queue_purge", 204),
+            do("subscription_list", 200, []),
+            all_of(),
+        ],
+    ),
+    Case(
+        "pages of subscriptions",
+        "1.13; 2.10",
+        [
+            *(subscribe(number, f"http://a/{number:02}") for number in range(12)),
+            do("subscription_list", 200, [s(number, f"http://a/{number:02}") for number in range(12)], limit=20),
+            do("subscription_list", 200, [], marker="~"),
+            do("subscription_list", 200, [s(number, f"http://a/{number:02}") for number in range(12)], marker="!", limit=12),
+        ],
+    ),
+    Case(
+        "the range of a ttl of a subscription",
+        "2.10",
+        [subscribe(0, ONE, ttl=60), subscribe(1, TWO, ttl=200_000_000_000)],
+    ),
+    Case("a trust that is given", "3.10", [subscribe(0, "trust+http://a", options={"trust_id": "t", "a": 1})]),
+    Case(
+        "a trust without an identity service",
+        "3.10",
+        [do("subscription_create", 503, subscriber="trust+https://a"), do("queue_list", 200, [])],
+    ),
+    *_limits("subscription_list"),
+    *_nothing_there("subscription_get", 404),
+    *_nothing_there("subscription_delete", 204),
+    *_nothing_there("subscription_update", 404),
+    *_nothing_there("subscription_confirm", 404),
+    Case(
+        "no subscriber",
+        "2.10",
+        [do("subscription_create", 400, title=RULE), do("subscription_create", 400, title=RULE, ttl=60)],
+        only="http",
+    ),
+    *(
+        _refused_subscription(name, "must be supported in the list", subscriber=subscriber)
+        for name, subscriber in (("fake", "fake"), ("email", "email://x"), ("ftp", "ftp://a"), ("no scheme", "//a/b"))
+    ),
+    _refused_subscription("very long", "2049 characters", subscriber="http://" + "x" * 2042),
+    *(_refused_subscription(f"ttl {ttl}", "ttl is", ttl=ttl) for ttl in (59, 0, -1, 99999999999999999, 2**63 - 1)),
+    *(
+        _refused_subscription(f"policy {policy}", "_retry_policy", options={"_retry_policy": policy})
+        for policy in _WRONG_POLICIES
+    ),
+    *(
+        _refused_subscription(f"{name} {value!r}", name, schema=True, **_one(name, value))
+        for name, values in _WRONG_TYPES.items()
+        for value in values
+    ),
+    Case("an empty subscriber", "2.10", [do("subscription_create", 400, subscriber="", title=RULE)], only="http"),
+    Case(
+        "a subscription to a bad name",
+        "1.8",
+        [do("subscription_create", 400, subscriber=ONE, queue_name="a b", title=NAME), do("queue_list", 200, [])],
+    ),
+    *(
+        _refused_change(name, changes, title)
+        for name, changes, title in (
+            ("ttl", {"ttl": "invalid"}, RULE),
+            ("ttl out of range", {"ttl": 59}, RULE),
+            ("options", {"options": "x"}, RULE),
+            ("subscriber", {"subscriber": "fake"}, RULE),
+            ("empty", {}, RULE),
+            ("an array", [1], RULE),
+            ("an empty array", [], RULE),
+            ("nothing known", {"confirmed": True}, "Unable to update subscription"),
+            ("nothing but null", {"ttl": None, "options": None}, "Unable to update subscription"),
+        )
+    ),
+]
+
+CASES: list[Case] = [*_QUEUES, *_STATS, *_MESSAGES, *_CLAIMS, *_SUBSCRIPTIONS]

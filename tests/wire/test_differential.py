@@ -42,7 +42,12 @@ TTLS: tuple[Any, ...] = (60, 61, 90, 300, 1209600, 59, 0, -1, 1209601, "60", 60.
 CLAIM_TTLS: tuple[Any, ...] = (60, 75, 100, 300, 43200, 59, 43201, "60", 60.0, None, 2**62)
 POPS: tuple[Any, ...] = (1, 2, 3, 20, 0, -1, 21, "x", 1.5, None)
 FLAGS: tuple[Any, ...] = (True, False, "nonesuch", None, 2)
+SUBSCRIBERS: tuple[Any, ...] = ("http://a", "https://b", "mailto:c@d", "HTTP://a", "fake", "email://x", "ftp:", None, 5, [])
+SUBSCRIPTION_TTLS: tuple[Any, ...] = (60, 61, 100, 400, 3600, 59, 0, -1, 2**62, "60", 60.0, None, [])
+OPTIONS: tuple[Any, ...] = ({}, {"a": [1.0, "é"]}, {"_retry_policy": {"maximum_delay": 60}}, {"_retry_policy": 1}, [], "x", None)
 WAITS = (0.0, 0.25, 0.25, 1.0, 1.0, 5.0, 5.0, 15.0, 29.75, 30.0, 60.0, 61.5, 100.0, 400.0)
+AGAIN: Any = "a subscription that was there"
+"""The result of subscribing again."""
 NO_IDS = ("nada", "a", "0" * 24, "f" * 24, "é", "x" * 300, "a b")
 MARKER_AGE_MAX_S = 1800
 """Markers are ids seen no longer ago: a store forgets the place of a message that moved an hour after it is gone."""
@@ -62,6 +67,13 @@ class ClaimId:
     number: int
 
 
+@frozen
+class SubscriptionId:
+    """The subscription that was made as this one."""
+
+    number: int
+
+
 @define
 class Side:
     """One of the four, and what it calls the things that all have."""
@@ -70,6 +82,7 @@ class Side:
     way: OnHttp | OnWebSocket
     messages: list[str] = field(factory=list)
     claims: list[str] = field(factory=list)
+    subscriptions: list[str] = field(factory=list)
     numbers: dict[str, object] = field(factory=dict)
 
     def put(self, value: Any) -> Any:
@@ -78,6 +91,8 @@ class Side:
             return self.messages[value.number]
         if isinstance(value, ClaimId):
             return self.claims[value.number]
+        if isinstance(value, SubscriptionId):
+            return self.subscriptions[value.number]
         if isinstance(value, list):
             return [self.put(one) for one in value]
         return {key: self.put(one) for key, one in value.items()} if isinstance(value, dict) else value
@@ -97,6 +112,10 @@ class Side:
             self._give(self.messages, MessageId, outcome.value)
         elif outcome.status == 201 and call.name == "claim_create":
             self._give(self.claims, ClaimId, [outcome.value["claim_id"]])
+        elif outcome.status == 201 and call.name == "subscription_create":
+            if outcome.value in self.numbers:
+                return evolve(outcome, value=AGAIN)
+            self._give(self.subscriptions, SubscriptionId, [outcome.value])
         return evolve(outcome, value=self.take(outcome.value), text=self._without_ids(outcome.text))
 
     def _without_ids(self, text: str) -> str:
@@ -119,6 +138,8 @@ def allowed(call: Call, http: Outcome) -> Outcome:
         return evolve(http, status=0)  # 200 or 404, by whether the queue exists, which HTTP does not tell
     if name == "message_get_many" and status == 404:
         return Outcome(200, [])
+    if name == "subscription_create" and value is AGAIN:
+        return Outcome(409)
     if name == "queue_purge" and status == 400 and all(isinstance(one, str) for one in _types(call)):
         return Outcome(204)  # unknown types are ignored
     if name in ("message_list", "message_get", "message_get_many"):
@@ -129,7 +150,8 @@ def allowed(call: Call, http: Outcome) -> Outcome:
 def _ids_in(fields: dict[str, Any]) -> list[object]:
     """The references in fields, those of claims first."""
     flat = [one for value in fields.values() for one in (value if isinstance(value, list) else [value])]
-    return sorted((one for one in flat if isinstance(one, MessageId | ClaimId)), key=lambda one: isinstance(one, MessageId))
+    ids = (one for one in flat if isinstance(one, MessageId | ClaimId | SubscriptionId))
+    return sorted(ids, key=lambda one: isinstance(one, MessageId))
 
 
 def _types(call: Call) -> list[Any]:
@@ -155,6 +177,7 @@ class Walker:
     posted: list[float] = field(factory=list)
     places: dict[object, tuple[str, str]] = field(factory=dict)
     claims: int = 0
+    subscriptions: int = 0
     seen: Counter[tuple[str, int]] = field(factory=Counter)
 
     def _some(self, good: tuple[Any, ...], of: int) -> Any:
@@ -184,6 +207,12 @@ class Walker:
         if not self.claims or self.random.random() < 0.1:
             return self.random.choice(NO_IDS)
         return ClaimId(self.random.randrange(max(0, self.claims - 6), self.claims))
+
+    def subscription(self) -> Any:
+        """The id of a subscription; of nothing now and then."""
+        if not self.subscriptions or self.random.random() < 0.1:
+            return self.random.choice(NO_IDS)
+        return SubscriptionId(self.random.randrange(max(0, self.subscriptions - 6), self.subscriptions))
 
     def _fields(self, name: str) -> dict[str, Any]:
         random = self.random
@@ -222,12 +251,20 @@ class Walker:
         if name == "claim_update":
             more = self._maybe(ttl=self._some(CLAIM_TTLS, 4), grace=self._some(CLAIM_TTLS, 4))
             return {"claim_id": self.claim(), **more}
+        if name == "subscription_create":
+            more = self._maybe(ttl=self._some(SUBSCRIPTION_TTLS, 5), options=self._some(OPTIONS, 3))
+            return {"subscriber": self._some(SUBSCRIBERS, 4), **more}
+        if name == "subscription_list":  # each of the four has ids of its own, so that only whole listings are alike
+            return {"limit": self._some((20, *LIMITS[5:]), 1)}
+        if name in ("subscription_get", "subscription_delete"):
+            return {"subscription_id": self.subscription()}
         return {"claim_id": self.claim()} if name in ("claim_get", "claim_delete") else {}
 
     WEIGHTS = {
         "message_post": 30, "claim_create": 16, "message_list": 14, "message_delete": 10, "message_get": 6,
         "message_get_many": 5, "message_delete_many": 7, "claim_get": 8, "claim_update": 7, "claim_delete": 6,
         "queue_get_stats": 6, "queue_create": 8, "queue_get": 3, "queue_list": 4, "queue_delete": 2, "queue_purge": 2,
+        "subscription_create": 10, "subscription_list": 5, "subscription_get": 5, "subscription_delete": 4,
     }  # fmt: skip
 
     def call(self) -> Call:
@@ -253,6 +290,9 @@ class Walker:
         elif outcome.status == 201 and call.name == "claim_create":
             self.claims += 1
             self.places[outcome.value["claim_id"]] = place
+        elif outcome.status == 201 and call.name == "subscription_create" and outcome.value is not AGAIN:
+            self.subscriptions += 1
+            self.places[outcome.value] = place
 
 
 class DifferentialTests(WireCase):
@@ -308,6 +348,7 @@ class DifferentialTests(WireCase):
             ("message_post", 201), ("message_post", 400), ("claim_create", 201), ("claim_create", 204), ("claim_get", 200),
             ("claim_get", 404), ("claim_update", 204), ("message_delete", 400), ("message_delete", 403), ("queue_create", 201),
             ("message_delete", 204), ("message_delete_many", 200), ("queue_create", 204), ("queue_create", 400),
+            ("subscription_create", 201), ("subscription_create", 400), ("subscription_get", 200), ("subscription_get", 404),
         ):  # fmt: skip
             self.assertTrue(seen[name, status], (name, status))
 

@@ -38,10 +38,17 @@ CALLS = (
     Call("claim_get", {"queue_name": "q", "claim_id": "a"}),
     Call("claim_update", {"queue_name": "q", "claim_id": "a", "ttl": 60}),
     Call("claim_delete", {"queue_name": "q", "claim_id": "a"}),
+    Call("subscription_list", {"queue_name": "q"}),
+    Call("subscription_create", {"queue_name": "q", "subscriber": "http://a"}),
+    Call("subscription_get", {"queue_name": "q", "subscription_id": "a"}),
+    Call("subscription_update", {"queue_name": "q", "subscription_id": "a", "changes": {"ttl": 60}}),
+    Call("subscription_delete", {"queue_name": "q", "subscription_id": "a"}),
+    Call("subscription_confirm", {"queue_name": "q", "subscription_id": "a", "confirmed": True}),
+    Call("queue_purge", {"queue_name": "q", "resource_types": ["subscriptions"]}),
 )
 """Every operation of both transports."""
 
-HTTP_ONLY = ("queue_update",)
+HTTP_ONLY = ("queue_update", "subscription_update", "subscription_confirm")
 UNAVAILABLE, INTERNAL = "Service temporarily unavailable", "Internal server error"
 
 
@@ -55,6 +62,10 @@ class Patchy:
     claims: Any
     topics: Any
     topic_messages: Any
+    subscriptions: Any
+    topic_subscriptions: Any
+    deliveries: Any
+    doorbells: Any
     _failing: FailingStorage = field(factory=lambda: FailingStorage(StoreFault("parts are broken")))
 
     async def ping(self) -> None:
@@ -187,7 +198,9 @@ class FailureTests(WireCase):
     async def test_health_of_parts(self) -> None:
         """Where some operations fail health is 200 and says which, each with a UUID that is in the log (3.13)."""
         good, bad = MemoryStorage(self.clock), FailingStorage(StoreFault("It is broken."))
-        http = await self.start(Patchy(good.queues, good.messages, bad.claims, bad.topics, bad.topic_messages)).http()
+        topics = (bad.topics, bad.topic_messages)
+        rest = (good.subscriptions, good.topic_subscriptions, good.deliveries, good.doorbells)
+        http = await self.start(Patchy(good.queues, good.messages, bad.claims, *topics, *rest)).http()
         response = await http.ask("GET", "/v2/health", None, {"X-Roles": "admin"})
         self.assertEqual(response.status, 200)
         for name, outcome in response.json["operation_status"].items():

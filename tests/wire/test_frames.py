@@ -38,6 +38,9 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "echo": ("true", 1, 0),
     "include_claimed": ("true", 1),
     "include_delayed": ("true", 1),
+    "subscription_id": (1, None, []),
+    "subscriber": (1, None, [], {}, True),
+    "options": ([], "x", 1, None, True),
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "queue_list": ("marker", "limit", "detailed"),
@@ -53,6 +56,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "claim_create": ("queue_name", "limit", "ttl", "grace"),
     "claim_update": ("queue_name", "claim_id", "ttl", "grace"),
     "claim_delete": ("queue_name", "claim_id"),
+    "subscription_create": ("queue_name", "subscriber", "ttl", "options"),
+    "subscription_list": ("queue_name", "marker", "limit"),
+    "subscription_get": ("queue_name", "subscription_id"),
+    "subscription_delete": ("queue_name", "subscription_id"),
 }
 GOOD: dict[str, Any] = {
     "queue_name": "q",
@@ -60,6 +67,7 @@ GOOD: dict[str, Any] = {
     "claim_id": "a",
     "message_ids": ["a"],
     "messages": [{"body": 1}],
+    "subscription_id": "a",
 }
 
 

@@ -13,7 +13,7 @@ from tests.wire.gateway import Gateway, HttpConnection, OnMemory, OnRedis, Socke
 from tests.wire.table import ANY, CASES, SAME, Case, Step, Wait
 
 _NO_CLAIM_TOLD = ("message_list", "message_get", "message_get_many")
-_REFERENCE = re.compile(r"\$[mc]\d+")
+_REFERENCE = re.compile(r"\$[mcs]\d+")
 
 
 @define
@@ -22,6 +22,7 @@ class Scene:
 
     messages: list[str] = field(factory=list)
     claims: list[str] = field(factory=list)
+    subscriptions: list[str] = field(factory=list)
 
     def learn(self, call: Call, outcome: Outcome) -> None:
         """Number the ids that were given out."""
@@ -29,11 +30,14 @@ class Scene:
             self.messages += outcome.value
         elif outcome.status == 201 and call.name == "claim_create":
             self.claims.append(outcome.value["claim_id"])
+        elif outcome.status == 201 and call.name == "subscription_create" and outcome.value not in self.subscriptions:
+            self.subscriptions.append(outcome.value)
 
     def put(self, value: Any) -> Any:
         """Replace references by ids, in texts however deep."""
         names = {f"$m{number}": one for number, one in enumerate(self.messages)}
         names |= {f"$c{number}": one for number, one in enumerate(self.claims)}
+        names |= {f"$s{number}": one for number, one in enumerate(self.subscriptions)}
 
         def replace(part: Any) -> Any:
             if isinstance(part, str):

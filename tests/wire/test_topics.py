@@ -66,7 +66,13 @@ def _fill(metadata: dict[str, Any] | None) -> None:
         metadata |= {name: metadata.get(name) or value for name, value in FOUR.items()}
 
 
+OF_QUEUES = {"rings of dead letter queues"}
+"""Cases about what only queues have."""
+
+
 def _fits(case: Case) -> bool:
+    if case.name in OF_QUEUES:
+        return False
     names = {step.call.name for step in case.steps if isinstance(step, Step)}
     return case.only != "frame" and not case.limits.delete_needs_claim_id and not any("claim" in name for name in names)
 

@@ -94,6 +94,7 @@ _NAMES = {
     "object": "an object",
     "array": "an array",
 }
+_TYPES = {int: "int", float: "float", str: "str", bool: "bool", type(None): "null", dict: "object", list: "array"}
 _EXPECTED = re.compile(r"Expected `([^`]*)`, got `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 
@@ -143,6 +144,22 @@ def refuse(error: Exception) -> NoReturn:
     if why == "Input data was truncated":  # which msgspec says of a surrogate at the end of a string, too
         why = "it ends too early, or a string ends with half of a surrogate pair"
     raise unparsable(why) from None
+
+
+def name_of(value: Any) -> str:
+    """What a decoded value is, in words."""
+    return _NAMES[_TYPES[type(value)]]
+
+
+def value_of(text: msgspec.Raw) -> Any:
+    """Decode a member of a checked document.
+
+    :raises BadBody: it is not JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        refuse(error)
 
 
 def load(text: bytes) -> Any:

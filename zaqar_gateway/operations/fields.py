@@ -7,7 +7,7 @@ Names are those of the WebSocket actions (API reference, "Actions"); a row gives
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
@@ -147,6 +147,68 @@ class ClaimUpdate(Struct, frozen=True):
     claim_id: str
     ttl: OptionalInt = UNSET
     grace: OptionalInt = UNSET
+
+
+class SubscriptionCreate(Struct, frozen=True):
+    """A subscriber, a ttl in seconds and options, of whatever type they came; the operation looks at them.
+
+    :ivar confirmable: whether the subscriber may be asked to confirm, as on HTTP.
+    :ivar listener: the connection that asks (:class:`~zaqar_gateway.interfaces.IListener`), which subscribes itself
+        where there is no subscriber; ``None`` where it cannot.
+    """
+
+    queue_name: str
+    subscriber: Any = UNSET
+    ttl: Any = UNSET
+    options: Raw | UnsetType = UNSET
+    confirmable: bool = False
+    listener: Any = None
+
+
+class SubscriptionList(Struct, frozen=True):
+    """``marker`` is the id of a subscription."""
+
+    queue_name: str
+    marker: str = ""
+    limit: OptionalInt = UNSET
+
+
+class Subscription(Struct, frozen=True):
+    """One subscription."""
+
+    queue_name: str
+    subscription_id: str
+
+
+class SubscriptionUpdate(Struct, frozen=True):
+    """``document`` is a JSON object as text; its members are looked at by the operation."""
+
+    queue_name: str
+    subscription_id: str
+    document: Raw
+
+
+class SubscriptionConfirm(Struct, frozen=True):
+    """``confirmed`` is of whatever type it came; the operation looks at it."""
+
+    queue_name: str
+    subscription_id: str
+    confirmed: Any = None
+
+
+class DeliveryList(Struct, frozen=True):
+    """``marker`` is the id of a delivery."""
+
+    queue_name: str
+    marker: str = ""
+    limit: OptionalInt = UNSET
+
+
+class DeliveryResend(Struct, frozen=True):
+    """``ids`` left out: all of them."""
+
+    queue_name: str
+    ids: list[str] | UnsetType = UNSET
 
 
 def given(value: T | UnsetType) -> T | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from twisted.logger import Logger
 
 from zaqar_gateway.errors import RuleBroken
@@ -65,24 +66,34 @@ def check(queue: str, metadata: dict[str, Any], limits: Limits, *, dead_letters:
     encrypt = metadata.get("_enable_encrypt_messages")
     if encrypt is not None and not isinstance(encrypt, bool):
         raise RuleBroken("_enable_encrypt_messages has to be a boolean.")
-    if metadata.get("_retry_policy") is not None:
-        check_retry_policy(metadata["_retry_policy"])
-    target = metadata.get("_dead_letter_queue")
-    if target is None or claims is None or not dead_letters:
-        target = claims = None
-    elif not isinstance(target, str) or not valid_name(target) or target == queue:
-        # Refusing it would break clients: any value is accepted (API reference, "Claims, pop, purge, counting").
-        _log.info("queue {queue} names no other queue as its dead letter queue; it has none", queue=queue)
-        target = claims = None
+    policy = metadata.get("_retry_policy")
+    if policy is not None:
+        check_retry_policy(policy)
+    target = dead_letter_queue(metadata) if dead_letters else None
+    if target == queue:
+        raise RuleBroken("_dead_letter_queue is the queue itself; it has to be another queue.")
     return QueueRules(
         message_ttl_s=ttl_s,
         post_size_max=size,
         message_delay_s=delay_s or 0,
-        claim_count_max=claims,
+        claim_count_max=None if target is None else claims,
         dead_letter_queue=target,
         dead_letter_ttl_s=dead_ttl_s,
         encrypted=bool(encrypt),
+        retry_policy=msgspec.json.encode(policy) if policy else b"",
     )
+
+
+def dead_letter_queue(metadata: dict[str, Any]) -> str | None:
+    """The queue that messages are moved to which were claimed too often; ``None`` where they are not moved."""
+    target = metadata.get("_dead_letter_queue")
+    if target is None or metadata.get("_max_claim_count") is None:
+        return None
+    if not isinstance(target, str) or not valid_name(target):
+        # Refusing it would break clients: any value is accepted (API reference, "Claims, pop, purge, counting").
+        _log.info("_dead_letter_queue names no queue; dead letters stay where they are")
+        return None
+    return target
 
 
 def _integer(values: dict[str, Any], key: str, low: int | None, high: int | None) -> int | None:

@@ -10,7 +10,7 @@ import msgspec
 from attrs import define, field, frozen
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken, StoreUnavailable
-from zaqar_gateway.interfaces import IQueueStore
+from zaqar_gateway.interfaces import IQueueStore, ISubscriptionStore
 from zaqar_gateway.limits import Limits, check_queue, check_topic
 from zaqar_gateway.model import NO_RULES, Context, QueueEntry, QueueRules, QueueStats
 from zaqar_gateway.operations import documents, fields, metadata, patch
@@ -21,6 +21,8 @@ PURGEABLE = ("messages", "subscriptions")
 _SCAN_PAGE = 200
 _INTEGER = re.compile("[+-]?[0-9]{1,19}")
 _UPDATE_TRIES = 20
+_WAY_MAX = 20
+"""Queues that a dead letter may pass on its way, one after the other."""
 
 
 class QueuePage(msgspec.Struct, frozen=True):
@@ -53,21 +55,24 @@ QUEUE = Kind("queue", check_queue, metadata.reserved, claimable=True)
 TOPIC = Kind("topic", check_topic, metadata.reserved_of_topics, claimable=False)
 
 
+def shown(kind: Kind, limits: Limits) -> Callable[[bytes | None], dict[str, Any]]:
+    """Makes of stored metadata what HTTP shows: with every reserved key.  ``None`` is a queue that does not exist."""
+    reserved = kind.reserved(limits)
+    return lambda stored: metadata.shown(msgspec.json.decode(stored) if stored else {}, reserved)
+
+
 @define
 class Queues:
     """The operations on queues, or those on topics."""
 
     _store: IQueueStore
+    _subscriptions: ISubscriptionStore
     _limits: Limits
     _kind: Kind = QUEUE
     _reserved: dict[str, Any] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._reserved = self._kind.reserved(self._limits)
-
-    def shown(self, stored: bytes | None) -> dict[str, Any]:
-        """Stored metadata as HTTP shows them: with every reserved key.  ``None`` is a queue that does not exist."""
-        return metadata.shown(msgspec.json.decode(stored) if stored else {}, self._reserved)
 
     async def create(self, ctx: Context, asked: fields.QueueCreate) -> bool:
         """:return: whether the queue is new; one that exists keeps its metadata."""
@@ -77,6 +82,7 @@ class Queues:
         text = bytes(asked.metadata)
         self._check_size(text)
         rules = self._rules(asked.queue_name, documents.load_object(text))
+        await self._check_ring(ctx, asked.queue_name, rules)
         return await self._store.create(ctx.project, asked.queue_name, text, rules)
 
     async def get(self, ctx: Context, asked: fields.Queue) -> bytes | None:
@@ -101,6 +107,7 @@ class Queues:
             result = patch.apply(changes, msgspec.json.decode(seen), self._reserved)
             try:
                 rules = self._rules(asked.queue_name, result)
+                await self._check_ring(ctx, asked.queue_name, rules)
             except RuleBroken as error:
                 raise BadBody(str(error)) from None
             new = msgspec.json.encode(result)
@@ -111,6 +118,18 @@ class Queues:
 
     def _rules(self, name: str, document: dict[str, Any]) -> QueueRules:
         return metadata.check(name, document, self._limits, dead_letters=self._kind.claimable)
+
+    async def _check_ring(self, ctx: Context, name: str, rules: QueueRules) -> None:
+        """:raises RuleBroken: the dead letters of a queue would come back to it."""
+        way, target = [name], rules.dead_letter_queue
+        while target is not None and target not in way[1:]:
+            way.append(target)
+            if target == name:
+                raise RuleBroken(f"_dead_letter_queue makes a ring: {' to '.join(way)}; dead letters have to end somewhere.")
+            if len(way) > _WAY_MAX:
+                raise RuleBroken(f"_dead_letter_queue begins a way of more than {_WAY_MAX} queues; it has to be shorter.")
+            stored = await self._store.get(ctx.project, target)
+            target = metadata.dead_letter_queue(msgspec.json.decode(stored)) if stored else None
 
     def _check_size(self, text: bytes) -> None:
         if len(text) > self._limits.queue_metadata_max:
@@ -143,7 +162,7 @@ class Queues:
         return await self._store.stats(ctx.project, asked.queue_name)
 
     async def purge(self, ctx: Context, asked: fields.QueuePurge) -> None:
-        """Remove what the types name: messages; there is nothing else yet.
+        """Remove all that the types name; the queue and its metadata stay.
 
         :raises RuleBroken: a type does not exist, and the transport is strict about it.
         """
@@ -151,8 +170,11 @@ class Queues:
             for kind in asked.resource_types:
                 if kind not in PURGEABLE:
                     raise RuleBroken(f"resource_types: {kind!r} is not one of {', '.join(PURGEABLE)}.")
-        if asked.resource_types is msgspec.UNSET or "messages" in asked.resource_types:
+        kinds = PURGEABLE if asked.resource_types is msgspec.UNSET else asked.resource_types
+        if "messages" in kinds:
             await self._store.purge(ctx.project, asked.queue_name)
+        if "subscriptions" in kinds:
+            await self._subscriptions.purge(ctx.project, asked.queue_name)
 
 
 def _matches(entry: QueueEntry, filters: dict[str, str]) -> bool:

@@ -6,19 +6,27 @@ writes its answer.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
 import msgspec
 from attrs import evolve, field, frozen
+from twisted.internet.interfaces import IReactorTime
 
+from zaqar_gateway.interfaces import INotifier, ISockets, IStorage, ISubscriptionStore, ITrusts, IUrlSigner
+from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations import fields, policy
 from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.deliveries import Deliveries
+from zaqar_gateway.operations.filters import Filter, operations_on
 from zaqar_gateway.operations.health import Health
 from zaqar_gateway.operations.messages import Messages
-from zaqar_gateway.operations.queues import Queues
+from zaqar_gateway.operations.queues import QUEUE as QUEUE_KIND
+from zaqar_gateway.operations.queues import TOPIC as TOPIC_KIND
+from zaqar_gateway.operations.queues import Kind, Queues
+from zaqar_gateway.operations.subscriptions import Notices, Subscriptions
 from zaqar_gateway.operations.urls import Urls
 
 
@@ -65,12 +73,18 @@ class Frame:
 
     :ivar only: the fields that it has there, where it has fewer than HTTP.
     :ivar needed: fields that may be left out on HTTP and not here.
+    :ivar types: the types of fields that the operation takes of any type.
     :ivar checks_client: whether the form of ``Client-ID`` is checked (API reference, "Envelope errors").
+    :ivar alone: whether it may make several steps, so that nothing of the same socket may run beside it.
+    :ivar listener: the field that is the connection itself, where there is one.
     """
 
     only: tuple[str, ...] = ()
     needed: tuple[str, ...] = ()
+    types: Mapping[str, Any] = field(factory=dict)
     checks_client: bool = False
+    alone: bool = False
+    listener: str = ""
 
 
 @frozen
@@ -112,6 +126,9 @@ QUEUES = "/v2/queues"
 QUEUE = QUEUES + "/{queue_name}"
 MESSAGES = QUEUE + "/messages"
 CLAIMS = QUEUE + "/claims"
+SUBSCRIPTIONS = QUEUE + "/subscriptions"
+SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
+DELIVERIES = QUEUE + "/deliveries"
 TOPICS = "/v2/topics"
 TOPIC = TOPICS + "/{topic_name}"
 
@@ -132,21 +149,58 @@ def field_of(variable: str) -> str:
 
 
 def operations(
-    queues: Queues,
-    messages: Messages,
-    claims: Claims,
-    health: Health,
-    topics: Queues,
-    topic_messages: Messages,
-    urls: Urls,
+    storage: IStorage,
+    limits: Limits,
+    signer: IUrlSigner,
+    clock: IReactorTime,
+    *,
+    require_confirmation: bool = False,
+    notifiers: Mapping[str, INotifier] | None = None,
+    filters: Sequence[Filter] = (),
+    sockets: ISockets | None = None,
+    trusts: ITrusts | None = None,
 ) -> list[Operation]:
-    """All rows, in the order of the API reference."""
+    """All rows, in the order of the API reference.
+
+    :param signer: of pre-signed URLs.
+    :param clock: for their expiry, and the latest end of a subscription.
+    :param require_confirmation: whether only confirmed subscriptions are delivered to.
+    :param notifiers: what delivers to subscribers, by their scheme in lower case.
+    :param filters: of the operations on messages and claims; with any of them those of ``FILTERED`` make several steps.
+    :param sockets: has the subscriptions of connections; ``None``: no connection can subscribe itself.
+    :param trusts: ``None``: there is no identity service.
+    """
+    health, urls = Health(storage), Urls(signer, clock)
+    messages, claims = operations_on(filters)
+    notices = Notices(require_confirmation, signer.enabled)
+
+    def subscriptions(store: ISubscriptionStore, kind: Kind) -> Subscriptions:
+        return Subscriptions(store, limits, clock, kind, notices, notifiers or {}, sockets, trusts)
+
+    of_topics = (
+        *_of_queues(Queues(storage.topics, storage.topic_subscriptions, limits, TOPIC_KIND)),
+        *_of_messages(messages(storage.topic_messages, storage.topics, limits, TOPIC_KIND)),
+        *_of_subscriptions(subscriptions(storage.topic_subscriptions, TOPIC_KIND)),
+        *_of_deliveries(Deliveries(storage.deliveries, limits, TOPIC_KIND)),
+    )
+    deliveries = Deliveries(storage.deliveries, limits)
     return [
         Operation("ping", "ping:get", fields.Nothing, health.ping, Http("GET", "/v2/ping")),
         Operation("health", "health:get", fields.Nothing, health.report, Http("GET", "/v2/health"), admin=True),
-        *_of_queues(queues),
-        *_of_messages(messages),
-        *_of_claims(claims),
+        Operation(
+            "delivery_overview",
+            "deliveries:get_all",
+            fields.Nothing,
+            deliveries.overview,
+            Http("GET", "/v2/deliveries"),
+            Frame(),
+            admin=True,
+        ),
+        *_of_queues(Queues(storage.queues, storage.subscriptions, limits)),
+        *_of_messages(messages(storage.messages, storage.queues, limits)),
+        *_of_claims(claims(storage.claims, limits)),
+        *_of_subscriptions(subscriptions(storage.subscriptions, QUEUE_KIND)),
+        *_of_deliveries(deliveries),
         Operation(
             "queue_share",
             "queues:share",
@@ -154,7 +208,7 @@ def operations(
             urls.share,
             Http("POST", QUEUE + "/share", body=Body.WHOLE, whole="document", large=True, needed=("document",)),
         ),
-        *(_of_topics(row, row.http) for row in (*_of_queues(topics), *_of_messages(topic_messages)) if row.http),
+        *(_of_topics(row, row.http) for row in of_topics if row.http),
     ]
 
 
@@ -197,7 +251,7 @@ def _of_queues(queues: Queues) -> list[Operation]:
             fields.QueueCreate,
             queues.create,
             Http("PUT", QUEUE, body=Body.WHOLE, whole="metadata"),
-            Frame(),
+            Frame(alone=True),
         ),
         Operation(
             "queue_update",
@@ -305,5 +359,84 @@ def _of_claims(claims: Claims) -> list[Operation]:
             claims.release,
             Http("DELETE", CLAIMS + "/{claim_id}"),
             Frame(),
+        ),
+    ]
+
+
+def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
+    return [
+        Operation(
+            "subscription_list",
+            "subscription:get_all",
+            fields.SubscriptionList,
+            subscriptions.list,
+            Http("GET", SUBSCRIPTIONS, query={"marker": "marker", "limit": "limit"}),
+            Frame(),
+        ),
+        Operation(
+            "subscription_create",
+            "subscription:create",
+            fields.SubscriptionCreate,
+            subscriptions.create,
+            Http("POST", SUBSCRIPTIONS, body=Body.OPTIONAL, fixed={"confirmable": True, "listener": None}),
+            Frame(
+                only=("queue_name", "subscriber", "ttl", "options"),
+                types={"subscriber": str, "ttl": int},
+                alone=True,
+                listener="listener",
+            ),
+        ),
+        Operation(
+            "subscription_get",
+            "subscription:get",
+            fields.Subscription,
+            subscriptions.get,
+            Http("GET", SUBSCRIPTION),
+            Frame(),
+        ),
+        Operation(
+            "subscription_update",
+            "subscription:update",
+            fields.SubscriptionUpdate,
+            subscriptions.update,
+            Http("PATCH", SUBSCRIPTION, body=Body.WHOLE, whole="document", large=True, needed=("document",)),
+        ),
+        Operation(
+            "subscription_delete",
+            "subscription:delete",
+            fields.Subscription,
+            subscriptions.delete,
+            Http("DELETE", SUBSCRIPTION),
+            Frame(),
+        ),
+        Operation(
+            "subscription_confirm",
+            "subscription:confirm",
+            fields.SubscriptionConfirm,
+            subscriptions.confirm,
+            Http("PUT", SUBSCRIPTION + "/confirm", body=Body.REQUIRED),
+        ),
+    ]
+
+
+def _of_deliveries(deliveries: Deliveries) -> list[Operation]:
+    return [
+        Operation(
+            "delivery_list",
+            "deliveries:get_all",
+            fields.DeliveryList,
+            deliveries.list,
+            Http("GET", DELIVERIES, query={"marker": "marker", "limit": "limit"}),
+            Frame(),
+            admin=True,
+        ),
+        Operation(
+            "delivery_resend",
+            "deliveries:create",
+            fields.DeliveryResend,
+            deliveries.resend,
+            Http("POST", DELIVERIES, body=Body.OPTIONAL),
+            Frame(),
+            admin=True,
         ),
     ]

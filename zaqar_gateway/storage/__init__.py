@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zaqar_gateway.errors import ClaimMismatch, MessageClaimed, RuleBroken
+from zaqar_gateway.errors import ClaimMismatch, MessageClaimed, RuleBroken, SubscriberTaken
 
 
 def post_too_large(size: int, limit: int, *, own: bool) -> RuleBroken:
@@ -26,3 +26,8 @@ def mismatch(message_id: str) -> ClaimMismatch:
     return ClaimMismatch(
         f"Message {message_id} is not under the claim given with it; the claim may have lapsed or been released."
     )
+
+
+def subscriber_taken(subscriber: str) -> SubscriberTaken:
+    """A subscription cannot get a subscriber that another one of the same queue or topic has."""
+    return SubscriberTaken(f"Another subscription has the subscriber {subscriber}; it has to be unique.")

@@ -1,4 +1,4 @@
-"""Ids of messages and of claims: pure, and the same for every store.
+"""Ids of messages, claims and subscriptions, and cursors: pure, and the same for every store.
 
 A message id is 14 hexadecimal digits of the *rank* and 10 of the *incarnation* of its queue, all in lower case.
 
@@ -16,6 +16,7 @@ import secrets
 RANK_MAX = 16**14 - 1
 
 _ID = re.compile("[0-9a-f]{24}")
+_CURSOR = re.compile("[0-9a-f]{14}")
 
 
 def format_id(rank: int, incarnation: str) -> str:
@@ -30,6 +31,16 @@ def parse_id(text: str) -> tuple[int, str] | None:
     return int(text[:14], 16), text[14:]
 
 
+def format_cursor(rank: int) -> str:
+    """The cursor that stands at a rank: its 14 digits."""
+    return f"{rank:014x}"
+
+
+def parse_cursor(text: str) -> int | None:
+    """The rank at which a cursor stands; ``None`` where the text is no cursor."""
+    return int(text, 16) if _CURSOR.fullmatch(text) else None
+
+
 def created_ms(rank: int) -> int:
     """The instant, in milliseconds since the epoch, at which the message with this rank was posted."""
     return rank // 1000
@@ -41,5 +52,5 @@ def new_incarnation() -> str:
 
 
 def new_claim_id() -> str:
-    """A new claim id: 24 URL-safe characters that nobody can guess."""
+    """A new id of a claim or a subscription: 24 URL-safe characters that nobody can guess."""
     return secrets.token_hex(12)

@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 from twisted.internet.task import Clock
 
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import Claim, Message, MessagePage, NewMessage, QueueRules, QueueStats
+from zaqar_gateway.model import (
+    Claim,
+    GivenUp,
+    Message,
+    MessagePage,
+    NewMessage,
+    NewSubscription,
+    Owed,
+    Place,
+    Post,
+    Progress,
+    QueueRules,
+    QueueStats,
+    Subscription,
+)
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _Base
@@ -63,16 +77,23 @@ def bodies(messages: Sequence[Message]) -> list[bytes]:
     return [message.body for message in messages]
 
 
+def told(posts: Sequence[Post]) -> list[bytes | str]:
+    """What subscribers are told, in its order: the bodies of messages and the kinds of notices."""
+    return [post.notice or post.body for post in posts]
+
+
 class StoreContract(_Base):
     """Base of the contracts.  A subclass sets ``clock`` and ``storage`` in ``setUp``.
 
     :ivar clock: started by :func:`clock_at_epoch`; the only source of time of the store.  Tests advance it by multiples
         of 0.25 s, which binary fractions hold exactly.
     :ivar storage: empty, and of no other test.
+    :ivar is_topic: whether its queues are topics (:func:`~zaqar_gateway.testing.topics.topics_as_queues`).
     """
 
     clock: Clock
     storage: IStorage
+    is_topic = False
 
     async def put(
         self,
@@ -106,6 +127,7 @@ class StoreContract(_Base):
         dead_letter_queue: str | None = None,
         dead_letter_ttl_s: int | None = None,
         encrypted: bool = False,
+        retry_policy: bytes = b"",
     ) -> None:
         """Create a queue with rules."""
         rules = QueueRules(
@@ -116,6 +138,7 @@ class StoreContract(_Base):
             dead_letter_queue=dead_letter_queue,
             dead_letter_ttl_s=dead_letter_ttl_s,
             encrypted=encrypted,
+            retry_policy=retry_policy,
         )
         self.assertTrue(await self.storage.queues.create(project, queue, b'{"made": true}', rules))
 
@@ -210,3 +233,106 @@ class StoreContract(_Base):
         with self.assertRaises(kind):
             await self.drop(message_id, claim_id)
         self.assertEqual(len(await self.got(message_id)), 1)
+
+    # -- subscriptions and deliveries ----------------------------------------------------------------------------------
+
+    def place(self, queue: str = "q", *, project: str = "p") -> Place:
+        """The queue as a place."""
+        return Place(project, queue, self.is_topic)
+
+    async def follow(
+        self,
+        subscriber: str = "http://a",
+        *,
+        project: str = "p",
+        queue: str = "q",
+        ttl_s: int = 3600,
+        options: bytes = b"{}",
+        owner: str = "",
+        confirmed: bool = False,
+        notice_s: int | None = None,
+    ) -> str:
+        """Make a subscription that was not there; give its id."""
+        new = NewSubscription(subscriber, ttl_s, options, owner, confirmed, notice_s)
+        placed = await self.storage.subscriptions.create(project, queue, new)
+        self.assertTrue(placed.is_new)
+        return placed.id
+
+    async def followed(self, subscription_id: str, *, project: str = "p", queue: str = "q") -> Subscription:
+        """A live subscription."""
+        found = await self.storage.subscriptions.get(project, queue, subscription_id)
+        assert found is not None, "the subscription is not live"
+        return found
+
+    async def confirm(
+        self, subscription_id: str, confirmed: bool = True, *, required: bool = True, notice_s: int | None = None
+    ) -> None:
+        """Confirm a live subscription, or take that back."""
+        self.assertTrue(
+            await self.storage.subscriptions.confirm(
+                "p", "q", subscription_id, confirmed, required=required, notice_s=notice_s
+            )
+        )
+
+    async def change(
+        self,
+        subscription_id: str,
+        *,
+        subscriber: str | None = None,
+        ttl_s: int | None = None,
+        options: bytes | None = None,
+        notice_s: int | None = None,
+    ) -> None:
+        """Update a live subscription."""
+        self.assertTrue(
+            await self.storage.subscriptions.update(
+                "p", "q", subscription_id, subscriber=subscriber, ttl_s=ttl_s, options=options, notice_s=notice_s
+            )
+        )
+
+    async def take(
+        self,
+        *,
+        project: str = "p",
+        queue: str = "q",
+        limit: int = 20,
+        batch: int = 20,
+        lease_ms: int = 60_000,
+        required: bool = False,
+    ) -> list[Owed]:
+        """Lease what is owed."""
+        return await self.storage.deliveries.take(
+            self.place(queue, project=project), limit=limit, batch=batch, lease_ms=lease_ms, required=required
+        )
+
+    async def take_one(self, *, batch: int = 20, lease_ms: int = 60_000, required: bool = False) -> Owed:
+        """Lease what is owed where that is owed to one."""
+        (owed,) = await self.take(batch=batch, lease_ms=lease_ms, required=required)
+        return owed
+
+    async def report(
+        self,
+        owed: Owed,
+        cursor: str = "",
+        *,
+        given_up: Sequence[GivenUp] = (),
+        attempts: int = 0,
+        wait_ms: int | None = None,
+        batch: int = 20,
+        lease_ms: int = 60_000,
+        required: bool = False,
+    ) -> Owed | None:
+        """Report on what was leased, by its token."""
+        progress = Progress(owed.subscription.id, owed.token, cursor, tuple(given_up), attempts, wait_ms)
+        return await self.storage.deliveries.report(
+            owed.place, progress, batch=batch, lease_ms=lease_ms, required=required
+        )
+
+    async def deliver(self, *, required: bool = False) -> dict[str, list[bytes | str]]:
+        """Deliver all that is owed in ``q``; what each subscriber was told."""
+        delivered: dict[str, list[bytes | str]] = {}
+        while taken := await self.take(required=required):
+            for owed in taken:
+                delivered.setdefault(owed.subscription.subscriber, []).extend(told(owed.posts))
+                await self.report(owed, owed.posts[-1].cursor, required=required, wait_ms=0)
+        return delivered

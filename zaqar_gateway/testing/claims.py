@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from zaqar_gateway.errors import ClaimMismatch, MessageClaimed
 from zaqar_gateway.interfaces import IClaimStore
-from zaqar_gateway.model import Claim, Message, QueueRules
+from zaqar_gateway.model import CLAIMED_TOO_OFTEN, Claim, DeadLetter, Message, QueueRules
 from zaqar_gateway.testing.base import CLIENT, NO_IDS, OTHER_CLIENT, StoreContract, bodies, numbered
 
 
@@ -550,6 +550,19 @@ class ClaimStoreContract(StoreContract):
         self.assertEqual(await self.got(message_id), [])
         self.assertEqual(await self.listed(queue="dead"), [b"1"])
 
+    async def test_dead_letter_says_why(self) -> None:
+        """A message that was moved says where it comes from and why, in listings and by its id; others say nothing."""
+        await self.make(claim_count_max=1, dead_letter_queue="dead")
+        (message_id,) = await self.put(b"1")
+        self.assertIsNone((await self.one(message_id)).dead)
+        await self.spend(1)
+        self.assertIsNone(await self.storage.claims.create("p", "q", 60, 60, 10))
+        why = DeadLetter("q", CLAIMED_TOO_OFTEN)
+        (found,) = await self.storage.messages.get("p", "dead", [message_id])
+        (listed,) = (await self.page(queue="dead")).messages
+        claim = await self.claim(queue="dead")
+        self.assertEqual([m.dead for m in (found, listed, *claim.messages)], [why] * 3)
+
     async def test_lapsed_claims_count_too(self) -> None:
         """A lapse does not reset the count."""
         await self.make(claim_count_max=2, dead_letter_queue="dead")
@@ -567,7 +580,8 @@ class ClaimStoreContract(StoreContract):
         await self.spend(2)
         self.clock.advance(5)
         await self.claimed_bodies()
-        moved = Message(message_id, b'{"a": 1}', ttl_s=600, age_s=5, claim_id=None, claim_count=2)
+        why = DeadLetter("q", CLAIMED_TOO_OFTEN)
+        moved = Message(message_id, b'{"a": 1}', ttl_s=600, age_s=5, claim_id=None, claim_count=2, dead=why)
         self.assertEqual((await self.page(queue="dead")).messages, [moved])
         self.assertEqual(await self.storage.messages.get("p", "dead", [message_id]), [moved])
         self.clock.advance(595)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore
-from zaqar_gateway.model import ENCRYPTED, NewMessage, QueueRules
-from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies
+from zaqar_gateway.model import ENCRYPTED, GivenUp, NewMessage, QueueRules
+from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies, told
 
 SEALED = ENCRYPTED + b"key1" + bytes(range(256))
 """A body as it might be encrypted with the key ``key1``."""
@@ -119,6 +119,20 @@ class EncryptionContract(StoreContract):
         self.clock.advance(60)
         self.assertEqual(await self.claimed_bodies(), [])
         self.assertEqual(await self.listed(queue="dead"), [SEALED])
+
+    async def test_log_of_posts(self) -> None:
+        """What subscribers are owed is kept as it is stored, byte for byte, also when it is sent again."""
+        await self.make(encrypted=True)
+        await self.follow()
+        await self.post(SEALED, OTHERWISE_SEALED, encrypted=True)
+        page = await self.storage.subscriptions.read("p", "q", "0" * 14, 9)
+        self.assertEqual(told(page.posts), [SEALED, OTHERWISE_SEALED])
+        owed = await self.take_one()
+        self.assertEqual(told(owed.posts), [SEALED, OTHERWISE_SEALED])
+        given_up = [GivenUp(post.cursor, 1, "refused") for post in owed.posts]
+        self.assertIsNone(await self.report(owed, owed.posts[1].cursor, given_up=given_up))
+        await self.storage.deliveries.resend(self.place(), None, 9)
+        self.assertEqual(await self.deliver(), {"http://a": [SEALED, OTHERWISE_SEALED]})
 
     async def test_topics(self) -> None:
         """A topic has the rule, too."""

@@ -1,6 +1,7 @@
 """One random sequence of operations on two stores, which have to answer alike.
 
-Ids differ between stores, so they are compared by the order in which they were given out.
+Ids differ between stores, so they are compared by the order in which they were given out; leases are, by the order of
+their subscriptions.
 """
 
 from __future__ import annotations
@@ -15,11 +16,26 @@ from twisted.internet.task import Clock
 
 from zaqar_gateway.errors import GatewayError
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import Claim, Message, NewMessage, QueueRules, StatsEdge
+from zaqar_gateway.model import (
+    Claim,
+    FailedDelivery,
+    GivenUp,
+    Message,
+    NewMessage,
+    NewSubscription,
+    Owed,
+    Place,
+    Progress,
+    QueueRules,
+    StatsEdge,
+    Subscription,
+)
 
 PROJECTS = ("p", "p/{x}")
 QUEUES = ("a", "b", "c", "a.b")
 CLIENTS = (b"\x01" * 16, b"\x02" * 16)
+SUBSCRIBERS = ("http://a", "HTTP://a", "mailto:c@d")
+OWNERS = ("", "", "", "gateway")
 NO_ID = "nonesuch"
 
 MARKER_AGE_MAX_S = 1800
@@ -38,6 +54,8 @@ class _Side:
     storage: IStorage
     messages: list[str] = field(factory=list)
     claims: list[str] = field(factory=list)
+    subscriptions: list[str] = field(factory=list)
+    leases: list[Owed] = field(factory=list)
     _numbers: dict[str, int] = field(factory=dict)
 
     def give(self, ids: list[str], new: str) -> int:
@@ -55,20 +73,46 @@ class _Side:
         return NO_ID if number is None else self.claims[number]
 
     def message(self, message: Message) -> object:
-        claim = None if message.claim_id is None else self._number(message.claim_id)
-        number = self._number(message.id)
+        claim = None if message.claim_id is None else self.number(message.claim_id)
+        number = self.number(message.id)
         return ("message", number, message.body, message.ttl_s, message.age_s, claim, message.claim_count)
 
     def claim(self, claim: Claim | None, *, new: bool) -> object:
         if claim is None:
             return None
-        number = self.give(self.claims, claim.id) if new else self._number(claim.id)
+        number = self.give(self.claims, claim.id) if new else self.number(claim.id)
         return ("claim", number, claim.ttl_s, claim.age_s, [self.message(message) for message in claim.messages])
 
-    def edge(self, edge: StatsEdge | None) -> object:
-        return None if edge is None else (self._number(edge.id), edge.age_s, edge.created_ms)
+    def subscription_id(self, number: int | None) -> str:
+        return NO_ID if number is None else self.subscriptions[number]
 
-    def _number(self, known: str) -> int:
+    def subscription(self, one: Subscription | None) -> object:
+        if one is None:
+            return None
+        number = self.number(one.id)
+        return ("subscription", number, one.subscriber, one.ttl_s, one.age_s, one.options, one.confirmed, one.owner)
+
+    def owed(self, owed: Owed | None) -> object:
+        if owed is None:
+            return None
+        posts = [(post.body, post.ttl_s, post.delay_s, post.notice, post.until_s) for post in owed.posts]
+        if (cursors := [post.cursor for post in owed.posts]) != sorted(set(cursors)):
+            raise Difference(f"cursors are not in order: {cursors}")
+        return (owed.place, self.subscription(owed.subscription), posts, owed.attempts, owed.retry_policy, owed.gap)
+
+    def taken(self, taken: list[Owed]) -> object:
+        taken = sorted(taken, key=lambda owed: self.number(owed.subscription.id))
+        self.leases += taken
+        return ("taken", [self.owed(owed) for owed in taken])
+
+    def failure(self, failure: FailedDelivery) -> object:
+        number = self.number(failure.subscription_id)
+        return (number, failure.subscriber, failure.attempts, failure.reason, failure.age_s, failure.notice)
+
+    def edge(self, edge: StatsEdge | None) -> object:
+        return None if edge is None else (self.number(edge.id), edge.age_s, edge.created_ms)
+
+    def number(self, known: str) -> int:
         if known not in self._numbers:
             raise Difference(f"id {known} was never given out")
         return self._numbers[known]
@@ -86,12 +130,18 @@ class _Walk:
     :ivar home: number of a message: where it was then.
     :ivar holder: number of a message: the claim that it was last seen under.
     :ivar claims: where each claim was made.
+    :ivar subscriptions: where each subscription was made.
+    :ivar leases: where each lease was taken.
+    :ivar required: whether only confirmed subscriptions are delivered to.
     """
 
     rng: Random
     clock: Clock
+    required: bool
     posted: int = 0
     claims: list[_Place] = field(factory=list)
+    subscriptions: list[_Place] = field(factory=list)
+    leases: list[_Place] = field(factory=list)
     seen: dict[int, float] = field(factory=dict)
     home: dict[int, _Place] = field(factory=dict)
     holder: dict[int, int] = field(factory=dict)
@@ -111,6 +161,11 @@ class _Walk:
                 if number == len(self.claims):
                     self.claims.append(place)
                 self.learn(place, messages)
+            case ("placed", int(number), _, _):
+                if number == len(self.subscriptions):
+                    self.subscriptions.append(place)
+            case ("taken", list(taken)):
+                self.leases += [place] * len(taken)
             case list(parts):
                 for part in parts:
                     self.learn(place, part)
@@ -146,6 +201,24 @@ class _Walk:
             return None
         return self.rng.randrange(max(0, len(self.claims) - 6), len(self.claims))
 
+    def subscription(self) -> tuple[int | None, _Place]:
+        """One of the later subscriptions, seldom none, and mostly where it was made."""
+        if not self.subscriptions or self.rng.random() < 0.05:
+            return None, self.place()
+        number = self.rng.randrange(max(0, len(self.subscriptions) - 12), len(self.subscriptions))
+        return number, self.place() if self.rng.random() < 0.05 else self.subscriptions[number]
+
+    def place_of_subscription(self) -> _Place:
+        """Mostly where one of the later subscriptions was made."""
+        return self.subscription()[1] if self.rng.random() < 0.9 else self.place()
+
+    def lease_number(self) -> int | None:
+        """One of the later leases."""
+        return self.rng.randrange(max(0, len(self.leases) - 3), len(self.leases)) if self.leases else None
+
+    def notice_s(self) -> int | None:
+        return self.rng.choice((None, None, 60, 3600))
+
     def marker_number(self) -> int | None:
         now = self.clock.seconds()
         recent = sorted(number for number, at in self.seen.items() if now - at <= MARKER_AGE_MAX_S)
@@ -163,6 +236,7 @@ class _Walk:
             claim_count_max=rng.choice((None, 0, 1, 1, 2)),
             dead_letter_queue=rng.choice([None, *(name for name in QUEUES if name != queue)]),
             dead_letter_ttl_s=rng.choice((None, None, 60, 600)),
+            retry_policy=rng.choice((b"", b'{"a":1}', b'{"b":2}')),
         )
 
     # -- steps -------------------------------------------------------------------------------------------------------
@@ -354,8 +428,169 @@ class _Walk:
             lambda side: side.storage.claims.release(project, queue, side.claim_id(number)),
         )
 
+    def subscribe(self) -> _Step:
+        rng = self.rng
+        place = project, queue = (PROJECTS[0], QUEUES[0]) if rng.random() < 0.5 else self.place()
+        new = NewSubscription(
+            subscriber=rng.choice(SUBSCRIBERS),
+            ttl_s=rng.choice((60, 600, 3600)),
+            options=b'{"n": %d}' % len(self.subscriptions),
+            owner=rng.choice(OWNERS),
+            confirmed=rng.random() < 0.3,
+            notice_s=self.notice_s(),
+        )
+
+        async def run(side: _Side) -> object:
+            placed = await side.storage.subscriptions.create(project, queue, new)
+            number = side.give(side.subscriptions, placed.id) if placed.is_new else side.number(placed.id)
+            return ("placed", number, placed.is_new, placed.confirmed)
+
+        return f"subscribe {project!r} {queue!r} {new}", place, run
+
+    def get_subscription(self) -> _Step:
+        number, place = self.subscription()
+        project, queue = place
+
+        async def run(side: _Side) -> object:
+            return side.subscription(
+                await side.storage.subscriptions.get(project, queue, side.subscription_id(number))
+            )
+
+        return f"get_subscription {project!r} {queue!r} {number}", place, run
+
+    def list_subscriptions(self) -> _Step:
+        place = project, queue = self.place_of_subscription()
+        limit = self.rng.choice((1, 2, 3, 20))
+        return (
+            f"list_subscriptions {project!r} {queue!r} {limit=}",
+            place,
+            lambda side: _followers(side, project, queue, limit),
+        )
+
+    def update_subscription(self) -> _Step:
+        number, place = self.subscription()
+        project, queue = place
+        rng = self.rng
+        subscriber = rng.choice((None, *SUBSCRIBERS))
+        ttl_s, options = rng.choice((None, self.ttl())), rng.choice((None, b'{"updated": 1}'))
+        notice_s = self.notice_s()
+
+        async def run(side: _Side) -> object:
+            return await side.storage.subscriptions.update(
+                project,
+                queue,
+                side.subscription_id(number),
+                subscriber=subscriber,
+                ttl_s=ttl_s,
+                options=options,
+                notice_s=notice_s,
+            )
+
+        return f"update_subscription {place} {number} {subscriber=} {ttl_s=} {options=} {notice_s=}", place, run
+
+    def confirm(self) -> _Step:
+        number, place = self.subscription()
+        project, queue = place
+        confirmed, notice_s = self.rng.random() < 0.6, self.notice_s()
+
+        async def run(side: _Side) -> object:
+            subscription_id = side.subscription_id(number)
+            return await side.storage.subscriptions.confirm(
+                project, queue, subscription_id, confirmed, required=self.required, notice_s=notice_s
+            )
+
+        return f"confirm {place} {number} {confirmed=} {notice_s=} {self.required=}", place, run
+
+    def unsubscribe(self) -> _Step:
+        number, place = self.subscription()
+        project, queue = place
+
+        async def run(side: _Side) -> object:
+            return side.subscription(
+                await side.storage.subscriptions.delete(project, queue, side.subscription_id(number))
+            )
+
+        return f"unsubscribe {place} {number}", place, run
+
+    def purge_subscriptions(self) -> _Step:
+        place = project, queue = self.place()
+        return f"purge_subscriptions {place}", place, lambda side: side.storage.subscriptions.purge(project, queue)
+
+    def leave(self) -> _Step:
+        return "leave", ("", ""), lambda side: side.storage.deliveries.leave(OWNERS[-1])
+
+    def take(self) -> _Step:
+        place = self.place_of_subscription()
+        batch, lease_ms = self.rng.choice((1, 2, 20)), self.rng.choice((1_000, 60_000, 600_000))
+
+        async def run(side: _Side) -> object:
+            # All at once: in which order they are taken that wait for equally long is up to the store.
+            return side.taken(
+                await side.storage.deliveries.take(
+                    Place(*place), limit=1000, batch=batch, lease_ms=lease_ms, required=self.required
+                )
+            )
+
+        return f"take {place} {batch=} {lease_ms=} {self.required=}", place, run
+
+    def report(self) -> _Step:
+        number, rng = self.lease_number(), self.rng
+        done, fails, attempts = rng.choice((0, 1, 1, 2, 20)), rng.random() < 0.5, rng.randint(0, 3)
+        wait_ms, batch, lease_ms = rng.choice((None, None, None, 0, 250, 30_000)), rng.choice((1, 20)), 60_000
+
+        async def run(side: _Side) -> object:
+            if number is None:
+                return None
+            lease = side.leases[number]
+            posts = lease.posts[:done]
+            progress = Progress(
+                lease.subscription.id,
+                lease.token,
+                posts[-1].cursor if posts else "",
+                tuple(GivenUp(post.cursor, attempts, f"{number}") for post in posts if fails),
+                attempts,
+                wait_ms,
+            )
+            owed = await side.storage.deliveries.report(
+                lease.place, progress, batch=batch, lease_ms=lease_ms, required=self.required
+            )
+            if owed is not None:
+                side.leases[number] = owed
+            return side.owed(owed)
+
+        place = ("", "") if number is None else self.leases[number]
+        return f"report {number} {done=} {fails=} {attempts=} {wait_ms=} {batch=} {self.required=}", place, run
+
+    def extend(self) -> _Step:
+        numbers = [number for number in (self.lease_number(), self.lease_number()) if number is not None]
+        lease_ms = self.rng.choice((1_000, 600_000))
+        place = self.leases[numbers[0]] if numbers else self.place()
+
+        async def run(side: _Side) -> object:
+            leases = [(side.leases[number].subscription.id, side.leases[number].token) for number in numbers]
+            held = await side.storage.deliveries.extend(Place(*place), leases, lease_ms)
+            return sorted({side.number(each) for each in held})
+
+        return f"extend {place} {numbers} {lease_ms=}", place, run
+
+    def failures(self) -> _Step:
+        place = self.place_of_subscription()
+        return f"failures {place}", place, lambda side: _failures(side, *place)
+
+    def resend(self) -> _Step:
+        place, limit = self.place_of_subscription(), self.rng.choice((1, 2, 1000))
+        chosen = self.rng.choice((None, slice(1, None, 2), slice(0, 2)))
+
+        async def run(side: _Side) -> object:
+            deliveries = side.storage.deliveries
+            kept = await deliveries.failures(Place(*place), "", 1000)
+            ids = None if chosen is None else [failure.id for failure in kept][chosen]
+            return await deliveries.resend(Place(*place), ids, limit) or None
+
+        return f"resend {place} {chosen} {limit=}", place, run
+
     def advance(self) -> _Step:
-        seconds = self.rng.choice((0.25, 0.5, 1, 1, 5, 5, 30, 60, 61, 90, 300))
+        seconds = self.rng.choice((0.25, 0.25, 0.5, 1, 1, 1, 5, 5, 5, 30, 60, 61, 90, 300))
         self.clock.advance(seconds)
 
         async def run(side: _Side) -> object:
@@ -382,7 +617,20 @@ _WEIGHTS = {
     "get_claim": 8,
     "update_claim": 6,
     "release": 4,
-    "advance": 14,
+    "subscribe": 8,
+    "get_subscription": 3,
+    "list_subscriptions": 3,
+    "update_subscription": 5,
+    "confirm": 6,
+    "unsubscribe": 2,
+    "purge_subscriptions": 0.3,
+    "leave": 0.5,
+    "take": 16,
+    "report": 24,
+    "extend": 6,
+    "failures": 3,
+    "resend": 4,
+    "advance": 18,
 }
 
 
@@ -413,6 +661,29 @@ async def _everything(side: _Side, project: str, queue: str, limit: int, skip_cl
         marker = page.marker
 
 
+async def _followers(side: _Side, project: str, queue: str, limit: int) -> object:
+    """All live subscriptions of a queue, in pages, and those of all that ever were."""
+    found: list[Subscription] = []
+    while page := await side.storage.subscriptions.list(project, queue, found[-1].id if found else "", limit):
+        found += page
+    if (ids := [one.id for one in found]) != sorted(set(ids)):
+        raise Difference(f"ids are not in order: {ids}")
+    live = await side.storage.subscriptions.live(project, queue, side.subscriptions)
+    if set(live) != set(ids):
+        raise Difference(f"{live} are live and {ids} are listed")
+    return [side.subscription(one) for one in sorted(found, key=lambda one: side.number(one.id))]
+
+
+async def _failures(side: _Side, project: str, queue: str) -> object:
+    """All that was given up in a queue, and how much that is."""
+    place = Place(project, queue)
+    kept = await side.storage.deliveries.failures(place, "", 1000)
+    counts = [each.count for each in await side.storage.deliveries.failing(1000) if each.place == place]
+    if counts != ([len(kept)] if kept else []):
+        raise Difference(f"{counts} are counted and {len(kept)} are kept")
+    return [side.failure(each) for each in kept]
+
+
 async def _answer(run: Callable[[_Side], Awaitable[object]], side: _Side) -> object:
     try:
         return await run(side)
@@ -431,7 +702,7 @@ async def walk(first: IStorage, second: IStorage, clock: Clock, seed: int, steps
     :raises Difference: two answers differ; the text gives the last steps.
     """
     sides = (_Side(first), _Side(second))
-    choice = _Walk(Random(seed), clock)
+    choice = _Walk(Random(seed), clock, required=seed % 2 == 1)
     trail: list[str] = []
     told: Counter[str] = Counter()
 
@@ -457,6 +728,9 @@ async def walk(first: IStorage, second: IStorage, clock: Clock, seed: int, steps
             everything = partial(_everything, project=project, queue=queue, limit=20, skip_client=None)
             await compare(f"stats of {queue!r} at the end", partial(_stats, project=project, queue=queue))
             await compare(f"list all of {queue!r} at the end", everything)
+            followers = partial(_followers, project=project, queue=queue, limit=20)
+            await compare(f"subscriptions of {queue!r} at the end", followers)
+            await compare(f"failures of {queue!r} at the end", partial(_failures, project=project, queue=queue))
     return told
 
 
@@ -464,7 +738,7 @@ def _sort(answer: object) -> str:
     match answer:
         case ("refused", str(kind)):
             return kind
-        case None | [] | ("page", [], _) | False:
+        case None | [] | ("page", [], _) | ("taken", []) | False:
             return "nothing"
         case _:
             return "something"

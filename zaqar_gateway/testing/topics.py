@@ -18,6 +18,7 @@ class _TopicsAsQueues:
         self._storage = storage
         self.queues, self.messages, self.claims = storage.topics, storage.topic_messages, claims
         self.topics, self.topic_messages = storage.queues, storage.messages
+        self.subscriptions, self.topic_subscriptions = storage.topic_subscriptions, storage.subscriptions
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)

@@ -35,6 +35,7 @@ _TOLD: dict[type[errors.GatewayError], Told] = {
     errors.BadQueueName: Told(400, "Invalid queue identification", 400),
     errors.BadTopicName: Told(400, "Invalid topic identification", 400),
     errors.ClaimMismatch: Told(400, "Unable to delete", 400),
+    errors.NothingToUpdate: Told(400, "Unable to update subscription", 400),
     errors.BadRequest: Told(400, "Invalid API request", 400),
     errors.Unauthorized: Told(401, "Unauthorized", 403),
     errors.Forbidden: Told(403, "Not authorized", 403),
@@ -44,6 +45,7 @@ _TOLD: dict[type[errors.GatewayError], Told] = {
     errors.NotSupported: Told(501, "Not implemented", 501),
     errors.StoreUnavailable: Told(503, "Service temporarily unavailable", 503),
     errors.StoreFault: Told(503, "Service temporarily unavailable", 503),
+    errors.IdentityUnavailable: Told(503, "Service temporarily unavailable", 503),
     errors.GatewayError: INTERNAL,
 }
 

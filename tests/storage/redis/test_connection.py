@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.redis_server import RedisServer, connect, shared_server
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Redis, Refused, _Protocol, refusal
+from zaqar_gateway.storage.redis.connection import Commands, Redis, Refused, refusal
 
 
 class ProtocolTests(SynchronousTestCase):
@@ -21,7 +21,7 @@ class ProtocolTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.transport = StringTransport()
-        self.protocol = _Protocol(self.clock, timeout_s=5.0, bound=3)
+        self.protocol = Commands(self.clock, timeout_s=5.0, bound=3)
         self.protocol.makeConnection(self.transport)
 
     def ask(self, *words: bytes) -> Deferred[object]:
@@ -157,6 +157,14 @@ class RedisTests(TestCase):
         with self.assertRaises(StoreUnavailable) as caught:
             await redis.command("PING")
         self.assertFalse(caught.exception.outcome_unknown)
+
+    async def test_stopped_while_connecting(self) -> None:
+        """A connection that is being made can be stopped, and started again."""
+        redis = connect(shared_server())
+        for _ in range(2):
+            redis.start()
+            await redis.stop()
+            self.assertFalse(redis.ready)
 
     async def test_comes_back(self) -> None:
         """After the connection was cut, commands work again without anybody's help."""

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.redis_server import connect, shared_server, storage_at
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import NewMessage
+from zaqar_gateway.model import LogBounds, NewMessage
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.claims import RedisClaims
@@ -18,11 +18,13 @@ from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import Sweeper
 from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.random_walk import walk
 from zaqar_gateway.testing.storage import StorageContract
+from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
 
 
@@ -56,6 +58,39 @@ class RedisClaimTests(ClaimStoreContract, OnRedis):
     """Claims."""
 
 
+class RedisSubscriptionTests(SubscriptionStoreContract, OnRedis):
+    """Subscriptions."""
+
+
+class Ringing(OnRedis):
+    """A test whose store has doorbells that listen."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.doorbells = storage_at(self.redis, self.clock).doorbells
+        self.doorbells.start()
+        await self.doorbells.when_ready()
+        self.bound_log(LogBounds())
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await self.doorbells.stop()
+        await super().tearDown()
+
+    def bound_log(self, bounds: LogBounds) -> None:
+        """See :class:`DeliveryStoreContract`."""
+        store = storage_at(self.redis, self.clock, log_bounds=bounds)
+        store.doorbells = self.doorbells
+        self.storage = store
+
+    async def hear(self) -> None:
+        """Wait until what was told has been heard."""
+        await self.doorbells.caught_up()
+
+
+class RedisDeliveryTests(Ringing, DeliveryStoreContract):
+    """Deliveries."""
+
+
 class RedisStorageTests(StorageContract, OnRedis):
     """The store as a whole."""
 
@@ -85,6 +120,22 @@ class RedisTopicMessageTests(MessageStoreContract, OnTopics):
 
 class RedisTopicStorageTests(StorageContract, OnTopics):
     """The store as a whole, by topics."""
+
+
+class RedisTopicSubscriptionTests(SubscriptionStoreContract, OnTopics):
+    """Subscriptions, by topics."""
+
+    is_topic = True
+
+
+class RedisTopicDeliveryTests(Ringing, DeliveryStoreContract):
+    """Deliveries, by topics."""
+
+    is_topic = True
+
+    def bound_log(self, bounds: LogBounds) -> None:
+        super().bound_log(bounds)
+        self.storage = topics_as_queues(self.storage, self.storage.claims)
 
 
 class RandomWalkTests(OnRedis):

@@ -25,6 +25,10 @@ TABLE = {
     "patch_claim": (QUEUE + "/claims/{claim_id}", "PATCH"),
     "delete_claim": (QUEUE + "/claims/{claim_id}", "DELETE"),
     "post_claim": (QUEUE + "/claims{?limit}", "POST"),
+    "subscriptions_get": (QUEUE + "/subscriptions{?marker,limit}", "GET"),
+    "subscriptions_post": (QUEUE + "/subscriptions", "POST"),
+    "subscription": (QUEUE + "/subscriptions/{subscriptions_id}", "GET DELETE"),
+    "subscription_patch": (QUEUE + "/subscriptions/{subscriptions_id}", "PATCH"),
     "topics": ("/v2/topics{?marker,limit,detailed}", "GET"),
     "topic": (TOPIC, "GET PUT DELETE PATCH"),
     "topic_stats": (TOPIC + "/stats", "GET"),
@@ -34,6 +38,10 @@ TABLE = {
     "topic_messages_delete": (TOPIC + "/messages{?ids,pop}", "DELETE"),
     "topic_message_delete": (TOPIC + "/messages/{message_id}", "DELETE"),
     "topic_message_get": (TOPIC + "/messages/{message_id}", "GET"),
+    "topic_subscriptions_get": (TOPIC + "/subscriptions{?marker,limit}", "GET"),
+    "topic_subscriptions_post": (TOPIC + "/subscriptions", "POST"),
+    "topic_subscription": (TOPIC + "/subscriptions/{subscriptions_id}", "GET DELETE"),
+    "topic_subscription_patch": (TOPIC + "/subscriptions/{subscriptions_id}", "PATCH"),
     "ping": ("/v2/ping", "GET"),
 }
 

@@ -35,6 +35,17 @@ class QueueTests(SiteCase):
         self.assertEqual(self.api("GET", "/v2/queues/q").json, {"messages": {"ttl": 600}, **SEVEN})
         self.assertRefused(self.api("PUT", "/v2/queues/q", {"_default_message_ttl": 0}), 400, "Invalid API request")
 
+    def test_rings(self) -> None:
+        """A change that would bring dead letters back to the queue is refused, and the way is told."""
+        dead = {"_max_claim_count": 1, "_dead_letter_queue": "b"}
+        self.api("PUT", "/v2/queues/a", dead)
+        self.api("PUT", "/v2/queues/b", {"_max_claim_count": 1})
+        change = [{"op": "add", "path": "/metadata/_dead_letter_queue", "value": "a"}]
+        response = self.patch(change, "/v2/queues/b")
+        self.assertRefused(response, 400, "Invalid request body")
+        self.assertIn("b to a to b", response.json["description"])
+        self.assertEqual(self.api("GET", "/v2/queues/b").json["_dead_letter_queue"], None)
+
     def test_missing(self) -> None:
         """A missing queue shows the reserved metadata, can be deleted, and has no messages."""
         self.assertEqual(self.api("GET", "/v2/queues/q").json, SEVEN)

@@ -16,7 +16,12 @@ from zaqar_gateway.storage.memory import MemoryStorage
 
 T = "/v2/topics/t"
 THREE = {name: SEVEN[name] for name in ("_max_messages_post_size", "_default_message_ttl", "_default_message_delay")}
-MESSAGES = ("message_list", "message_get_many", "message_post", "message_delete_many", "message_get", "message_delete")
+SHARED = (
+    *(f"message_{verb}" for verb in ("list", "get_many", "post", "delete_many", "get", "delete")),
+    *(f"subscription_{verb}" for verb in ("list", "create", "get", "update", "delete", "confirm")),
+    "delivery_list",
+    "delivery_resend",
+)
 
 
 class RowTests(SynchronousTestCase):
@@ -26,7 +31,7 @@ class RowTests(SynchronousTestCase):
         self.rows = {row.name: row for row in build_operations(MemoryStorage(Clock())).operations}
 
     def test_rules(self) -> None:
-        """Topics have rules of their own, their messages those of messages (API reference, "Policy")."""
+        """Topics have rules of their own, what is in them those of what it is (API reference, "Policy")."""
         rules = {name: row.rule for name, row in self.rows.items() if name.startswith("topic_")}
         expected = {
             "topic_list": "topics:get_all",
@@ -37,7 +42,7 @@ class RowTests(SynchronousTestCase):
             "topic_get_stats": "topics:stats",
             "topic_purge": "topics:purge",
         }
-        self.assertEqual(rules, expected | {f"topic_{name}": self.rows[name].rule for name in MESSAGES})
+        self.assertEqual(rules, expected | {f"topic_{name}": self.rows[name].rule for name in SHARED})
 
     def test_fields(self) -> None:
         """The name in the path of a topic is the field that operations have for a name."""
@@ -121,11 +126,12 @@ class TopicTests(SiteCase):
         self.assertRefused(response, 400, "Invalid API request")
 
     def test_no_dead_letters(self) -> None:
-        """A topic that names no valid dead letter queue is no matter for the log, as a queue is."""
+        """A topic that names no valid dead letter queue is no matter for the log, as a queue is; nor is one that names itself."""
         with capturedLogs() as logged:
             self.assertEqual(self.api("PUT", T, {"_max_claim_count": 1, "_dead_letter_queue": "t"}).status, 201)
+            self.assertEqual(self.api("PUT", f"{T}2", {"_max_claim_count": 1, "_dead_letter_queue": "no name"}).status, 201)
             self.assertEqual(logged, [])
-            self.api("PUT", "/v2/queues/t", {"_max_claim_count": 1, "_dead_letter_queue": "t"})
+            self.api("PUT", "/v2/queues/t", {"_max_claim_count": 1, "_dead_letter_queue": "no name"})
             self.assertEqual(len(logged), 1)
 
     def test_delays(self) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tests.helpers import CLIENT, PROJECT, build_operations
-from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.interfaces import ISockets, IStorage
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
@@ -90,10 +90,15 @@ def make_factory(
     *,
     limits: Limits | None = None,
     alone: Iterable[str] = (),
+    sockets: ISockets | None = None,
 ) -> GatewayFactory:
-    """The factory of connections to the operations over a store."""
-    actions = Actions(build_operations(storage, limits).operations, frozenset(alone))
-    return GatewayFactory(actions, ClientIds(), clock, bounds or WebSocketBounds())
+    """The factory of connections to the operations over a store.
+
+    :param alone: operations that run alone on their socket, besides those that always do.
+    """
+    built = build_operations(storage, limits, sockets=sockets)
+    actions = Actions(built.operations, frozenset(alone))
+    return GatewayFactory(actions, ClientIds(), clock, bounds or WebSocketBounds(), sockets=sockets)
 
 
 class Transport(StringTransport):
@@ -199,5 +204,12 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "claim_get": ("queue_name", "claim_id"),
     "claim_update": ("queue_name", "claim_id"),
     "claim_delete": ("queue_name", "claim_id"),
+    "subscription_create": ("queue_name",),
+    "subscription_list": ("queue_name",),
+    "subscription_get": ("queue_name", "subscription_id"),
+    "subscription_delete": ("queue_name", "subscription_id"),
+    "delivery_overview": (),
+    "delivery_list": ("queue_name",),
+    "delivery_resend": ("queue_name",),
 }
 """Actions with the fields that they need (API reference, "Actions")."""

@@ -328,6 +328,8 @@ class Schema(SynchronousTestCase):
         asked = self.check("message_post", {"queue_name": "q", "messages": [], "delays": True, "size": "x"})
         self.assertFalse(asked.delays)
         self.assertFalse(self.check("queue_purge", {"queue_name": "q", "strict": True}).strict)
+        asked = self.check("subscription_create", {"queue_name": "q", "confirmable": True, "listener": "x"})
+        self.assertEqual((asked.confirmable, asked.listener), (False, None))
         asked = self.check("queue_list", {"name": 1, "filters": {"a": "b"}, "with_count": True})
         self.assertEqual((asked.name, asked.filters, asked.with_count), ("", {}, False))
 
@@ -349,6 +351,13 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "claim_get": (),
     "claim_update": ("ttl", "grace"),
     "claim_delete": (),
+    "subscription_create": ("subscriber", "ttl", "options"),
+    "subscription_list": ("marker", "limit"),
+    "subscription_get": (),
+    "subscription_delete": (),
+    "delivery_overview": (),
+    "delivery_list": ("marker", "limit"),
+    "delivery_resend": ("ids",),
 }
 EXAMPLES: dict[str, Any] = {
     "marker": "m",
@@ -368,6 +377,10 @@ EXAMPLES: dict[str, Any] = {
     "pop": 1,
     "ttl": 60,
     "grace": 60,
+    "subscriber": "http://example.org",
+    "options": {"a": 1},
+    "subscription_id": "s",
+    "ids": ["d"],
 }
 WANTED = {
     name: {str: "a string", int: "an integer", bool: "a boolean", dict: "an object", list: "an array"}[type(value)]

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgpack
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,9 +17,11 @@ from tests.transport.websocket.client import HEADERS, envelope, packed, status
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IQueueStore
 from zaqar_gateway.limits import ClientIds, Limits
-from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats
+from zaqar_gateway.model import FailedDelivery, Failing, Place, QueueEntry, QueueRules, QueueStats
+from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.session import Session
 
@@ -485,6 +488,116 @@ class BrokenQueues:
 
     async def list(self, project: str, marker: str, limit: int) -> list[QueueEntry]:
         raise self._error
+
+
+class SubscriptionActions(SessionCase):
+    """API reference, "Actions": subscriptions; and the deliveries that operators look after."""
+
+    def create(self, subscriber: str, **body: Any) -> str:
+        code, answer = self.ask("subscription_create", queue_name="q", subscriber=subscriber, **body)
+        self.assertEqual((code, set(answer)), (201, {"subscription_id", "message"}))
+        self.assertEqual(answer["message"], "Subscription q created.")
+        return str(answer["subscription_id"])
+
+    def test_shown(self) -> None:
+        """A subscription has seven keys, the same in a listing."""
+        subscription_id = self.create("http://a", ttl=60, options={"a": 1})
+        self.clock.advance(5)
+        shown = {
+            "id": subscription_id,
+            "source": "q",
+            "subscriber": "http://a",
+            "ttl": 60,
+            "age": 5,
+            "options": {"a": 1},
+            "confirmed": False,
+        }
+        self.assertEqual(self.ask("subscription_get", queue_name="q", subscription_id=subscription_id), (200, shown))
+        self.assertEqual(self.ask("subscription_list", queue_name="q"), (200, {"subscriptions": [shown]}))
+
+    def test_pages(self) -> None:
+        """A listing has the order of ids, and goes on after its marker."""
+        ids = sorted(self.create(f"http://a/{number}") for number in range(12))
+        first = self.ask("subscription_list", queue_name="q")[1]["subscriptions"]
+        rest = self.ask("subscription_list", queue_name="q", marker=first[-1]["id"], limit=20)[1]["subscriptions"]
+        self.assertEqual([[one["id"] for one in page] for page in (first, rest)], [ids[:10], ids[10:]])
+        self.assertEqual(self.ask("subscription_list", queue_name="none"), (200, {"subscriptions": []}))
+        self.assertIn("limit", self.refused(400, "subscription_list", queue_name="q", limit=21))
+
+    def test_duplicate(self) -> None:
+        """A subscriber again is a 409, confirmed or not."""
+        self.create("http://a")
+        found = self.ask("subscription_create", queue_name="q", subscriber="http://a")
+        self.assertEqual(found, (409, "Subscription q not created."))
+
+    def test_refused(self) -> None:
+        """What breaks a rule has the text that it has on HTTP; of wrong types the schema says so."""
+        for body, told in (
+            ({"subscriber": "fake"}, "must be supported in the list"),
+            ({"subscriber": "http://a", "ttl": 59}, "ttl is 59 seconds"),
+            ({"subscriber": "http://a", "ttl": 99999999999999999}, "ttl"),
+            ({"subscriber": "http://a", "options": {"_retry_policy": 1}}, "_retry_policy"),
+        ):
+            self.assertIn(told, self.refused(400, "subscription_create", queue_name="q", **body))
+        self.assertIn("name", self.refused(400, "subscription_create", queue_name="a b", subscriber="http://a"))
+        for name, value in (("subscriber", None), ("subscriber", 5), ("ttl", "60"), ("ttl", 60.0), ("options", [])):
+            code, answer = self.ask("subscription_create", queue_name="q", **{"subscriber": "http://a", name: value})
+            self.assertEqual(code, 400)
+            self.assertTrue(answer["error"].startswith(f"Schema validation failed. body.{name} "), answer)
+        self.assertEqual(self.ask("queue_list"), (200, {"queues": []}))
+
+    def test_delete(self) -> None:
+        """Deleting is 204 whether there was one or not; then there is none."""
+        subscription_id = self.create("http://a")
+        for _ in range(2):
+            found = self.ask("subscription_delete", queue_name="q", subscription_id=subscription_id)
+            self.assertEqual(found, (204, f"Subscription {subscription_id} removed."))
+        self.refused(404, "subscription_get", queue_name="q", subscription_id=subscription_id)
+
+    def test_purge(self) -> None:
+        """Purging takes subscriptions where they are named, or nothing is; other words mean nothing."""
+        bodies: list[tuple[dict[str, Any], int]] = [
+            ({"resource_types": ["messages", "x"]}, 1),
+            ({"resource_types": []}, 1),
+            ({"resource_types": ["subscriptions"]}, 0),
+            ({}, 0),
+        ]
+        for body, left in bodies:
+            self.ask("subscription_create", queue_name="q", subscriber="http://a")
+            self.assertEqual(self.ask("queue_purge", queue_name="q", **body), (204, {}))
+            self.assertEqual(len(self.ask("subscription_list", queue_name="q")[1]["subscriptions"]), left)
+
+    def test_no_such_actions(self) -> None:
+        """Changing and confirming are not for WebSocket."""
+        for action in ("subscription_update", "subscription_confirm"):
+            code, answer = self.ask(action, queue_name="q", subscription_id="s")
+            self.assertEqual((code, answer), (400, {"error": f"{action} is not a valid action"}))
+
+    def test_deliveries(self) -> None:
+        """Deliveries are for the role admin, which a frame cannot give itself."""
+        for action in ("delivery_overview", "delivery_list", "delivery_resend"):
+            reply = self.raw(action, {"queue_name": "q"}, {**HEADERS, "X-ROLES": "admin"})
+            self.assertEqual(status(reply), 403, action)
+
+    def test_delivery_answers(self) -> None:
+        """Deliveries are shown with what operators need to know."""
+        failing = [Failing(Place("p", "q"), 2), Failing(Place("p", "t", is_topic=True), 1)]
+        found = codec.answer("delivery_overview", fields.Nothing(), failing)
+        shown = [{"project": "p", "count": 2, "queue": "q"}, {"project": "p", "count": 1, "topic": "t"}]
+        self.assertEqual(msgspec.to_builtins(found), (200, {"deliveries": shown}))
+        failed = FailedDelivery("d", "s", "http://a", 3, "timeout", 9, "SubscriptionConfirmation")
+        found = codec.answer("delivery_list", fields.DeliveryList("q"), [failed])
+        entry = {"id": "d", "subscription_id": "s", "subscriber": "http://a", "attempts": 3, "reason": "timeout"}
+        entry |= {"age": 9, "notice": "SubscriptionConfirmation"}
+        self.assertEqual(msgspec.to_builtins(found), (200, {"deliveries": [entry]}))
+        self.assertEqual(codec.answer("delivery_resend", fields.DeliveryResend("q"), 3), (200, {"count": 3}))
+
+    def test_token(self) -> None:
+        """The token of a frame is part of who asks, and of nothing that is shown."""
+        row = next(row for row in build_operations(self.storage).operations if row.name == "subscription_list")
+        headers = codec.Headers(client="c", project="p", token="secret")
+        context = self.session.context(row, headers)
+        self.assertEqual((context.token, "secret" in repr(context)), ("secret", False))
 
 
 class Failures(SessionCase):

@@ -55,6 +55,7 @@ class SignedRequestTests(SynchronousTestCase):
     def needed(self, action: str, queue: str = "q", /, **changed: Any) -> tuple[SignedUrl, str, str] | None:
         row = self.rows[action]
         given: dict[str, Any] = {"queue_name": queue, "message_id": "m", "message_ids": [], "claim_id": "c"}
+        given["subscription_id"] = "s"
         names = row.fields.__struct_fields__
         asked = row.fields(**{name: value for name, value in given.items() if name in names})
         return signed_request(row, self.headers(**changed), asked)

@@ -12,13 +12,13 @@ case the outcome of the command is unknown and nothing is repeated.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, cast
 
 import hiredis
 import txredisapi
 from twisted.application.internet import backoffPolicy
-from twisted.internet.defer import CancelledError, Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensureDeferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -68,13 +68,25 @@ def refusal(text: str) -> GatewayError:
     return StoreFault(cause=text)
 
 
+async def together(*steps: Coroutine[Any, Any, Any]) -> list[Any]:
+    """The answers of several commands or scripts, sent in this order and in one write.
+
+    :raises StoreError: of the first that failed, once all have their answers.
+    """
+    answers = await DeferredList([ensureDeferred(step) for step in steps], consumeErrors=True)
+    for ok, answer in answers:
+        if not ok:
+            answer.raiseException()
+    return [answer for _, answer in answers]
+
+
 def _lost() -> StoreUnavailable:
     return StoreUnavailable(
         "The connection to Redis was lost before it answered.", outcome_unknown=True
     )
 
 
-class _Protocol(txredisapi.HiredisProtocol):  # type: ignore[misc]
+class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
     """Commands out in one write for each reactor turn, answers in."""
 
     def __init__(self, clock: Any, timeout_s: float, bound: int) -> None:
@@ -187,6 +199,8 @@ class Redis:
     :param bound: how many commands may wait at once; one more is refused at once.
     :param retry_max_s: the longest pause between two attempts to connect.
     :param scripts: loaded on each connection before anybody else may use it.
+    :param make: makes the protocol of a connection: (clock, ``timeout_s``, ``bound``) to protocol.
+    :param greet: what is done on each connection before anybody else may use it.
     """
 
     def __init__(
@@ -201,11 +215,16 @@ class Redis:
         password: str = "",
         database: int = 0,
         scripts: Sequence[Script] = (),
+        make: Callable[[Any, float, int], Commands] = Commands,
+        greet: Callable[[Commands], Awaitable[None]] | None = None,
     ) -> None:
+        self._make = make
+        self._greet = greet
         self._endpoint = endpoint
         self._clock = clock
         self._timeout_s = timeout_s
         self._bound = bound
+        self._retry_max_s = retry_max_s
         self._pause = backoffPolicy(initialDelay=_PAUSE_MIN_S, maxDelay=retry_max_s)
         self._login: list[tuple[Argument, ...]] = []
         if password:
@@ -213,14 +232,32 @@ class Redis:
         if database:
             self._login.append(("SELECT", database))
         self._scripts = scripts
-        self._protocol: _Protocol | None = None
+        self._protocol: Commands | None = None
         self._waiting: list[Deferred[None]] = []
         self._running: Deferred[None] | None = None
+        self._stopping = False
+
+    def beside(
+        self, make: Callable[[Any, float, int], Commands], greet: Callable[[Commands], Awaitable[None]]
+    ) -> Redis:
+        """Another connection to the same Redis, without scripts, not started yet; see ``make`` and ``greet`` above."""
+        other = Redis(
+            self._endpoint,
+            self._clock,
+            timeout_s=self._timeout_s,
+            bound=self._bound,
+            retry_max_s=self._retry_max_s,
+            make=make,
+            greet=greet,
+        )
+        other._login = self._login
+        return other
 
     # -- being connected ---------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Connect, and stay connected until :meth:`stop`."""
+        self._stopping = False
         self._running = Deferred.fromCoroutine(self._stay_connected())
         self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
 
@@ -228,7 +265,7 @@ class Redis:
         """Close the connection; what is under way then has an unknown outcome."""
         if self._running is not None:
             gone = self._protocol.whenDisconnected() if self._protocol else succeed(None)
-            running, self._running = self._running, None
+            running, self._running, self._stopping = self._running, None, True
             running.cancel()
             await running
             await gone
@@ -258,8 +295,8 @@ class Redis:
                 await protocol.whenDisconnected()
                 _log.error("the connection to Redis is lost; it is being made again")
             except Exception as error:  # whatever keeps us from connecting, another attempt may go better
-                if isinstance(error, CancelledError):
-                    raise
+                if isinstance(error, CancelledError) or self._stopping:  # an endpoint has an error of its own for it
+                    return
                 level = LogLevel.debug if failures else LogLevel.error
                 _log.emit(level, "Redis cannot be used, trying on: {why}", why=str(error) or type(error).__name__)
             finally:
@@ -269,13 +306,15 @@ class Redis:
             failures += 1
             await deferLater(self._clock, self._pause(failures))
 
-    async def _connect(self) -> _Protocol:
-        factory = Factory.forProtocol(lambda: _Protocol(self._clock, self._timeout_s, self._bound))
+    async def _connect(self) -> Commands:
+        factory = Factory.forProtocol(lambda: self._make(self._clock, self._timeout_s, self._bound))
         factory.noisy = False
-        protocol = cast(_Protocol, await self._endpoint.connect(factory))
+        protocol = cast(Commands, await self._endpoint.connect(factory))
         try:
             for command in (*self._login, *(("SCRIPT", "LOAD", script.text) for script in self._scripts)):
                 await protocol.execute_command(*command)
+            if self._greet is not None:
+                await self._greet(protocol)
         except BaseException as error:
             protocol.transport.abortConnection()
             if isinstance(error, StoreUnavailable):
@@ -283,7 +322,7 @@ class Redis:
             raise
         return protocol
 
-    def _became_ready(self, protocol: _Protocol, again: bool) -> None:
+    def _became_ready(self, protocol: Commands, again: bool) -> None:
         self._protocol = protocol
         if again:
             _log.info("the connection to Redis is back")
@@ -311,7 +350,7 @@ class Redis:
     async def command(self, *args: Argument, again: bool = False) -> Any:
         """Run a command.
 
-        :param again: see :meth:`_Protocol.execute_command`.
+        :param again: see :meth:`Commands.execute_command`.
 
         :return: bytes, integers, lists of them, or ``None``, as Redis answers.
         :raises StoreError: it did not run, or nobody knows whether it did.

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote
+
+from zaqar_gateway.model import Place
 
 _TOPIC = "topic"
 
@@ -30,6 +32,36 @@ class Keys:
         self.catalog = lru_cache(maxsize=16384)(self._catalog)
         self.any_alive = f"{_escaped(self._common)}*{{*/*}}:a".encode()
         self._beginnings = tuple(f"{self._common}{each}{{".encode() for each in ("", _TOPIC))
+
+    def place(self, key: bytes) -> Place:
+        """The queue or topic of this space whose key this is."""
+        kind, _, rest = key.removeprefix(self._common.encode()).decode().partition("{")
+        project, _, name = rest[:-1].partition("/")
+        return Place(_unquoted(project), _unquoted(name), kind == _TOPIC)
+
+    @property
+    def owed(self) -> tuple[bytes, bytes]:
+        """The channels that name queues, and topics, in which something became owed to subscribers."""
+        return f"{self._common}owed".encode(), f"{self._common}{_TOPIC}owed".encode()
+
+    @property
+    def schedule(self) -> bytes:
+        """Places that have subscriptions, by when to look at them (ms)."""
+        return f"{self._common}schedule".encode()
+
+    @property
+    def failing(self) -> bytes:
+        """Places in which deliveries were given up."""
+        return f"{self._common}failing".encode()
+
+    @property
+    def gateways(self) -> bytes:
+        """Gateway processes and when they last said that they live."""
+        return f"{self._common}gateways".encode()
+
+    def sockets(self, gateway: str) -> bytes:
+        """Places in which a gateway may have subscriptions of its sockets."""
+        return f"{self._common}sockets.{_quoted(gateway)}".encode()
 
     def topics(self) -> Keys:
         """The keys of the topics in the same space."""
@@ -65,6 +97,10 @@ class Keys:
 
 def _quoted(text: str) -> str:
     return quote(text, safe="", errors="surrogatepass")
+
+
+def _unquoted(text: str) -> str:
+    return unquote(text, errors="surrogatepass")
 
 
 def _escaped(pattern: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 from attrs import define, field
-from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface import implementer
 
-from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, StoreError
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import Message, MessagePage, NewMessage
 from zaqar_gateway.storage import claimed, mismatch, post_too_large
@@ -16,6 +16,7 @@ from zaqar_gateway.storage.ids import format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.schedule import Schedule
 
 _LONG_LISTING = 8
 _LONG_LISTING_PAUSE_S = 0.002
@@ -32,6 +33,7 @@ class RedisMessages:
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]
+    _schedule: Schedule
     _long_listings: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(1))
 
     async def post(
@@ -55,7 +57,11 @@ class RedisMessages:
                 b"" if one.delay_s is None else one.delay_s,
                 one.body,
             )
-        refused, first, second = await self._redis.script(scripts.POST, keys, arguments)
+        refused, first, second, *owed = await self._redis.script(scripts.POST, keys, arguments)
+        if owed:
+            # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
+            # process looks everywhere.
+            Deferred.fromCoroutine(self._schedule.nudge(keys[0])).addErrback(lambda failure: failure.trap(StoreError) and None)
         if refused:
             raise EncryptionDiffers if refused == 2 else post_too_large(size, first, own=bool(second))
         incarnation = first.decode()

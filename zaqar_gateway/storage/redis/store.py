@@ -6,19 +6,23 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import FirstError, ensureDeferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import Volume
+from zaqar_gateway.model import LogBounds, Volume
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.claims import RedisClaims
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.connection import Argument, Redis, together
+from zaqar_gateway.storage.redis.deliveries import RedisDeliveries
+from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.messages import RedisMessages
 from zaqar_gateway.storage.redis.queues import RedisQueues
+from zaqar_gateway.storage.redis.schedule import Gateways, Schedule
+from zaqar_gateway.storage.redis.subscriptions import RedisSubscriptions
 
 _SCAN_COUNT = 1000
 _SWEEP_COUNT = 100
@@ -32,19 +36,38 @@ def _redis_clock() -> Argument:
 class RedisStorage:
     """All parts on one connection.
 
+    :param clock: for timers, not for the time.
     :param now: the instant in milliseconds for tests; by default Redis's own clock, which all gateways share.
+    :ivar doorbells: has to be started and stopped beside the connection.
     """
 
-    def __init__(self, redis: Redis, keys: Keys | None = None, now: Callable[[], Argument] = _redis_clock) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        clock: IReactorTime,
+        keys: Keys | None = None,
+        now: Callable[[], Argument] = _redis_clock,
+        log_bounds: LogBounds = LogBounds(),  # noqa: B008 - it is immutable
+    ) -> None:
         self._redis = redis
         self._keys = keys or Keys()
         self._now = now
-        self.queues = RedisQueues(redis, self._keys, now, new_incarnation)
-        self.messages = RedisMessages(redis, self._keys, now, new_incarnation)
-        self.claims = RedisClaims(redis, self._keys, now, new_incarnation, new_claim_id)
         topics = self._keys.topics()
+        schedule = Schedule(redis, self._keys, topics, now)
+        self.queues = RedisQueues(redis, self._keys, now, new_incarnation)
+        self.messages = RedisMessages(redis, self._keys, now, new_incarnation, schedule)
+        self.claims = RedisClaims(redis, self._keys, now, new_incarnation, new_claim_id)
         self.topics = RedisQueues(redis, topics, now, new_incarnation)
-        self.topic_messages = RedisMessages(redis, topics, now, new_incarnation)
+        self.topic_messages = RedisMessages(redis, topics, now, new_incarnation, schedule)
+        gateways = Gateways(redis, self._keys, schedule, now)
+        self.subscriptions, self.topic_subscriptions = (
+            RedisSubscriptions(
+                redis, each, now, new_incarnation, new_claim_id, schedule, gateways, log_bounds, is_topic
+            )
+            for each, is_topic in ((self._keys, False), (topics, True))
+        )
+        self.deliveries = RedisDeliveries(redis, self._keys, now, schedule, gateways)
+        self.doorbells = Doorbells(redis, self._keys, clock)
 
     async def ping(self) -> None:
         await self._redis.command(b"PING")
@@ -78,12 +101,7 @@ async def _scan(redis: Redis, keys: Keys, cursor: bytes) -> tuple[bytes, list[by
 
 async def _each(redis: Redis, script: scripts.Script, queues: Sequence[bytes], now: Argument) -> list[Any]:
     """The answers of a script for each of the queues, asked for in one write."""
-    asked = [ensureDeferred(redis.script(script, [key], [now])) for key in queues]
-    try:
-        answers: list[Any] = await gatherResults(asked, consumeErrors=True)
-    except FirstError as error:
-        error.subFailure.raiseException()
-    return answers
+    return await together(*(redis.script(script, [key], [now]) for key in queues))
 
 
 class Sweeper:

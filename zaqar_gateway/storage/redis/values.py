@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
-from zaqar_gateway.model import Message, QueueRules
-from zaqar_gateway.storage.ids import format_id, parse_id
+from msgspec.structs import replace
+
+from zaqar_gateway.model import DeadLetter, FailedDelivery, Message, Owed, Place, Post, QueueRules, Subscription
+from zaqar_gateway.storage.ids import format_cursor, format_id, parse_cursor, parse_id
 
 _FIELDS = 7  # of a message: scripts/common.lua, emit
 
@@ -15,18 +18,20 @@ def messages(answer: Sequence[Any], first: int, now_ms: int, incarnation: str) -
     """The messages in an answer, from its element ``first`` on."""
     found = []
     for at in range(first, len(answer), _FIELDS):
-        rank, ttl, body, claim, count, origin, created = answer[at : at + _FIELDS]
+        rank, ttl, body, claim, count, moved, created = answer[at : at + _FIELDS]
         number = int(rank)
-        found.append(
-            Message(
-                origin.decode() if origin else format_id(number, incarnation),
-                body,
-                int(ttl),
-                max(0, now_ms - (int(created) if created else number // 1000)) // 1000,
-                claim.decode() if claim else None,
-                int(count),
-            )
+        message = Message(
+            format_id(number, incarnation),
+            body,
+            int(ttl),
+            max(0, now_ms - (int(created) if created else number // 1000)) // 1000,
+            claim.decode() if claim else None,
+            int(count),
         )
+        if moved:
+            message_id, queue, reason = moved.decode().split(" ")
+            message = replace(message, id=message_id, dead=DeadLetter(unquote(queue), reason))
+        found.append(message)
     return found
 
 
@@ -38,9 +43,9 @@ def id_arguments(ids: Sequence[str]) -> list[str | int]:
     return arguments
 
 
-def rule_arguments(rules: QueueRules) -> list[str | int]:
+def rule_arguments(rules: QueueRules) -> list[str | int | bytes]:
     """Names and values of the rules that are set, as scripts keep them with a queue."""
-    values = (
+    values: tuple[tuple[str, str | int | bytes | None], ...] = (
         ("ttl", rules.message_ttl_s),
         ("size", rules.post_size_max),
         ("delay", rules.message_delay_s or None),
@@ -48,5 +53,67 @@ def rule_arguments(rules: QueueRules) -> list[str | int]:
         ("dead", rules.dead_letter_queue),
         ("dead_ttl", rules.dead_letter_ttl_s),
         ("enc", 1 if rules.encrypted else None),
+        ("retry", rules.retry_policy or None),
     )
     return [part for name, value in values if value is not None for part in (name, value)]
+
+
+def subscriptions(answer: Sequence[Any], first: int, now_ms: int) -> list[Subscription]:
+    """The subscriptions in an answer, from its element ``first`` on: scripts/subscriptions.lua, show."""
+    found = []
+    for at in range(first, len(answer), 7):
+        subscription_id, name, ttl, created, confirmed, owner, options = answer[at : at + 7]
+        age_s = max(0, now_ms - int(created)) // 1000
+        found.append(
+            Subscription(
+                subscription_id.decode(), text(name), int(ttl), age_s, options, bool(confirmed), owner.decode()
+            )
+        )
+    return found
+
+
+def posts(answer: Sequence[Any], first: int) -> list[Post]:
+    """The posts in an answer, from its element ``first`` on: scripts/owed.lua, tell."""
+    found = []
+    for at in range(first, len(answer), 6):
+        rank, ttl, body, delay, kind, until_s = answer[at : at + 6]
+        delay_s = int(delay) if delay else None
+        found.append(Post(format_cursor(int(rank)), body, int(ttl), delay_s, kind.decode(), int(until_s)))
+    return found
+
+
+def owed(place: Place, answer: Sequence[Any], now_ms: int, retry_policy: bytes) -> Owed:
+    """What a subscription is owed: scripts/owed.lua, owed_to."""
+    *_, token, attempts, gap, told = answer
+    (subscription,) = subscriptions(answer[:7], 0, now_ms)
+    return Owed(place, subscription, token, posts(told, 0), attempts, retry_policy, bool(gap))
+
+
+def failures(answer: Sequence[Any], now_ms: int) -> list[FailedDelivery]:
+    """Deliveries that were given up: scripts/failed_list.lua."""
+    found = []
+    for at in range(1, len(answer), 6):
+        rank, subscription_id, name, attempts, reason, kind = answer[at : at + 6]
+        age_s = max(0, now_ms - int(rank) // 1000) // 1000
+        found.append(
+            FailedDelivery(
+                format_cursor(int(rank)),
+                subscription_id.decode(),
+                text(name),
+                int(attempts),
+                text(reason),
+                age_s,
+                kind.decode(),
+            )
+        )
+    return found
+
+
+def rank_of(cursor: str) -> int:
+    """The rank that a cursor means; a text that is none means the beginning."""
+    return parse_cursor(cursor) or 0
+
+
+def text(value: bytes) -> str:
+    """A text as it was given; a client may have written half of a surrogate pair."""
+    return value.decode("utf-8", "surrogatepass")

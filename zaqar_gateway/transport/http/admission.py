@@ -129,4 +129,4 @@ class Admission:
             get(b"x-role"),
             get(b"x-user-id"),
         )
-        return Context(who.project, canonical, who.roles, who.user)
+        return Context(who.project, canonical, who.roles, who.user, text(get(b"x-auth-token", b"")))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -17,10 +17,25 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from zaqar_gateway.errors import GatewayError, NotFound, StoreUnavailable
-from zaqar_gateway.model import Claim, Message, MessagePage, QueueStats, SignedUrl, StatsEdge
+from zaqar_gateway.errors import GatewayError, IdentityUnavailable, NotFound, StoreUnavailable, SubscriberTaken
+from zaqar_gateway.limits import Limits
+from zaqar_gateway.model import (
+    Claim,
+    FailedDelivery,
+    Failing,
+    Message,
+    MessagePage,
+    QueueStats,
+    SignedUrl,
+    StatsEdge,
+    Subscription,
+)
 from zaqar_gateway.operations.health import Report
-from zaqar_gateway.operations.queues import QueuePage
+from zaqar_gateway.operations.queues import QUEUE, TOPIC, QueuePage
+from zaqar_gateway.operations.queues import shown as metadata_shown
+from zaqar_gateway.operations.registry import QUEUES, TOPICS
+from zaqar_gateway.operations.subscriptions import Subscribed
+from zaqar_gateway.transport import shown
 from zaqar_gateway.transport.http.request import Headers
 from zaqar_gateway.transport.replies import text_of
 from zaqar_gateway.transport.status import INTERNAL, told
@@ -80,7 +95,7 @@ def describe(error: GatewayError | None, operation: str = "") -> Reply:
         return error.reply
     kind = told(error, operation)
     headers: Headers = ()
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreUnavailable | IdentityUnavailable):
         headers = ((b"Retry-After", b"%d" % error.retry_after_s),)
     return _error(kind.http, kind.title, text_of(error, kind.http), headers)
 
@@ -145,6 +160,11 @@ def _queue(asked: IAsked) -> str:
     return f"{asked.collection}/{asked.path['queue_name']}"
 
 
+def _subscriptions(asked: IAsked) -> str:
+    """The path of the subscriptions that the request went to."""
+    return _queue(asked) + "/subscriptions"
+
+
 def _json(document: object) -> Reply:
     return Reply(200, _JSON_ONLY, _encode(document))
 
@@ -167,17 +187,14 @@ def _value(value: object) -> str:
 class Answers:
     """How the result of each operation is told.
 
-    :param shown: for the path of each collection, makes of stored metadata what clients see
-        (:meth:`zaqar_gateway.operations.queues.Queues.shown`).
+    :param limits: what is shown where a queue has nothing of its own.
     :param checksums: whether messages carry the checksum of their body.
     :ivar of: the answer for each operation by its name: (what was asked, result) to reply; it may raise
         :class:`~zaqar_gateway.errors.GatewayError`.
     """
 
-    def __init__(
-        self, shown: Mapping[str, Callable[[bytes | None], dict[str, Any]]], checksums: bool = False
-    ) -> None:
-        self._shown = shown
+    def __init__(self, limits: Limits, checksums: bool = False) -> None:
+        self._shown = {QUEUES: metadata_shown(QUEUE, limits), TOPICS: metadata_shown(TOPIC, limits)}
         self._checksum: Callable[[bytes, bytes | None], str | UnsetType] = checksum if checksums else _no_checksum
         self.of: dict[str, Callable[[IAsked, Any], Reply]] = {
             "ping": self._ping,
@@ -199,12 +216,25 @@ class Answers:
             "claim_get": self._claim_get,
             "claim_update": _nothing,
             "claim_delete": _nothing,
+            "subscription_list": self._subscription_list,
+            "subscription_create": self._subscription_create,
+            "subscription_get": self._subscription_get,
+            "subscription_update": self._subscription_changed,
+            "subscription_delete": _nothing,
+            "subscription_confirm": self._subscription_confirmed,
+            "delivery_list": self._delivery_list,
+            "delivery_resend": self._delivery_resend,
         }
         self.of |= {
-            **{f"topic_{name}": answer for name, answer in self.of.items() if name.startswith("message_")},
+            **{
+                f"topic_{name}": answer
+                for name, answer in self.of.items()
+                if name.startswith(("message_", "subscription_", "delivery_"))
+            },
             **{f"topic_{verb}": self.of[f"queue_{verb}"] for verb in ("list", "get", "create", "update", "delete", "purge")},
             "topic_get_stats": self._topic_stats,
             "queue_share": self._queue_share,
+            "delivery_overview": self._delivery_overview,
         }
 
     def _ping(self, asked: IAsked, alive: bool) -> Reply:
@@ -222,10 +252,10 @@ class Answers:
     def _queue_list(self, asked: IAsked, page: QueuePage) -> Reply:
         detailed = asked.given.get("detailed", False)
         collection = asked.collection
-        shown = self._shown[collection]
+        metadata = self._shown[collection]
         document: dict[str, Any] = {
             collection.rpartition("/")[2]: [
-                _Queue(queue.name, f"{collection}/{queue.name}", shown(queue.metadata) if detailed else UNSET)
+                _Queue(queue.name, f"{collection}/{queue.name}", metadata(queue.metadata) if detailed else UNSET)
                 for queue in page.queues
             ],
             "links": _next(collection, {**asked.given, "marker": page.queues[-1].name}) if page.queues else [],
@@ -346,3 +376,47 @@ class Answers:
                 "messages": self._messages(asked, claim.messages),
             }
         )
+
+    def _subscription_list(self, asked: IAsked, page: Sequence[Subscription]) -> Reply:
+        links = _next(_subscriptions(asked), {**asked.given, "marker": page[-1].id}) if page else []
+        name = asked.path["queue_name"]
+        return _json({"subscriptions": [shown.subscription(name, one) for one in page], "links": links})
+
+    def _subscription_create(self, asked: IAsked, subscribed: Subscribed) -> Reply:
+        location = (b"Location", _subscriptions(asked).encode())
+        placed = subscribed.placed
+        if placed.confirmed and not placed.is_new:
+            refusal = describe(SubscriberTaken("There is a confirmed subscription with this subscriber already."))
+            return refusal._replace(headers=(*refusal.headers, location))
+        return Reply(201, (_JSON, location), _encode({"subscription_id": placed.id}))
+
+    def _subscription_get(self, asked: IAsked, found: Subscription) -> Reply:
+        return _json(shown.subscription(asked.path["queue_name"], found))
+
+    def _subscription_changed(self, asked: IAsked, result: None) -> Reply:
+        location = f"{_subscriptions(asked)}/{asked.path['subscription_id']}"
+        return Reply(204, ((b"Location", location.encode()),))
+
+    def _subscription_confirmed(self, asked: IAsked, result: None) -> Reply:
+        location = f"{_subscriptions(asked)}/{asked.path['subscription_id']}/confirm"
+        return Reply(204, ((b"Location", location.encode()),))
+
+    def _delivery_overview(self, asked: IAsked, places: Sequence[Failing]) -> Reply:
+        def entry(failing: Failing) -> dict[str, Any]:
+            place, collection = failing.place, TOPICS if failing.place.is_topic else QUEUES
+            return {
+                "project": place.project,
+                "topic" if place.is_topic else "queue": place.name,
+                "count": failing.count,
+                "href": f"{collection}/{place.name}/deliveries",
+            }
+
+        return _json({"deliveries": [entry(failing) for failing in places]})
+
+    def _delivery_list(self, asked: IAsked, page: Sequence[FailedDelivery]) -> Reply:
+        base = _queue(asked) + "/deliveries"
+        links = _next(base, {**asked.given, "marker": page[-1].id}) if page else []
+        return _json({"deliveries": [shown.delivery(one) for one in page], "links": links})
+
+    def _delivery_resend(self, asked: IAsked, count: int) -> Reply:
+        return _json({"count": count})

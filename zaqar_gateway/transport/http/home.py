@@ -35,9 +35,12 @@ _QUEUES = "/v2/queues"
 _QUEUE = _QUEUES + "/{queue_name}"
 _MESSAGES = _QUEUE + "/messages"
 _CLAIM = _QUEUE + "/claims/{claim_id}"
+_SUBSCRIPTIONS = _QUEUE + "/subscriptions"
+_ID = "/{subscriptions_id}"
 _TOPICS = "/v2/topics"
 _TOPIC = _TOPICS + "/{topic_name}"
 _TOPIC_MESSAGES = _TOPIC + "/messages"
+_TOPIC_SUBSCRIPTIONS = _TOPIC + "/subscriptions"
 
 _RELATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("queues", _QUEUES + "{?marker,limit,detailed}", ("queue_list",)),
@@ -54,6 +57,10 @@ _RELATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("patch_claim", _CLAIM, ("claim_update",)),
     ("delete_claim", _CLAIM, ("claim_delete",)),
     ("post_claim", _QUEUE + "/claims{?limit}", ("claim_create",)),
+    ("subscriptions_get", _SUBSCRIPTIONS + "{?marker,limit}", ("subscription_list",)),
+    ("subscriptions_post", _SUBSCRIPTIONS, ("subscription_create",)),
+    ("subscription", _SUBSCRIPTIONS + _ID, ("subscription_get", "subscription_delete")),
+    ("subscription_patch", _SUBSCRIPTIONS + _ID, ("subscription_update",)),
     ("topics", _TOPICS + "{?marker,limit,detailed}", ("topic_list",)),
     ("topic", _TOPIC, ("topic_get", "topic_create", "topic_delete", "topic_update")),
     ("topic_stats", _TOPIC + "/stats", ("topic_get_stats",)),
@@ -63,6 +70,10 @@ _RELATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("topic_messages_delete", _TOPIC_MESSAGES + "{?ids,pop}", ("topic_message_delete_many",)),
     ("topic_message_delete", _TOPIC_MESSAGES + "/{message_id}", ("topic_message_delete",)),
     ("topic_message_get", _TOPIC_MESSAGES + "/{message_id}", ("topic_message_get",)),
+    ("topic_subscriptions_get", _TOPIC_SUBSCRIPTIONS + "{?marker,limit}", ("topic_subscription_list",)),
+    ("topic_subscriptions_post", _TOPIC_SUBSCRIPTIONS, ("topic_subscription_create",)),
+    ("topic_subscription", _TOPIC_SUBSCRIPTIONS + _ID, ("topic_subscription_get", "topic_subscription_delete")),
+    ("topic_subscription_patch", _TOPIC_SUBSCRIPTIONS + _ID, ("topic_subscription_update",)),
     ("ping", "/v2/ping", ("ping",)),
     ("health", "/v2/health", ("health",)),
 )

@@ -21,6 +21,8 @@ from zaqar_gateway import model
 from zaqar_gateway.errors import BadBody, GatewayError, Unauthorized
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED, Frame, Operation
+from zaqar_gateway.operations.subscriptions import Subscribed
+from zaqar_gateway.transport import shown
 from zaqar_gateway.transport.replies import text_of
 from zaqar_gateway.transport.status import told
 
@@ -232,7 +234,7 @@ class _AnyBody(Struct, frozen=True):
     """A body of which no field is looked at."""
 
 
-_WHOLE = {"messages": (b"[", "an array"), "metadata": (b"{", "an object")}
+_WHOLE = {"messages": (b"[", "an array"), "metadata": (b"{", "an object"), "options": (b"{", "an object")}
 """Fields that stay JSON text: how such a text has to begin, and the name of that."""
 
 
@@ -241,7 +243,7 @@ class Action:
     """What a frame can ask for.
 
     :ivar operation: the row of the registry; ``None`` where the action is answered without one.
-    :ivar alone: whether it makes several steps in the store, so that nothing of the same socket may run beside it.
+    :ivar alone: see :class:`~zaqar_gateway.operations.registry.Frame`.
     """
 
     name: str
@@ -293,7 +295,7 @@ class Actions:
     """All that frames can ask for, made from the registry.
 
     :param operations: the rows; those without a ``frame`` are left out.
-    :param alone: names of the rows that make several steps in the store.  The rows of today make one.
+    :param alone: names of rows that make several steps, besides those that always do.
     :raises KeyError: a row has no line in the table of answers.
     """
 
@@ -307,7 +309,7 @@ class Actions:
                 self._by_name[operation.name] = Action(
                     operation.name,
                     operation,
-                    operation.name in alone,
+                    operation.frame.alone or operation.name in alone,
                     headers,
                     msgspec.json.Decoder(body),
                     tuple(name for name in body.__struct_fields__ if name in _WHOLE),
@@ -339,7 +341,7 @@ def _body_type(operation: Operation, frame: Frame) -> type[Struct]:
     """The fields that a row has on WebSocket, as a struct."""
     if not frame.only and not frame.needed:
         return operation.fields
-    types = get_type_hints(operation.fields)
+    types = {**get_type_hints(operation.fields), **frame.types}
     only = frame.only or operation.fields.__struct_fields__
     needed: list[Any] = []
     others: list[Any] = []
@@ -369,6 +371,13 @@ class _Message(Struct):
     age: int
     body: Raw
     claim_id: str | None = None
+
+
+class _Failing(Struct):
+    project: str
+    count: int
+    queue: str | UnsetType = UNSET
+    topic: str | UnsetType = UNSET
 
 
 class _Popped(Struct):
@@ -442,6 +451,20 @@ def _claim_created(asked: Any, claim: model.Claim | None) -> Answer:
     return Answer(201, {"claim_id": claim.id, "messages": _claimed(claim)})
 
 
+def _subscribed(asked: Any, subscribed: Subscribed) -> Answer:
+    if not subscribed.placed.is_new:
+        return Answer(409, f"Subscription {asked.queue_name} not created.")
+    message = f"Subscription {asked.queue_name} created."
+    return Answer(201, {"subscription_id": subscribed.placed.id, "message": message})
+
+
+def _failing(failing: model.Failing) -> _Failing:
+    place = failing.place
+    if place.is_topic:
+        return _Failing(place.project, failing.count, topic=place.name)
+    return _Failing(place.project, failing.count, queue=place.name)
+
+
 _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     "queue_list": _queue_list,
     "queue_create": lambda asked, created: Answer(201 if created else 204, f"Queue {asked.queue_name} created."),
@@ -461,6 +484,15 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     ),
     "claim_update": lambda asked, _: Answer(204, f"Claim {asked.claim_id} updated."),
     "claim_delete": lambda asked, _: Answer(204, f"Claim {asked.claim_id} deleted."),
+    "subscription_create": _subscribed,
+    "subscription_list": lambda asked, page: Answer(
+        200, {"subscriptions": [shown.subscription(asked.queue_name, one) for one in page]}
+    ),
+    "subscription_get": lambda asked, found: Answer(200, shown.subscription(asked.queue_name, found)),
+    "subscription_delete": lambda asked, _: Answer(204, f"Subscription {asked.subscription_id} removed."),
+    "delivery_overview": lambda asked, places: Answer(200, {"deliveries": [_failing(one) for one in places]}),
+    "delivery_list": lambda asked, page: Answer(200, {"deliveries": [shown.delivery(one) for one in page]}),
+    "delivery_resend": lambda asked, count: Answer(200, {"count": count}),
 }
 """Name of an operation to what its answer is, from its fields and its result (API reference, "Actions")."""
 

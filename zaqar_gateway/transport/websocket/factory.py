@@ -12,11 +12,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from zaqar_gateway.interfaces import IUrlSigner
+from zaqar_gateway.interfaces import IListener, ISockets, IUrlSigner
 from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.origins import Origins
-from zaqar_gateway.transport.websocket.protocol import GatewayProtocol
+from zaqar_gateway.transport.websocket.protocol import GatewayProtocol, Pushes
 from zaqar_gateway.transport.websocket.session import Session
 
 _DEFLATE_WINDOW_BITS = 12
@@ -81,6 +81,8 @@ class GatewayFactory(WebSocketServerFactory):
     :param client_ids: how a ``Client-ID`` has to look.
     :param clock: for every timeout.
     :param signer: of pre-signed URLs; ``None``: none is accepted.
+    :param sockets: is told of connections that end; ``None``: there is nobody to tell.
+    :ivar pushes: the frames of the notification that is being pushed.
     :ivar closing: whether new connections are refused.
     """
 
@@ -95,6 +97,7 @@ class GatewayFactory(WebSocketServerFactory):
         clock: IReactorTime,
         bounds: WebSocketBounds = WebSocketBounds(),  # noqa: B008 - it is immutable
         signer: IUrlSigner | None = None,
+        sockets: ISockets | None = None,
     ) -> None:
         super().__init__(server="", reactor=clock)
         self._batched_timer = _Timers(clock)
@@ -105,6 +108,8 @@ class GatewayFactory(WebSocketServerFactory):
         self._actions = actions
         self._client_ids = client_ids
         self._signer = signer
+        self.sockets = sockets
+        self.pushes = Pushes()
         self.closing = False
         self._all_gone: list[Deferred[None]] = []
         self.setProtocolOptions(
@@ -125,9 +130,9 @@ class GatewayFactory(WebSocketServerFactory):
             maxConnections=bounds.connections_max,
         )
 
-    def session(self) -> Session:
+    def session(self, listener: IListener) -> Session:
         """The conversation of a new connection."""
-        return Session(self._actions, self._client_ids, self._signer)
+        return Session(self._actions, self._client_ids, self._signer, listener)
 
     def close_all(self, timeout_s: float = 10) -> Deferred[None]:
         """Let all requests in flight end, close every connection with 1001, and refuse new ones.

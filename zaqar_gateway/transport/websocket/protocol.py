@@ -4,16 +4,21 @@ The session decides what a frame means; this decides when it may run.  Autobahn 
 fragments, compression and the closing handshake; whole frames without compression, which are nearly all, are cut and
 written here, because that takes a quarter of the time.
 
+Notifications (pushes) have a place among the replies: behind those to all requests that were read before they came.  They
+do not count as requests in flight.
+
 Reading stops, and the peer's own writes with it, while as many requests are in flight as one socket may have, while a
 request runs that has to run alone, and while the peer leaves too much unread.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from attrs import define
+from attrs import define, field
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred
@@ -25,6 +30,7 @@ from txaio.tx import make_logger
 from zope.interface import implementer
 
 from zaqar_gateway.direct import write_now
+from zaqar_gateway.interfaces import IListener, IPushed
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -32,12 +38,15 @@ if TYPE_CHECKING:
 
 GOING_AWAY, INVALID_PAYLOAD, POLICY_VIOLATION, INTERNAL_ERROR = 1001, 1007, 1008, 1011
 """Close codes (RFC 6455, section 7.4.1)."""
+TRY_AGAIN_LATER = 1013
+"""A close code (IANA, WebSocket Close Code Number Registry)."""
 
 COMPRESSED_FROM = 1024
 """Replies of fewer bytes are sent as they are, also where compression was agreed: it would cost more than it saves."""
 
 _TEXT, _BINARY = 0x81, 0x82
 _COMPRESSED = 0x40
+_REASON_MAX = 123  # bytes that a close frame has room for (RFC 6455, section 5.5)
 _PHRASES = {
     400: "Bad Request",
     403: "Forbidden",
@@ -60,9 +69,54 @@ class _Slot:
 
     is_binary: bool
     payload: bytes | None = None
+    pushed: list[IPushed] = field(factory=list)
+    """What is written after the reply."""
 
 
-@implementer(IPushProducer)
+def frame(kind: int, payload: bytes) -> bytes:
+    """One unfragmented frame of a server (RFC 6455, section 5.2).
+
+    :param kind: its first byte.
+    """
+    size = len(payload)
+    if size < 126:
+        head = bytes((kind, size))
+    elif size < 65536:
+        head = bytes((kind, 126, size >> 8, size & 0xFF))
+    else:
+        head = bytes((kind, 127)) + size.to_bytes(8, "big")
+    return head + payload
+
+
+class Pushes:
+    """The frames of the notification that was pushed last: one of each form serves all sockets."""
+
+    def __init__(self) -> None:
+        self._message: IPushed | None = None
+        self._frames: dict[tuple[bool, int], tuple[bytes, bool]] = {}
+
+    def of(self, message: IPushed, is_binary: bool, window_bits: int) -> tuple[bytes, bool]:
+        """The frame of a notification, and whether it is compressed.
+
+        :param window_bits: of the receiver's window (RFC 7692, section 7.1.2); 0: it takes no compressed frames.
+        """
+        if message is not self._message:
+            self._message, self._frames = message, {}
+        made = self._frames.get((is_binary, window_bits))
+        if made is None:
+            made = self._frames[is_binary, window_bits] = self._make(message, is_binary, window_bits)
+        return made
+
+    def _make(self, message: IPushed, is_binary: bool, window_bits: int) -> tuple[bytes, bool]:
+        kind, payload = (_BINARY, message.packed) if is_binary else (_TEXT, message.text)
+        if not window_bits or len(payload) < COMPRESSED_FROM:
+            return frame(kind, payload), False
+        deflater = zlib.compressobj(wbits=-window_bits)
+        deflated = deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        return frame(kind | _COMPRESSED, deflated[:-4]), True  # RFC 7692, section 7.2.1
+
+
+@implementer(IPushProducer, IListener)
 class GatewayProtocol(WebSocketServerProtocol):
     """A connected client, made by :class:`~zaqar_gateway.transport.websocket.factory.GatewayFactory`.
 
@@ -85,6 +139,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._consuming = False
         self._congested = False
         self._unsent = 0  # bytes written since the transport said that it is congested
+        self._pushed_next: list[IPushed] = []  # what is written after the reply to the request that waits to run alone
+        self._held = 0  # bytes of pushes that wait for replies
+        self._left = False
+        self._uri = ""
         self._draining: IDelayedCall | None = None
 
     # -- the connection ------------------------------------------------------------------------------------------------
@@ -92,14 +150,15 @@ class GatewayProtocol(WebSocketServerProtocol):
     def connectionMade(self) -> None:
         super().connectionMade()
         self._bounds = self.factory.bounds
-        self._session = self.factory.session()
+        self._session = self.factory.session(self)
         self.factory.connections.add(self)
         self.transport.registerProducer(self, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._slots.clear()
-        self._next = None
+        self._next, self._pushed_next = None, []
         self._stop_draining()
+        self._leave()
         if self.closeHandshakeTimeoutCall is not None:  # Autobahn leaves this one running
             self.closeHandshakeTimeoutCall.cancel()
             self.closeHandshakeTimeoutCall = None
@@ -158,6 +217,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self.state == self.STATE_OPEN:
             self._log.debug("closing {peer}: {code} {reason}", peer=self.peer, code=code, reason=reason)
             self.sendCloseFrame(code, reason.encode())
+            self._leave()
             self._adjust()
 
     # -- frames in -----------------------------------------------------------------------------------------------------
@@ -237,7 +297,8 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _start(self, request: Request, is_binary: bool) -> None:
         """Run a request at once: requests take effect in the order in which they start, because the commands on the
         one connection to the store do."""
-        slot = _Slot(is_binary)
+        slot = _Slot(is_binary, None, self._pushed_next)
+        self._pushed_next = []
         self._slots.append(slot)
         self._alone = request.alone
         Deferred.fromCoroutine(request.reply()).addCallbacks(
@@ -251,7 +312,13 @@ class GatewayProtocol(WebSocketServerProtocol):
         slot.payload = payload
         slots = self._slots
         while slots and (ready := slots[0].payload) is not None:
-            self._write_reply(ready, slots.popleft().is_binary)
+            done = slots.popleft()
+            self._write_reply(ready, done.is_binary)
+            for message in done.pushed:
+                self._held -= len(message.text)
+                self._write_push(message)
+        if self._left:  # it may just have subscribed
+            self._leave()
         if not slots:
             self._alone = False
             if self._next is not None:
@@ -273,14 +340,62 @@ class GatewayProtocol(WebSocketServerProtocol):
             kind |= _COMPRESSED
             compress.start_compress_message()
             payload = compress.compress_message_data(payload) + compress.end_compress_message()
-        size = len(payload)
-        if size < 126:
-            head = bytes((kind, size))
-        elif size < 65536:
-            head = bytes((kind, 126, size >> 8, size & 0xFF))
+        self.sendData(frame(kind, payload))
+
+    # -- pushes --------------------------------------------------------------------------------------------------------
+
+    @property
+    def uri(self) -> str:
+        """See :class:`~zaqar_gateway.interfaces.IListener`; nothing is served there."""
+        if not self._uri:
+            bound = self.transport.getHost()
+            host, port = getattr(bound, "host", "localhost"), getattr(bound, "port", 0)
+            self._uri = f"http://{f'[{host}]' if ':' in host else host}:{port}/{uuid4()}"
+        return self._uri
+
+    def push(self, message: IPushed) -> None:
+        """See :class:`~zaqar_gateway.interfaces.IListener`.
+
+        A peer that does not keep up is closed, because nothing tells whoever posts to post less.
+        """
+        if self.state != self.STATE_OPEN:
+            return
+        most = self._bounds.write_buffer_max
+        if self._unsent > most or self._held > most:
+            self._close(POLICY_VIOLATION, f"notifications of more than {most} bytes were not read")
+        elif self._next is not None:
+            self._hold(message, self._pushed_next)
+        elif self._slots:
+            self._hold(message, self._slots[-1].pushed)
         else:
-            head = bytes((kind, 127)) + size.to_bytes(8, "big")
-        self.sendData(head + payload)
+            self._write_push(message)
+
+    def _hold(self, message: IPushed, behind: list[IPushed]) -> None:
+        behind.append(message)
+        self._held += len(message.text)
+
+    def _write_push(self, message: IPushed) -> None:
+        if self.state != self.STATE_OPEN:
+            return
+        compress: Any = self._perMessageCompress
+        bits = 0 if compress is None else compress.server_max_window_bits
+        data, is_compressed = self.factory.pushes.of(message, self._session.pushes_binary, bits)
+        self.sendData(data)
+        if is_compressed:
+            # It is in the window of the peer now, and not in that of our compressor, which so has to begin anew.
+            compress._compressor = None
+
+    def fail(self, reason: str) -> None:
+        """See :class:`~zaqar_gateway.interfaces.IListener`."""
+        self._close(TRY_AGAIN_LATER, reason[:_REASON_MAX])
+
+    def _leave(self) -> None:
+        """End the subscriptions of this connection; whatever it subscribes to afterwards ends at once."""
+        self._left = True
+        if self.factory.sockets is not None:
+            self.factory.sockets.gone(self)
+
+    # -- bytes out -----------------------------------------------------------------------------------------------------
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         if self._slots:

@@ -8,14 +8,15 @@ is what the frame says of itself; a token (``authenticate``) will be looked at i
 from __future__ import annotations
 
 import msgspec
-from attrs import define
+from attrs import define, field
 from twisted.logger import Logger
 
 from zaqar_gateway.errors import NotSupported, Unauthorized
-from zaqar_gateway.interfaces import IUrlSigner
+from zaqar_gateway.interfaces import IListener, IUrlSigner
 from zaqar_gateway.limits import ClientIds, valid_name
 from zaqar_gateway.model import Context, SignedUrl
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
+from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport.replies import settle
 from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Envelope, EnvelopeError
@@ -62,6 +63,8 @@ class Request:
             raise NotSupported(f"{self._action.name} is not available here.")
         context = self._session.context(operation, self._headers)
         result = await dispatch(operation, context, self)
+        if isinstance(result, Subscribed) and result.listens:
+            self._session.pushes_binary = self._is_binary
         return codec.answer(operation.name, self._asked, result)
 
 
@@ -95,11 +98,15 @@ class Session:
 
     :param client_ids: how a ``Client-ID`` has to look, for the operations that check it.
     :param signer: of pre-signed URLs; ``None``: none is accepted.
+    :param listener: the connection, for the operations that subscribe it.
+    :ivar pushes_binary: whether pushes are MessagePack: as the request was that last subscribed the connection.
     """
 
     _actions: Actions
     _client_ids: ClientIds
     _signer: IUrlSigner | None = None
+    _listener: IListener | None = None
+    pushes_binary: bool = field(init=False, default=False)
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
         """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong."""
@@ -108,7 +115,7 @@ class Session:
             envelope = codec.open_frame(payload, is_binary)
             action = self._actions.find(envelope)
             headers = action.headers(envelope)
-            asked = action.fields(envelope)
+            asked = self._with_listener(action, action.fields(envelope))
         except EnvelopeError as error:
             return Request(False, self, is_binary, envelope, codec.refusal(error))
         except Exception:
@@ -118,6 +125,12 @@ class Session:
             # Without a strategy everybody is who they say; the token is not echoed.
             return Request(False, self, is_binary, Envelope(action=envelope.action), codec.AUTHENTICATED)
         return Request(action.alone, self, is_binary, envelope, None, action, headers, asked)
+
+    def _with_listener(self, action: Action, asked: msgspec.Struct) -> msgspec.Struct:
+        frame = action.operation.frame if action.operation is not None else None
+        if frame is None or not frame.listener:
+            return asked
+        return msgspec.structs.replace(asked, **{frame.listener: self._listener})
 
     def signed(self, operation: Operation | None, headers: codec.Headers, asked: msgspec.Struct) -> bool:
         """Whether a frame carries a signature, which is good then.
@@ -138,6 +151,7 @@ class Session:
 
         :raises BadClientId: the operation compares clients and the id is not of the form that this gateway accepts.
         """
+        token = "" if headers.token is msgspec.UNSET else headers.token
         if operation.frame is not None and operation.frame.checks_client:
-            return Context(headers.project, self._client_ids.canonical(headers.client))
-        return Context(headers.project)
+            return Context(headers.project, self._client_ids.canonical(headers.client), token=token)
+        return Context(headers.project, token=token)

@@ -19,7 +19,7 @@ local function bury(rank, entry, expires, ttl, count)
   local target = base:match('^(.*/)') .. known[5] .. '}'
   local there = call('HMGET', target, 'inc', 'rank')
   if not there[1] then
-    create(target, KEYS[2], ARGV[6], '{}')
+    there[2] = create(target, KEYS[2], ARGV[6], '{}')
   end
   local id = entry[10] or string.format('%014x', tonumber(rank)) .. known[1]
   if known[6] then
@@ -28,7 +28,8 @@ local function bury(rank, entry, expires, ttl, count)
   end
   local place = text(next_rank(there[2]))
   call('XADD', target .. ':m', place, 't', ttl, 'c', entry[4], 'b', entry[6], 'a', text(created_at(rank, entry)),
-    'i', id, 'e', text(expires), 'n', count, 'o', base:match('([^/]*)}$'))
+    'i', id, 'e', text(expires), 'n', count, 'o', base:match('([^/]*)}$'),
+    'r', 'claims')
   call('ZADD', target .. ':a', expires, place)
   call('ZADD', target .. ':i', place, id)
   -- An id that is gone stays a marker for an hour, and for as long as older messages are here.

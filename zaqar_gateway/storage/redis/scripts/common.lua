@@ -9,7 +9,7 @@
 -- claimed, and a stream costs a third of what a hash and a sorted set would.
 --
 --   main, later  streams   rank: t ttl (s), c client, b body; a created (ms) where the rank does not tell it; and, of
---                          a message that was moved here, i its id, e expiry (ms), n claim count, o where it was
+--                          a message that was moved here, i its id, e expiry (ms), n claim count, o where it was, r why
 --   alive        zset      every message by expiry (ms)
 --   free         zset      free messages at or before `head`, or out of `later`, by rank
 --   held         zset      claimed messages by the expiry of their claim (ms)
@@ -18,6 +18,8 @@
 --   claims       hash      claim: created (ms), expiry (ms), ttl (s), ranks of the messages that it was given
 --   left         hash      claim: how many of them are left
 --   alias        zset      ids of messages that were moved here by their rank here
+--
+-- `subs` in the queue's hash says that there are subscriptions (subscriptions.lua); they outlive the queue.
 --
 -- The messages of `main` after `head` are free without being in any set: a claim takes from there by moving `head`.
 local call = redis.call
@@ -83,12 +85,13 @@ local function fetch(rank, has_later)
   return found and found[2]
 end
 
--- Appends what a client is shown of a message: seven values.
+-- Appends what a client is shown of a message: seven values; the sixth is, of one that was moved here, its id, where it was
+-- and why, with blanks between.
 local function emit(out, rank, entry, ttl, claim, count)
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = rank, ttl, entry[6]
   out[n + 4], out[n + 5] = claim or '', count
-  out[n + 6], out[n + 7] = entry[10] or '', entry[8] or ''
+  out[n + 6], out[n + 7] = entry[10] and table.concat({entry[10], entry[16], entry[18] or 'claims'}, ' ') or '', entry[8] or ''
 end
 
 -- The rank that an id means in this queue: of one of its own messages, or of one that was moved here, which may have
@@ -207,10 +210,16 @@ local function next_rank(last)
   return math.max((tonumber(last) or 0) + 1, micros)
 end
 
--- Makes a queue exist; its name is the last part of its key.
+-- Makes a queue exist; its name is the last part of its key.  Returns the last rank that was given out under that name,
+-- where subscriptions have outlived an earlier queue.
 local function create(queue, catalog, incarnation, metadata)
   call('HSET', queue, 'inc', incarnation, 'md', metadata)
   if catalog then
     call('ZADD', catalog, 0, queue:match('([^/]*)}$'))
   end
+  local rank = call('HGET', queue .. ':um', 'rank')
+  if rank then
+    call('HSET', queue, 'subs', 1, 'rank', rank)
+  end
+  return rank
 end

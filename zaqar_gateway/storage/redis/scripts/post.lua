@@ -2,9 +2,9 @@
 -- KEYS: queue, catalog (zset: names of the project's queues; left out where it lives in another slot)
 -- ARGV: now, incarnation for a new queue, client, size, largest size, default ttl, whether bodies are encrypted ('1'
 --       or ''), then of each message: ttl, delay ('' where it has none), body
--- Returns {0, incarnation, rank of the first}, {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are
+-- Returns {0, incarnation, rank of the first} and 1 where something came to be owed to a subscriber who waits for it, {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are
 -- not encrypted as the queue asks.
-local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc')
+local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc', 'subs')
 local size, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local own = known[4] and tonumber(known[4]) < limit
 if own then limit = tonumber(known[4]) end
@@ -17,11 +17,14 @@ end
 local incarnation = known[1]
 if not incarnation then
   incarnation = ARGV[2]
-  create(base, KEYS[2], incarnation, '{}')
+  known[2] = create(base, KEYS[2], incarnation, '{}')
+  known[7] = known[2]
 end
 local first = next_rank(known[2])
 local rank, ttl_default, delay_default = first - 1, known[3] or ARGV[6], tonumber(known[5]) or 0
 local client, expiries, dues = ARGV[3], {}, {}
+local log = known[7] and open_log()
+local told = log and log.begun()
 for i = 8, #ARGV, 3 do
   rank = rank + 1
   local id, ttl, delay = text(rank), ARGV[i], 0
@@ -36,6 +39,9 @@ for i = 8, #ARGV, 3 do
     call('XADD', stream, id, 't', ttl, 'c', client, 'b', ARGV[i + 2], 'a', now)
   end
   expiries[#expiries + 1], expiries[#expiries + 2] = now + ttl * 1000, id
+  if told then
+    log.post(told, id, ttl, ARGV[i + 2], delay_default > 0 and delay)
+  end
   if delay > 0 then
     dues[#dues + 1], dues[#dues + 2] = now + delay * 1000, id
   end
@@ -46,5 +52,8 @@ if #dues > 0 then
   call('HSET', base, 'rank', text(rank), 'later', 1)
 else
   call('HSET', base, 'rank', text(rank))
+end
+if told and log.ended(told, text(rank)) then
+  return {0, incarnation, first, 1}
 end
 return {0, incarnation, first}

@@ -5,6 +5,6 @@
 if call('HGET', base, 'md') ~= ARGV[2] then
   return 0
 end
-call('HDEL', base, 'ttl', 'size', 'delay', 'claims', 'dead', 'dead_ttl', 'enc')
+call('HDEL', base, 'ttl', 'size', 'delay', 'claims', 'dead', 'dead_ttl', 'enc', 'retry')
 call('HSET', base, 'md', ARGV[3], unpack(ARGV, 4))
 return 1

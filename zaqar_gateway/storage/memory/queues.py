@@ -1,4 +1,4 @@
-"""A complete store in the memory of this process.
+"""Queues, their messages and the claims on them.
 
 The live messages of a queue are entries by rank, and the ranks are divided among three ordered sets: free, delayed and
 held (by a claim).  A claim takes from the front of the free ones, a listing merges the sets that it shows, counts are
@@ -10,31 +10,34 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
-from typing import Generic, TypeVar
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown
-from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore, IStorage
+from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
 from zaqar_gateway.model import (
+    CLAIMED_TOO_OFTEN,
     ENCRYPTED,
     KEY_ID_SIZE,
     NO_RULES,
     Claim,
+    DeadLetter,
     Message,
     MessagePage,
     NewMessage,
+    Place,
     QueueEntry,
     QueueRules,
     QueueStats,
     StatsEdge,
-    Volume,
 )
 from zaqar_gateway.storage import claimed, ids, mismatch, post_too_large
+from zaqar_gateway.storage.memory.ledgers import Ledgers
+from zaqar_gateway.storage.memory.ordered import Agenda, Ranks, RankSource
 
 ALIAS_KEPT_S = 3600
 """How long a queue remembers where a message stood that had been moved into it and is gone.  A marker that is used
@@ -42,121 +45,6 @@ later still goes on from the instant of the post, which is earlier: it shows a m
 
 SWEPT_AT_ONCE = 10_000
 """How many messages of deleted or purged queues one sweep frees: a few milliseconds of work."""
-
-_CHUNK = 512
-
-_Key = TypeVar("_Key", int, str, tuple[str, str])
-
-
-class _Ranks:
-    """An ordered set of ranks, in chunks, so that a change moves one chunk and not all that follow."""
-
-    __slots__ = ("_chunks", "_lasts", "_size")
-
-    def __init__(self) -> None:
-        self._chunks: list[list[int]] = []
-        self._lasts: list[int] = []  # the greatest rank of each chunk
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    def add(self, rank: int) -> None:
-        """Add a rank that is not in the set."""
-        self._size += 1
-        if not self._lasts or rank > self._lasts[-1]:
-            if not self._lasts or len(self._chunks[-1]) >= _CHUNK:
-                self._chunks.append([rank])
-                self._lasts.append(rank)
-            else:
-                self._chunks[-1].append(rank)
-                self._lasts[-1] = rank
-            return
-        at = bisect_left(self._lasts, rank)
-        chunk = self._chunks[at]
-        insort(chunk, rank)
-        if len(chunk) > 2 * _CHUNK:
-            self._chunks[at : at + 1] = [chunk[:_CHUNK], chunk[_CHUNK:]]
-            self._lasts.insert(at, chunk[_CHUNK - 1])
-
-    def remove(self, rank: int) -> None:
-        """Remove a rank that is in the set."""
-        at = bisect_left(self._lasts, rank)
-        chunk = self._chunks[at]
-        del chunk[bisect_left(chunk, rank)]
-        self._size -= 1
-        if chunk:
-            self._lasts[at] = chunk[-1]
-        else:
-            del self._chunks[at], self._lasts[at]
-
-    def after(self, rank: int) -> Iterator[int]:
-        """The ranks greater than this one, in order; the set must not change meanwhile."""
-        at = bisect_right(self._lasts, rank)
-        if at < len(self._chunks):
-            chunk = self._chunks[at]
-            yield from chunk[bisect_right(chunk, rank) :]
-            for chunk in self._chunks[at + 1 :]:
-                yield from chunk
-
-    @property
-    def first(self) -> int | None:
-        """The least rank."""
-        return self._chunks[0][0] if self._chunks else None
-
-    @property
-    def last(self) -> int | None:
-        """The greatest rank."""
-        return self._lasts[-1] if self._lasts else None
-
-
-class _Agenda(Generic[_Key]):
-    """Keys and the instants (ms) at which something happens to them."""
-
-    __slots__ = ("_at", "_heap")
-
-    def __init__(self) -> None:
-        self._at: dict[_Key, int] = {}
-        self._heap: list[tuple[int, _Key]] = []  # also holds what was set anew or discarded since
-
-    def get(self, key: _Key) -> int | None:
-        """The instant of a key."""
-        return self._at.get(key)
-
-    def set(self, key: _Key, at: int) -> None:
-        """Give a key its instant, in place of the one that it may have."""
-        if self._at.get(key) != at:
-            self._at[key] = at
-            heapq.heappush(self._heap, (at, key))
-            self._trim()
-
-    def discard(self, key: _Key) -> None:
-        """Forget a key, if it is there."""
-        if self._at.pop(key, None) is not None:
-            self._trim()
-
-    def take(self, now: int) -> Iterator[_Key]:
-        """Remove and yield the keys whose instant has come."""
-        while self._heap and self._heap[0][0] <= now:
-            at, key = heapq.heappop(self._heap)
-            if self._at.get(key) == at:
-                del self._at[key]
-                yield key
-
-    def next(self) -> int | None:
-        """The earliest instant."""
-        while self._heap:
-            at, key = self._heap[0]
-            if self._at.get(key) == at:
-                return at
-            heapq.heappop(self._heap)
-        return None
-
-    def _trim(self) -> None:
-        if len(self._heap) > 2 * len(self._at) + 64:
-            self._heap = [(at, key) for key, at in self._at.items()]
-            heapq.heapify(self._heap)
-
 
 @define(eq=False)
 class _Entry:
@@ -174,15 +62,18 @@ class _Entry:
     ttl_s: int
     expires_ms: int
     created_ms: int
-    among: _Ranks
+    among: Ranks
     claim_id: str | None = None
     claim_count: int = 0
+    dead: DeadLetter | None = None
 
     def age_s(self, now: int) -> int:
         return max(0, now - self.created_ms) // 1000  # never negative, though the clock be set back
 
     def message(self, now: int) -> Message:
-        return Message(self.id, self.body, self.ttl_s, self.age_s(now), self.claim_id, self.claim_count)
+        return Message(
+            self.id, self.body, self.ttl_s, self.age_s(now), self.claim_id, self.claim_count, dead=self.dead
+        )
 
     def edge(self, now: int) -> StatsEdge:
         return StatsEdge(self.id, self.age_s(now), self.created_ms)
@@ -199,22 +90,22 @@ class _Claim:
 
 @define(eq=False)
 class _Queue:
-    """One life of a queue.  Whoever gets one from ``_Place`` finds it as it is now."""
+    """One life of a queue.  Whoever gets one from ``Space`` finds it as it is now."""
 
     incarnation: str
     metadata: bytes
     rules: QueueRules
-    rank: int = 0  # the last one given out
+    ranks: RankSource
     entries: dict[int, _Entry] = field(factory=dict)
     claims: dict[str, _Claim] = field(factory=dict)
-    free: _Ranks = field(factory=_Ranks)
-    delayed: _Ranks = field(factory=_Ranks)
-    held: _Ranks = field(factory=_Ranks)
+    free: Ranks = field(factory=Ranks)
+    delayed: Ranks = field(factory=Ranks)
+    held: Ranks = field(factory=Ranks)
     _aliases: dict[str, int] = field(factory=dict)  # id to local rank, of messages moved into this queue
-    _expiring: _Agenda[int] = field(factory=_Agenda)
-    _due: _Agenda[int] = field(factory=_Agenda)
-    _lapsing: _Agenda[str] = field(factory=_Agenda)
-    _forgetting: _Agenda[str] = field(factory=_Agenda)
+    _expiring: Agenda[int] = field(factory=Agenda)
+    _due: Agenda[int] = field(factory=Agenda)
+    _lapsing: Agenda[str] = field(factory=Agenda)
+    _forgetting: Agenda[str] = field(factory=Agenda)
 
     def settle(self, now: int) -> None:
         """Do what time has brought."""
@@ -231,10 +122,6 @@ class _Queue:
         """When ``settle`` has something to do again."""
         agendas = (self._expiring.next(), self._due.next(), self._lapsing.next(), self._forgetting.next())
         return min((at for at in agendas if at is not None), default=None)
-
-    def next_rank(self, now_us: int) -> int:
-        self.rank = max(self.rank + 1, now_us)
-        return self.rank
 
     def position(self, marker: str) -> int | None:
         """The rank that an id means in this queue; ``None`` where the text is no id."""
@@ -263,7 +150,7 @@ class _Queue:
 
     def adopt(self, entry: _Entry, now_us: int) -> None:
         """Take in an entry of another queue, free and at the end."""
-        entry.rank = self.next_rank(now_us)
+        entry.rank = self.ranks.next(now_us)
         entry.among = self.free
         self._aliases[entry.id] = entry.rank
         self._forgetting.discard(entry.id)
@@ -284,7 +171,7 @@ class _Queue:
         if entry.id in self._aliases:
             self._forgetting.set(entry.id, now + ALIAS_KEPT_S * 1000)
 
-    def shift(self, entry: _Entry, to: _Ranks) -> None:
+    def shift(self, entry: _Entry, to: Ranks) -> None:
         entry.among.remove(entry.rank)
         to.add(entry.rank)
         entry.among = to
@@ -327,22 +214,24 @@ class _Queue:
         """Become empty, and give the entries to the caller, to be freed at leisure."""
         purged = self.entries
         self.entries, self.claims = {}, {}
-        self.free, self.delayed, self.held = _Ranks(), _Ranks(), _Ranks()
-        self._expiring, self._due, self._lapsing = _Agenda(), _Agenda(), _Agenda()
+        self.free, self.delayed, self.held = Ranks(), Ranks(), Ranks()
+        self._expiring, self._due, self._lapsing = Agenda(), Agenda(), Agenda()
         # What is posted from now on comes after the places and the posts of all that was here, so any id will do.
-        self._aliases, self._forgetting = {}, _Agenda()
+        self._aliases, self._forgetting = {}, Agenda()
         return purged
 
 
 @define(eq=False)
-class _Place:
+class Space:
     """What the parts of the store share: the queues, or the topics, and the clock."""
 
     clock: IReactorTime
     new_incarnation: Callable[[], str]
+    ledgers: Ledgers
+    is_topics: bool
     queues: dict[tuple[str, str], _Queue] = field(factory=dict)
     names: dict[str, list[str]] = field(factory=dict)  # of each project, sorted
-    _agenda: _Agenda[tuple[str, str]] = field(factory=_Agenda)  # no later than the next event of each queue
+    _agenda: Agenda[tuple[str, str]] = field(factory=Agenda)  # no later than the next event of each queue
     _graves: list[dict[int, _Entry]] = field(factory=list)
 
     def now(self) -> int:
@@ -350,6 +239,9 @@ class _Place:
 
     def now_us(self) -> int:
         return int(self.clock.seconds() * 1_000_000)
+
+    def place(self, project: str, name: str) -> Place:
+        return Place(project, name, self.is_topics)
 
     def find(self, project: str, name: str, now: int) -> _Queue | None:
         queue = self.queues.get((project, name))
@@ -359,7 +251,8 @@ class _Place:
 
     def create(self, project: str, name: str, metadata: bytes = b"{}", rules: QueueRules = NO_RULES) -> _Queue:
         """Create a queue that does not exist."""
-        queue = self.queues[project, name] = _Queue(self.new_incarnation(), metadata, rules)
+        ranks = self.ledgers.ranks(self.place(project, name))
+        queue = self.queues[project, name] = _Queue(self.new_incarnation(), metadata, rules, ranks)
         insort(self.names.setdefault(project, []), name)
         return queue
 
@@ -405,34 +298,34 @@ class _Place:
 class MemoryQueues:
     """Queues, or topics, of :class:`MemoryStorage`."""
 
-    _place: _Place
+    _space: Space
 
     async def create(self, project: str, queue: str, metadata: bytes, rules: QueueRules) -> bool:
-        if (project, queue) in self._place.queues:
+        if (project, queue) in self._space.queues:
             return False
-        self._place.create(project, queue, metadata, rules)
+        self._space.create(project, queue, metadata, rules)
         return True
 
     async def get(self, project: str, queue: str) -> bytes | None:
-        found = self._place.queues.get((project, queue))
+        found = self._space.queues.get((project, queue))
         return None if found is None else found.metadata
 
     async def update(self, project: str, queue: str, seen: bytes, metadata: bytes, rules: QueueRules) -> bool:
-        found = self._place.queues.get((project, queue))
+        found = self._space.queues.get((project, queue))
         if found is None or found.metadata != seen:
             return False
         found.metadata, found.rules = metadata, rules
         return True
 
     async def delete(self, project: str, queue: str) -> None:
-        self._place.delete(project, queue)
+        self._space.delete(project, queue)
 
     async def count(self, project: str) -> int:
-        return len(self._place.names.get(project, ()))
+        return len(self._space.names.get(project, ()))
 
     async def stats(self, project: str, queue: str) -> QueueStats | None:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         if found is None:
             return None
         places = (found.free, found.delayed, found.held)
@@ -446,14 +339,14 @@ class MemoryQueues:
         )
 
     async def purge(self, project: str, queue: str) -> None:
-        found = self._place.queues.get((project, queue))
+        found = self._space.queues.get((project, queue))
         if found is not None:
-            self._place.bury(found.purge())
+            self._space.bury(found.purge())
 
     async def list(self, project: str, marker: str, limit: int) -> list[QueueEntry]:
-        names = self._place.names.get(project, [])
+        names = self._space.names.get(project, [])
         start = bisect_right(names, marker)
-        return [QueueEntry(name, self._place.queues[project, name].metadata) for name in names[start : start + limit]]
+        return [QueueEntry(name, self._space.queues[project, name].metadata) for name in names[start : start + limit]]
 
 
 @implementer(IMessageStore)
@@ -461,7 +354,7 @@ class MemoryQueues:
 class MemoryMessages:
     """Messages, of :class:`MemoryStorage`."""
 
-    _place: _Place
+    _space: Space
 
     async def post(
         self,
@@ -475,8 +368,8 @@ class MemoryMessages:
         size_max: int,
         encrypted: bool = False,
     ) -> list[str]:
-        now, now_us = self._place.now(), self._place.now_us()
-        found = self._place.find(project, queue, now)
+        now, now_us = self._space.now(), self._space.now_us()
+        found = self._space.find(project, queue, now)
         rules = NO_RULES if found is None else found.rules
         limit = size_max if rules.post_size_max is None else min(rules.post_size_max, size_max)
         if size > limit:
@@ -484,11 +377,12 @@ class MemoryMessages:
         if encrypted != rules.encrypted:
             raise EncryptionDiffers
         if found is None:
-            found = self._place.create(project, queue)
+            found = self._space.create(project, queue)
         default_s = ttl_default_s if rules.message_ttl_s is None else rules.message_ttl_s
+        ledger = self._space.ledgers.followed(self._space.place(project, queue), now)
         posted = []
         for new in messages:
-            rank = found.next_rank(now_us)
+            rank = found.ranks.next(now_us)
             ttl_s = default_s if new.ttl_s is None else new.ttl_s
             delay_s = rules.message_delay_s
             if delay_s and new.delay_s is not None:
@@ -508,17 +402,21 @@ class MemoryMessages:
                 ),
                 due_ms=now + delay_s * 1000,
             )
-        self._place.plan(project, queue)
+            if ledger is not None:
+                ledger.add(rank, new.body, ttl_s, delay_s if rules.message_delay_s else None)
+        if ledger is not None:
+            self._space.ledgers.posted(ledger, now)
+        self._space.plan(project, queue)
         return posted
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         return [] if found is None else [entry.message(now) for entry in found.found(ids)]
 
     async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         entry = None if found is None else found.find(message_id)
         if found is None or entry is None:
             return
@@ -529,8 +427,8 @@ class MemoryMessages:
         found.remove(entry, now)
 
     async def delete_many(self, project: str, queue: str, ids: Sequence[str], claim_ids: Sequence[str] | None) -> None:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         if found is None:
             return
         entries = {entry.rank: entry for entry in found.found(ids)}.values()  # an id may be given twice
@@ -544,8 +442,8 @@ class MemoryMessages:
     async def pop(
         self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
     ) -> list[Message]:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         if found is None:
             return []
         entries = [found.entries[rank] for rank in islice(found.free.after(-1), limit)]
@@ -568,8 +466,8 @@ class MemoryMessages:
         include_claimed: bool,
         include_delayed: bool,
     ) -> MessagePage:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         if found is None:
             return MessagePage([], None)
         knows_delay = found.rules.message_delay_s != 0
@@ -597,12 +495,12 @@ class MemoryMessages:
 class MemoryClaims:
     """Claims, of :class:`MemoryStorage`."""
 
-    _place: _Place
+    _space: Space
     _new_id: Callable[[], str]
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         if found is None:
             return None
         target, count_max = found.rules.dead_letter_queue, found.rules.claim_count_max
@@ -617,7 +515,7 @@ class MemoryClaims:
             if len(taken) == limit:
                 break
         if target is not None and spent:
-            self._move(project, found, spent, target, now)
+            self._move(project, queue, found, spent, target, now)
         if not taken:
             return None
         if target is not None and count_max is not None:
@@ -626,23 +524,26 @@ class MemoryClaims:
         claim_id = self._new_id()
         found.hold(claim_id, _Claim(ttl_s, now), taken)
         found.extend(claim_id, grace_s, equal=False)
-        self._place.plan(project, queue)
+        self._space.plan(project, queue)
         return Claim(claim_id, ttl_s, 0, [entry.message(now) for entry in taken])
 
-    def _move(self, project: str, queue: _Queue, spent: Iterable[_Entry], target: str, now: int) -> None:
+    def _move(
+        self, project: str, name: str, queue: _Queue, spent: Iterable[_Entry], target: str, now: int
+    ) -> None:
         """Move messages that were handed out too often to the dead letter queue."""
-        ttl_s, now_us = queue.rules.dead_letter_ttl_s, self._place.now_us()
-        dead = self._place.find(project, target, now) or self._place.create(project, target)
+        ttl_s, now_us = queue.rules.dead_letter_ttl_s, self._space.now_us()
+        dead = self._space.find(project, target, now) or self._space.create(project, target)
         for entry in spent:
             queue.remove(entry, now)
             if ttl_s is not None:
                 entry.ttl_s, entry.expires_ms = ttl_s, now + ttl_s * 1000
+            entry.dead = DeadLetter(name, CLAIMED_TOO_OFTEN)
             dead.adopt(entry, now_us)
-        self._place.plan(project, target)
+        self._space.plan(project, target)
 
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         claim = None if found is None else found.claims.get(claim_id)
         if found is None or claim is None:
             return None
@@ -650,65 +551,17 @@ class MemoryClaims:
         return Claim(claim_id, claim.ttl_s, max(0, now - claim.renewed_ms) // 1000, messages)
 
     async def update(self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int) -> bool:
-        now = self._place.now()
-        found = self._place.find(project, queue, now)
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
         claim = None if found is None else found.claims.get(claim_id)
         if found is None or claim is None:
             return False
         claim.ttl_s, claim.renewed_ms = ttl_s, now
         found.extend(claim_id, grace_s, equal=True)
-        self._place.plan(project, queue)
+        self._space.plan(project, queue)
         return True
 
     async def release(self, project: str, queue: str, claim_id: str) -> None:
-        found = self._place.find(project, queue, self._place.now())
+        found = self._space.find(project, queue, self._space.now())
         if found is not None:
             found.end(claim_id)
-
-
-@implementer(IStorage)
-class MemoryStorage:
-    """A store in this process: for tests, for trying things out, for data that may be lost.
-
-    :param clock: gives the time; a store holds no timers, so call :meth:`sweep` now and then.
-    :param new_incarnation: gives ten hexadecimal digits for each queue that is created.
-    :param new_claim_id: gives the ids of claims.
-    """
-
-    def __init__(
-        self,
-        clock: IReactorTime,
-        new_incarnation: Callable[[], str] = ids.new_incarnation,
-        new_claim_id: Callable[[], str] = ids.new_claim_id,
-    ) -> None:
-        self._place = _Place(clock, new_incarnation)
-        self._secrets: dict[str, bytes] = {}
-        self.queues: IQueueStore = MemoryQueues(self._place)
-        self.messages: IMessageStore = MemoryMessages(self._place)
-        self.claims: IClaimStore = MemoryClaims(self._place, new_claim_id)
-        self._topics = _Place(clock, new_incarnation)
-        self.topics: IQueueStore = MemoryQueues(self._topics)
-        self.topic_messages: IMessageStore = MemoryMessages(self._topics)
-
-    async def ping(self) -> None:
-        return None
-
-    async def secret(self, name: str, fresh: bytes) -> bytes:
-        return self._secrets.setdefault(name, fresh) if fresh else self._secrets.get(name, b"")
-
-    async def volume(self) -> Volume:
-        now = self._place.now()
-        free = held = 0
-        for queue in (*self._place.queues.values(), *self._topics.queues.values()):
-            queue.settle(now)
-            free += len(queue.free) + len(queue.delayed)
-            held += len(queue.held)
-        return Volume(free, held)
-
-    def sweep(self) -> None:
-        """Free the memory of what has expired or lapsed in queues and topics that nobody touched, and of what was deleted.
-
-        What was deleted is freed ``SWEPT_AT_ONCE`` messages at a time, so it may take several calls.
-        """
-        self._place.sweep()
-        self._topics.sweep()

@@ -1,0 +1,356 @@
+"""Reading: from a file, the environment and the command line to settings, or to a list of all that is wrong."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, frozen
+from twisted.internet.endpoints import quoteStringArgument
+
+from zaqar_gateway import address, plugins
+from zaqar_gateway.address import RedisAddress
+from zaqar_gateway.config.kinds import ENDPOINTS, TEXT, WEBHOOK_SECRET, scheme, webhook_key
+from zaqar_gateway.config.settings import Settings, Storage
+from zaqar_gateway.config.table import (
+    ENVIRONMENT_PREFIX,
+    FILE_VARIABLE,
+    KNOWN,
+    REFERENCE_LISTENERS,
+    REFERENCE_STORE,
+    SECTIONS,
+    TABLES,
+    VARIABLES,
+    Option,
+    to_toml,
+)
+
+
+class ConfigError(Exception):
+    """The settings cannot be used.
+
+    :ivar problems: one text for each thing that is wrong: where it stands, its key, and what is accepted.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@frozen
+class _Given:
+    """A value that somebody gave.
+
+    :ivar rank: which source it comes from; a greater one wins.
+    :ivar place: that source and the name there, for people.
+    """
+
+    option: Option
+    value: Any
+    rank: int
+    place: str
+
+
+class _Reader:
+    """Collects what the sources give, and what is wrong with it."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self._given: dict[tuple[str, str], _Given] = {}
+        self._tables: dict[str, dict[str, dict[str, object]]] = {section: {} for section in TABLES}
+
+    def file(self, path: str) -> None:
+        """Take what a TOML file gives."""
+        try:
+            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            self.problems.append(f"{path}: cannot be read: {error.strerror}; it has to be a TOML file.")
+            return
+        except ValueError as error:  # what is wrong with UTF-8 is one too
+            hint = '; a section with colons is written ["drivers:transport:wsgi"]' if "Expected ']'" in str(error) else ""
+            self.problems.append(f"{path}: is not TOML: {error}{hint}.")
+            return
+        self._table(path, "", tables)
+
+    def _table(self, path: str, section: str, table: Mapping[str, object]) -> None:
+        for key, value in table.items():
+            option = KNOWN.get((section, key))
+            if option:
+                self._take(option, value, 0, f"{path}: {option.name}")
+            elif isinstance(value, dict):
+                # A dotted table, [drivers.transport.wsgi], is the same as one with colons.
+                inner = f"{section}:{key}" if section else key
+                if inner in TABLES:
+                    self._plugin_tables(path, inner, value)
+                elif any(known == inner or known.startswith(f"{inner}:") for known, _ in KNOWN):
+                    self._table(path, inner, value)
+                else:
+                    sections = {known for known, _ in KNOWN if known} | TABLES.keys()
+                    near = difflib.get_close_matches(inner, sections, 1)
+                    self._unknown(f"{path}: [{inner}] is not a section", [f"[{name}]" for name in near])
+            else:
+                name = Option(section, key, TEXT, None, "").name
+                self._unknown(f"{path}: {name} is not a setting", _near(section, key))
+
+    def _plugin_tables(self, path: str, section: str, tables: Mapping[str, object]) -> None:
+        known = plugins.installed(TABLES[section])
+        for name, table in tables.items():
+            if not isinstance(table, dict):
+                self.problems.append(
+                    f"{path}: [{section}] {name} is not a setting; those of a {section} are in a table"
+                    f" [{section}.NAME]."
+                )
+            elif name not in known:
+                self.problems.append(
+                    f"{path}: [{section}.{name}] is of a {section} that is not installed; installed are:"
+                    f" {plugins.listed(known)}."
+                )
+            else:
+                self._tables[section][name] = table
+
+    def environment(self, environ: Mapping[str, str]) -> None:
+        """Take what environment variables give."""
+        for variable, text in environ.items():
+            option = VARIABLES.get(variable)
+            if option:
+                self._take(option, text, 1, f"environment: {variable}", read=True)
+            elif variable.startswith(ENVIRONMENT_PREFIX) and variable != FILE_VARIABLE:
+                near = difflib.get_close_matches(variable, [*VARIABLES, FILE_VARIABLE], 1, 0.8)
+                self._unknown(f"environment: {variable} is not a setting", near)
+
+    def overrides(self, overrides: Mapping[str, object]) -> None:
+        """Take what the command line gives, by names such as ``storage.uri``."""
+        for name, value in overrides.items():
+            section, _, key = name.rpartition(".")
+            option = KNOWN[section, key]
+            self._take(option, value, 2, f"command line: {option.name}")
+
+    def settings(self, environ: Mapping[str, str]) -> Settings:
+        """What was given, with defaults for the rest.
+
+        :raises ConfigError: there are problems.
+        """
+        self._resolve_aliases()
+        values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+        for (section, key), given in self._given.items():
+            values[section][key] = given.value
+        parts = {name: class_(**values[name]) for name, class_ in SECTIONS.items() if name}
+        settings = Settings(**values[""], **parts)
+        self.problems.extend(self._contradictions(settings))
+        redis = self._redis(settings.storage)
+        resolved = evolve(
+            settings,
+            storage=evolve(settings.storage, data_dir=_data_dir(settings.storage.data_dir, environ)),
+            redis=redis,
+            filter_tables=self._tables["filter"],
+            notifier_tables=self._tables["notifier"],
+            signing_keys=self._secrets(settings, "signed_url", "secret_key", "previous_keys"),
+            encryption_key=self._secret(settings, "transport", "message_encryption_key", "passphrase"),
+            webhook_secrets=self._webhook_keys(settings),
+            smtp_password=self._smtp_password(settings),
+        )
+        if self.problems:
+            raise ConfigError(self.problems)
+        return resolved
+
+    def _take(self, option: Option, raw: object, rank: int, place: str, read: bool = False) -> None:
+        try:
+            value = option.kind.check(option.kind.read(str(raw)) if read else raw)
+        except ValueError as error:
+            shown = "" if option.secret else f" is {to_toml(raw)}"
+            why = f"; {error}" if str(error) else ""
+            self.problems.append(f"{place}{shown}{why}; it has to be {option.kind.accepts}.")
+        else:
+            self._given[option.section, option.key] = _Given(option, value, rank, place)
+
+    def _unknown(self, what: str, near: Sequence[str]) -> None:
+        hint = f"did you mean {near[0]}?" if near else "'zaqar-gateway check-config --sample' shows all there are."
+        self.problems.append(f"{what}; {hint}")
+
+    def _resolve_aliases(self) -> None:
+        """Turn the reference's spellings into ours."""
+        for key, section in REFERENCE_LISTENERS.items():
+            bind, port = self._given.pop((section, "bind"), None), self._given.pop((section, "port"), None)
+            parts = [given for given in (bind, port) if given]
+            if parts:
+                first = max(parts, key=lambda given: given.rank)
+                host = str(bind.value if bind else KNOWN[section, "bind"].default)
+                kind = "tcp6" if ":" in host else "tcp"
+                number = port.value if port else KNOWN[section, "port"].default
+                endpoint = f"{kind}:{number}:interface={quoteStringArgument(host)}"
+                self._stand_in(first, KNOWN["listen", key], (endpoint,))
+        uri = self._given.pop((REFERENCE_STORE, "uri"), None)
+        if uri:
+            self._stand_in(uri, KNOWN["storage", "uri"], uri.value)
+        pipeline = self._given.pop(("storage", "message_pipeline"), None)
+        if pipeline:
+            self._stand_in(pipeline, KNOWN["storage", "message_filters"], pipeline.value)
+
+    def _stand_in(self, alias: _Given, option: Option, value: object) -> None:
+        own = self._given.get((option.section, option.key))
+        if own and own.rank == alias.rank:
+            self.problems.append(f"{alias.place} and {own.place} say the same thing twice; give one of them.")
+        elif not own or own.rank < alias.rank:
+            self._given[option.section, option.key] = _Given(option, value, alias.rank, alias.place)
+
+    def _contradictions(self, settings: Settings) -> Iterator[str]:
+        """What is wrong with settings that are right each by itself."""
+        bounds = [
+            ("transport", "default_message_ttl", "max_message_ttl"),
+            ("transport", "default_message_delay", "max_message_delay"),
+            ("transport", "default_claim_ttl", "max_claim_ttl"),
+            ("transport", "default_claim_grace", "max_claim_grace"),
+            ("transport", "min_length_client_id", "max_length_client_id"),
+        ]
+        for section, low, high in bounds:
+            values = getattr(settings, section)
+            if getattr(values, low) > getattr(values, high):
+                yield (
+                    f"{self._place(section, low, high)}: [{section}] {low} is {getattr(values, low)};"
+                    f" it has to be at most {high}, which is {getattr(values, high)}."
+                )
+        if settings.transport.max_messages_post_size > settings.websocket.max_frame_size:
+            yield (
+                f"{self._place('transport', 'max_messages_post_size')}: [transport] max_messages_post_size is"
+                f" {settings.transport.max_messages_post_size}; it has to be at most [websocket] max_frame_size, which"
+                f" is {settings.websocket.max_frame_size}."
+            )
+        if not settings.listen.http and not settings.listen.websocket:
+            yield (
+                f"{self._place('listen', 'http', 'websocket')}: [listen] http and websocket are both empty;"
+                f" one of them has to be {ENDPOINTS.accepts}."
+            )
+        if settings.notification.smtp_host and not settings.notification.smtp_sender:
+            yield (
+                f"{self._place('notification', 'smtp_host')}: [notification] smtp_host is given; [notification]"
+                " smtp_sender has to be a mail address then."
+            )
+
+    def _place(self, section: str, *keys: str) -> str:
+        """The source of the first of some settings that somebody gave."""
+        given = [self._given[section, key] for key in keys if (section, key) in self._given]
+        return given[0].place.partition(": ")[0] if given else "defaults"
+
+    def _redis(self, storage: Storage) -> RedisAddress | None:
+        found = address.parse(storage.uri) if scheme(storage.uri) in address.SCHEMES else None
+        source, path = self._place("storage", "uri"), storage.password_file
+        if path:
+            source = self._place("storage", "password_file")
+            password = self._password(f"{source}: [storage] password_file", path)
+            if not found:
+                self.problems.append(
+                    f"{source}: [storage] password_file is given; [storage] uri has to be a redis://, rediss:// or"
+                    " unix:// URI then."
+                )
+            elif found.password:
+                self.problems.append(
+                    f"{source}: [storage] password_file and [storage] uri both give a password; give one of them."
+                )
+            else:
+                found = found.with_password(password)
+        elif found and found.username and not found.password:
+            self.problems.append(
+                f"{source}: [storage] uri names a user without a password; it has to be user:password@, or the"
+                " password has to be in [storage] password_file."
+            )
+        return found
+
+    def _secret(self, settings: Settings, section: str, key: str, what: str) -> str:
+        """A secret that a setting gives, or the file that the setting with ``_file`` behind its name names."""
+        given = getattr(settings, section)
+        secret: str = getattr(given, key)
+        path: str = getattr(given, f"{key}_file")
+        if path:
+            source, name = self._place(section, f"{key}_file"), f"[{section}] {key}_file"
+            if secret:
+                self.problems.append(f"{source}: {name} and [{section}] {key} both give a {what}; give one of them.")
+            secret = self._password(f"{source}: {name}", path, what)
+        return secret
+
+    def _secrets(self, settings: Settings, section: str, key: str, previous: str) -> tuple[str, ...]:
+        """A secret, then those that came before it; none where there is none."""
+        given, secret = getattr(settings, section), self._secret(settings, section, key, "secret")
+        earlier: tuple[str, ...] = getattr(given, previous)
+        if earlier and not secret and not getattr(given, f"{key}_file"):
+            self.problems.append(
+                f"{self._place(section, previous)}: [{section}] {previous} is given; [{section}] {key} has to be given"
+                " then."
+            )
+        return (secret, *earlier) if secret else ()
+
+    def _webhook_keys(self, settings: Settings) -> tuple[bytes, ...]:
+        secrets = self._secrets(settings, "notification", "webhook_secret", "webhook_previous_secrets")
+        try:
+            return tuple(map(webhook_key, secrets))
+        except ValueError as error:  # of the file; those of settings were checked
+            source = self._place("notification", "webhook_secret_file")
+            self.problems.append(
+                f"{source}: [notification] webhook_secret_file; {error}; it has to be a file that holds"
+                f" {WEBHOOK_SECRET.accepts}."
+            )
+            return ()
+
+    def _smtp_password(self, settings: Settings) -> str:
+        given = settings.notification
+        password = self._secret(settings, "notification", "smtp_user_password", "password")
+        if bool(given.smtp_user_name) != bool(given.smtp_user_password or given.smtp_user_password_file):
+            source = self._place("notification", "smtp_user_name", "smtp_user_password", "smtp_user_password_file")
+            self.problems.append(
+                f"{source}: [notification] smtp_user_name and smtp_user_password (or smtp_user_password_file) have to"
+                " be given both or not at all."
+            )
+        return password
+
+    def _password(self, name: str, path: str, what: str = "password") -> str:
+        try:
+            password = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            why = error.strerror or "an error"
+        except UnicodeDecodeError:
+            why = "it is not UTF-8"
+        else:
+            if password:
+                return password
+            why = "it is empty"
+        self.problems.append(f"{name}: {path} cannot be used: {why}; it has to be a file that holds the {what}.")
+        return ""
+
+
+def _near(section: str, key: str) -> list[str]:
+    """The names of settings that somebody may have meant, best first."""
+    elsewhere = [option.name for option in KNOWN.values() if option.key == key]
+    names = {option.name.lower(): option.name for option in KNOWN.values() if option.section == section}
+    wanted = Option(section, key, TEXT, None, "").name.lower()
+    return [*(names[near] for near in difflib.get_close_matches(wanted, names, 1, 0.75)), *elsewhere]
+
+
+def _data_dir(given: str, environ: Mapping[str, str]) -> str:
+    """The absolute path of the directory of the embedded Redis."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    if not given:
+        base = environ.get("XDG_DATA_HOME", "")
+        # The base directory specification has a relative path ignored.
+        given = os.path.join(base if os.path.isabs(base) else os.path.join(home, ".local", "share"), "zaqar-gateway")
+    elif given == "~" or given.startswith("~/"):
+        given = home + given[1:]
+    return os.path.abspath(given)
+
+
+def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[str, object]) -> Settings:
+    """Read all settings; an override wins over the environment, and that over the file.
+
+    :param path: a TOML file, or ``None`` for that of ``ZAQAR_GATEWAY_CONFIG``, which may be none.
+    :param overrides: values by names such as ``storage.uri``, as the file would give them.
+    :raises ConfigError: something is wrong; all of it is told.
+    """
+    reader = _Reader()
+    path = path or environ.get(FILE_VARIABLE)
+    if path:
+        reader.file(path)
+    reader.environment(environ)
+    reader.overrides(overrides)
+    return reader.settings(environ)

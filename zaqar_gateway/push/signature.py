@@ -1,0 +1,18 @@
+"""Signatures of deliveries by HTTP, as Standard Webhooks has them.  Pure."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Sequence
+
+
+def signatures(keys: Sequence[bytes], delivery_id: str, timestamp_s: int, body: bytes) -> str:
+    """The value of ``webhook-signature``: one signature by each key (Standard Webhooks, "Webhook Headers").
+
+    :param keys: more than one while receivers change over to another; they accept what any key that they know signed.
+    :param delivery_id: the value of ``webhook-id``.
+    :param timestamp_s: the value of ``webhook-timestamp``; seconds since the epoch.
+    """
+    text = b"%s.%d.%s" % (delivery_id.encode(), timestamp_s, body)
+    return " ".join(f"v1,{base64.b64encode(hmac.digest(key, text, 'sha256')).decode()}" for key in keys)

@@ -1,0 +1,156 @@
+"""Handing a mail to a server (RFC 5321), by the client of :mod:`twisted.mail`.
+
+That library looks up the name of this host when it is imported, which may take long: only who sends mail imports this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.ssl import optionsForClientTLS
+from twisted.mail.smtp import (
+    DNSNAME,
+    CramMD5ClientAuthenticator,
+    ESMTPClient,
+    LOGINAuthenticator,
+    PLAINAuthenticator,
+    SMTPClientError,
+)
+from twisted.python.failure import Failure
+
+from zaqar_gateway.model import Verdict
+from zaqar_gateway.push.failures import describe
+from zaqar_gateway.push.mail import MailServer
+from zaqar_gateway.push.trust import system_trust
+
+_ANSWER_SHOWN = 200
+
+
+def _is_ok(code: int) -> bool:
+    return 200 <= code < 300
+
+
+def _shown(answer: bytes | str) -> str:
+    text = answer.decode("ascii", "replace") if isinstance(answer, bytes) else answer
+    return re.sub("[^ -~]+", " ", text)[:_ANSWER_SHOWN]
+
+
+def judge(code: int, answer: bytes | str, results: Sequence[tuple[str, int, bytes]]) -> Verdict:
+    """What the answers of a server mean (RFC 5321, section 4.2.1): 4yz is for now, 5yz is final.
+
+    Where it refuses some addresses for now, the next attempt goes to all of them, and the others recognize the mail by
+    its Message-ID.
+
+    :param code: of the last answer.
+    :param results: the answer for each address that was named.
+    """
+    refused = [(number, text) for _, number, text in results if not _is_ok(number)]
+    if refused:
+        number, text = min(refused)  # for now before final
+        again = number < 500 or 400 <= code < 500
+        return Verdict(
+            False, again, f"the mail server refused {len(refused)} of {len(results)} addresses: {number} {_shown(text)}"
+        )
+    if not _is_ok(code):
+        return Verdict(False, code < 500, f"the mail server answered {code} {_shown(answer)}")
+    return Verdict(True)
+
+
+class _Whole(BytesIO):
+    """A file that is read at once.
+
+    The library doubles the period that begins a line in each part that it reads, and would miss one between two parts.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """All there is."""
+        return super().read()
+
+
+class _Client(ESMTPClient):
+    """Sends one mail.
+
+    :ivar done: what became of it; cancelling ends the connection.
+    """
+
+    debug = False  # its transcript would have the login in it
+    transport: Any
+
+    def __init__(self, server: MailServer, sender: str, recipients: Sequence[str], mail: bytes, starttls: Any) -> None:
+        super().__init__(server.password.encode() or None, starttls, DNSNAME)
+        self.requireAuthentication = bool(server.user)
+        self.requireTransportSecurity = starttls is not None
+        if server.user:
+            for authenticator in (CramMD5ClientAuthenticator, LOGINAuthenticator, PLAINAuthenticator):
+                self.registerAuthenticator(authenticator(server.user.encode()))
+        self.done: Deferred[Verdict] = Deferred(self._cut)
+        self._senders = iter([sender])
+        self._recipients = recipients
+        self._mail = mail
+        self._verdict: Verdict | None = None
+
+    def _cut(self, done: Deferred[Verdict]) -> None:
+        self.transport.abortConnection()
+        if self._verdict is not None:  # only the end of the conversation was still to come
+            done.callback(self._verdict)
+
+    def getMailFrom(self) -> str | None:
+        """The sender in the envelope, once."""
+        return next(self._senders, None)
+
+    def getMailTo(self) -> Sequence[str]:
+        """The addresses in the envelope."""
+        return self._recipients
+
+    def getMailData(self) -> BytesIO:
+        """The mail."""
+        return _Whole(self._mail)
+
+    def sentMail(self, code: int, resp: Any, numOk: int, addresses: Any, log: object) -> None:
+        """The server has taken it, or not."""
+        self._verdict = judge(code, resp, addresses)
+
+    def sendError(self, exc: Exception) -> None:
+        """It did not come to that."""
+        if self._verdict is None and isinstance(exc, SMTPClientError) and exc.code > 0:
+            self._verdict = judge(exc.code, exc.resp, ())
+        super().sendError(exc)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """See :class:`~twisted.internet.interfaces.IProtocol`."""
+        super().connectionLost(reason)
+        if not self.done.called:
+            self.done.callback(self._verdict or Verdict(False, True, describe(reason.value)))
+
+
+async def send(
+    reactor: Any, server: MailServer, sender: str, recipients: Sequence[str], mail: bytes, trust_root: Any = None
+) -> Verdict:
+    """Hand a mail to a server.
+
+    :param sender: the address in the envelope.
+    :param trust_root: which certificates are trusted; ``None``: those of the system.
+    :raises ConnectError: the server cannot be reached.
+    :raises DNSLookupError: it has no address.
+    """
+
+    def verifying() -> IOpenSSLClientConnectionCreator:
+        creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(server.host, trust_root or system_trust())
+        return creator
+
+    endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, server.host, server.port)
+    starttls = None
+    if server.tls == "tls":
+        endpoint = wrapClientTLS(verifying(), endpoint)
+    elif server.tls == "starttls":
+        starttls = verifying()
+    client = _Client(server, sender, recipients, mail, starttls)
+    await endpoint.connect(Factory.forProtocol(lambda: client))
+    return await client.done

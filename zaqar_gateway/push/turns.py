@@ -1,0 +1,160 @@
+"""How many attempts may be under way, in all and to one host; so shared that dead subscribers leave room for live ones.
+
+An attempt that fails slowly holds its place until the time-out.  So those whose last attempt failed, or took long, may
+have half of the places at most, and together with those of whom nothing is known yet three quarters; the rest is for
+those who took at once what they were sent last.  That holds for all places and for those of each host.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import IntEnum
+
+from twisted.internet.defer import Deferred
+
+
+class Lane(IntEnum):
+    """What is known of a subscriber, the best first.
+
+    :cvar GOOD: it took at once what it was sent last.
+    :cvar NEW: nothing.
+    :cvar POOR: the last attempt failed, or took long.
+    """
+
+    GOOD = 0
+    NEW = 1
+    POOR = 2
+
+
+class Share:
+    """So many places, and who has them.
+
+    :param total: 1 or more; a lane has a claim to one place at least.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._bounds = (total, max(1, total * 3 // 4), max(1, total // 2))
+        self._taken = [0] * len(Lane)
+
+    @property
+    def taken(self) -> int:
+        """How many are taken in all lanes."""
+        return sum(self._taken)
+
+    @property
+    def free(self) -> int:
+        """How many are left for the best lane."""
+        return max(0, self._bounds[Lane.GOOD] - self.taken)
+
+    def has(self, lane: Lane) -> bool:
+        """Whether there is a place for somebody in a lane; a lane also takes from the shares of better ones."""
+        return all(sum(self._taken[better:]) < self._bounds[better] for better in range(lane + 1))
+
+    def add(self, lane: Lane) -> None:
+        """Take a place, whether or not there is one."""
+        self._taken[lane] += 1
+
+    def remove(self, lane: Lane) -> None:
+        """Give a place back."""
+        self._taken[lane] -= 1
+
+
+class _Host:
+    def __init__(self, places: int) -> None:
+        self.share = Share(places)
+        self.waiting: tuple[deque[Deferred[None]], ...] = tuple(deque() for _ in Lane)
+
+    @property
+    def idle(self) -> bool:
+        return not self.share.taken and not any(self.waiting)
+
+
+class Turns:
+    """Gives places to those who wait: the better lane first, in a lane one host after the other, for a host in order.
+
+    Who waits because of its host or its lane holds up nobody else, and each change costs the same however many wait.
+
+    :param total: places in all.
+    :param per_host: places of one host.
+    """
+
+    def __init__(self, total: int, per_host: int) -> None:
+        self._all = Share(total)
+        self._per_host = per_host
+        self._hosts: dict[str, _Host] = {}
+        # Hosts that somebody in a lane waits for and that may have room, in the order of their turns.
+        self._ready: tuple[dict[str, None], ...] = tuple({} for _ in Lane)
+        self._granting = False
+
+    def take(self, host: str, lane: Lane) -> Deferred[None]:
+        """Wait for a place; whoever gets one calls :meth:`give_back`.
+
+        :return: cancelling it ends the waiting.
+        """
+        turn: Deferred[None] = Deferred()
+        if host not in self._hosts:
+            self._hosts[host] = _Host(self._per_host)
+        self._hosts[host].waiting[lane].append(turn)
+        self._ready[lane].setdefault(host)
+        self._grant()
+        return turn
+
+    def give_back(self, host: str, lane: Lane) -> None:
+        """End a turn."""
+        self._all.remove(lane)
+        found = self._hosts[host]
+        found.share.remove(lane)
+        for each in Lane:
+            if found.waiting[each]:
+                self._ready[each].setdefault(host)
+        self._forget(host)
+        self._grant()
+
+    def is_awaited(self, host: str, lane: Lane) -> bool:
+        """Whether somebody waits who would get the place that is taken in a lane at a host, if it were given back."""
+        found = self._hosts[host]
+        self._all.remove(lane)
+        found.share.remove(lane)
+        awaited = any(
+            self._all.has(each) and (self._ready[each] or (found.waiting[each] and found.share.has(each)))
+            for each in Lane
+        )
+        self._all.add(lane)
+        found.share.add(lane)
+        return awaited
+
+    def _forget(self, host: str) -> None:
+        if self._hosts[host].idle:
+            del self._hosts[host]
+
+    def _grant(self) -> None:
+        if self._granting:  # who gets a turn may come back here at once; the loop below sees what that changes
+            return
+        self._granting = True
+        try:
+            while any(self._grant_in(lane) for lane in Lane):
+                pass
+        finally:
+            self._granting = False
+
+    def _grant_in(self, lane: Lane) -> bool:
+        """Give one place away, if there is one and somebody in the lane who can have it."""
+        ready = self._ready[lane]
+        while ready and self._all.has(lane):
+            host = next(iter(ready))
+            del ready[host]
+            if host not in self._hosts or not self._hosts[host].share.has(lane):
+                continue  # it comes back when one of its places is given back
+            found = self._hosts[host]
+            while found.waiting[lane]:
+                turn = found.waiting[lane].popleft()
+                if turn.called:  # cancelled
+                    continue
+                self._all.add(lane)
+                found.share.add(lane)
+                if found.waiting[lane]:
+                    ready[host] = None
+                turn.callback(None)
+                return True
+            self._forget(host)
+        return False

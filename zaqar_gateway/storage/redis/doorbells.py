@@ -1,0 +1,122 @@
+"""Rings, by Redis' PUBLISH: a connection of its own that listens, and listens to the same again when it is made anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.internet import TimerService
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from zope.interface import implementer
+
+from zaqar_gateway.errors import StoreError
+from zaqar_gateway.interfaces import IDoorbells
+from zaqar_gateway.model import Place
+from zaqar_gateway.storage.redis.connection import Commands, Redis
+from zaqar_gateway.storage.redis.keys import Keys
+
+PING_S = 5.0
+"""How often the connection is tried; one that does not answer in time is made anew."""
+
+
+class _Listening(Commands):
+    """A connection that hears messages beside the answers to its commands."""
+
+    def __init__(self, heard: Callable[[bytes, bytes], None], clock: Any, timeout_s: float, bound: int) -> None:
+        super().__init__(clock, timeout_s, bound)
+        self._heard = heard
+
+    def dataReceived(self, data: bytes, unpause: bool = False) -> None:
+        self._reader.feed(data)
+        while (value := self._reader.gets()) is not False:
+            if type(value) is list and value[0] == b"message":
+                self._heard(value[1], value[2])
+            elif self._unanswered:
+                self._unanswered.popleft()[1].callback(value)
+
+
+@implementer(IDoorbells)
+class Doorbells:
+    """Channels of Redis, rung by the scripts that make something owed.
+
+    :param redis: the connection for commands; the one that listens is made beside it.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, clock: IReactorTime) -> None:
+        self._keys = keys
+        self._topic_keys = keys.topics()
+        self._attending: list[tuple[Callable[[Place], None], Callable[[], None]]] = []
+        self._watching: dict[bytes, list[Callable[[], None]]] = {}
+        self._redis = redis.beside(lambda *given: _Listening(self._heard, *given), self._greet)
+        self._pings = TimerService(PING_S, self._ping)
+        self._pings.clock = clock
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._redis.start()
+        self._pings.startService()
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._pings.running:
+            await self._pings.stopService()
+        await self._redis.stop()
+
+    def when_ready(self) -> Deferred[None]:
+        """Fires when it listens."""
+        return self._redis.when_ready()
+
+    def attend(self, ring: Callable[[Place], None], missed: Callable[[], None]) -> None:
+        """See :meth:`zaqar_gateway.interfaces.IDoorbells.attend`."""
+        self._attending.append((ring, missed))
+
+    def watch(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """See :meth:`zaqar_gateway.interfaces.IDoorbells.watch`."""
+        channel = (self._topic_keys if place.is_topic else self._keys).queue(place.project, place.name)
+        watching = self._watching.setdefault(channel, [])
+        watching.append(ring)
+        if len(watching) == 1:
+            # What came before Redis listened for it was missed.
+            self._tell(b"SUBSCRIBE", channel).addCallback(lambda _: self._ring_all(channel))
+
+        def end() -> None:
+            watching.remove(ring)
+            if not watching:
+                del self._watching[channel]
+                self._tell(b"UNSUBSCRIBE", channel)
+
+        return end
+
+    def _tell(self, *command: bytes) -> Deferred[Any]:
+        """Send a command; on a connection that is lost, what it would do is done when there is one again."""
+        telling = Deferred.fromCoroutine(self._redis.command(*command))
+        return telling.addErrback(lambda failure: failure.trap(StoreError) and None)
+
+    def _ring_all(self, channel: bytes) -> None:
+        for ring in list(self._watching.get(channel, ())):
+            ring()
+
+    def _ping(self) -> None:
+        if self._redis.ready:
+            self._tell(b"PING")
+
+    async def caught_up(self) -> None:
+        """Return when all that was told before has been heard."""
+        await self._redis.command(b"PING")
+
+    async def _greet(self, protocol: Commands) -> None:
+        listening = [protocol.execute_command(b"SUBSCRIBE", channel) for channel in (*self._keys.owed, *self._watching)]
+        for each in listening:
+            await each
+        for _, missed in self._attending:
+            missed()
+        for channel in list(self._watching):
+            self._ring_all(channel)
+
+    def _heard(self, channel: bytes, text: bytes) -> None:
+        if channel in self._keys.owed:
+            for ring, _ in self._attending:
+                ring(self._keys.place(text))
+        else:
+            self._ring_all(channel)

@@ -1,0 +1,6 @@
+-- subscription_purge.lua: end all subscriptions of a queue.
+-- KEYS: queue
+-- ARGV: now
+call('UNLINK', subs, by_id, by_expiry, by_name, owners, cursors, ready, waiting, leases, posts, about)
+call('HDEL', base, 'subs')
+return 0

@@ -1,0 +1,150 @@
+"""Subscriptions in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from attrs import define
+from zope.interface import implementer
+
+from zaqar_gateway.interfaces import ISubscriptionStore
+from zaqar_gateway.model import LogBounds, LogPage, NewSubscription, Place, Placed, Subscription
+from zaqar_gateway.storage import subscriber_taken
+from zaqar_gateway.storage.ids import format_cursor
+from zaqar_gateway.storage.redis import scripts, values
+from zaqar_gateway.storage.redis.connection import Argument, Redis, together
+from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.schedule import Gateways, Schedule
+
+
+@implementer(ISubscriptionStore)
+@define
+class RedisSubscriptions:
+    """One script for each operation on subscriptions; what makes something due also nudges the schedule."""
+
+    _redis: Redis
+    _keys: Keys
+    _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
+    _new_incarnation: Callable[[], str]
+    _new_id: Callable[[], str]
+    _schedule: Schedule
+    _gateways: Gateways
+    _bounds: LogBounds
+    _is_topic: bool = False
+
+    async def create(self, project: str, queue: str, new: NewSubscription) -> Placed:
+        place, key = Place(project, queue, self._is_topic), self._keys.queue(project, queue)
+        arguments: list[Argument] = [
+            self._now(),
+            self._new_id(),
+            new.subscriber.encode("utf-8", "surrogatepass"),
+            new.ttl_s,
+            new.options,
+            new.owner,
+            int(new.confirmed),
+            b"" if new.notice_s is None else new.notice_s,
+            self._new_incarnation(),
+            self._bounds.bytes_max,
+            self._bounds.age_max_s,
+        ]
+        # The place stands in the schedule before it has a subscription; and after, should somebody just have found that it
+        # has none and taken it out.
+        steps = [
+            self._schedule.nudge(key, new.ttl_s * 1000),
+            self._redis.script(scripts.SUBSCRIPTION_CREATE, [key, self._keys.catalog(project)], arguments),
+            self._schedule.nudge(key, new.ttl_s * 1000 if new.notice_s is None else 0),
+        ]
+        if new.owner:
+            steps.insert(0, self._gateways.enter(new.owner, place))
+        # Where this fails it may be there all the same: what was entered stays until this process ends.
+        subscription_id, is_new, confirmed, rank = (await together(*steps))[-2]
+        placed = Placed(subscription_id.decode(), bool(is_new), bool(confirmed), format_cursor(rank))
+        if new.owner and is_new:
+            self._gateways.made(placed.id, place)
+        elif new.owner:
+            await self._gateways.exit(new.owner, place)
+        return placed
+
+    async def get(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
+        return await self._one(scripts.SUBSCRIPTION_GET, project, queue, subscription_id)
+
+    async def _one(self, script: scripts.Script, project: str, queue: str, subscription_id: str) -> Subscription | None:
+        key = self._keys.queue(project, queue)
+        found = await self._redis.script(script, [key], [self._now(), _id(subscription_id)])
+        return next(iter(values.subscriptions(found, 1, found[0])), None)
+
+    async def list(self, project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
+        key, found = self._keys.queue(project, queue), list[Subscription]()
+        after: Argument = _id(marker)
+        while True:
+            arguments: list[Argument] = [self._now(), after, limit - len(found)]
+            now_ms, more, after, *shown = await self._redis.script(scripts.SUBSCRIPTION_LIST, [key], arguments)
+            found += values.subscriptions(shown, 0, now_ms)
+            if not more:
+                return found
+
+    async def update(
+        self,
+        project: str,
+        queue: str,
+        subscription_id: str,
+        *,
+        subscriber: str | None,
+        ttl_s: int | None,
+        options: bytes | None,
+        notice_s: int | None,
+    ) -> bool:
+        key = self._keys.queue(project, queue)
+        arguments: list[Argument] = [
+            self._now(),
+            _id(subscription_id),
+            b"" if subscriber is None else subscriber.encode("utf-8", "surrogatepass"),
+            *(b"" if value is None else value for value in (ttl_s, options, notice_s)),
+        ]
+        steps = [self._redis.script(scripts.SUBSCRIPTION_UPDATE, [key], arguments), self._schedule.nudge(key)]
+        outcome, _ = await together(*steps)
+        if outcome == 2:
+            raise subscriber_taken(subscriber or "")
+        return bool(outcome)
+
+    async def confirm(
+        self, project: str, queue: str, subscription_id: str, confirmed: bool, *, required: bool, notice_s: int | None
+    ) -> bool:
+        key = self._keys.queue(project, queue)
+        arguments: list[Argument] = [
+            self._now(),
+            _id(subscription_id),
+            int(confirmed),
+            int(required),
+            b"" if notice_s is None else notice_s,
+        ]
+        steps = [self._redis.script(scripts.SUBSCRIPTION_CONFIRM, [key], arguments), self._schedule.nudge(key)]
+        return bool((await together(*steps))[0])
+
+    async def delete(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
+        ended = await self._one(scripts.SUBSCRIPTION_DELETE, project, queue, subscription_id)
+        if ended is not None and ended.owner:
+            await self._gateways.ended(ended.owner, ended.id)
+        return ended
+
+    async def purge(self, project: str, queue: str) -> None:
+        key = self._keys.queue(project, queue)
+        await together(self._redis.script(scripts.SUBSCRIPTION_PURGE, [key], [self._now()]), self._schedule.nudge(key))
+
+    async def read(self, project: str, queue: str, cursor: str, limit: int) -> LogPage:
+        key, rank = self._keys.queue(project, queue), values.rank_of(cursor)
+        while True:
+            arguments: list[Argument] = [self._now(), rank, limit]
+            version, gap, rank, more, *told = await self._redis.script(scripts.LOG_READ, [key], arguments)
+            if told or gap or not more:
+                return LogPage(values.posts(told, 0), format_cursor(int(rank)), bool(gap), version)
+
+    async def live(self, project: str, queue: str, ids: Sequence[str]) -> Collection[str]:
+        key = self._keys.queue(project, queue)
+        found = await self._redis.script(scripts.SUBSCRIPTION_LIVE, [key], [self._now(), *map(_id, ids)])
+        return {each.decode() for each in found}
+
+
+def _id(text: str) -> bytes:
+    """An id as a client gave it, which may be any text."""
+    return text.encode("utf-8", "surrogatepass")
