@@ -14,17 +14,19 @@ from zope.interface import implementer
 
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
-from zaqar_gateway.interfaces import IListener, IPushed, ISockets, IStorage
+from zaqar_gateway.interfaces import IListener, IPushed, ISockets, IStorage, ITokens
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.model import Place, Volume
 from zaqar_gateway.operations.registry import Operation, operations
 from zaqar_gateway.transport.http.answers import Answers
+from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.request import Headers, Request
 from zaqar_gateway.transport.http.site import Site
 
 CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"
 OTHER_CLIENT = "3381af92-2b9e-11e3-b191-71861300734d"
 PROJECT = "480924"
+KEYSTONE = "http://keystone:5000"
 
 
 @frozen
@@ -47,6 +49,7 @@ class Built:
         admin_mode: bool = True,
         cors_origins: Iterable[str] = (),
         websocket_factory: IProtocolFactory | None = None,
+        tokens: ITokens | None = None,
     ) -> Site:
         """HTTP over them."""
         return Site(
@@ -54,7 +57,8 @@ class Built:
             self.answers(checksums),
             self.limits,
             client_ids or ClientIds(),
-            Anonymous().identify,
+            Anonymous().identify if tokens is None else None,
+            authentication=None if tokens is None else Authentication(tokens, KEYSTONE),
             signer=self.signer,
             admin_mode=admin_mode,
             cors_origins=cors_origins,
@@ -223,6 +227,7 @@ class HttpApi:
         websocket_factory: IProtocolFactory | None = None,
         keys: Sequence[str] = (),
         clock: IReactorTime | None = None,
+        tokens: ITokens | None = None,
         **collaborators: Any,
     ) -> None:
         built = build_operations(storage, limits, keys, clock, **collaborators)
@@ -232,6 +237,7 @@ class HttpApi:
             admin_mode=admin_mode,
             cors_origins=cors_origins,
             websocket_factory=websocket_factory,
+            tokens=tokens,
         )
 
     def make(

@@ -220,8 +220,8 @@ class Refusals(ConfigCase):
 
     def test_later(self) -> None:
         """What a later version brings is named so."""
-        problems = self.refused("auth_strategy = 'keystone'")
-        self.assertIn("keystone is not available in this version", problems[0])
+        problems = self.refused("[notification]\nsmtp_mode = 'third_part'")
+        self.assertIn("third_part is not available in this version", problems[0])
         self.assertEqual(self.load("auth_strategy = ''\nunreliable = true").auth_strategy, "")
 
     def test_contradictions(self) -> None:
@@ -656,6 +656,64 @@ class Addresses(SynchronousTestCase):
             address.parse(f"redis://{rest}")
         except ValueError as error:
             self.assertIn("the forms are", str(error))
+
+
+class Trustees(ConfigCase):
+    """The user that trusts are made for."""
+
+    SECRET = "s3cr3t"
+    USER = "auth_url = 'http://keystone:5000'\nusername = 'zaqar'"
+
+    def test_password(self) -> None:
+        """The password is given as it is, or in a file; it is shown nowhere."""
+        path = self.file(f"{self.SECRET}\n")
+        for password in (f"password = '{self.SECRET}'", f"password_file = '{path}'"):
+            settings = self.load(f"[trustee]\n{self.USER}\n{password}")
+            self.assertEqual(settings.trustee_password, self.SECRET)
+            self.assertNotIn(self.SECRET, repr(settings) + config.effective(settings))
+
+    def test_refusals(self) -> None:
+        """Half a user is refused, and so is one that has an id and a name, or two passwords."""
+        whole = "have to be given all or not at all"
+        path = self.file(self.SECRET)
+        for text, expected in (
+            ("auth_url = 'http://keystone:5000'", whole),
+            (self.USER, whole),
+            (f"username = 'zaqar'\npassword = '{self.SECRET}'", whole),
+            (f"{self.USER}\nuser_id = 'u1'\npassword = '{self.SECRET}'", whole),
+            (f"{self.USER}\npassword = '{self.SECRET}'\npassword_file = '{path}'", "give one of them"),
+            ("auth_url = 'keystone:5000'", "it has to be"),
+        ):
+            problems = self.refused(f"[trustee]\n{text}")
+            self.assertIn(expected, problems[0])
+            self.assertNotIn(self.SECRET, "".join(problems))
+
+
+class KeystoneUsers(ConfigCase):
+    """The Keystone of clients, and the user that looks tokens up."""
+
+    SECRET = "s3cr3t"
+    USER = f"auth_url = 'http://keystone:5000'\nusername = 'zaqar'\npassword = '{SECRET}'\nproject_name = 'service'"
+
+    def test_strategy(self) -> None:
+        """With a Keystone clients can be asked for tokens of it; its password is shown nowhere."""
+        settings = self.load(f"auth_strategy = 'keystone'\n[keystone_authtoken]\n{self.USER}")
+        self.assertEqual((settings.auth_strategy, settings.keystone_password), ("keystone", self.SECRET))
+        self.assertEqual(settings.keystone_authtoken.token_cache_time, 300)
+        self.assertNotIn(self.SECRET, repr(settings) + config.effective(settings))
+
+    def test_refusals(self) -> None:
+        """The strategy without a Keystone is refused, and so is a user without exactly one project, or half a user."""
+        for text, expected in (
+            ("auth_strategy = 'keystone'", "[keystone_authtoken] has to be given"),
+            ("auth_strategy = 'token'", 'it has to be "" or "keystone"'),
+            (f"[keystone_authtoken]\n{self.USER}\nproject_id = 'p1'", "one of [keystone_authtoken] project_id and"),
+            ("[keystone_authtoken]\nauth_url = 'http://k'\nproject_id = 'p1'", "have to be given all or not at all"),
+            (f"[keystone_authtoken]\n{self.USER}\ntoken_cache_time = 0", "it has to be a whole number from 1"),
+        ):
+            problems = self.refused(text)
+            self.assertIn(expected, problems[0])
+            self.assertNotIn(self.SECRET, "".join(problems))
 
 
 class Sample(ConfigCase):

@@ -42,6 +42,7 @@ ALLOWED: dict[str, set[str]] = {
     "plugins": _SEAMS,
     "config": {"plugins", *_SETTINGS},
     "backends": {"config", "address", "plugins", "storage", *_SEAMS},
+    "identifying": {"config", "identity", *_SEAMS},
     "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},
     # storage, for the version of the server that would be started.
@@ -52,7 +53,7 @@ ALLOWED: dict[str, set[str]] = {
 
 HOMES: dict[str, tuple[str, ...]] = {
     "txredisapi": ("storage.redis",),
-    "treq": ("identity", "push"),
+    "treq": ("identity", "identifying", "push"),
     "autobahn": ("transport.websocket",),
     "cryptography": ("storage.encryption",),
     "twisted.internet.reactor": (),

@@ -13,6 +13,7 @@ from zope.interface import Attribute, Interface
 
 from zaqar_gateway.model import (
     Call,
+    Caller,
     Claim,
     Context,
     Delivery,
@@ -559,6 +560,25 @@ class INotifier(Interface):
 
     async def send(delivery: Delivery) -> Verdict:
         """Try once.  It has to end by itself within some time, and does not raise for what the other side does."""
+
+
+class ITokens(Interface):
+    """Finds out whose a token is (API reference, "Keystone authentication")."""
+
+    age_max_s: float = Attribute("For how many seconds what was found out is taken as true.")
+
+    def known(token: str) -> Caller | None:
+        """Whose a token is, where that was found out lately; this asks nobody.
+
+        :raises Unauthorized: it was found out lately that the token is not valid.
+        """
+
+    async def identify(token: str) -> Caller:
+        """Whose a token is.
+
+        :raises Unauthorized: the token is not valid, or has ended.
+        :raises IdentityUnavailable: that cannot be found out now.
+        """
 
 
 class IIdentity(Interface):

@@ -34,6 +34,21 @@ class Context(msgspec.Struct, frozen=True, gc=False):
         return f"Context({self.project!r}, {self.client!r}, {self.roles!r}, {self.user!r})"  # and no token
 
 
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """Whose a token is.
+
+    :ivar project: the project that the token is good for, empty where it is good for none.
+    :ivar user: the id of the user.
+    :ivar roles: names of the roles in that project, in lower case.
+    :ivar expires_s: when the token ends, in seconds since the epoch.
+    """
+
+    project: str
+    user: str
+    roles: frozenset[str]
+    expires_s: int
+
+
 ENCRYPTED = b"\x01"
 """How an encrypted body begins, and no JSON text does (RFC 8259, section 2)."""
 

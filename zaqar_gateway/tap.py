@@ -26,6 +26,7 @@ from zaqar_gateway import __version__, plugins
 from zaqar_gateway.backends import make_backend
 from zaqar_gateway.config import Settings
 from zaqar_gateway.delivering import Delivering
+from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IMessageFilter
@@ -36,6 +37,7 @@ from zaqar_gateway.show import show
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
 from zaqar_gateway.transport.http.answers import Answers
+from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.websocket.codec import Actions
@@ -69,7 +71,9 @@ class Gateway(Service):
         )
         filters = _filters(settings, reactor)
         signer = UrlSigner(settings.signing_keys, reactor)
-        self._delivering = Delivering(settings, storage, signer, reactor)
+        self._identifying = Identifying(settings, reactor)
+        tokens, trusts = self._identifying.tokens, self._identifying.trusts
+        self._delivering = Delivering(settings, storage, signer, reactor, trusts)
         rows = operations(
             storage,
             limits,
@@ -78,6 +82,7 @@ class Gateway(Service):
             require_confirmation=settings.notification.require_confirmation,
             notifiers=self._delivering.notifiers,
             sockets=self._delivering.sockets,
+            trusts=trusts,
             filters=filters,
         )
         given = settings.websocket
@@ -95,16 +100,20 @@ class Gateway(Service):
                 connections_max=given.max_connections,
                 deflate=given.compression,
                 allowed_origins=given.allowed_origins,
+                authentication_timeout_s=given.authentication_timeout_s,
+                unauthenticated_frames_max=given.max_unauthenticated_frames,
             ),
             signer,
             self._delivering.sockets,
+            tokens,
         )
         site = Site(
             rows,
             Answers(limits, settings.enable_checksum),
             limits,
             client_ids,
-            Anonymous().identify,
+            Anonymous().identify if tokens is None else None,
+            authentication=None if tokens is None else Authentication(tokens, _www_authenticate_uri(settings)),
             signer=signer,
             admin_mode=settings.admin_mode,
             websocket_factory=self._websocket,
@@ -140,8 +149,10 @@ class Gateway(Service):
         self._delivering.start(loopback=is_local and not self._settings.auth_strategy)
         _warn_of_openness(self._settings, bound)
         _warn_of_key(self._settings)
-        _print(_banner(self._backend.where, http, websocket))
-        if self._shows:
+        _print(_banner(self._backend.where, http, websocket, bool(self._settings.auth_strategy)))
+        if self._shows and self._settings.auth_strategy:
+            _print("There is no token to show anything with.")
+        elif self._shows:
             await show(self._reactor, http, websocket, _print)
 
     async def _listen(self, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
@@ -184,6 +195,7 @@ class Gateway(Service):
         await closed
         await drained
         await self._delivering.stop()
+        await self._identifying.stop()
         await self._backend.stop()
 
 
@@ -206,6 +218,10 @@ def _filters(settings: Settings, reactor: Any) -> list[Filter]:
         Filter(name, plugins.make(plugins.FILTERS, name, IMessageFilter, settings.filter_tables.get(name, {}), reactor))
         for name in settings.storage.message_filters
     ]
+
+
+def _www_authenticate_uri(settings: Settings) -> str:
+    return settings.keystone_authtoken.www_authenticate_uri or settings.keystone_authtoken.auth_url
 
 
 def _set_log_level(level: str) -> None:
@@ -243,17 +259,18 @@ def _authority(host: Any) -> str:
     return f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
 
 
-def _banner(where: str, http: Sequence[Any], websocket: Sequence[Any]) -> str:
+def _banner(where: str, http: Sequence[Any], websocket: Sequence[Any], authenticates: bool) -> str:
     lines = [f"zaqar-gateway {__version__} is ready.", f"  messages are kept in {where}"]
     for what, scheme, hosts in (("HTTP and WebSocket", "http", http), ("WebSocket", "ws", websocket)):
         for host in hosts:
             lines.append(f"  {what} on {f'{scheme}://{_authority(host)}/' if _is_tcp(host) else _socket_path(host)}")
     if http:
         place = f"http://{_authority(http[0])}" if _is_tcp(http[0]) else ""
+        who = '"X-Auth-Token: $TOKEN"' if authenticates else "'X-Project-ID: demo'"
         lines += [
             "A first request:",
             f"  curl -i {place or f'--unix-socket {_socket_path(http[0])} http://localhost'}"
-            "/v2/queues/hello/messages -H 'X-Project-ID: demo'"
+            f"/v2/queues/hello/messages -H {who}"
             " -H 'Client-ID: 3381af92-2b9e-11e3-b191-71861300734c'"
             """ -H 'Content-Type: application/json' -d '{"messages": [{"body": "Hello"}]}'""",
         ]

@@ -19,7 +19,7 @@ from twisted.trial.unittest import TestCase
 from tests.helpers import CLIENT, PROJECT, Response, build_operations
 from tests.redis_server import connect, shared_server, storage_at
 from tests.transport.websocket.client import BINARY, CLOSE, TEXT, frame, frames, handshake
-from zaqar_gateway.interfaces import ISockets, IStorage
+from zaqar_gateway.interfaces import ISockets, IStorage, ITokens
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.storage.encryption import EncryptingStorage
@@ -255,19 +255,21 @@ class Gateway:
         keys: Sequence[str] = (),
         clock: Clock | None = None,
         sockets: ISockets | None = None,
+        tokens: ITokens | None = None,
         filters: Sequence[Filter] = (),
         **collaborators: Any,
     ) -> None:
         built = build_operations(storage, limits, keys, clock, sockets=sockets, filters=filters, **collaborators)
         ids = client_ids or ClientIds()
         actions = Actions(built.operations, alone=FILTERED if filters else frozenset())
-        self._websocket = GatewayFactory(actions, ids, _reactor, WebSocketBounds(), built.signer, sockets)
+        self._websocket = GatewayFactory(actions, ids, _reactor, WebSocketBounds(), built.signer, sockets, tokens)
         site = built.site(
             checksums=checksums,
             client_ids=ids,
             admin_mode=admin_mode,
             cors_origins=cors_origins,
             websocket_factory=self._websocket,
+            tokens=tokens,
         )
         self._http = HttpFactory(site, http_bounds or HttpBounds(), _reactor)
         self._ports: list[IListeningPort] = [

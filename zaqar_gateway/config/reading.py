@@ -152,6 +152,8 @@ class _Reader:
             encryption_key=self._secret(settings, "transport", "message_encryption_key", "passphrase"),
             webhook_secrets=self._webhook_keys(settings),
             smtp_password=self._smtp_password(settings),
+            keystone_password=self._user_password(settings, "keystone_authtoken"),
+            trustee_password=self._user_password(settings, "trustee"),
         )
         if self.problems:
             raise ConfigError(self.problems)
@@ -223,6 +225,17 @@ class _Reader:
             yield (
                 f"{self._place('listen', 'http', 'websocket')}: [listen] http and websocket are both empty;"
                 f" one of them has to be {ENDPOINTS.accepts}."
+            )
+        given = settings.keystone_authtoken
+        if settings.auth_strategy == "keystone" and not given.auth_url:
+            yield (
+                f"{self._place('', 'auth_strategy')}: auth_strategy is \"keystone\"; [keystone_authtoken] has to be given"
+                " then: auth_url, username, password and project_name."
+            )
+        if given.auth_url and bool(given.project_id) == bool(given.project_name):
+            yield (
+                f"{self._place('keystone_authtoken', 'auth_url')}: [keystone_authtoken] auth_url is given; one of"
+                " [keystone_authtoken] project_id and project_name has to be given then."
             )
         if settings.notification.smtp_host and not settings.notification.smtp_sender:
             yield (
@@ -304,6 +317,20 @@ class _Reader:
                 " be given both or not at all."
             )
         return password
+
+    def _user_password(self, settings: Settings, section: str) -> str:
+        """The password of a user of Keystone, who is given in full or not at all."""
+        given = getattr(settings, section)
+        keys = ("auth_url", "user_id", "username", "password", "password_file")
+        auth_url, user_id, username, *passwords = (getattr(given, key) for key in keys)
+        if any((auth_url, user_id, username, *passwords)) and not (
+            auth_url and bool(user_id) != bool(username) and any(passwords)
+        ):
+            self.problems.append(
+                f"{self._place(section, *keys)}: [{section}] auth_url, one of user_id and username, and password (or"
+                " password_file) have to be given all or not at all."
+            )
+        return self._secret(settings, section, "password", "password")
 
     def _password(self, name: str, path: str, what: str = "password") -> str:
         try:

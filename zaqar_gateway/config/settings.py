@@ -204,6 +204,15 @@ class WebSocket:
         64, whole(1, 10000), "Requests of one socket that may be under way; at the limit it is not read any further."
     )
     compression: bool = _setting(True, BOOLEAN, "Whether permessage-deflate is offered.")
+    authentication_timeout_s: float = _setting(
+        30.0,
+        seconds(),
+        "How long a socket may stay open before somebody has authenticated, where auth_strategy asks for it; a frame with a"
+        " good signature begins that time anew.",
+    )
+    max_unauthenticated_frames: int = _setting(
+        64, whole(1, 10000), "How many frames it may send meanwhile, before it is closed."
+    )
     max_connections: int = _setting(0, COUNT, "The most WebSockets at one time; 0 is no limit.")
     allowed_origins: tuple[str, ...] = _setting(
         (),
@@ -332,6 +341,56 @@ class Notification:
 
 
 @frozen
+class Trustee:
+    """The user of Keystone to whom owners of subscriptions with trust+ subscribers give a trust."""
+
+    auth_url: str = _setting(
+        "", BASE_URL, "Where Keystone is, such as https://keystone.example.org:5000. Empty: there are no trusts."
+    )
+    user_id: str = _setting("", TEXT, "The id of the user; or its name, in username.")
+    username: str = _setting("", TEXT, "The name of the user.")
+    user_domain_id: str = _setting("", TEXT, "The id of the domain that the name is in.")
+    user_domain_name: str = _setting(
+        "", TEXT, "The name of that domain. Where neither is given it is the domain with the id default."
+    )
+    password: str = _setting("", TEXT, "The password of the user.", secret=True)
+    password_file: str = _setting(
+        "", TEXT, "A file that holds password, so that it need not stand there; a final line end is dropped."
+    )
+
+
+@frozen
+class KeystoneAuthtoken:
+    """The Keystone that tokens of clients come from, and the user of it that looks them up."""
+
+    www_authenticate_uri: str = _setting(
+        "", BASE_URL, "Where clients get tokens, as they are told with a 401. Empty: what auth_url says."
+    )
+    auth_url: str = _setting("", BASE_URL, "Where Keystone is for the gateway, such as https://keystone.example.org:5000.")
+    user_id: str = _setting("", TEXT, "The id of the user that looks tokens up; or its name, in username.")
+    username: str = _setting("", TEXT, "The name of the user. It needs the role service in the project.")
+    user_domain_id: str = _setting("", TEXT, "The id of the domain that the name is in.")
+    user_domain_name: str = _setting(
+        "", TEXT, "The name of that domain. Where neither is given it is the domain with the id default."
+    )
+    password: str = _setting("", TEXT, "The password of the user.", secret=True)
+    password_file: str = _setting(
+        "", TEXT, "A file that holds password, so that it need not stand there; a final line end is dropped."
+    )
+    project_id: str = _setting("", TEXT, "The id of the project in which the user has its role; or its name, in project_name.")
+    project_name: str = _setting("", TEXT, "The name of the project.")
+    project_domain_id: str = _setting("", TEXT, "The id of the domain that this name is in.")
+    project_domain_name: str = _setting(
+        "", TEXT, "The name of that domain. Where neither is given it is the domain with the id default."
+    )
+    token_cache_time: int = _setting(
+        300,
+        whole(1, 86400),
+        "For how many seconds a token is believed once it was looked up; one that was revoked may pass so long.",
+    )
+
+
+@frozen
 class Log:
     """What is logged."""
 
@@ -353,14 +412,17 @@ class Settings:
     :ivar signing_keys: the secrets for pre-signed URLs, of which the first signs; none where there is no secret.
     :ivar webhook_secrets: the keys that deliveries by HTTP are signed with, the newest first, if any.
     :ivar smtp_password: of ``notification.smtp_user_name``.
+    :ivar keystone_password: of the user of ``keystone_authtoken``.
+    :ivar trustee_password: of the user of ``trustee``.
     """
 
     admin_mode: bool = _setting(False, BOOLEAN, "Serve health and the operations of administrators.")
     enable_checksum: bool = _setting(False, BOOLEAN, "Show a checksum of the body with each message.")
     auth_strategy: str = _setting(
         "",
-        choice("", later=("keystone",)),
-        "How clients are identified. Empty: not at all, X-Project-ID and X-ROLES are taken as sent.",
+        choice("", "keystone"),
+        "How clients are identified. Empty: not at all, X-Project-ID and X-ROLES are taken as sent. keystone: by a token of"
+        " the Keystone in keystone_authtoken.",
     )
     unreliable: bool = _setting(False, BOOLEAN, "Accepted for the sake of files of the reference; without effect.")
     listen: Listen = Listen()
@@ -370,6 +432,8 @@ class Settings:
     websocket: WebSocket = WebSocket()
     signed_url: SignedUrl = SignedUrl()
     notification: Notification = Notification()
+    keystone_authtoken: KeystoneAuthtoken = KeystoneAuthtoken()
+    trustee: Trustee = Trustee()
     log: Log = Log()
     redis: RedisAddress | None = None
     filter_tables: Mapping[str, dict[str, object]] = field(factory=dict, repr=False)
@@ -378,6 +442,8 @@ class Settings:
     encryption_key: str = field(default="", repr=False)
     webhook_secrets: tuple[bytes, ...] = field(default=(), repr=False)
     smtp_password: str = field(default="", repr=False)
+    keystone_password: str = field(default="", repr=False)
+    trustee_password: str = field(default="", repr=False)
 
     @property
     def store(self) -> str:

@@ -13,6 +13,7 @@ from zaqar_gateway import plugins
 from zaqar_gateway.config.kinds import PIPELINE, PORT, TEXT, URI, Kind
 from zaqar_gateway.config.settings import (
     Http,
+    KeystoneAuthtoken,
     Listen,
     Log,
     Notification,
@@ -20,6 +21,7 @@ from zaqar_gateway.config.settings import (
     SignedUrl,
     Storage,
     Transport,
+    Trustee,
     WebSocket,
 )
 
@@ -67,6 +69,8 @@ SECTIONS: dict[str, type[Any]] = {
     "websocket": WebSocket,
     "signed_url": SignedUrl,
     "notification": Notification,
+    "keystone_authtoken": KeystoneAuthtoken,
+    "trustee": Trustee,
     "log": Log,
 }
 

@@ -14,7 +14,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tests.helpers import CLIENT, PROJECT, build_operations
-from zaqar_gateway.interfaces import ISockets, IStorage
+from zaqar_gateway.interfaces import ISockets, IStorage, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
@@ -91,6 +91,8 @@ def make_factory(
     limits: Limits | None = None,
     alone: Iterable[str] = (),
     sockets: ISockets | None = None,
+    tokens: ITokens | None = None,
+    signer: IUrlSigner | None = None,
 ) -> GatewayFactory:
     """The factory of connections to the operations over a store.
 
@@ -98,7 +100,7 @@ def make_factory(
     """
     built = build_operations(storage, limits, sockets=sockets)
     actions = Actions(built.operations, frozenset(alone))
-    return GatewayFactory(actions, ClientIds(), clock, bounds or WebSocketBounds(), sockets=sockets)
+    return GatewayFactory(actions, ClientIds(), clock, bounds or WebSocketBounds(), signer, sockets, tokens)
 
 
 class Transport(StringTransport):

@@ -597,6 +597,7 @@ class Order(ConnectionCase):
 
         class Crashing:
             alone = False
+            aside = False
 
             async def reply(self) -> bytes:
                 raise ZeroDivisionError
@@ -604,6 +605,9 @@ class Order(ConnectionCase):
         class Broken:
             def receive(self, payload: bytes, is_binary: bool) -> Crashing:
                 return Crashing()
+
+            def end(self) -> None:
+                """The connection is gone."""
 
         peer = self.peer()
         peer.protocol._session = Broken()  # type: ignore[assignment]

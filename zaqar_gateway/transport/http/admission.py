@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from zaqar_gateway.errors import BadContentType, MissingHeader
+from zaqar_gateway.errors import BadContentType, MissingHeader, ProjectMissing, Unauthorized
 from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.limits import ClientIds
-from zaqar_gateway.model import Context, SignedUrl
+from zaqar_gateway.model import Caller, Context, SignedUrl
 from zaqar_gateway.transport.http.answers import Refused
 from zaqar_gateway.transport.http.arguments import text
 from zaqar_gateway.transport.http.request import Request
@@ -51,13 +51,14 @@ class Admission:
     """The checks of headers.
 
     :param identify: who asks, from the headers in ``_IDENTITY`` by lower-case name; raises a kind of ``BadRequest``.
+        ``None``: only whoever has shown a token, or a signature, is somebody.
     :param client_ids: the form that a Client-ID has to have.
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     """
 
     def __init__(
         self,
-        identify: Callable[[dict[bytes, bytes]], Context],
+        identify: Callable[[dict[bytes, bytes]], Context] | None,
         client_ids: ClientIds,
         signer: IUrlSigner | None = None,
     ) -> None:
@@ -68,6 +69,8 @@ class Admission:
         self._known = lru_cache(maxsize=1024)(self._unknown)
 
     def _unknown(self, *values: bytes | None) -> Context:
+        if self._identify is None:
+            raise Unauthorized("X-Auth-Token is missing.")
         given = {name: value for name, value in zip(_IDENTITY, values, strict=True) if value is not None}
         return self._identify(given)
 
@@ -107,11 +110,14 @@ class Admission:
         if accept not in _USUAL and not admits_json(accept):
             raise Refused(406)
 
-    def caller(self, headers: dict[bytes, bytes], signed: str | None = None) -> Context:
+    def caller(
+        self, headers: dict[bytes, bytes], signed: str | None = None, known: Caller | None = None
+    ) -> Context:
         """Steps 8 and 9: who asks, in which project.
 
         :param signed: the project that :meth:`signature` found.  Whatever else the client says of itself is not
             covered by a signature, and so is not looked at.
+        :param known: whose token the request came with; what the client says of itself is not looked at then, either.
         :raises BadRequest: the Client-ID or the project is missing or not of the form it has to have.
         """
         get = headers.get
@@ -121,6 +127,11 @@ class Admission:
         canonical = self._canonical(text(client))
         if signed is not None:
             return Context(signed, canonical)
+        token = text(get(b"x-auth-token", b""))
+        if known is not None:
+            if not known.project:
+                raise ProjectMissing("The token of X-Auth-Token is good for no project; it has to be one of a project.")
+            return Context(known.project, canonical, known.roles, known.user, token)
         who = self._known(
             get(b"x-project-id"),
             get(b"x-tenant-id"),
@@ -129,4 +140,4 @@ class Admission:
             get(b"x-role"),
             get(b"x-user-id"),
         )
-        return Context(who.project, canonical, who.roles, who.user, text(get(b"x-auth-token", b"")))
+        return Context(who.project, canonical, who.roles, who.user, token)

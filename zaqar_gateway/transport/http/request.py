@@ -12,6 +12,8 @@ from http import HTTPStatus
 from random import getrandbits
 from typing import Protocol
 
+from zaqar_gateway.model import Caller
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -42,6 +44,7 @@ class Request:
     :ivar body: the complete body, ``b""`` where there is none.
     :ivar has_body: whether a Content-Length above 0 was declared, or a chunked body has at least one byte.
     :ivar too_large: whether the body is over the bound that the application gave; ``body`` is ``b""`` then.
+    :ivar caller: whose token it came with; ``None``: it was not asked for one.
     :ivar gone: whether the peer has hung up before the reply.
     :ivar prepath: for the traversal of :mod:`twisted.web.resource`; filled by the application.
     :ivar postpath: see ``prepath``.
@@ -50,6 +53,7 @@ class Request:
     __slots__ = (
         "_wire",
         "body",
+        "caller",
         "gone",
         "has_body",
         "headers",
@@ -74,6 +78,7 @@ class Request:
         self.body = b""
         self.has_body = False
         self.too_large = False
+        self.caller: Caller | None = None
         self.gone = False
         self.prepath: list[bytes] = []
         self.postpath: list[bytes] = []

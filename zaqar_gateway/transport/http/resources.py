@@ -164,7 +164,7 @@ class Place(Resource):
             signed = self._admission.signature(request)
             self._admission.media(request)
             if not self._public:
-                ctx = self._admission.caller(request.headers, signed)
+                ctx = self._admission.caller(request.headers, signed, request.caller)
                 for index, name in self._path:
                     path[name] = text(request.prepath[index])
                 if self._check_name is not None:

@@ -17,6 +17,7 @@ from zaqar_gateway.model import Context
 from zaqar_gateway.operations.registry import Http, Operation
 from zaqar_gateway.transport.http.admission import Admission
 from zaqar_gateway.transport.http.answers import NO_CONTENT, Answers
+from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import IHttpApplication
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.home import VERSIONS, home
@@ -32,7 +33,8 @@ class Site:
 
     :param operations: the rows of the registry.
     :param answers: how results are told.
-    :param identify: who asks, from request headers with lower-case names.
+    :param identify: who asks, from request headers with lower-case names; ``None``: whoever ``authentication`` says.
+    :param authentication: lets in whoever has a token; ``None``: whoever comes.
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param admin_mode: whether the rows of administration are served.
     :param cors_origins: origins whose pages may use the API.
@@ -45,8 +47,9 @@ class Site:
         answers: Answers,
         limits: Limits,
         client_ids: ClientIds,
-        identify: Callable[[dict[bytes, bytes]], Context],
+        identify: Callable[[dict[bytes, bytes]], Context] | None,
         *,
+        authentication: Authentication | None = None,
         signer: IUrlSigner | None = None,
         admin_mode: bool = False,
         cors_origins: Iterable[str] = (),
@@ -54,6 +57,7 @@ class Site:
     ) -> None:
         origins = tuple(cors_origins)
         self._admission = Admission(identify, client_ids, signer)
+        self._authentication = authentication
         self._outlet = Outlet(Cors(origins) if origins else None)
         self._websocket_factory = websocket_factory
         self._missing = Place(self._admission, self._outlet)
@@ -100,6 +104,8 @@ class Site:
 
     def body_limit(self, request: Request) -> int:
         """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`; a body that nobody reads is not kept."""
+        if self._authentication is not None and self._authentication.hopeless(request):
+            return 0
         return self._find(request).body_limit(request.method)
 
     def handle(self, request: Request) -> None:
@@ -109,6 +115,12 @@ class Site:
         """
         if request.method == b"OPTIONS" and self._outlet.preflight(request):
             return
+        if self._authentication is None:
+            self._route(request)
+        else:
+            self._authentication.admit(request, self._route, self._outlet.send)
+
+    def _route(self, request: Request) -> None:
         self._find(request).render(request)
 
     def upgrade(self, request: Request) -> IProtocol | None:

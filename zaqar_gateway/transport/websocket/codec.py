@@ -497,6 +497,8 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
 """Name of an operation to what its answer is, from its fields and its result (API reference, "Actions")."""
 
 NOT_AUTHENTIFIED = "Not authentified."
+NOT_AUTHENTICATED = "Not authenticated."
+AUTHENTICATION_FAILED = Answer(401, {"error": "Authentication failed."})
 AUTHENTICATED = Answer(200, {"message": "Authentified."})
 """The spellings are those of the API reference, "Authentication"."""
 

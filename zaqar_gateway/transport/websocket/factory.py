@@ -12,8 +12,9 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from zaqar_gateway.interfaces import IListener, ISockets, IUrlSigner
+from zaqar_gateway.interfaces import ISockets, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds
+from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.origins import Origins
 from zaqar_gateway.transport.websocket.protocol import GatewayProtocol, Pushes
@@ -44,6 +45,9 @@ class WebSocketBounds:
     :ivar ping_timeout_s: seconds after which a peer that did not answer a ping is dropped.
     :ivar open_timeout_s: seconds that the opening handshake may take.
     :ivar close_timeout_s: seconds that the closing handshake may take.
+    :ivar authentication_timeout_s: seconds until somebody has to have authenticated, where there is authentication; a good
+        signature in a frame begins them anew.
+    :ivar unauthenticated_frames_max: how many frames a socket may send meanwhile; either bound closes it with 1008.
     :ivar handshake_max: bytes of the request head.
     :ivar connections_max: how many connections there may be; the next is refused with 503.  0: any number.
     :ivar allowed_origins: patterns of the origins that browsers may come from, besides those of :class:`.Origins`.
@@ -58,6 +62,8 @@ class WebSocketBounds:
     ping_timeout_s: float = field(default=30, validator=_at_least(0))
     open_timeout_s: float = field(default=10, validator=_at_least(0))
     close_timeout_s: float = field(default=5, validator=_at_least(0))
+    authentication_timeout_s: float = field(default=30, validator=_at_least(0))
+    unauthenticated_frames_max: int = field(default=64, validator=_at_least(1))
     handshake_max: int = field(default=32 * 1024, validator=_at_least(1024))
     connections_max: int = field(default=0, validator=_at_least(0))
     allowed_origins: Sequence[str] = ()
@@ -82,6 +88,7 @@ class GatewayFactory(WebSocketServerFactory):
     :param clock: for every timeout.
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param sockets: is told of connections that end; ``None``: there is nobody to tell.
+    :param tokens: finds out whose tokens are; ``None``: nobody has to authenticate.
     :ivar pushes: the frames of the notification that is being pushed.
     :ivar closing: whether new connections are refused.
     """
@@ -98,6 +105,7 @@ class GatewayFactory(WebSocketServerFactory):
         bounds: WebSocketBounds = WebSocketBounds(),  # noqa: B008 - it is immutable
         signer: IUrlSigner | None = None,
         sockets: ISockets | None = None,
+        tokens: ITokens | None = None,
     ) -> None:
         super().__init__(server="", reactor=clock)
         self._batched_timer = _Timers(clock)
@@ -108,6 +116,8 @@ class GatewayFactory(WebSocketServerFactory):
         self._actions = actions
         self._client_ids = client_ids
         self._signer = signer
+        self._tokens = tokens
+        self._clock = clock
         self.sockets = sockets
         self.pushes = Pushes()
         self.closing = False
@@ -130,9 +140,20 @@ class GatewayFactory(WebSocketServerFactory):
             maxConnections=bounds.connections_max,
         )
 
-    def session(self, listener: IListener) -> Session:
+    def session(self, connection: GatewayProtocol) -> Session:
         """The conversation of a new connection."""
-        return Session(self._actions, self._client_ids, self._signer, listener)
+        authentication = None
+        if self._tokens is not None:
+            authentication = Authentication(
+                self._tokens,
+                self._clock,
+                self.bounds.authentication_timeout_s,
+                self.bounds.unauthenticated_frames_max,
+                connection.end,
+                connection.drop_subscriptions,
+            )
+            authentication.start()
+        return Session(self._actions, self._client_ids, self._signer, connection, authentication)
 
     def close_all(self, timeout_s: float = 10) -> Deferred[None]:
         """Let all requests in flight end, close every connection with 1001, and refuse new ones.

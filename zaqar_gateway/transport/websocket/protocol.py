@@ -134,6 +134,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._slots: deque[_Slot] = deque()
         self._next: tuple[Request, bool] | None = None  # read, and waiting to run alone
         self._alone = False
+        self._aside: _Slot | None = None  # of the request that later ones do not wait for
         self._finishing = False
         self._paused = False
         self._consuming = False
@@ -155,7 +156,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.transport.registerProducer(self, True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._session.end()
         self._slots.clear()
+        self._aside = None
         self._next, self._pushed_next = None, []
         self._stop_draining()
         self._leave()
@@ -201,6 +204,10 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._adjust()
         elif self.state != self.STATE_CLOSING:
             self.dropConnection(abort=True)
+
+    def end(self, code: int, reason: str) -> None:
+        """Close, for a reason that the session has."""
+        self._close(code, reason)
 
     def abort(self) -> None:
         """Drop the connection now."""
@@ -299,8 +306,11 @@ class GatewayProtocol(WebSocketServerProtocol):
         one connection to the store do."""
         slot = _Slot(is_binary, None, self._pushed_next)
         self._pushed_next = []
-        self._slots.append(slot)
-        self._alone = request.alone
+        if request.aside:
+            self._aside = slot
+        else:
+            self._slots.append(slot)
+            self._alone = request.alone
         Deferred.fromCoroutine(request.reply()).addCallbacks(
             self._replied, self._crashed, callbackArgs=(slot,)
         ).addErrback(self._crashed)
@@ -311,12 +321,11 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _replied(self, payload: bytes, slot: _Slot) -> None:
         slot.payload = payload
         slots = self._slots
+        if slot is self._aside:
+            self._aside = None
+            self._write_done(slot, payload)
         while slots and (ready := slots[0].payload) is not None:
-            done = slots.popleft()
-            self._write_reply(ready, done.is_binary)
-            for message in done.pushed:
-                self._held -= len(message.text)
-                self._write_push(message)
+            self._write_done(slots.popleft(), ready)
         if self._left:  # it may just have subscribed
             self._leave()
         if not slots:
@@ -325,6 +334,12 @@ class GatewayProtocol(WebSocketServerProtocol):
                 (request, is_binary), self._next = self._next, None
                 self._start(request, is_binary)
         self._adjust()
+
+    def _write_done(self, slot: _Slot, payload: bytes) -> None:
+        self._write_reply(payload, slot.is_binary)
+        for message in slot.pushed:
+            self._held -= len(message.text)
+            self._write_push(message)
 
     def _crashed(self, failure: Failure) -> None:
         self._log.failure("a reply was lost", failure)
@@ -367,6 +382,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._hold(message, self._pushed_next)
         elif self._slots:
             self._hold(message, self._slots[-1].pushed)
+        elif self._aside is not None:
+            self._hold(message, self._aside.pushed)
         else:
             self._write_push(message)
 
@@ -392,6 +409,10 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _leave(self) -> None:
         """End the subscriptions of this connection; whatever it subscribes to afterwards ends at once."""
         self._left = True
+        self.drop_subscriptions()
+
+    def drop_subscriptions(self) -> None:
+        """End the subscriptions that this connection has made for itself."""
         if self.factory.sockets is not None:
             self.factory.sockets.gone(self)
 
@@ -430,7 +451,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 self._draining = self.factory.call_later(self._bounds.drain_timeout_s, self._not_drained)
             elif not slow:
                 self._stop_draining()
-            if self._finishing and not self._slots and self._next is None:
+            if self._finishing and not self._slots and self._next is None and self._aside is None:
                 self._close(GOING_AWAY, "the gateway is stopping")
                 return
             full = len(self._slots) >= self._bounds.in_flight_max

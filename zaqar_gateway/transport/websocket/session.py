@@ -1,8 +1,8 @@
 """One socket's conversation: what each frame asks for and what is answered.  No I/O, no Autobahn.
 
 Who asks is decided here, for each frame, after the schema and before the operation, as the API reference, "Envelope
-errors", orders it: a signature in the frame in :meth:`Session.signed`, all else in :meth:`Session.context`.  Today that
-is what the frame says of itself; a token (``authenticate``) will be looked at in the same place.
+errors", orders it: a signature in the frame in :meth:`Session.signed`, all else in :meth:`Session.caller`.  That is whoever
+has authenticated on the socket, or, without a strategy, what the frame says of itself.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from twisted.logger import Logger
 from zaqar_gateway.errors import NotSupported, Unauthorized
 from zaqar_gateway.interfaces import IListener, IUrlSigner
 from zaqar_gateway.limits import ClientIds, valid_name
-from zaqar_gateway.model import Context, SignedUrl
+from zaqar_gateway.model import Caller, Context, SignedUrl
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport.replies import settle
 from zaqar_gateway.transport.websocket import codec
+from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Envelope, EnvelopeError
 
 _log = Logger()
@@ -29,6 +30,7 @@ class Request:
     """One frame, read.  Nothing has happened yet: :meth:`reply` is what makes it take effect.
 
     :ivar alone: whether no other request of the socket may run at the same time.
+    :ivar aside: whether the replies to later requests do not wait for this one's.
     """
 
     alone: bool
@@ -39,6 +41,7 @@ class Request:
     _action: Action | None = None
     _headers: codec.Headers | None = None
     _asked: msgspec.Struct | None = None
+    aside: bool = False
 
     async def reply(self) -> bytes:
         """Do what is asked.
@@ -57,11 +60,14 @@ class Request:
 
     async def _run(self) -> Answer:
         assert self._action is not None and self._headers is not None and self._asked is not None
-        operation = self._action.operation
-        self._session.signed(operation, self._headers, self._asked)
+        operation, headers = self._action.operation, self._headers
+        if self.aside:
+            return await self._session.authenticate(headers)
+        is_signed = self._session.signed(operation, headers, self._asked)
+        caller = self._session.caller(headers, is_signed)
         if operation is None:
             raise NotSupported(f"{self._action.name} is not available here.")
-        context = self._session.context(operation, self._headers)
+        context = self._session.context(operation, headers, caller)
         result = await dispatch(operation, context, self)
         if isinstance(result, Subscribed) and result.listens:
             self._session.pushes_binary = self._is_binary
@@ -99,6 +105,7 @@ class Session:
     :param client_ids: how a ``Client-ID`` has to look, for the operations that check it.
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param listener: the connection, for the operations that subscribe it.
+    :param authentication: who has authenticated; ``None``: nobody has to.
     :ivar pushes_binary: whether pushes are MessagePack: as the request was that last subscribed the connection.
     """
 
@@ -106,10 +113,13 @@ class Session:
     _client_ids: ClientIds
     _signer: IUrlSigner | None = None
     _listener: IListener | None = None
+    _authentication: Authentication | None = None
     pushes_binary: bool = field(init=False, default=False)
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
         """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong."""
+        if self._authentication is not None:
+            self._authentication.count()
         envelope = codec.NO_ENVELOPE
         try:
             envelope = codec.open_frame(payload, is_binary)
@@ -123,7 +133,14 @@ class Session:
             return Request(False, self, is_binary, envelope, codec.describe(None))
         if action.name == codec.AUTHENTICATE:
             # Without a strategy everybody is who they say; the token is not echoed.
-            return Request(False, self, is_binary, Envelope(action=envelope.action), codec.AUTHENTICATED)
+            envelope = Envelope(action=envelope.action)
+            if self._authentication is None:
+                return Request(False, self, is_binary, envelope, codec.AUTHENTICATED)
+            if self._authentication.running:
+                refused = codec.describe(Unauthorized(codec.NOT_AUTHENTIFIED))
+                return Request(False, self, is_binary, envelope, refused)
+            # It waits for what came before, which belongs to whoever has spoken until now.
+            return Request(True, self, is_binary, envelope, None, action, headers, asked, aside=True)
         return Request(action.alone, self, is_binary, envelope, None, action, headers, asked)
 
     def _with_listener(self, action: Action, asked: msgspec.Struct) -> msgspec.Struct:
@@ -131,6 +148,16 @@ class Session:
         if frame is None or not frame.listener:
             return asked
         return msgspec.structs.replace(asked, **{frame.listener: self._listener})
+
+    async def authenticate(self, headers: codec.Headers) -> Answer:
+        """Have the owner of the token in some headers speak from now on."""
+        assert self._authentication is not None and isinstance(headers.token, str)
+        return await self._authentication.authenticate(headers.token)
+
+    def end(self) -> None:
+        """The connection is gone."""
+        if self._authentication is not None:
+            self._authentication.stop()
 
     def signed(self, operation: Operation | None, headers: codec.Headers, asked: msgspec.Struct) -> bool:
         """Whether a frame carries a signature, which is good then.
@@ -141,17 +168,32 @@ class Session:
         """
         if headers.url_signature is msgspec.UNSET:
             return False
+        if self._authentication is not None and self._authentication.running:
+            raise Unauthorized(codec.NOT_AUTHENTIFIED)
         needed = signed_request(operation, headers, asked)
         if needed is None or self._signer is None or not self._signer.allows(*needed):
             raise Unauthorized(codec.NOT_AUTHENTIFIED)
+        if self._authentication is not None:
+            self._authentication.vouched()
         return True
 
-    def context(self, operation: Operation, headers: codec.Headers) -> Context:
-        """Who asks.
+    def caller(self, headers: codec.Headers, is_signed: bool) -> Caller | None:
+        """Who has authenticated and asks now; ``None``: nobody need have.
+
+        :raises Unauthorized: somebody has to, and has not, or not for this project.
+        """
+        if is_signed or self._authentication is None:
+            return None
+        return self._authentication.caller(headers.project)
+
+    def context(self, operation: Operation, headers: codec.Headers, caller: Caller | None = None) -> Context:
+        """Who asks, and in which project.
 
         :raises BadClientId: the operation compares clients and the id is not of the form that this gateway accepts.
         """
-        token = "" if headers.token is msgspec.UNSET else headers.token
-        if operation.frame is not None and operation.frame.checks_client:
-            return Context(headers.project, self._client_ids.canonical(headers.client), token=token)
-        return Context(headers.project, token=token)
+        checks = operation.frame is not None and operation.frame.checks_client
+        client = self._client_ids.canonical(headers.client) if checks else b""
+        if caller is not None:
+            assert self._authentication is not None
+            return Context(caller.project, client, caller.roles, caller.user, self._authentication.token)
+        return Context(headers.project, client, token=headers.token or "")

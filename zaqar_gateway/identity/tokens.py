@@ -1,0 +1,183 @@
+"""Whose a token is, by Keystone, remembered for a while (API reference, "Keystone authentication")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from zaqar_gateway.errors import IdentityUnavailable, Unauthorized
+from zaqar_gateway.identity.cache import Remembered, Shared
+from zaqar_gateway.identity.keystone import Credentials, Denied, Described, Keystone
+from zaqar_gateway.interfaces import ITokens
+from zaqar_gateway.model import Caller
+
+CALLERS_MAX = 50_000
+"""How many tokens that are valid are remembered, at some 500 bytes each."""
+
+STRANGERS_MAX = 10_000
+"""How many that are not; those have a place of their own, so that nobody can displace the others by made-up tokens."""
+
+STRANGER_AGE_S = 10.0
+"""How long a token that is not valid is remembered.  It might be so for a Keystone that lags behind another one."""
+
+LOOK_UPS_MAX = 256
+"""How many tokens are looked up at one time; for more there is no answer now."""
+
+_RENEW_BEFORE_S = 60
+_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
+"""What is sent to Keystone in a header: no other text can be a token."""
+
+_log = Logger()
+
+
+@define(eq=False)
+class ServiceToken:
+    """The token of the service's own user, got anew shortly before it ends.
+
+    :param scope: the project in which the user has its role, as Keystone wants it.
+    """
+
+    _keystone: Keystone
+    _who: Credentials
+    _scope: Mapping[str, object]
+    _clock: IReactorTime
+    _token: str = field(default="", init=False, repr=False)
+    _until_s: float = field(default=0.0, init=False)
+    _refused: bool = field(default=False, init=False)
+    _calls: Shared[None, str] = field(factory=Shared, init=False, repr=False)
+
+    async def get(self) -> str:
+        """The token.
+
+        :raises IdentityUnavailable: there is none.
+        """
+        if self._token and self._clock.seconds() < self._until_s:
+            return self._token
+        return await self._calls.get(None, self._renew)
+
+    def drop(self, token: str) -> None:
+        """Use a token no more, which Keystone has refused."""
+        if token == self._token:
+            self._token = ""
+
+    async def _renew(self) -> str:
+        try:
+            issued = await self._keystone.authenticate(self._who, self._scope)
+        except Denied as denied:
+            if not self._refused:
+                self._refused = True
+                _log.error(
+                    "Keystone refuses the service user: {why}; [keystone_authtoken] has to be put right", why=str(denied)
+                )
+            raise _unavailable() from None
+        self._refused = False
+        now, expires_s = self._clock.seconds(), issued.described.expires_s
+        self._token, self._until_s = issued.id, expires_s - min(_RENEW_BEFORE_S, (expires_s - now) / 10)
+        return self._token
+
+
+@implementer(ITokens)
+class Tokens:
+    """Looks tokens up at Keystone, those that are wanted by several at one time once.
+
+    What is remembered goes by a hash of the token, so that the memory of the process is no list of tokens.
+
+    :param age_max_s: for how long a token is believed; one that was revoked is noticed so much later at most.
+    """
+
+    def __init__(
+        self,
+        keystone: Keystone,
+        service: ServiceToken,
+        clock: IReactorTime,
+        age_max_s: float,
+        *,
+        strangers_max: int = STRANGERS_MAX,
+    ) -> None:
+        self.age_max_s = age_max_s
+        self._keystone = keystone
+        self._service = service
+        self._seconds = clock.seconds
+        self._callers: Remembered[bytes, Caller] = Remembered(clock, CALLERS_MAX)
+        self._strangers: Remembered[bytes, bool] = Remembered(clock, strangers_max)
+        self._calls: Shared[bytes, Caller] = Shared()
+        self._forbidden = False
+
+    def known(self, token: str) -> Caller | None:
+        """See :class:`~zaqar_gateway.interfaces.ITokens`."""
+        return self._known(_key(token))
+
+    async def identify(self, token: str) -> Caller:
+        """See :class:`~zaqar_gateway.interfaces.ITokens`."""
+        if not _TOKEN.fullmatch(token):
+            raise _unauthorized()
+        key = _key(token)
+        found = self._known(key)
+        return found if found is not None else await self._calls.get(key, lambda: self._look_up(token, key))
+
+    def _known(self, key: bytes) -> Caller | None:
+        found = self._callers.get(key)
+        if found is None and self._strangers.get(key):
+            raise _unauthorized()
+        return found
+
+    async def _look_up(self, token: str, key: bytes) -> Caller:
+        if len(self._calls) > LOOK_UPS_MAX:
+            raise _unavailable()
+        caller = await self._ask(token)
+        now = self._seconds()
+        if caller is None or caller.expires_s <= now:
+            self._strangers.put(key, True, now + min(STRANGER_AGE_S, self.age_max_s))
+            raise _unauthorized()
+        self._callers.put(key, caller, min(now + self.age_max_s, caller.expires_s))
+        return caller
+
+    async def _ask(self, token: str) -> Caller | None:
+        own = await self._service.get()
+        try:
+            try:
+                described = await self._keystone.look_up(token, own)
+            except Denied as denied:
+                if denied.status != 401:
+                    raise
+                self._service.drop(own)  # it was revoked, or has ended by Keystone's clock
+                described = await self._keystone.look_up(token, await self._service.get())
+        except Denied as denied:
+            if denied.status in (400, 404):
+                return None
+            if not self._forbidden:
+                self._forbidden = True
+                _log.error(
+                    "Keystone does not let the service user look at tokens: {why}; it needs the role service in its project",
+                    why=str(denied),
+                )
+            raise _unavailable() from None
+        self._forbidden = False
+        return _caller(described)
+
+
+def _caller(described: Described) -> Caller:
+    return Caller(
+        described.project.id if described.project is not None else "",
+        described.user.id,
+        frozenset(role.name.lower() for role in described.roles),
+        described.expires_s,
+    )
+
+
+def _key(token: str) -> bytes:
+    return sha256(token.encode(errors="surrogatepass")).digest()
+
+
+def _unauthorized() -> Unauthorized:
+    return Unauthorized("X-Auth-Token is not valid, or has ended; it has to be a token of the identity service.")
+
+
+def _unavailable() -> IdentityUnavailable:
+    return IdentityUnavailable("The identity service cannot be asked.")
