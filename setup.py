@@ -23,6 +23,7 @@ TEST = [
     "mypy>=1.14",
     "mypy-zope>=1.0.9",
     "openstacksdk>=4.0",
+    "python-openstackclient>=7.0",
     "python-zaqarclient[websocket]>=2.8",
     "ruff>=0.8",
     "setuptools>=70.1",  # builds the packages of examples/

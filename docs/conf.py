@@ -1,7 +1,11 @@
-"""Settings of Sphinx, and the directive that shows the table of settings of the gateway."""
+"""Settings of Sphinx, and directives that show what the code knows: settings, operations, and the tests that show them."""
 
 import os
 import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
@@ -25,6 +29,7 @@ version = release = zaqar_gateway.__version__
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
 html_extra_path = ["benchmark"]
+html_static_path = ["_static"]
 
 
 class SettingsDirective(SphinxDirective):
@@ -75,6 +80,47 @@ class OperationsDirective(SphinxDirective):
         return self.parse_text_to_nodes(StringList(lines, source="zaqar_gateway/operations/registry.py"))
 
 
+class ConformanceDirective(SphinxDirective):
+    """``.. zaqar-conformance:: part``: what the API promises and the tests that show it, from conformance.toml."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Write reST and have it parsed."""
+        source = Path(self.env.srcdir, "conformance.toml")
+        self.env.note_dependency(str(source))
+        part: Any = tomllib.loads(source.read_text(encoding="utf-8"))[self.arguments[0]]
+        if isinstance(part, dict):
+            part = [{"what": _asked(row), **part[row.name]} for row in _operations()]
+        titles = ["Request", *(["Result"] if "gives" in part[0] else []), "Tests"]
+        widths = "30 15 55" if "gives" in part[0] else "35 65"
+        lines = [".. list-table::", "   :header-rows: 1", "   :class: conformance", f"   :widths: {widths}", ""]
+        for cells in (titles, *map(_cells, part)):
+            for number, cell in enumerate(cells):
+                first, *more = cell.splitlines()
+                lines += [f"   {'  -' if number else '* -'} {first}", *(f"       {line}" for line in more)]
+        return self.parse_text_to_nodes(StringList(lines, source=str(source)))
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """The cells of a row of the tables, in reST."""
+    cells = [row[key].replace("`", "``") for key in ("what", "gives") if key in row]
+    tests = [
+        f"{title}:\n\n" + "".join(f"* ``{test}``\n" for test in row[key])
+        for key, title in (("http", "HTTP"), ("websocket", "WebSocket"))
+        if key in row
+    ]
+    return [*cells, "\n".join(tests)]
+
+
+def _asked(row: registry.Operation) -> str:
+    """Route and action of an operation."""
+    route = f"`{row.http.method} {row.http.path}`" if row.http else ""
+    if row.http and row.http.when:
+        route += f" with `{row.http.when}`"
+    return ", ".join(filter(None, (route, f"`{row.name}`" if row.frame else "")))
+
+
 def _literal(text: str) -> str:
     return text.replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`").replace("|", "\\|").replace("_", "\\_")
 
@@ -83,4 +129,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directive known."""
     app.add_directive("zaqar-settings", SettingsDirective)
     app.add_directive("zaqar-operations", OperationsDirective)
+    app.add_directive("zaqar-conformance", ConformanceDirective)
     return {"parallel_read_safe": True}

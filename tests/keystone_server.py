@@ -67,6 +67,7 @@ class KeystoneServer:
 
     :ivar url: where its API begins.
     :ivar projects: ids by name.
+    :ivar admin: the administrator, of the project ``admin``.
     :ivar ann: a user who is member, reader and Auditor in alpha, and reader in beta.
     :ivar gateway: the service user: role service in the project ``service``.
     :ivar trustee: a user without a role.
@@ -177,7 +178,8 @@ class KeystoneServer:
     # -- what is in it -----------------------------------------------------------------------------------------------
 
     def _populate(self) -> None:
-        self._admin = self.token(Somebody("", "admin", _ADMIN_PASSWORD), "admin")
+        self.admin = Somebody("", "admin", _ADMIN_PASSWORD)
+        self._admin = self.token(self.admin, "admin")
         found = self._asked("GET", "/roles")["roles"]
         roles = {role["name"]: str(role["id"]) for role in found}
         roles["Auditor"] = self._made("role", {"name": "Auditor"})

@@ -1,7 +1,8 @@
-"""openstacksdk: all calls of ``conn.message`` that concern queues, messages and claims."""
+"""openstacksdk: all calls of ``conn.message``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ from keystoneauth1.noauth import NoAuth
 from keystoneauth1.session import Session
 from openstack import exceptions
 from openstack.connection import Connection
+from openstack.message.v2._proxy import Proxy
 
 from tests.system.gateway import GatewayTestCase
 
@@ -240,3 +242,26 @@ class MessageProxyTests(GatewayTestCase):
             exceptions.BadRequestException, self.message.create_subscription, "q", subscriber="fake", ttl=90
         )
         self.assertIn("must be supported in the list", error.response.json()["description"])
+
+    def test_wait(self) -> None:
+        """wait_for_delete returns once a resource is gone, and wait_for_status once it has a value."""
+        made = self.message.create_subscription("q", subscriber="http://example.org/old", ttl=90)
+        subscription = self.message.get_subscription("q", made.subscription_id)
+        path, new = f"/v2/queues/q/subscriptions/{subscription.id}", "http://example.org/new"
+        self.assertEqual(self.outside("PATCH", path, {"subscriber": new}).status, 204)
+        found = self.message.wait_for_status(subscription, new, attribute="subscriber", interval=0, wait=30)
+        self.assertEqual(found.subscriber, new)
+        (message_id,) = self.posted(1)
+        claim = self.claimed()
+        self.message.delete_claim("q", claim)
+        self.message.wait_for_delete(claim, interval=0, wait=30)
+        message = self.message.get_message("q", message_id)
+        self.assertRaises(exceptions.ResourceTimeout, self.message.wait_for_delete, message, interval=0, wait=0.01)
+
+    def test_no_call_is_left_out(self) -> None:
+        """Every call of the proxy's own is made here."""
+        text = Path(__file__).read_text(encoding="utf-8")
+        calls = [name for name, value in vars(Proxy).items() if callable(value) and not name.startswith("_")]
+        self.assertGreaterEqual(len(calls), 18)
+        for name in calls:
+            self.assertIn(f"self.message.{name}", text)

@@ -1,4 +1,4 @@
-"""python-zaqarclient: everything that it can do with queues, messages and claims, over both of its transports.
+"""python-zaqarclient: every class of it for API v2, over both of its transports.
 
 What a call has done is looked at from outside, with plain requests.
 """
@@ -11,12 +11,15 @@ from uuid import uuid4
 
 from zaqarclient import transport
 from zaqarclient.queues.client import Client
+from zaqarclient.queues.v2.flavor import Flavor
 from zaqarclient.queues.v2.message import Message
+from zaqarclient.queues.v2.pool import Pool
 from zaqarclient.queues.v2.queues import Queue
 from zaqarclient.transport import errors
 from zaqarclient.transport.request import Request
 
-from tests.system.gateway import GatewayTestCase, Socket
+from tests.system.gateway import ANSWER_S, GatewayTestCase, Socket, until
+from zaqar_gateway.operations.registry import NOT_IMPLEMENTED
 
 RESERVED = {
     "_max_messages_post_size": 262144,
@@ -410,7 +413,6 @@ class HttpTransportTests(GatewayTestCase):
         self.assertEqual(list(queue.claim(ttl=60, grace=60)), [])
         self.assertEqual((self.stored(), self.stored("dead")), ([], ["poison"]))
 
-
     # -- subscriptions -------------------------------------------------------------------------------------------------
 
     def test_subscribe(self) -> None:
@@ -463,6 +465,34 @@ class HttpTransportTests(GatewayTestCase):
         ):
             error = self.assertRaises(errors.MalformedRequest, self.client.subscription, "q", **members)
             self.assertIn(told, str(error))
+
+    def test_subscriptions_all(self) -> None:
+        """A stream of subscriptions follows the links through all pages, in the order of their ids."""
+        ids = sorted(self.client.subscription("q", subscriber=f"http://example.org/{n}").id for n in range(12))
+        self.assertEqual([one.id for one in self.client.subscriptions("q", limit=5).stream()], ids)
+
+    # -- pools and flavors ---------------------------------------------------------------------------------------------
+
+    def test_pools_and_flavors(self) -> None:
+        """Without pooling there are neither pools nor flavors, and every call says so (API reference, "Pools")."""
+        pool = self.client.pool("p", auto_create=False)
+        flavor = self.client.flavor("f", auto_create=False)
+        self.assertIsInstance(pool, Pool)
+        self.assertIsInstance(flavor, Flavor)
+        for refused in (
+            self.client.pools,
+            lambda: self.client.pool("p", uri="redis://127.0.0.1", weight=1),
+            pool.get,
+            lambda: pool.update({"weight": 2}),
+            pool.delete,
+            self.client.flavors,
+            lambda: self.client.flavor("f", pool_list=["p"]),
+            flavor.get,
+            lambda: flavor.update({"pool_list": ["p"]}),
+            flavor.delete,
+        ):
+            error = self.assertRaises(errors.ResourceNotFound, refused)
+            self.assertIn("404 Not Found", str(error))
 
 
 class WebSocketTransportTests(GatewayTestCase):
@@ -582,6 +612,50 @@ class WebSocketTransportTests(GatewayTestCase):
         self.assertIn("Subscription q not created.", str(error))
         self.assertEqual(self.send("subscription_delete", **one).status_code, 204)
         self.assertRaises(errors.ResourceNotFound, self.send, "subscription_get", **one)
+
+    def test_pushes(self) -> None:
+        """A socket that subscribed gets what is posted, as it is posted; the client reads it with ``recv``."""
+        made = self.ask("subscription_create", queue_name="q", ttl=90)
+        self.assertEqual(made["message"], "Subscription q created.")
+        more = {"ttl": 3600, "queue_name": "q", "Message_Type": "Notification"}
+        self.outside.post("q", {"n": 1}, "ü")
+        self.assertEqual([self.transport.recv() for _ in range(2)], [{"body": {"n": 1}, **more}, {"body": "ü", **more}])
+        self.assertEqual(
+            self.send("subscription_delete", queue_name="q", subscription_id=made["subscription_id"]).status_code, 204
+        )
+        self.outside.post("q", "nobody is told")
+        self.assertEqual(len(self.ask("message_list", queue_name="q", echo=True)["messages"]), 3)
+
+    def test_own_posts(self) -> None:
+        """A subscribed socket that posts gets its answer before the pushes: the client takes the next frame as its answer."""
+        self.ask("subscription_create", queue_name="q")
+        for number in range(20):
+            ids = self.ask("message_post", queue_name="q", messages=[{"body": number}, {"body": -number}])["message_ids"]
+            self.assertEqual(len(ids), 2)
+            self.assertEqual([self.transport.recv()["body"] for _ in range(2)], [number, -number])
+
+    def test_subscriptions_of_a_socket(self) -> None:
+        """A second subscription of a socket to a queue is a conflict, and all of them end with the socket."""
+        self.ask("subscription_create", queue_name="q")
+        self.assertRaises(errors.ConflictError, self.send, "subscription_create", queue_name="q")
+        self.ask("subscription_create", queue_name="r")
+        (listed,) = self.outside("GET", "/v2/queues/q/subscriptions").json["subscriptions"]
+        self.assertRegex(listed["subscriber"], "^http://(127.0.0.1|localhost):")
+        self.transport.cleanup()
+        paths = [f"/v2/queues/{queue}/subscriptions" for queue in ("q", "r")]
+        until(
+            lambda: not any(self.outside("GET", path).json["subscriptions"] for path in paths),
+            ANSWER_S,
+            "the end of the subscriptions of a socket that was closed",
+        )
+
+    def test_declared_actions(self) -> None:
+        """Actions that the API declares and no server runs are told as such, and the connection stays."""
+        for action in sorted(NOT_IMPLEMENTED):
+            answer = self.transport.send(Request(self.endpoint, action, content="{}"))
+            self.assertEqual(answer.status_code, 501, action)
+            self.assertIn(action, answer.deserialized_content["error"])
+        self.assertEqual(self.ask("queue_list"), {"queues": []})
 
     def test_errors(self) -> None:
         """What was wrong is in the error that the client raises, and the connection stays."""

@@ -32,9 +32,10 @@ class Receiver:
     """A web server on loopback.
 
     :param answer: the status for a request; by default 200 for all.
+    :param location: where answers send a client to; empty: nowhere.
     """
 
-    def __init__(self, answer: Callable[[Hook], int] = lambda hook: 200) -> None:
+    def __init__(self, answer: Callable[[Hook], int] = lambda hook: 200, location: str = "") -> None:
         self._hooks: list[Hook] = []
         self._news = threading.Condition()
         receiver = self
@@ -52,6 +53,8 @@ class Receiver:
                 receiver._note(hook)
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
+                if location:
+                    self.send_header("Location", location)
                 self.end_headers()
 
             def log_message(self, format: str, *args: object) -> None:

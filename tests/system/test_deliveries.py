@@ -169,7 +169,7 @@ class Confirmations(SynchronousTestCase):
         """An unconfirmed subscriber gets nothing but the question; what it answers begins and ends its deliveries; another
         address has to confirm again."""
         settings = {"NOTIFICATION_REQUIRE_CONFIRMATION": "true", "SIGNED_URL_SECRET_KEY": "s3cr3t"}
-        gateway = Gateway(storage="memory:", settings=settings)
+        gateway = Gateway(settings=settings)
         self.addCleanup(gateway.kill)
         receiver = Receiver()
         self.addCleanup(receiver.close)

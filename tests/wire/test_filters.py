@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from attrs import define
 from msgspec.structs import replace
@@ -14,11 +15,16 @@ from zope.interface import implementer
 from tests.helpers import PROJECT
 from tests.wire.calls import Call as Asked
 from tests.wire.calls import frame_request, from_frame, from_http, http_request
-from tests.wire.gateway import Gateway, WireCase
+from tests.wire.gateway import Gateway, OnMemory, OnRedis
 from zaqar_gateway.errors import Forbidden, GatewayError, RuleBroken
 from zaqar_gateway.interfaces import IMessageFilter
 from zaqar_gateway.model import ENCRYPTED, Call, Context, Message, NewMessage, Place
 from zaqar_gateway.operations.filters import Filter
+
+if TYPE_CHECKING:
+    _Base = OnMemory
+else:
+    _Base = object  # a mixin that were a TestCase would run without a store
 
 
 @implementer(IMessageFilter)
@@ -63,15 +69,15 @@ class Marking:
         return [replace(message, body=b'["shown", %s]' % message.body) for message in messages]
 
 
-class FilterTests(WireCase):
-    """A gateway with a filter."""
+class _Filters(_Base):
+    """A gateway with a filter; a subclass says on which store."""
 
-    def gateway(self, error: Exception, turns: int = 0) -> Gateway:
-        return self.start(self.memory(), filters=[Filter("stern", Stern(error, turns))])
+    async def gateway(self, error: Exception, turns: int = 0) -> Gateway:
+        return self.start(await self.a_store(), filters=[Filter("stern", Stern(error, turns))])
 
     async def told(self, error: Exception) -> list[tuple[int, str]]:
         """The status and the text of an answer to a post, on HTTP, in text frames and in binary ones."""
-        gateway = self.gateway(error)
+        gateway = await self.gateway(error)
         call = Asked("message_post", {"queue_name": "q", "messages": [{"body": 1}]})
         http, socket = await gateway.http(), await gateway.socket()
         answers = [
@@ -95,7 +101,7 @@ class FilterTests(WireCase):
 
     async def test_encrypted_queue(self) -> None:
         """A filter has plain bodies; what it makes of a post is what is encrypted."""
-        storage = self.memory()
+        storage = await self.a_store()
         gateway = self.start(storage, filters=[Filter("marking", Marking())])
         http = await gateway.http()
         await http.ask("PUT", "/v2/queues/q", {"_enable_encrypt_messages": True})
@@ -109,7 +115,7 @@ class FilterTests(WireCase):
 
     async def test_order(self) -> None:
         """What a socket asks for takes effect in its order, however long a filter waits for each."""
-        gateway = self.gateway(RuleBroken("only true"), turns=9)
+        gateway = await self.gateway(RuleBroken("only true"), turns=9)
         socket = await gateway.socket()
         count = 5
         for number in range(count):
@@ -119,3 +125,11 @@ class FilterTests(WireCase):
         replies = [json.loads(await socket.message()) for _ in range(count + 1)]
         popped = [message["ttl"] for message in replies[-1]["body"]["messages"]]
         self.assertEqual(popped, [100, 101, 102, 103, 104])
+
+
+class MemoryTests(_Filters, OnMemory):
+    """Over memory."""
+
+
+class RedisTests(_Filters, OnRedis):
+    """Over Redis."""

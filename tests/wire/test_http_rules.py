@@ -384,6 +384,12 @@ class _Rules:
         """API reference, "Methods, unknown paths, trailing slashes" and "Names"."""
         await self.rows(PATHS)
 
+    async def test_bare(self: Any) -> None:
+        """An unknown path is 404 to whoever sends no header at all (appendix B)."""
+        http = await self.connection()
+        response = await http.ask("GET", "/v2/nope", bare=True)
+        self.assertEqual((response.status, response.json), (404, {"title": NO_ROUTE}))
+
     async def test_queries(self) -> None:
         """API reference, "Query strings"."""
         await self.rows(QUERIES)
@@ -578,6 +584,20 @@ class _Rules:
             page = (await http.ask("GET", f"{_M}?{query}")).json
             self.assertEqual(set(page), {"messages"})
             self.assertEqual([message["id"] for message in page["messages"]], [a, b, c], query)
+
+    async def test_ids_of_claims_in_all_forms(self: Any) -> None:
+        """So do the ids of claims, where deleting asks for them; blank elements are dropped (appendix B)."""
+        http = await self.connection(Limits(delete_needs_claim_id=True))
+        for form in ("claim_ids={},{},", "claim_ids={}&claim_ids={}", "claim_ids={}%2C,{}"):
+            await http.ask("POST", _M, {"messages": [{"body": n} for n in range(2)]})
+            messages, claims = [], []
+            for _ in range(2):
+                claimed = await http.ask("POST", f"{_C}?limit=1")
+                messages += [message["id"] for message in claimed.json["messages"]]
+                claims.append(claimed.header("Location").rpartition("/")[2])
+            response = await http.ask("DELETE", f"{_M}?ids={','.join(messages)}&{form.format(*claims)}")
+            self.assertEqual(response.status, 204, form)
+            self.assertEqual((await http.ask("GET", f"{Q}/stats")).json["messages"]["total"], 0)
 
     async def test_get_ignores_claim(self: Any) -> None:
         """A claim given with GET is ignored; the href of an unclaimed message is its path (API reference, 2.8)."""
