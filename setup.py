@@ -23,12 +23,14 @@ TEST = [
     "mypy>=1.14",
     "mypy-zope>=1.0.9",
     "openstacksdk>=4.0",
+    "oslo.policy>=4.3",
     "python-openstackclient>=7.0",
     "python-zaqarclient[websocket]>=2.8",
     "ruff>=0.8",
     "setuptools>=70.1",  # builds the packages of examples/
     "towncrier>=23.11",
     "tox>=4.11",
+    "types-PyYAML>=6.0",
 ]
 
 setup(
@@ -72,6 +74,7 @@ setup(
         "hyperlink>=21.0",
         "idna>=3.7",
         "msgspec>=0.19",
+        "PyYAML>=6.0",
         "treq>=24.9.1",
         "twisted[tls]>=26.10",
         "txredisapi>=1.6.0",

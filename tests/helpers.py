@@ -192,6 +192,8 @@ class Response:
 class _Nowhere:
     """A connection that nobody reads."""
 
+    peer = "192.0.2.1:1234"
+
     def answer(self, *reply: object) -> None:
         """See :class:`zaqar_gateway.transport.http.request.Wire`."""
 

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import zaqar_gateway
 from zaqar_gateway import config
 from zaqar_gateway.address import RedisAddress
+from zaqar_gateway.operations import policy
 from zaqar_gateway.options import Options
 
 ROOT = Path(zaqar_gateway.__file__).parent.parent
@@ -91,6 +92,25 @@ class Commands(CommandCase):
         """The sample is printed, whatever the settings are."""
         done = self.command("check-config", "--sample", ZAQAR_GATEWAY_ADMIN_MODE="nonsense")
         self.assertEqual((done.returncode, done.stdout), (0, config.sample()))
+
+    def test_sample_policy(self) -> None:
+        """The sample of a policy file is printed."""
+        done = self.command("check-config", "--sample-policy")
+        self.assertEqual((done.returncode, done.stdout), (0, policy.sample()))
+
+    def test_check_policy(self) -> None:
+        """The policy file is looked at: doubts are printed beside the settings, and what is wrong in place of them."""
+        path = self.file("")
+        rules = Path(path).with_name("policy.yaml")
+        rules.write_text('"queue:get": "@"', encoding="utf-8")
+        done = self.command("check-config", "-c", path)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(f"{rules}: queue:get is no rule of this service", done.stderr)
+        self.assertIn("[oslo_policy]", done.stdout)
+        rules.write_text('"queues:get": "admin"', encoding="utf-8")
+        done = self.command("check-config", "-c", path)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn(f"{rules}, line 1: queues:get: 'admin' is no check", done.stderr)
 
     def test_run_refuses(self) -> None:
         """Serving with settings that cannot be used ends at once with what is wrong, and with status 2."""

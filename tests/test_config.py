@@ -716,6 +716,31 @@ class KeystoneUsers(ConfigCase):
             self.assertNotIn(self.SECRET, "".join(problems))
 
 
+class PolicyFileTests(ConfigCase):
+    """Where the policy file is."""
+
+    def test_default(self) -> None:
+        """It is beside the configuration, be it there or not; without a configuration there is none."""
+        path = self.file("")
+        self.assertEqual(load(path, {}, {}).policy_path, str(Path(path).with_name("policy.yaml")))
+        self.assertEqual(load(None, {}, {}).policy_path, "")
+
+    def test_named(self) -> None:
+        """One that is named is found from the folder of the configuration, and has to be there."""
+        path = self.file("[oslo_policy]\npolicy_file = 'rules.json'")
+        rules = Path(path).with_name("rules.json")
+        error = self.assertRaises(ConfigError, load, path, {}, {})
+        self.assertEqual(
+            error.problems,
+            (f"{path}: [oslo_policy] policy_file: {rules} does not exist; it has to be a file with rules.",),
+        )
+        rules.write_text("{}", encoding="utf-8")
+        self.assertEqual(load(path, {}, {}).policy_path, str(rules))
+        variable = {"ZAQAR_GATEWAY_OSLO_POLICY_POLICY_FILE": str(rules)}
+        self.assertEqual(load(None, variable, {}).policy_path, str(rules))
+        self.assertEqual(load(self.file(""), variable, {}).policy_path, str(rules))
+
+
 class Sample(ConfigCase):
     """The sample file."""
 

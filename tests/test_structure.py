@@ -40,13 +40,15 @@ ALLOWED: dict[str, set[str]] = {
     "testing": {"testing", "storage", *_SEAMS},
     "show": {"transport"},
     "plugins": _SEAMS,
+    "policyfile": {"operations"},
+    "auditfile": {"transport"},
     "config": {"plugins", *_SETTINGS},
     "backends": {"config", "address", "plugins", "storage", *_SEAMS},
     "identifying": {"config", "identity", *_SEAMS},
     "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},
     # storage, for the version of the server that would be started.
-    "cli": {"options", "config", "storage"},
+    "cli": {"options", "config", "operations", "policyfile", "storage"},
     "__main__": {"cli"},
 }
 """What the parts of the package may import of it, themselves named where they may; ``tap`` may import all."""
@@ -56,6 +58,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "treq": ("identity", "identifying", "push"),
     "autobahn": ("transport.websocket",),
     "cryptography": ("storage.encryption",),
+    "yaml": ("policyfile",),
     "twisted.internet.reactor": (),
 }
 """Where a library may be imported besides ``tap``."""

@@ -13,7 +13,9 @@ from twisted.python import usage
 
 import zaqar_gateway
 from zaqar_gateway import config
+from zaqar_gateway.operations import policy
 from zaqar_gateway.options import Options
+from zaqar_gateway.policyfile import PolicyFile, PolicyFileError
 
 _DESCRIPTION = "OpenStack Messaging (Zaqar v2) over HTTP and WebSocket, on Twisted and Redis."
 
@@ -28,10 +30,14 @@ def _parser() -> argparse.ArgumentParser:
         "run", add_help=False, help="serve in the foreground; 'zaqar-gateway run --help' shows its options"
     )
 
-    text = "Validate a file and the environment, and print the settings in effect, passwords masked."
+    text = "Validate a file, the environment and the policy file, and print the settings in effect, passwords masked."
     check = commands.add_parser("check-config", help="validate the settings and print them", description=text)
     check.add_argument("-c", "--config", metavar="FILE", help=f"file with settings; default: {config.FILE_VARIABLE}")
-    check.add_argument("--sample", action="store_true", help="print a file with every setting and its meaning instead")
+    sample = check.add_mutually_exclusive_group()
+    sample.add_argument("--sample", action="store_true", help="print a file with every setting and its meaning instead")
+    sample.add_argument(
+        "--sample-policy", action="store_true", help="print a policy file with every rule and its default instead"
+    )
 
     text = "Print the versions of the gateway and of what it runs on."
     commands.add_parser("version", help="print versions", description=text)
@@ -59,12 +65,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def check_config(path: str | None) -> int:
-    """Validate the settings and print them."""
+    """Validate the settings and the policy, and print the settings."""
     try:
         settings = config.load(path, os.environ, {})
-    except config.ConfigError as error:
+        warnings = PolicyFile(settings.policy_path, policy.Policy()).load()
+    except (config.ConfigError, PolicyFileError) as error:
         print(error, file=sys.stderr)
         return 1
+    for warning in warnings:
+        print(warning, file=sys.stderr)
     print(config.effective(settings), end="")
     return 0
 
@@ -102,5 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return version()
     if given.sample:
         print(config.sample(), end="")
+        return 0
+    if given.sample_policy:
+        print(policy.sample(), end="")
         return 0
     return check_config(given.config)

@@ -12,6 +12,13 @@ from typing import Literal
 
 import msgspec
 
+NO_ROLES: frozenset[str] = frozenset()
+
+
+def roles_of(text: str) -> frozenset[str]:
+    """The roles in a header: separated by commas, in lower case (API reference, "Request headers")."""
+    return frozenset(role for part in text.split(",") if (role := part.strip().lower()))
+
 
 class Context(msgspec.Struct, frozen=True, gc=False):
     """Who asks.
@@ -26,7 +33,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     project: str
     client: bytes = b""
-    roles: frozenset[str] = frozenset()
+    roles: frozenset[str] = NO_ROLES
     user: str = ""
     token: str = ""
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from twisted.application.internet import TimerService
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
 from twisted.internet.endpoints import serverFromString
@@ -23,6 +25,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from zaqar_gateway import __version__, plugins
+from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
 from zaqar_gateway.config import Settings
 from zaqar_gateway.delivering import Delivering
@@ -31,8 +34,10 @@ from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IMessageFilter
 from zaqar_gateway.operations.filters import FILTERED, Filter
+from zaqar_gateway.operations.policy import Policy
 from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.options import Options
+from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
 from zaqar_gateway.show import show
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
@@ -56,6 +61,7 @@ class Gateway(Service):
     """One gateway process.
 
     :raises PluginError: a plug-in that the settings ask for cannot be used.
+    :raises PolicyFileError: the policy file cannot be used.
     """
 
     def __init__(self, settings: Settings, reactor: Any, *, shows: bool = False) -> None:
@@ -71,6 +77,13 @@ class Gateway(Service):
         )
         filters = _filters(settings, reactor)
         signer = UrlSigner(settings.signing_keys, reactor)
+        policy = Policy()
+        policy_file = PolicyFile(settings.policy_path, policy)
+        for text in policy_file.load():
+            _log.warn("{text}", text=text)
+        self._policy_watch = TimerService(LOOK_S, policy_file.look)
+        self._policy_watch.clock = reactor
+        self._audit_file: AuditFile | None = None
         self._identifying = Identifying(settings, reactor)
         tokens, trusts = self._identifying.tokens, self._identifying.trusts
         self._delivering = Delivering(settings, storage, signer, reactor, trusts)
@@ -84,7 +97,10 @@ class Gateway(Service):
             sockets=self._delivering.sockets,
             trusts=trusts,
             filters=filters,
+            policy=policy,
         )
+        if not settings.admin_mode:
+            rows = [row for row in rows if not row.admin]
         given = settings.websocket
         self._websocket = GatewayFactory(
             Actions(rows, alone=FILTERED if filters else frozenset()),
@@ -133,11 +149,17 @@ class Gateway(Service):
         """Begin to start; a failure ends the process with status 1."""
         super().startService()
         _set_log_level(self._settings.log.level)
+        _on_hangup(self._hung_up, self._reactor)
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
 
     async def _start(self) -> None:
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
+        if self._settings.log.audit_file:
+            self._audit_file = AuditFile(self._settings.log.audit_file)
+            globalLogPublisher.addObserver(self._audit_file)
+        if self._settings.policy_path:
+            self._policy_watch.startService()
         await self._backend.start()
         listen = self._settings.listen
         for factory, endpoints in ((self._http, listen.http), (self._websocket, listen.websocket)):
@@ -154,6 +176,13 @@ class Gateway(Service):
             _print("There is no token to show anything with.")
         elif self._shows:
             await show(self._reactor, http, websocket, _print)
+
+    def _hung_up(self) -> None:
+        if self._audit_file is not None:
+            try:
+                self._audit_file.reopen()
+            except OSError as error:
+                _log.error("the audit log cannot be opened again: {why}", why=str(error))
 
     async def _listen(self, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
         try:
@@ -197,19 +226,24 @@ class Gateway(Service):
         await self._delivering.stop()
         await self._identifying.stop()
         await self._backend.stop()
+        if self._policy_watch.running:
+            await self._policy_watch.stopService()
+        if self._audit_file is not None:
+            globalLogPublisher.removeObserver(self._audit_file)
+            self._audit_file.close()
 
 
 def makeService(options: Options) -> IService:
     """The service of ``twistd zaqar-gateway``.
 
     :param options: parsed, so that its settings are loaded.
-    :raises SystemExit: a plug-in that the settings ask for cannot be used.
+    :raises SystemExit: a plug-in or the policy file that the settings ask for cannot be used.
     """
     from twisted.internet import reactor
 
     try:
         return Gateway(options.loaded, reactor, shows=bool(options["show"]))
-    except plugins.PluginError as error:
+    except (plugins.PluginError, PolicyFileError) as error:
         raise SystemExit(f"zaqar-gateway cannot start: {error}") from None
 
 
@@ -233,6 +267,18 @@ def _set_log_level(level: str) -> None:
     for observer in list(globalLogPublisher._observers):
         globalLogPublisher.removeObserver(observer)
         globalLogPublisher.addObserver(FilteringLogObserver(observer, [wanted]))
+
+
+def _on_hangup(call: Callable[[], object], reactor: Any) -> None:
+    """Have SIGHUP call something, besides what it called before; it would end the process otherwise."""
+    previous = signal.getsignal(signal.SIGHUP)
+
+    def hung_up(number: int, frame: Any) -> None:
+        reactor.callFromThread(call)
+        if callable(previous):
+            previous(number, frame)
+
+    signal.signal(signal.SIGHUP, hung_up)
 
 
 def _exit_with_failure() -> None:

@@ -12,8 +12,9 @@ from tests.helpers import PROJECT
 from zaqar_gateway.errors import Forbidden, RuleBroken
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import Context, Failing, GivenUp, NewMessage, NewSubscription, Place, Progress
-from zaqar_gateway.operations import fields, policy
+from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.deliveries import Deliveries, masked
+from zaqar_gateway.operations.policy import Policy
 from zaqar_gateway.operations.queues import TOPIC
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.testing.base import clock_at_epoch
@@ -102,8 +103,8 @@ class DeliveriesTests(SynchronousTestCase):
     def test_policy(self) -> None:
         """They are for the role admin."""
         for rule in ("deliveries:get_all", "deliveries:create"):
-            policy.require(ADMIN, rule)
-            self.assertRaises(Forbidden, policy.require, Context(PROJECT), rule)
+            Policy().require(ADMIN, rule)
+            self.assertRaises(Forbidden, Policy().require, Context(PROJECT), rule)
 
 
 class MaskedTests(SynchronousTestCase):

@@ -29,6 +29,8 @@ from zaqar_gateway.config.table import (
     to_toml,
 )
 
+_POLICY_FILE = "policy.yaml"
+
 
 class ConfigError(Exception):
     """The settings cannot be used.
@@ -60,11 +62,13 @@ class _Reader:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self._folder = ""  # of the file with settings, where there is one
         self._given: dict[tuple[str, str], _Given] = {}
         self._tables: dict[str, dict[str, dict[str, object]]] = {section: {} for section in TABLES}
 
     def file(self, path: str) -> None:
         """Take what a TOML file gives."""
+        self._folder = os.path.dirname(os.path.abspath(path))
         try:
             tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
@@ -154,6 +158,7 @@ class _Reader:
             smtp_password=self._smtp_password(settings),
             keystone_password=self._user_password(settings, "keystone_authtoken"),
             trustee_password=self._user_password(settings, "trustee"),
+            policy_path=self._policy_path(settings.oslo_policy.policy_file),
         )
         if self.problems:
             raise ConfigError(self.problems)
@@ -331,6 +336,18 @@ class _Reader:
                 " password_file) have to be given all or not at all."
             )
         return self._secret(settings, section, "password", "password")
+
+    def _policy_path(self, given: str) -> str:
+        """Where the policy file is; only one that is named has to be there."""
+        if not given:
+            return os.path.join(self._folder, _POLICY_FILE) if self._folder else ""
+        path = os.path.abspath(os.path.join(self._folder, given))
+        if not os.path.exists(path):
+            source = self._place("oslo_policy", "policy_file")
+            self.problems.append(
+                f"{source}: [oslo_policy] policy_file: {path} does not exist; it has to be a file with rules."
+            )
+        return path
 
     def _password(self, name: str, path: str, what: str = "password") -> str:
         try:

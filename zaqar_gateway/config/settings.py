@@ -399,6 +399,24 @@ class Log:
         choice("debug", "info", "warn", "error", "critical"),
         "The least level that is logged. What a client did wrong is debug.",
     )
+    audit_file: str = _setting(
+        "",
+        TEXT,
+        "A file for the audit log, besides the log: one JSON object a line for each request that administers or destroys."
+        " It is opened again on SIGHUP and when it was moved. Empty: none.",
+    )
+
+
+@frozen
+class OsloPolicy:
+    """Who may run what, under the names of the reference."""
+
+    policy_file: str = _setting(
+        "",
+        TEXT,
+        "A file in YAML or JSON with rules that replace defaults, in the language of oslo.policy; read again when it"
+        " changes. A relative path begins in the folder of this file. Empty: policy.yaml in that folder, where there is one.",
+    )
 
 
 @frozen
@@ -411,6 +429,8 @@ class Settings:
     :ivar encryption_key: the passphrase for bodies; empty: a random key that the store keeps.
     :ivar signing_keys: the secrets for pre-signed URLs, of which the first signs; none where there is no secret.
     :ivar webhook_secrets: the keys that deliveries by HTTP are signed with, the newest first, if any.
+    :ivar policy_path: the path of the policy file, which need not exist; empty: there is none.  Where
+        the settings come from is none of them, so that it plays no role in comparisons.
     :ivar smtp_password: of ``notification.smtp_user_name``.
     :ivar keystone_password: of the user of ``keystone_authtoken``.
     :ivar trustee_password: of the user of ``trustee``.
@@ -435,6 +455,7 @@ class Settings:
     keystone_authtoken: KeystoneAuthtoken = KeystoneAuthtoken()
     trustee: Trustee = Trustee()
     log: Log = Log()
+    oslo_policy: OsloPolicy = OsloPolicy()
     redis: RedisAddress | None = None
     filter_tables: Mapping[str, dict[str, object]] = field(factory=dict, repr=False)
     notifier_tables: Mapping[str, dict[str, object]] = field(factory=dict, repr=False)
@@ -444,6 +465,7 @@ class Settings:
     smtp_password: str = field(default="", repr=False)
     keystone_password: str = field(default="", repr=False)
     trustee_password: str = field(default="", repr=False)
+    policy_path: str = field(default="", eq=False)
 
     @property
     def store(self) -> str:

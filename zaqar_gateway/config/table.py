@@ -17,6 +17,7 @@ from zaqar_gateway.config.settings import (
     Listen,
     Log,
     Notification,
+    OsloPolicy,
     Settings,
     SignedUrl,
     Storage,
@@ -72,6 +73,7 @@ SECTIONS: dict[str, type[Any]] = {
     "keystone_authtoken": KeystoneAuthtoken,
     "trustee": Trustee,
     "log": Log,
+    "oslo_policy": OsloPolicy,
 }
 
 OPTIONS = tuple(

@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import ProjectEmpty, ProjectMissing
 from zaqar_gateway.interfaces import IIdentity
-from zaqar_gateway.model import Context
+from zaqar_gateway.model import Context, roles_of
 
 
 @implementer(IIdentity)
@@ -25,10 +25,9 @@ class Anonymous:
             raise ProjectMissing("X-Project-ID is missing; it has to name the project.")
         if not project:
             raise ProjectEmpty("X-Project-ID is empty; it has to name the project.")
-        roles = headers.get(b"x-roles", headers.get(b"x-role", b""))
         return Context(
             project=_text(project),
-            roles=frozenset(role for part in _text(roles).split(",") if (role := part.strip().lower())),
+            roles=roles_of(_text(headers.get(b"x-roles", headers.get(b"x-role", b"")))),
             user=_text(headers.get(b"x-user-id", b"")),
         )
 

@@ -17,17 +17,21 @@ from twisted.internet.interfaces import IReactorTime
 from zaqar_gateway.interfaces import INotifier, ISockets, IStorage, ISubscriptionStore, ITrusts, IUrlSigner
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import Context
-from zaqar_gateway.operations import fields, policy
+from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.claims import Claims
 from zaqar_gateway.operations.deliveries import Deliveries
 from zaqar_gateway.operations.filters import Filter, operations_on
 from zaqar_gateway.operations.health import Health
 from zaqar_gateway.operations.messages import Messages
+from zaqar_gateway.operations.policy import Policy
 from zaqar_gateway.operations.queues import QUEUE as QUEUE_KIND
 from zaqar_gateway.operations.queues import TOPIC as TOPIC_KIND
 from zaqar_gateway.operations.queues import Kind, Queues
 from zaqar_gateway.operations.subscriptions import Notices, Subscriptions
 from zaqar_gateway.operations.urls import Urls
+
+DEFAULT_POLICY = Policy()
+"""The policy where nobody has another one."""
 
 
 class Body(Enum):
@@ -94,6 +98,10 @@ class Operation:
     :ivar rule: the name of its policy rule, empty where there is none to ask.
     :ivar run: what it does: (context, fields) to a result that the codecs know.
     :ivar admin: served only where ``admin_mode`` is on.
+    :ivar audited: whether it administers or destroys, so that each request for it is recorded
+        (:mod:`zaqar_gateway.transport.audit`), with what its path names.
+    :ivar unaudited: the field with which it does not.
+    :ivar policy: decides on ``rule``.
     """
 
     name: str
@@ -103,6 +111,9 @@ class Operation:
     http: Http | None = None
     frame: Frame | None = None
     admin: bool = False
+    audited: bool = False
+    unaudited: str = ""
+    policy: Policy = DEFAULT_POLICY
 
 
 class Asked(Protocol):
@@ -118,7 +129,7 @@ async def dispatch(operation: Operation, ctx: Context, asked: Asked) -> Any:
     :raises Forbidden: the policy says no.
     """
     if operation.rule:
-        policy.require(ctx, operation.rule)
+        operation.policy.require(ctx, operation.rule)
     return await operation.run(ctx, asked.fields(operation))
 
 
@@ -159,6 +170,7 @@ def operations(
     filters: Sequence[Filter] = (),
     sockets: ISockets | None = None,
     trusts: ITrusts | None = None,
+    policy: Policy = DEFAULT_POLICY,
 ) -> list[Operation]:
     """All rows, in the order of the API reference.
 
@@ -169,6 +181,7 @@ def operations(
     :param filters: of the operations on messages and claims; with any of them those of ``FILTERED`` make several steps.
     :param sockets: has the subscriptions of connections; ``None``: no connection can subscribe itself.
     :param trusts: ``None``: there is no identity service.
+    :param policy: who may run what.
     """
     health, urls = Health(storage), Urls(signer, clock)
     messages, claims = operations_on(filters)
@@ -184,7 +197,7 @@ def operations(
         *_of_deliveries(Deliveries(storage.deliveries, limits, TOPIC_KIND)),
     )
     deliveries = Deliveries(storage.deliveries, limits)
-    return [
+    rows = [
         Operation("ping", "ping:get", fields.Nothing, health.ping, Http("GET", "/v2/ping")),
         Operation("health", "health:get", fields.Nothing, health.report, Http("GET", "/v2/health"), admin=True),
         Operation(
@@ -207,9 +220,11 @@ def operations(
             fields.QueueShare,
             urls.share,
             Http("POST", QUEUE + "/share", body=Body.WHOLE, whole="document", large=True, needed=("document",)),
+            audited=True,
         ),
         *(_of_topics(row, row.http) for row in of_topics if row.http),
     ]
+    return [evolve(row, policy=policy) for row in rows]
 
 
 def _of_topics(row: Operation, http: Http) -> Operation:
@@ -252,6 +267,7 @@ def _of_queues(queues: Queues) -> list[Operation]:
             queues.create,
             Http("PUT", QUEUE, body=Body.WHOLE, whole="metadata"),
             Frame(alone=True),
+            audited=True,
         ),
         Operation(
             "queue_update",
@@ -259,8 +275,17 @@ def _of_queues(queues: Queues) -> list[Operation]:
             fields.QueueUpdate,
             queues.update,
             Http("PATCH", QUEUE, body=Body.WHOLE, whole="changes", needed=("changes",), media_type=PATCH_TYPE),
+            audited=True,
         ),
-        Operation("queue_delete", "queues:delete", fields.Queue, queues.delete, Http("DELETE", QUEUE), Frame()),
+        Operation(
+            "queue_delete",
+            "queues:delete",
+            fields.Queue,
+            queues.delete,
+            Http("DELETE", QUEUE),
+            Frame(),
+            audited=True,
+        ),
         Operation(
             "queue_get_stats", "queues:stats", fields.Queue, queues.stats, Http("GET", QUEUE + "/stats"), Frame()
         ),
@@ -277,6 +302,7 @@ def _of_queues(queues: Queues) -> list[Operation]:
                 fixed={"strict": True},
             ),
             Frame(only=("queue_name", "resource_types")),
+            audited=True,
         ),
     ]
 
@@ -318,6 +344,8 @@ def _of_messages(messages: Messages) -> list[Operation]:
             messages.delete_many,
             Http("DELETE", MESSAGES, query={"ids": "message_ids", "pop": "pop", "claim_ids": "claim_ids"}),
             Frame(),
+            audited=True,
+            unaudited="pop",
         ),
         Operation(
             "message_get", "messages:get", fields.MessageGet, messages.get, Http("GET", MESSAGES + "/{message_id}"), Frame()
@@ -385,6 +413,7 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
                 alone=True,
                 listener="listener",
             ),
+            audited=True,
         ),
         Operation(
             "subscription_get",
@@ -400,6 +429,7 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
             fields.SubscriptionUpdate,
             subscriptions.update,
             Http("PATCH", SUBSCRIPTION, body=Body.WHOLE, whole="document", large=True, needed=("document",)),
+            audited=True,
         ),
         Operation(
             "subscription_delete",
@@ -408,6 +438,7 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
             subscriptions.delete,
             Http("DELETE", SUBSCRIPTION),
             Frame(),
+            audited=True,
         ),
         Operation(
             "subscription_confirm",
@@ -415,6 +446,7 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
             fields.SubscriptionConfirm,
             subscriptions.confirm,
             Http("PUT", SUBSCRIPTION + "/confirm", body=Body.REQUIRED),
+            audited=True,
         ),
     ]
 
@@ -438,5 +470,6 @@ def _of_deliveries(deliveries: Deliveries) -> list[Operation]:
             Http("POST", DELIVERIES, body=Body.OPTIONAL),
             Frame(),
             admin=True,
+            audited=True,
         ),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgpack
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.helpers import CLIENT, Pushed, RecordedSockets
@@ -18,6 +19,7 @@ from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import Caller
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.transport import audit
 from zaqar_gateway.transport.websocket.factory import WebSocketBounds
 
 LIFE_S = 1000
@@ -118,6 +120,20 @@ class StateTests(AuthenticationCase):
         self.assertEqual((status(reply), reply["body"]), (200, {"message": "Authentified."}))
         self.assertEqual(reply["request"], {"action": "authenticate", "body": {}, "headers": {}, "api": "v2"})
         self.assertEqual(self.ask("queue_create", queue_name="q")[0], 201)
+
+    def test_roles(self) -> None:
+        """Roles and user come from the token and from nothing else; the audit log has those."""
+        self.tokens.callers["boss"] = caller("p1", "u9", "admin", expires_s=LIFE_S)
+        claimed = document("delivery_resend", queue_name="q")
+        claimed["headers"] |= {"X-ROLES": "admin", "X-USER-ID": "u9"}
+        for token, expected, user in (("t1", 403, "u1"), ("boss", 200, "u9")):
+            self.authenticate(token)
+            with capturedLogs() as logged:
+                self.peer.send(json.dumps(claimed).encode())
+            (reply,) = self.peer.replies()
+            self.assertEqual(status(reply), expected)
+            (event,) = (event for event in logged if event["log_namespace"] == audit.NAMESPACE)
+            self.assertEqual((event["user"], event["project"], event["status"]), (user, "p1", expected))
 
     def test_other_project(self) -> None:
         """Another project is 403, with the other spelling, and changes nothing."""

@@ -17,7 +17,7 @@ from tests.transport.websocket.client import HEADERS, envelope, packed, status
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IQueueStore
 from zaqar_gateway.limits import ClientIds, Limits
-from zaqar_gateway.model import FailedDelivery, Failing, Place, QueueEntry, QueueRules, QueueStats
+from zaqar_gateway.model import Context, FailedDelivery, Failing, Place, QueueEntry, QueueRules, QueueStats
 from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -574,10 +574,15 @@ class SubscriptionActions(SessionCase):
             self.assertEqual((code, answer), (400, {"error": f"{action} is not a valid action"}))
 
     def test_deliveries(self) -> None:
-        """Deliveries are for the role admin, which a frame cannot give itself."""
+        """Deliveries are for the role admin, which a frame has in the header that HTTP has it in."""
+        roles: list[Any] = [None, "", "member", "administrator", 5, ["admin"], {"admin": True}]
         for action in ("delivery_overview", "delivery_list", "delivery_resend"):
-            reply = self.raw(action, {"queue_name": "q"}, {**HEADERS, "X-ROLES": "admin"})
-            self.assertEqual(status(reply), 403, action)
+            for given in roles:
+                reply = self.raw(action, {"queue_name": "q"}, {**HEADERS, "X-ROLES": given})
+                self.assertEqual(status(reply), 403, (action, given))
+                self.assertEqual(set(reply["body"]), {"exception", "error"})
+            self.assertEqual(status(self.raw(action, {"queue_name": "q"}, {**HEADERS, "x-roles": "admin"})), 403)
+            self.assertEqual(status(self.raw(action, {"queue_name": "q"}, {**HEADERS, "X-ROLES": "a, Admin"})), 200)
 
     def test_delivery_answers(self) -> None:
         """Deliveries are shown with what operators need to know."""
@@ -598,6 +603,14 @@ class SubscriptionActions(SessionCase):
         headers = codec.Headers(client="c", project="p", token="secret")
         context = self.session.context(row, headers)
         self.assertEqual((context.token, "secret" in repr(context)), ("secret", False))
+
+    def test_who(self) -> None:
+        """Roles and user are what the frame says, unless it is signed, which covers neither."""
+        row = next(row for row in build_operations(self.storage).operations if row.name == "subscription_list")
+        headers = codec.Headers(client="c", project="p", roles=" Admin ,b", user="u")
+        self.assertEqual(self.session.context(row, headers), Context("p", roles=frozenset(("admin", "b")), user="u"))
+        self.assertEqual(self.session.context(row, headers, is_signed=True), Context("p"))
+        self.assertEqual(self.session.context(row, codec.Headers(client="c", project="p", user=5)), Context("p"))
 
 
 class Failures(SessionCase):

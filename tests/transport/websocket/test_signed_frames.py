@@ -14,6 +14,7 @@ from tests.transport.websocket.test_session import SessionCase
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.model import SignedUrl
+from zaqar_gateway.operations.policy import Policy
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.websocket.codec import Actions, Headers
@@ -91,9 +92,10 @@ class SignedFrames(SessionCase):
     """A session with a secret."""
 
     keys: tuple[str, ...] = (KEY,)
+    policy = Policy()
 
     def converse(self, client_ids: ClientIds | None = None) -> Session:
-        actions = Actions(build_operations(self.storage, self.limits).operations)
+        actions = Actions(build_operations(self.storage, self.limits, policy=self.policy).operations)
         return Session(actions, client_ids or ClientIds(), UrlSigner(self.keys, self.clock))
 
     def signed(self, *methods: str, paths: tuple[str, ...] = (MESSAGES,), **changed: Any) -> dict[str, Any]:
@@ -124,6 +126,14 @@ class SignedFrames(SessionCase):
             self.assertEqual(self.reply(action, self.signed(*others)), NOT_AUTHENTIFIED, action)
         self.assertEqual(self.reply("message_post", self.signed("POST"))[0], 201)
         self.assertEqual(self.reply("message_list", self.signed("GET"), echo=True)[1]["messages"][0]["body"], 1)
+
+    def test_no_roles(self) -> None:
+        """The policy asks whoever has a signature, too, and what they say of themselves gives them no role."""
+        self.policy = Policy({"messages:get": "role:admin"})
+        self.session = self.converse()
+        for sent, expected in ((self.signed("GET", X_ROLES="admin"), 403), ({**HEADERS, "X-ROLES": "admin"}, 404)):
+            code, body = self.reply("message_get", sent)
+            self.assertEqual((code, set(body)), (expected, {"exception", "error"}))
 
     def test_order_of_lists(self) -> None:
         """The order of the lists does not matter."""

@@ -223,6 +223,10 @@ class Asked:
         """See :class:`Arguments`."""
         return self._arguments.collection
 
+    def brings(self, name: str) -> bool:
+        """Whether a parameter is in the query."""
+        return any(known == name for known, _ in self._query)
+
     def fields(self, operation: Operation) -> msgspec.Struct:
         """See :meth:`Arguments.read`."""
         values, self.given = self._arguments.read(self._request, self.path, self._query)

@@ -37,6 +37,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from zaqar_gateway.direct import write_now
+from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.http.request import Request, encode_fields, encode_head, refusal, request_id
 
 
@@ -360,6 +361,11 @@ class HttpChannel(Protocol):
         if self._phase == _WAIT:
             self._phase = _HEAD
         self._run()
+
+    @property
+    def peer(self) -> str:
+        """See :class:`~zaqar_gateway.transport.http.request.Wire`."""
+        return peer_of(self._wire)
 
     # -- the factory calls -----------------------------------------------------------------------------------------
 

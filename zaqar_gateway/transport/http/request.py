@@ -30,6 +30,10 @@ class Wire(Protocol):
         :param fields: the header lines, each with its line end.
         """
 
+    @property
+    def peer(self) -> str:
+        """See :func:`zaqar_gateway.transport.audit.peer_of`."""
+
 
 class Request:
     """One HTTP request, complete.
@@ -82,6 +86,11 @@ class Request:
         self.gone = False
         self.prepath: list[bytes] = []
         self.postpath: list[bytes] = []
+
+    @property
+    def peer(self) -> str:
+        """From where it came (:func:`zaqar_gateway.transport.audit.peer_of`); empty once it has been answered."""
+        return "" if self._wire is None else self._wire.peer
 
     @property
     def answered(self) -> bool:

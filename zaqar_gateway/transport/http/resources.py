@@ -21,6 +21,7 @@ from zaqar_gateway.errors import GatewayError
 from zaqar_gateway.limits import Limits, check_queue, check_topic
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations.registry import Http, Operation, dispatch, field_of
+from zaqar_gateway.transport.audit import audit_of
 from zaqar_gateway.transport.http.admission import Admission
 from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, describe
 from zaqar_gateway.transport.http.arguments import Arguments, Asked, parameters, text
@@ -36,15 +37,17 @@ _NOBODY = Context("")
 _GLOBAL_ID = re.compile(b"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def _global_id(sent: bytes) -> str:
+def _global_id(request: Request) -> str:
     # Any other form is ignored (API reference, "Request id"), so that nobody writes into the log what they like.
-    return sent.decode() if _GLOBAL_ID.fullmatch(sent) else "-"
+    sent = request.headers.get(b"x-openstack-request-id", b"")
+    return sent.decode() if _GLOBAL_ID.fullmatch(sent) else ""
 
 
 class Endpoint:
     """One operation as a method of a place.
 
     :param answer: (what was asked, result) to reply.
+    :ivar audit: tells of requests; ``None``: nobody does.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Endpoint:
         self.operation = operation
         self.arguments = Arguments(operation, http, limits)
         self.describe = partial(describe, operation=operation.name)
+        self.audit = audit_of(operation, "http")
         self._answer = answer
 
     async def run(self, ctx: Context, asked: Asked) -> Reply:
@@ -77,21 +81,24 @@ class Outlet:
         request.reply(200, [(b"x-openstack-request-id", request_id()), *headers])
         return True
 
-    def send(self, request: Request, reply: Reply) -> None:
-        """Send a reply.  A client that has hung up loses it, not the effect of its request."""
+    def send(self, request: Request, reply: Reply, name: bytes = b"") -> None:
+        """Send a reply.  A client that has hung up loses it, not the effect of its request.
+
+        :param name: the id of the request, where it has one already.
+        """
         if request.gone:
             return
         status, headers, body = reply
         if self._cors is not None and request.method != b"OPTIONS" and (origin := request.headers.get(b"origin")):
             headers = self._cors.simple(origin, headers)
-        name = request_id()
+        name = name or request_id()
         if status == 500:
             _log.error(
                 "{method} {path} was answered 500; request {request}, global request {global_request}",
                 method=text(request.method),
                 path=text(request.path),
                 request=name.decode(),
-                global_request=_global_id(request.headers.get(b"x-openstack-request-id", b"")),
+                global_request=_global_id(request) or "-",
             )
         request.reply(status, [(b"x-openstack-request-id", name), *headers], body)
 
@@ -191,7 +198,14 @@ class Place(Resource):
         return NOT_DONE_YET
 
     async def _answer(self, request: Request, endpoint: Endpoint, ctx: Context, asked: Asked) -> None:
-        self._outlet.send(request, await settle(endpoint.run(ctx, asked), endpoint.describe))
+        reply = await settle(endpoint.run(ctx, asked), endpoint.describe)
+        name = b""
+        if endpoint.audit is not None and not asked.brings(endpoint.operation.unaudited):
+            name = request_id()
+            endpoint.audit.record(
+                ctx, reply.status, asked.path.__getitem__, request.peer, name.decode(), _global_id(request)
+            )
+        self._outlet.send(request, reply, name)
 
     def _lost(self, failure: Failure, request: Request) -> None:
         _log.failure("a reply could not be sent", failure)

@@ -23,6 +23,7 @@ from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED, Frame, Operation
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport import shown
+from zaqar_gateway.transport.audit import Audit, audit_of
 from zaqar_gateway.transport.replies import text_of
 from zaqar_gateway.transport.status import told
 
@@ -204,6 +205,7 @@ class _NodeHeaders(Struct, frozen=True, kw_only=True):
     """The headers of the node actions, which need none.  The spelling is exact everywhere.
 
     What belongs to a signature may be of any type: a wrong one is a signature that fails, not a violation of the schema.
+    Roles and user, which are no members of the schema, may be so too: a wrong one says nothing.
     """
 
     client: _OptionalStr = field(name="Client-ID", default=UNSET)
@@ -216,6 +218,8 @@ class _NodeHeaders(Struct, frozen=True, kw_only=True):
     url_expires: Any = field(name="URL-Expires", default=UNSET)
     url_methods: Any = field(name="URL-Methods", default=UNSET)
     url_paths: Any = field(name="URL-Paths", default=UNSET)
+    roles: Any = field(name="X-ROLES", default=UNSET)
+    user: Any = field(name="X-USER-ID", default=UNSET)
 
 
 class Headers(_NodeHeaders, frozen=True, kw_only=True):
@@ -244,6 +248,7 @@ class Action:
 
     :ivar operation: the row of the registry; ``None`` where the action is answered without one.
     :ivar alone: see :class:`~zaqar_gateway.operations.registry.Frame`.
+    :ivar audit: tells of requests; ``None``: nobody does.
     """
 
     name: str
@@ -252,6 +257,7 @@ class Action:
     _headers: msgspec.json.Decoder[Any]
     _body: msgspec.json.Decoder[Any]
     _whole: tuple[str, ...] = ()
+    audit: Audit | None = None
 
     def headers(self, envelope: Envelope) -> Any:
         """The headers that the action has; :class:`Headers` where it has an operation.
@@ -313,6 +319,7 @@ class Actions:
                     headers,
                     msgspec.json.Decoder(body),
                     tuple(name for name in body.__struct_fields__ if name in _WHOLE),
+                    audit_of(operation, "websocket"),
                 )
         for name in NOT_IMPLEMENTED:
             decoder: msgspec.json.Decoder[Any] = headers

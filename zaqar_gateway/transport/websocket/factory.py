@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -14,6 +15,7 @@ from twisted.logger import Logger
 
 from zaqar_gateway.interfaces import ISockets, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds
+from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.origins import Origins
@@ -153,7 +155,8 @@ class GatewayFactory(WebSocketServerFactory):
                 connection.drop_subscriptions,
             )
             authentication.start()
-        return Session(self._actions, self._client_ids, self._signer, connection, authentication)
+        peer = partial(peer_of, connection.transport)
+        return Session(self._actions, self._client_ids, self._signer, connection, authentication, peer=peer)
 
     def close_all(self, timeout_s: float = 10) -> Deferred[None]:
         """Let all requests in flight end, close every connection with 1001, and refuse new ones.

@@ -7,6 +7,9 @@ has authenticated on the socket, or, without a strategy, what the frame says of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import msgspec
 from attrs import define, field
 from twisted.logger import Logger
@@ -14,7 +17,7 @@ from twisted.logger import Logger
 from zaqar_gateway.errors import NotSupported, Unauthorized
 from zaqar_gateway.interfaces import IListener, IUrlSigner
 from zaqar_gateway.limits import ClientIds, valid_name
-from zaqar_gateway.model import Caller, Context, SignedUrl
+from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport.replies import settle
@@ -67,11 +70,25 @@ class Request:
         caller = self._session.caller(headers, is_signed)
         if operation is None:
             raise NotSupported(f"{self._action.name} is not available here.")
-        context = self._session.context(operation, headers, caller)
+        context = self._session.context(operation, headers, caller, is_signed)
+        work = self._dispatch(operation, context)
+        audit = self._action.audit
+        if audit is None or _is_given(self._asked, operation.unaudited):
+            return await work
+        answer = await settle(work, codec.describe)
+        audit.record(context, answer.status, partial(getattr, self._asked), self._session.peer())
+        return answer
+
+    async def _dispatch(self, operation: Operation, context: Context) -> Answer:
+        assert self._asked is not None
         result = await dispatch(operation, context, self)
         if isinstance(result, Subscribed) and result.listens:
             self._session.pushes_binary = self._is_binary
         return codec.answer(operation.name, self._asked, result)
+
+
+def _is_given(asked: msgspec.Struct, name: str) -> bool:
+    return bool(name) and getattr(asked, name) is not msgspec.UNSET
 
 
 def signed_request(
@@ -106,6 +123,7 @@ class Session:
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param listener: the connection, for the operations that subscribe it.
     :param authentication: who has authenticated; ``None``: nobody has to.
+    :param peer: gives where the client is (:func:`zaqar_gateway.transport.audit.peer_of`).
     :ivar pushes_binary: whether pushes are MessagePack: as the request was that last subscribed the connection.
     """
 
@@ -114,6 +132,7 @@ class Session:
     _signer: IUrlSigner | None = None
     _listener: IListener | None = None
     _authentication: Authentication | None = None
+    peer: Callable[[], str] = field(default=str, kw_only=True)
     pushes_binary: bool = field(init=False, default=False)
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
@@ -186,9 +205,12 @@ class Session:
             return None
         return self._authentication.caller(headers.project)
 
-    def context(self, operation: Operation, headers: codec.Headers, caller: Caller | None = None) -> Context:
+    def context(
+        self, operation: Operation, headers: codec.Headers, caller: Caller | None = None, is_signed: bool = False
+    ) -> Context:
         """Who asks, and in which project.
 
+        :param is_signed: what the frame says of roles and user is not covered by a signature, and so is not looked at.
         :raises BadClientId: the operation compares clients and the id is not of the form that this gateway accepts.
         """
         checks = operation.frame is not None and operation.frame.checks_client
@@ -196,4 +218,11 @@ class Session:
         if caller is not None:
             assert self._authentication is not None
             return Context(caller.project, client, caller.roles, caller.user, self._authentication.token)
-        return Context(headers.project, client, token=headers.token or "")
+        roles, user = NO_ROLES, ""
+        if not is_signed:
+            # Without authentication a client is believed, as on HTTP (API reference, "Request headers").
+            if isinstance(headers.roles, str):
+                roles = roles_of(headers.roles)
+            if isinstance(headers.user, str):
+                user = headers.user
+        return Context(headers.project, client, roles, user, headers.token or "")

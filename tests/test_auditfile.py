@@ -1,0 +1,97 @@
+"""The audit log as a file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.logger import Logger, LogLevel, capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from zaqar_gateway.auditfile import AuditFile
+from zaqar_gateway.transport.audit import FIELDS, NAMESPACE
+
+RECORD: dict[str, Any] = {name: f"the {name}" for name in FIELDS} | {"resources": {"queue_name": "q"}, "status": 204}
+
+
+class AuditFileTests(SynchronousTestCase):
+    """One JSON object a line."""
+
+    def setUp(self) -> None:
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        self.path = Path(directory, "audit.log")
+        self.file = AuditFile(str(self.path))
+        self.addCleanup(self.file.close)
+
+    def record(self, **other: Any) -> None:
+        """Tell of a request."""
+        Logger(NAMESPACE, observer=self.file).info("{operation}", **(RECORD | {"secret": "canary"} | other))
+
+    def lines(self, path: Path | None = None) -> list[Any]:
+        """What is in the file."""
+        text = (path or self.path).read_text(encoding="utf-8")
+        self.assertTrue(not text or text.endswith("\n"))
+        return [json.loads(line) for line in text.splitlines()]
+
+    def test_line(self) -> None:
+        """A line has the time, in UTC, and the fields of the record, and nothing else of the event."""
+        self.record(user="é\n\u2028")
+        (line,) = self.lines()
+        self.assertRegex(line.pop("time"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$")
+        self.assertEqual(line, RECORD | {"user": "é\n\u2028"})
+
+    def test_others(self) -> None:
+        """Events of other namespaces do not belong here."""
+        Logger("zaqar_gateway.tap", observer=self.file).info("x", **RECORD)
+        self.assertEqual(self.lines(), [])
+
+    def test_private(self) -> None:
+        """The file is for its owner."""
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+
+    def test_appends(self) -> None:
+        """Two gateways, and one after the other, write behind what is there."""
+        other = AuditFile(str(self.path))
+        self.addCleanup(other.close)
+        for file in (self.file, other, self.file):
+            Logger(NAMESPACE, observer=file).info("", **RECORD)
+        self.assertEqual(len(self.lines()), 3)
+
+    def test_moved(self) -> None:
+        """Where the file was moved or removed the next line is in a new one."""
+        self.record(status=1)
+        moved = self.path.with_name("audit.log.1")
+        self.path.rename(moved)
+        self.record(status=2)
+        self.assertEqual([line["status"] for path in (moved, self.path) for line in self.lines(path)], [1, 2])
+        self.path.unlink()
+        self.record(status=3)
+        self.assertEqual([line["status"] for line in self.lines()], [3])
+
+    def test_reopen(self) -> None:
+        """Opened again, the file is there before there is a line for it."""
+        self.path.rename(self.path.with_name("audit.log.1"))
+        self.file.reopen()
+        self.assertEqual(self.lines(), [])
+
+    def test_cannot_write(self) -> None:
+        """A line that cannot be written is a critical event, and later ones are written again."""
+        self.path.unlink()
+        self.path.mkdir()
+        with capturedLogs() as logged:
+            self.record()
+        (event,) = logged
+        self.assertEqual(event["log_level"], LogLevel.critical)
+        self.assertIn(f"the audit log cannot be written: {self.path}: Is a directory", str(formatEvent(event)))
+        self.path.rmdir()
+        self.record()
+        self.assertEqual(len(self.lines()), 1)
+
+    def test_cannot_open(self) -> None:
+        """A file that cannot be opened is refused at once."""
+        self.assertRaises(OSError, AuditFile, str(self.path / "below"))
