@@ -20,6 +20,7 @@ from zaqar_gateway.model import Place, Volume
 from zaqar_gateway.operations.registry import Operation, operations
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
+from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.request import Headers, Request
 from zaqar_gateway.transport.http.site import Site
 
@@ -61,7 +62,7 @@ class Built:
             authentication=None if tokens is None else Authentication(tokens, KEYSTONE),
             signer=self.signer,
             admin_mode=admin_mode,
-            cors_origins=cors_origins,
+            cors=Cors(cors_origins) if cors_origins else None,
             websocket_factory=websocket_factory,
         )
 

@@ -20,6 +20,7 @@ from zaqar_gateway.address import RedisAddress
 from zaqar_gateway.config import ConfigError, Settings, load
 from zaqar_gateway.errors import BadClientId
 from zaqar_gateway.limits import Limits
+from zaqar_gateway.transport.http.cors import ALLOWED_HEADERS, EXPOSED_HEADERS, METHODS
 
 examples = hypothesis.settings(derandomize=True, deadline=None)
 ROOT = Path(__file__).parent.parent
@@ -349,6 +350,97 @@ class Secrets(ConfigCase):
         self.assertIn("names a user without a password", self.refused("[storage]\nuri = 'redis://u@h'")[0])
 
 
+    def test_every_secret(self) -> None:
+        """No secret of any setting is in the representation of the settings, or in what is in effect."""
+        variables = [option.variable.removeprefix("ZAQAR_GATEWAY_") for option in config.OPTIONS if option.secret]
+        given = dict.fromkeys(variables, self.SECRET)
+        given |= {"STORAGE_URI": f"redis://:{self.SECRET}@h", "NOTIFICATION_SMTP_USER_NAME": "zaqar"}
+        for section in ("TRUSTEE", "KEYSTONE_AUTHTOKEN"):
+            given |= {f"{section}_AUTH_URL": "http://h:5000", f"{section}_USERNAME": "zaqar"}
+        given["KEYSTONE_AUTHTOKEN_PROJECT_NAME"] = "service"
+        settings = self.load(**given)
+        for shown in (repr(settings), str(settings), config.effective(settings)):
+            self.assertNotIn(self.SECRET, shown)
+        self.assertEqual(config.effective(settings).count("***"), len(variables))
+
+    def test_url_with_password(self) -> None:
+        """A URL with a password is not repeated either where none has a place."""
+        url = f"https://u:{self.SECRET}@h"
+        for text in (
+            f"[notification]\npublic_url = '{url}'",
+            f"[cors]\nallowed_origin = ['{url}']",
+            f"admin_mode = '{url}'",
+        ):
+            (problem,) = self.refused(text)
+            self.assertIn("it has to be", problem)
+            self.assertNotIn(self.SECRET, problem)
+
+
+class TlsListeners(ConfigCase):
+    """Endpoints with TLS."""
+
+    def test_endpoints(self) -> None:
+        """``tls:`` stands before a port or any other endpoint, and needs a certificate."""
+        for endpoint, inner in (
+            ("tls:8443", "tcp:8443"),
+            ("tls:8443:interface=0.0.0.0", "tcp:8443:interface=0.0.0.0"),
+            ("tls:tcp:8443", "tcp:8443"),
+            ("tls:unix:/run/zaqar.sock", "unix:/run/zaqar.sock"),
+            ("tls:haproxy:tcp:8443", "haproxy:tcp:8443"),
+        ):
+            self.assertEqual(config.without_tls(endpoint), (inner, True))
+            for key in ("http", "websocket"):
+                text = f"[listen]\n{key} = ['{endpoint}']\n"
+                listen = self.load(text + "[tls]\ncertificate_file = 'a.pem'").listen
+                self.assertEqual(getattr(listen, key), (endpoint,))
+                self.assertEqual(
+                    self.refused(text),
+                    [
+                        f"FILE: [listen] {key} has {endpoint}; [tls] certificate_file has to be a file with a"
+                        " certificate then."
+                    ],
+                )
+        self.assertEqual(config.without_tls("tcp:8443"), ("tcp:8443", False))
+
+    def test_refused(self) -> None:
+        """What follows ``tls:`` has to be an endpoint."""
+        for endpoint in ("tls:", "tls:nonsense:1", "tls:8443:nonsense=1"):
+            (problem,) = self.refused(f"[listen]\nhttp = ['{endpoint}']\n[tls]\ncertificate_file = 'a.pem'")
+            self.assertIn(f'"{endpoint}" cannot be read', problem)
+
+
+class CrossOrigin(ConfigCase):
+    """The settings for pages of other origins."""
+
+    def test_defaults(self) -> None:
+        """They are those of the transport, and no origin is allowed."""
+        given = self.load().cors
+        self.assertEqual(given.allowed_origin, ())
+        names = (given.allow_methods, given.allow_headers, given.expose_headers)
+        self.assertEqual(names, (METHODS, ALLOWED_HEADERS, EXPOSED_HEADERS))
+        self.assertEqual((given.allow_credentials, given.max_age), (True, 3600))
+
+    def test_origins(self) -> None:
+        """An origin is written as browsers send it, or refused: it is compared whole."""
+        origins = ("https://console.example", "http://a.example:8080", "http://[::1]:3000", "moz-extension://0f-1")
+        self.assertEqual(self.load(CORS_ALLOWED_ORIGIN=" ".join(origins)).cors.allowed_origin, origins)
+        for origin in (
+            *("*", "null", "console.example", "https://", "https://Console.example", "https://*.example"),
+            *("https://a.example/", "https://a.example:443", "http://a.example:80"),
+            *("http://a.example:x", "http://[::1"),
+        ):
+            (problem,) = self.refused(f"[cors]\nallowed_origin = ['{origin}']")
+            self.assertIn("it has to be a list of origins as browsers write them", problem)
+
+    def test_names(self) -> None:
+        """Methods and headers are names as HTTP has them."""
+        for key in ("allow_methods", "allow_headers", "expose_headers"):
+            self.assertEqual(getattr(self.load(f"[cors]\n{key} = ['X-A']").cors, key), ("X-A",))
+            for name in ("a b", "a:", "ä", ""):
+                (problem,) = self.refused(f"[cors]\n{key} = ['{name}']")
+                self.assertIn("it has to be a list of names", problem)
+
+
 class EncryptionKeys(ConfigCase):
     """Passphrases for bodies."""
 
@@ -546,7 +638,7 @@ class Notifications(ConfigCase):
         ):
             for value in values:
                 (problem,) = self.refused(f"[notification]\n{key} = {value}")
-                self.assertTrue(problem.startswith(f"FILE: [notification] {key} is "), problem)
+                self.assertTrue(problem.startswith(f"FILE: [notification] {key}"), problem)
                 self.assertIn("it has to be ", problem)
         (problem,) = self.refused("[notification]\nsmtp_host = 'h'")
         self.assertEqual(

@@ -58,6 +58,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "treq": ("identity", "identifying", "push"),
     "autobahn": ("transport.websocket",),
     "cryptography": ("storage.encryption",),
+    "OpenSSL": ("push", "transport.tls"),
     "yaml": ("policyfile",),
     "twisted.internet.reactor": (),
 }

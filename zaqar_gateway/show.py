@@ -53,7 +53,7 @@ async def show(reactor: Any, http: Sequence[Any], websocket: Sequence[Any], out:
     """
     host = next((host for host in http if hasattr(host, "port")), None)
     if host is None:
-        out("There is no TCP listener for HTTP to show anything with.")
+        out("There is no TCP listener for HTTP without TLS to show anything with.")
         return
     socket = next((host for host in websocket if hasattr(host, "port")), host)
     client = str(uuid4())

@@ -27,7 +27,7 @@ from twisted.python.failure import Failure
 from zaqar_gateway import __version__, plugins
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
-from zaqar_gateway.config import Settings
+from zaqar_gateway.config import Settings, without_tls
 from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
@@ -41,10 +41,13 @@ from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
 from zaqar_gateway.show import show
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
+from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
+from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.site import Site
+from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 from zaqar_gateway.transport.websocket.origins import is_loopback
@@ -70,6 +73,7 @@ class Gateway(Service):
         self._shows = shows
         self._backend = make_backend(settings, reactor)
         self._ports: list[IListeningPort] = []
+        self._tls: TlsListeners | None = None
         self._starting: Deferred[None] = succeed(None)
         limits, client_ids = settings.limits, settings.client_ids
         storage = EncryptingStorage(
@@ -132,6 +136,7 @@ class Gateway(Service):
             authentication=None if tokens is None else Authentication(tokens, _www_authenticate_uri(settings)),
             signer=signer,
             admin_mode=settings.admin_mode,
+            cors=_cors(settings),
             websocket_factory=self._websocket,
         )
         self._http = HttpFactory(
@@ -143,6 +148,7 @@ class Gateway(Service):
                 connections_max=settings.http.max_connections,
             ),
             reactor,
+            protection.transport_security(settings.tls.hsts_max_age_s),
         )
 
     def startService(self) -> None:
@@ -160,24 +166,46 @@ class Gateway(Service):
             globalLogPublisher.addObserver(self._audit_file)
         if self._settings.policy_path:
             self._policy_watch.startService()
-        await self._backend.start()
         listen = self._settings.listen
+        over_tls = [*map(_is_tls, (*listen.http, *listen.websocket))]
+        if any(over_tls):
+            self._start_tls()
+        await self._backend.start()
         for factory, endpoints in ((self._http, listen.http), (self._websocket, listen.websocket)):
             for endpoint in endpoints:
                 self._ports.append(await self._listen(endpoint, factory))
         bound: list[Any] = [port.getHost() for port in self._ports]
-        http, websocket = bound[: len(listen.http)], bound[len(listen.http) :]
+        places = list(zip(bound, over_tls, strict=True))
+        http, websocket = places[: len(listen.http)], places[len(listen.http) :]
         is_local = all(is_loopback(host.host) for host in bound if _is_tcp(host))
         self._delivering.start(loopback=is_local and not self._settings.auth_strategy)
         _warn_of_openness(self._settings, bound)
         _warn_of_key(self._settings)
-        _print(_banner(self._backend.where, http, websocket, bool(self._settings.auth_strategy)))
-        if self._shows and self._settings.auth_strategy:
+        authenticates = bool(self._settings.auth_strategy)
+        _print(_banner(self._backend.where, http, websocket, authenticates))
+        if self._shows and authenticates:
             _print("There is no token to show anything with.")
         elif self._shows:
-            await show(self._reactor, http, websocket, _print)
+            plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
+            await show(self._reactor, plain_http, plain_websocket, _print)
+
+    def _start_tls(self) -> None:
+        given = self._settings.tls
+        self._tls = TlsListeners(
+            TlsFiles(
+                given.certificate_file,
+                given.private_key_file or given.certificate_file,
+                given.client_ca_file,
+                given.client_certificate == "required",
+                given.minimum_version,
+            ),
+            self._reactor,
+        )
+        self._tls.start()
 
     def _hung_up(self) -> None:
+        if self._tls is not None:
+            self._tls.reload()
         if self._audit_file is not None:
             try:
                 self._audit_file.reopen()
@@ -186,7 +214,9 @@ class Gateway(Service):
 
     async def _listen(self, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
         try:
-            port: IListeningPort = await serverFromString(self._reactor, endpoint).listen(factory)
+            described, over_tls = without_tls(endpoint)
+            served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
+            port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
             return port
         except CannotListenError as error:
             which = "websocket" if factory is self._websocket else "http"
@@ -197,7 +227,7 @@ class Gateway(Service):
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
-        if failure.check(EmbeddedRedisError, OSError):
+        if failure.check(EmbeddedRedisError, TlsError, OSError):
             _print(f"zaqar-gateway cannot start: {failure.getErrorMessage()}")
         else:
             _log.failure("the gateway cannot start", failure)
@@ -225,6 +255,8 @@ class Gateway(Service):
         await drained
         await self._delivering.stop()
         await self._identifying.stop()
+        if self._tls is not None:
+            await self._tls.stop()
         await self._backend.stop()
         if self._policy_watch.running:
             await self._policy_watch.stopService()
@@ -252,6 +284,20 @@ def _filters(settings: Settings, reactor: Any) -> list[Filter]:
         Filter(name, plugins.make(plugins.FILTERS, name, IMessageFilter, settings.filter_tables.get(name, {}), reactor))
         for name in settings.storage.message_filters
     ]
+
+
+def _cors(settings: Settings) -> Cors | None:
+    given = settings.cors
+    if not given.allowed_origin:
+        return None
+    return Cors(
+        given.allowed_origin,
+        methods=given.allow_methods,
+        allow_headers=given.allow_headers,
+        expose_headers=given.expose_headers,
+        allow_credentials=given.allow_credentials,
+        max_age_s=given.max_age,
+    )
 
 
 def _www_authenticate_uri(settings: Settings) -> str:
@@ -292,6 +338,10 @@ def _print(text: str) -> None:
     print(text, file=sys.__stdout__, flush=True)
 
 
+def _is_tls(endpoint: str) -> bool:
+    return without_tls(endpoint)[1]
+
+
 def _is_tcp(host: Any) -> bool:
     return hasattr(host, "port")
 
@@ -305,17 +355,25 @@ def _authority(host: Any) -> str:
     return f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
 
 
-def _banner(where: str, http: Sequence[Any], websocket: Sequence[Any], authenticates: bool) -> str:
+def _url(scheme: str, host: Any, over_tls: bool) -> str:
+    return f"{scheme}{'s' if over_tls else ''}://{_authority(host)}"
+
+
+def _banner(
+    where: str, http: Sequence[tuple[Any, bool]], websocket: Sequence[tuple[Any, bool]], authenticates: bool
+) -> str:
     lines = [f"zaqar-gateway {__version__} is ready.", f"  messages are kept in {where}"]
     for what, scheme, hosts in (("HTTP and WebSocket", "http", http), ("WebSocket", "ws", websocket)):
-        for host in hosts:
-            lines.append(f"  {what} on {f'{scheme}://{_authority(host)}/' if _is_tcp(host) else _socket_path(host)}")
+        for host, over_tls in hosts:
+            lines.append(f"  {what} on {f'{_url(scheme, host, over_tls)}/' if _is_tcp(host) else _socket_path(host)}")
     if http:
-        place = f"http://{_authority(http[0])}" if _is_tcp(http[0]) else ""
+        host, over_tls = http[0]
+        scheme = "https" if over_tls else "http"
+        place = _url("http", host, over_tls) if _is_tcp(host) else ""
         who = '"X-Auth-Token: $TOKEN"' if authenticates else "'X-Project-ID: demo'"
         lines += [
             "A first request:",
-            f"  curl -i {place or f'--unix-socket {_socket_path(http[0])} http://localhost'}"
+            f"  curl -i {place or f'--unix-socket {_socket_path(host)} {scheme}://localhost'}"
             f"/v2/queues/hello/messages -H {who}"
             " -H 'Client-ID: 3381af92-2b9e-11e3-b191-71861300734c'"
             """ -H 'Content-Type: application/json' -d '{"messages": [{"body": "Hello"}]}'""",

@@ -253,7 +253,7 @@ class Connections(SendingCase):
         server = self.start("starttls", True, user=USER, password="wr0ng")
         verdict = await self.send("mailto:a@b.c")
         self.assertEqual((verdict.ok, verdict.again, server.mails), (False, False, []))
-        self.assertRegex(verdict.reason, "^the mail server answered 535 ")
+        self.assertRegex(verdict.reason, "^the mail server answered 535( 5\\.7\\.8)?$")
         self.assertNotIn("wr0ng", verdict.reason + repr(mail.MailServer("h", password="wr0ng")))
         self.assertNotIn("EHLO", verdict.reason)
 
@@ -416,25 +416,30 @@ class Answers(SendingCase):
         """What is refused for now is tried again; what is refused for good is not."""
         server = self.start()
         for server.answers, again, reason in (
-            ({"MAIL": "451 busy"}, True, "answered 451 busy"),
-            ({"MAIL": "550 no"}, False, "answered 550 no"),
-            ({"DATA": "452 full"}, True, "answered 452 full"),
-            ({"DATA": "554 spam"}, False, "answered 554 spam"),
-            ({"a@b.c": "450 later"}, True, "refused 1 of 2 addresses: 450 later"),
-            ({"a@b.c": "550 nobody"}, False, "refused 1 of 2 addresses: 550 nobody"),
-            ({"a@b.c": "550 nobody", "d@e.f": "450 later"}, True, "refused 2 of 2 addresses: 450 later"),
-            ({"a@b.c": "550 nobody", "d@e.f": "551 moved"}, False, "refused 2 of 2 addresses: 550 nobody"),
+            ({"MAIL": "451 busy"}, True, "answered 451"),
+            ({"MAIL": "550 no"}, False, "answered 550"),
+            ({"DATA": "452 full"}, True, "answered 452"),
+            ({"DATA": "554 5.7.1 spam"}, False, "answered 554 5.7.1"),
+            ({"a@b.c": "450 later"}, True, "refused 1 of 2 addresses: 450"),
+            ({"a@b.c": "550 5.1.1 nobody"}, False, "refused 1 of 2 addresses: 550 5.1.1"),
+            ({"a@b.c": "550 nobody", "d@e.f": "450 later"}, True, "refused 2 of 2 addresses: 450"),
+            ({"a@b.c": "550 nobody", "d@e.f": "551 moved"}, False, "refused 2 of 2 addresses: 550"),
         ):
             verdict = await self.send("mailto:a@b.c,d@e.f")
             self.assertEqual((verdict.ok, verdict.again), (False, again), server.answers)
-            self.assertIn(reason, verdict.reason)
+            self.assertEqual(verdict.reason, f"the mail server {reason}")
 
     def test_judge(self) -> None:
-        """An answer is shown short and in visible characters; what else is for now makes another attempt."""
+        """Of an answer the codes are shown, since its words may repeat what was sent; what else is for now makes another
+        attempt."""
         self.assertEqual(judge(250, b"ok", [("a", 251, b"will forward")]), Verdict(True))
-        self.assertEqual(
-            judge(550, b"a\r\nb\x00\xff" + b"c" * 500, ()).reason, "the mail server answered 550 a b " + "c" * 196
-        )
+        for answer, shown in (
+            (b"5.1.1 <a@b.c>: nobody", "550 5.1.1"),
+            (b"<a@b.c> 5.1.1", "550"),
+            (b"5.1.1.1", "550"),
+            (b"\xff", "550"),
+        ):
+            self.assertEqual(judge(550, answer, ()).reason, f"the mail server answered {shown}")
         self.assertTrue(judge(451, b"busy", [("a", 550, b"nobody"), ("b", 250, b"")]).again)
 
 

@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -19,10 +20,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from email.message import Message
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import websocket
@@ -205,6 +206,7 @@ class Gateway(Process):
     :param storage: a store other than the embedded Redis, as ``--storage`` takes it.
     :param settings: environment variables, without their prefix.
     :param command: what starts a gateway.
+    :param listen: the endpoints for HTTP and for WebSocket alone.
     :ivar http: the URL of the listener for HTTP, without a slash at the end.
     :ivar websocket: the URL of the listener for WebSocket alone.
     :raises AssertionError: it does not start; the text has what it printed.
@@ -217,15 +219,18 @@ class Gateway(Process):
         storage: str = "",
         settings: Mapping[str, str] | None = None,
         command: Sequence[str] = TWISTD,
+        listen: tuple[str, str] = (_LOCAL, _LOCAL),
     ) -> None:
         self.data_dir = data_dir or new_directory()
         place = ["--storage", storage] if storage else ["--data-dir", str(self.data_dir)]
         extra = {ENVIRONMENT_PREFIX + name: value for name, value in (settings or {}).items()}
         super().__init__(
-            [*command, "--http", _LOCAL, "--websocket", _LOCAL, *place, *arguments], environment(extra), self.data_dir
+            [*command, "--http", listen[0], "--websocket", listen[1], *place, *arguments],
+            environment(extra),
+            self.data_dir,
         )
         try:
-            found = self.wait_for(r"HTTP and WebSocket on (http://\S+)/$.*WebSocket on (ws://\S+)/$.*curl", START_S)
+            found = self.wait_for(r"HTTP and WebSocket on (https?://\S+)/$.*WebSocket on (wss?://\S+)/$.*curl", START_S)
         except AssertionError:
             self.kill()
             raise
@@ -285,13 +290,26 @@ class Http:
 
     :param url: of the listener.
     :param project: ``X-Project-ID`` of all requests.
+    :param tls: for a listener that speaks it.
     """
 
-    def __init__(self, url: str, project: str, *, client: str = CLIENT, timeout_s: float = ANSWER_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        project: str,
+        *,
+        client: str = CLIENT,
+        timeout_s: float = ANSWER_S,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._headers = {"Client-ID": client, "X-Project-ID": project}
         parts = urlsplit(url)
         assert parts.hostname and parts.port
-        self.connection = HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+        self.connection = (
+            HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s, context=tls)
+            if tls
+            else HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+        )
 
     def __call__(self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None) -> Answer:
         """Ask.
@@ -340,13 +358,24 @@ class Reply:
 class Socket:
     """A WebSocket.
 
-    :param url: of a listener, ``ws:`` or ``http:``.
+    :param url: of a listener, ``ws:`` or ``http:``, with an ``s`` or not.
     :param project: ``X-Project-ID`` of all requests.
+    :param tls: for a listener that speaks it.
     """
 
-    def __init__(self, url: str, project: str, *, client: str = CLIENT, timeout_s: float = ANSWER_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        project: str,
+        *,
+        client: str = CLIENT,
+        timeout_s: float = ANSWER_S,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._headers = {"Client-ID": client, "X-Project-ID": project}
-        self.connection = websocket.create_connection(url.replace("http", "ws", 1) + "/", timeout=timeout_s)
+        self.connection = websocket.create_connection(
+            url.replace("http", "ws", 1) + "/", timeout=timeout_s, sslopt={"context": tls} if tls else None
+        )
 
     def send(self, action: str, body: Any) -> None:
         """Ask, and do not wait."""
@@ -390,35 +419,35 @@ class Socket:
 class RedisProcess:
     """A redis-server as an operator would run it: with a password, and an append-only file.
 
+    :ivar port: that it listens on.
     :ivar tcp: its URI over TCP.
     :ivar unix: its URI over a Unix socket.
     """
 
-    PASSWORD = "p@ss/word"
-
-    def __init__(self) -> None:
+    def __init__(self, password: str = "p@ss/word") -> None:
+        self.password = password
+        self.port = 0
         self.directory = new_directory()
         self._process: Process | None = None
-        self._port = 0
         self.start()
 
     @property
     def tcp(self) -> str:
-        return f"redis://:p%40ss%2Fword@127.0.0.1:{self._port}"
+        return f"redis://:{quote(self.password, safe='')}@127.0.0.1:{self.port}"
 
     @property
     def unix(self) -> str:
-        return f"unix://:p%40ss%2Fword@{self.directory}/redis.sock"
+        return f"unix://:{quote(self.password, safe='')}@{self.directory}/redis.sock"
 
     def start(self) -> None:
         """Start it, on the data and the port that it had."""
         # A port that was free a moment ago may be taken by now; Redis cannot choose one itself.
         for _ in range(5):
-            port = self._port or _free_port()
+            port = self.port or _free_port()
             process = Process(
                 [
                     *(find_server().program, "--port", str(port), "--bind", "127.0.0.1"),
-                    *("--unixsocket", str(self.directory / "redis.sock"), "--requirepass", self.PASSWORD),
+                    *("--unixsocket", str(self.directory / "redis.sock"), "--requirepass", self.password),
                     *("--dir", str(self.directory), "--appendonly", "yes", "--save", ""),
                 ],
                 environment(),
@@ -429,7 +458,7 @@ class RedisProcess:
             except AssertionError:
                 process.kill()
             else:
-                self._process, self._port = process, port
+                self._process, self.port = process, port
                 return
         raise AssertionError(f"redis-server does not start:\n{process.output}")
 
@@ -440,13 +469,20 @@ class RedisProcess:
 
     def set_password(self, password: str) -> None:
         """Take another password from now on."""
+        self.command(f"CONFIG SET requirepass {password}")
+
+    def command(self, command: str) -> None:
+        """Run a command, behind the back of all gateways.
+
+        :raises AssertionError: the answer is not OK.
+        """
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ANSWER_S)
             connection.connect(str(self.directory / "redis.sock"))
-            for command in (f"AUTH {self.PASSWORD}", f"CONFIG SET requirepass {password}"):
-                connection.sendall(f"{command}\r\n".encode())
+            for line in (f"AUTH {self.password}", command):
+                connection.sendall(f"{line}\r\n".encode())
                 if connection.recv(100) != b"+OK\r\n":
-                    raise AssertionError(f"redis-server refuses {command}")
+                    raise AssertionError(f"redis-server refuses {line}")
 
     def stop(self) -> None:
         """Shut it down in good order."""

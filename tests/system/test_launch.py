@@ -228,7 +228,7 @@ class StorageTests(LaunchTestCase):
                 self.assertEqual(http.post("shared", number).status, 201)
                 self.assertEqual(http.all_messages("shared"), list(range(number + 1)))
             gateway.stop()
-            for secret in (redis.PASSWORD, "p%40ss"):
+            for secret in (redis.password, "p%40ss"):
                 self.assertNotIn(secret, gateway.output)
 
     def test_key_space_and_database(self) -> None:

@@ -691,6 +691,32 @@ class _Rules:
         self.assertIn("\u00e9".encode(), (await http.ask("GET", Q)).body)
         self.assertEqual(json.loads((await http.ask("GET", Q)).body)["k"], "\u20ac")
 
+    async def test_protection(self: Any) -> None:
+        """Every answer, refusals included, keeps browsers from guessing, framing and telling, and caches from keeping."""
+        http = await self.connection(cors_origins=["https://console.example"])
+        preflight = {"Origin": "https://console.example", "Access-Control-Request-Method": "GET"}
+        for method, target, headers, status, kept in (
+            ("GET", "/", {}, 300, "no-store"),
+            ("GET", "/v2/", {}, 200, "max-age=86400"),
+            ("GET", Q, {}, 200, "no-store"),
+            ("PUT", Q, {}, 201, "no-store"),
+            ("GET", "/v2/ping", {}, 204, "no-store"),
+            ("GET", "/nope", {}, 404, "no-store"),
+            ("PATCH", "/v2/queues", {}, 405, "no-store"),
+            ("GET", Q, {"Client-ID": None}, 400, "no-store"),
+            ("OPTIONS", Q, preflight, 200, "no-store"),
+            ("GET", "/" + "a" * 9000, {}, 414, "no-store"),
+        ):
+            response = await http.ask(method, target, None, headers)
+            self.assertEqual(response.status, status, target)
+            for name, value in {
+                "X-Content-Type-Options": "nosniff",
+                "X-Frame-Options": "DENY",
+                "Referrer-Policy": "no-referrer",
+                "Cache-Control": kept,
+            }.items():
+                self.assertEqual(response.header(name), value, target)
+
     async def test_cors(self: Any) -> None:
         """Allowed origins get their headers, errors included; others and bad preflights get none (API reference, 1.15)."""
         http = await self.connection(cors_origins=["https://console.example"])

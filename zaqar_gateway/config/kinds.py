@@ -98,13 +98,24 @@ def choice(*values: str, later: Sequence[str] = ()) -> Kind:
     return Kind(" or ".join(json.dumps(value) for value in values), check)
 
 
+def without_tls(endpoint: str) -> tuple[str, bool]:
+    """What an endpoint of the settings is to Twisted, and whether TLS is spoken there.
+
+    ``tls:`` stands before any endpoint, as Twisted's ``haproxy:`` does; before a port alone it is that of TCP.
+    """
+    if not endpoint.startswith("tls:"):
+        return endpoint, False
+    inner = endpoint.removeprefix("tls:")
+    return f"tcp:{inner}" if inner[:1].isdigit() else inner, True
+
+
 def _endpoints(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise ValueError
     for item in value:
         try:
             # Parsing needs no more of a reactor than that there is one; listening happens elsewhere.
-            serverFromString(Clock(), item)
+            serverFromString(Clock(), without_tls(item)[0])
         except Exception as error:  # each kind of endpoint is a plug-in and raises what it likes
             raise ValueError(f"{json.dumps(item)} cannot be read ({type(error).__name__}: {error})") from None
     return tuple(value)
@@ -188,6 +199,28 @@ def _base_url(*schemes: str) -> Callable[[object], str]:
     return check
 
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+
+
+def _origins(value: object) -> tuple[str, ...]:
+    found = _keys(value)
+    for item in found:
+        parts = urlsplit(item)
+        usual = {"http": 80, "https": 443}.get(parts.scheme, 0)
+        # A port that is none raises ValueError when it is asked for.
+        if not parts.hostname or parts.port == usual or not re.fullmatch(r"[a-z0-9+.-]+://[a-z0-9.:\[\]_-]+", item):
+            raise ValueError
+    return found
+
+
+def _tokens(value: object) -> tuple[str, ...]:
+    found = _keys(value)
+    for item in found:
+        if not _TOKEN.fullmatch(item):
+            raise ValueError
+    return found
+
+
 _MAIL_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9.-]+")
 
 
@@ -249,7 +282,8 @@ def _read_template(text: str) -> object:
 BOOLEAN = Kind("true or false", _boolean, _read_boolean)
 TEXT = Kind("text without control characters", _text)
 ENDPOINTS = Kind(
-    'a list of Twisted server endpoint strings, such as ["tcp:8888:interface=127.0.0.1", "unix:/run/zaqar.sock"]',
+    'a list of Twisted server endpoint strings, such as ["tcp:8888:interface=127.0.0.1", "unix:/run/zaqar.sock"], with'
+    " tls: before them or not",
     _endpoints,
     _read_list,
 )
@@ -257,6 +291,13 @@ KEYS = Kind(
     'a list of texts without control characters, none of them empty, such as ["key"]', _keys, _reader(_read_list)
 )
 NETWORKS = Kind('a list of IP networks, such as ["10.0.0.0/8", "fd00::/8"]', _networks, _reader(_read_list))
+ORIGINS = Kind(
+    'a list of origins as browsers write them, scheme, host and a port that is not the usual one, in lower case, such as'
+    ' ["https://console.example.org"]',
+    _origins,
+    _reader(_read_list),
+)
+TOKENS = Kind('a list of names such as ["X-Project-ID"]', _tokens, _reader(_read_list))
 BASE_URL = Kind('"" or an http:// or https:// URL without user, query and fragment', _base_url("http", "https"))
 WEBSOCKET_BASE_URL = Kind('"" or a ws:// or wss:// URL without user, query and fragment', _base_url("ws", "wss"))
 MAIL_ADDRESS = Kind('"" or a mail address, such as zaqar@example.org', _mail_address)

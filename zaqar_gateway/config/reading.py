@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from twisted.internet.endpoints import quoteStringArgument
 
 from zaqar_gateway import address, plugins
 from zaqar_gateway.address import RedisAddress
-from zaqar_gateway.config.kinds import ENDPOINTS, TEXT, WEBHOOK_SECRET, scheme, webhook_key
+from zaqar_gateway.config.kinds import ENDPOINTS, TEXT, WEBHOOK_SECRET, scheme, webhook_key, without_tls
 from zaqar_gateway.config.settings import Settings, Storage
 from zaqar_gateway.config.table import (
     ENVIRONMENT_PREFIX,
@@ -168,7 +169,8 @@ class _Reader:
         try:
             value = option.kind.check(option.kind.read(str(raw)) if read else raw)
         except ValueError as error:
-            shown = "" if option.secret else f" is {to_toml(raw)}"
+            # A URL in a wrong place, or of a wrong form, may have a password.
+            shown = "" if option.secret or re.search("://[^/]*@", str(raw)) else f" is {to_toml(raw)}"
             why = f"; {error}" if str(error) else ""
             self.problems.append(f"{place}{shown}{why}; it has to be {option.kind.accepts}.")
         else:
@@ -231,6 +233,13 @@ class _Reader:
                 f"{self._place('listen', 'http', 'websocket')}: [listen] http and websocket are both empty;"
                 f" one of them has to be {ENDPOINTS.accepts}."
             )
+        for key in ("http", "websocket"):
+            over_tls = [endpoint for endpoint in getattr(settings.listen, key) if without_tls(endpoint)[1]]
+            if over_tls and not settings.tls.certificate_file:
+                yield (
+                    f"{self._place('listen', key)}: [listen] {key} has {over_tls[0]}; [tls] certificate_file has to be a"
+                    " file with a certificate then."
+                )
         given = settings.keystone_authtoken
         if settings.auth_strategy == "keystone" and not given.auth_url:
             yield (

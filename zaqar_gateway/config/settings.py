@@ -23,11 +23,13 @@ from zaqar_gateway.config.kinds import (
     KEYS,
     MAIL_ADDRESS,
     NETWORKS,
+    ORIGINS,
     PAGE,
     PORT,
     SIZE_MAX,
     TEMPLATE,
     TEXT,
+    TOKENS,
     TTL,
     URI,
     WEBHOOK_SECRET,
@@ -60,12 +62,76 @@ class Listen:
         ("tcp:8888:interface=127.0.0.1",),
         ENDPOINTS,
         "Listeners for HTTP, and for WebSocket by upgrade on the same port. Each is a Twisted server endpoint string:"
-        " tcp:, ssl:, unix:, systemd: and whatever else is installed. An empty list is none.",
+        " tcp:, unix:, systemd: and whatever else is installed. With tls: before it, or before a port alone, TLS is spoken"
+        " there as [tls] says: tls:8443:interface=0.0.0.0. An empty list is none.",
     )
     websocket: tuple[str, ...] = _setting(
         ("tcp:9000:interface=127.0.0.1",),
         ENDPOINTS,
         "Listeners for WebSocket alone, for clients that expect it on a port of its own. An empty list is none.",
+    )
+
+
+@frozen
+class Tls:
+    """TLS of the listeners with ``tls:`` before them."""
+
+    certificate_file: str = _setting(
+        "",
+        TEXT,
+        "The certificate in PEM, then those that lead to its authority. This file and the next two are read again when"
+        " they change, and on SIGHUP; new connections get what is new.",
+    )
+    private_key_file: str = _setting(
+        "", TEXT, "Its private key in PEM, without a passphrase. Empty: it is in certificate_file."
+    )
+    client_ca_file: str = _setting(
+        "",
+        TEXT,
+        "The authorities, in PEM, that clients' certificates have to come from. Empty: clients are not asked for one.",
+    )
+    client_certificate: Literal["required", "optional"] = _setting(
+        "required",
+        choice("required", "optional"),
+        "With client_ca_file, whether a client has to have a certificate, or may go without. One of others is refused."
+        " Whom it names goes to the log and has no effect on what the client may do.",
+    )
+    minimum_version: Literal["1.2", "1.3"] = _setting(
+        "1.2", choice("1.2", "1.3"), "The least version of TLS. All ciphers have forward secrecy and authenticate data."
+    )
+    hsts_max_age_s: int = _setting(
+        0,
+        DELAY,
+        "For how long browsers that came by TLS are to come by nothing else (Strict-Transport-Security). 0: they are not"
+        " told.",
+    )
+
+
+@frozen
+class Cors:
+    """What browsers let pages of other origins do."""
+
+    allowed_origin: tuple[str, ...] = _setting(
+        (), ORIGINS, "Origins whose pages may use the API over HTTP; for WebSocket see websocket.allowed_origins."
+    )
+    allow_credentials: bool = _setting(True, BOOLEAN, "Whether requests of those pages may carry credentials.")
+    max_age: int = _setting(3600, DELAY, "For how many seconds a browser may remember what it was told.")
+    allow_methods: tuple[str, ...] = _setting(
+        ("GET", "PUT", "POST", "DELETE", "PATCH", "HEAD"), TOKENS, "The methods that those pages may use."
+    )
+    allow_headers: tuple[str, ...] = _setting(
+        (
+            *("X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id", "X-Tenant-Id"),
+            *("X-OpenStack-Request-ID", "X-Trace-Info", "X-Trace-HMAC", "Client-id", "X-Project-ID"),
+            *("URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths"),
+        ),
+        TOKENS,
+        "The headers that those pages may send, besides those that any page may.",
+    )
+    expose_headers: tuple[str, ...] = _setting(
+        ("X-Auth-Token", "X-Subject-Token", "X-Service-Token", "X-OpenStack-Request-ID"),
+        TOKENS,
+        "The headers of answers that those pages may read, besides those that any page may.",
     )
 
 
@@ -446,6 +512,8 @@ class Settings:
     )
     unreliable: bool = _setting(False, BOOLEAN, "Accepted for the sake of files of the reference; without effect.")
     listen: Listen = Listen()
+    tls: Tls = Tls()
+    cors: Cors = Cors()
     storage: Storage = Storage()
     transport: Transport = Transport()
     http: Http = Http()

@@ -12,6 +12,7 @@ from attrs import fields, frozen
 from zaqar_gateway import plugins
 from zaqar_gateway.config.kinds import PIPELINE, PORT, TEXT, URI, Kind
 from zaqar_gateway.config.settings import (
+    Cors,
     Http,
     KeystoneAuthtoken,
     Listen,
@@ -21,6 +22,7 @@ from zaqar_gateway.config.settings import (
     Settings,
     SignedUrl,
     Storage,
+    Tls,
     Transport,
     Trustee,
     WebSocket,
@@ -64,6 +66,8 @@ class Option:
 SECTIONS: dict[str, type[Any]] = {
     "": Settings,
     "listen": Listen,
+    "tls": Tls,
+    "cors": Cors,
     "storage": Storage,
     "transport": Transport,
     "http": Http,

@@ -30,16 +30,19 @@ from zaqar_gateway.push.failures import describe
 from zaqar_gateway.push.mail import MailServer
 from zaqar_gateway.push.trust import system_trust
 
-_ANSWER_SHOWN = 200
+# RFC 3463, section 2, where RFC 2034, section 4, has it in an answer.
+_ENHANCED = re.compile(r"[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9.])", re.ASCII)
 
 
 def _is_ok(code: int) -> bool:
     return 200 <= code < 300
 
 
-def _shown(answer: bytes | str) -> str:
+def _shown(code: int, answer: bytes | str) -> str:
+    """The codes of an answer.  Its words are left out: servers repeat in them addresses and whatever else they got."""
     text = answer.decode("ascii", "replace") if isinstance(answer, bytes) else answer
-    return re.sub("[^ -~]+", " ", text)[:_ANSWER_SHOWN]
+    enhanced = _ENHANCED.match(text)
+    return f"{code} {enhanced[0]}" if enhanced else str(code)
 
 
 def judge(code: int, answer: bytes | str, results: Sequence[tuple[str, int, bytes]]) -> Verdict:
@@ -56,10 +59,10 @@ def judge(code: int, answer: bytes | str, results: Sequence[tuple[str, int, byte
         number, text = min(refused)  # for now before final
         again = number < 500 or 400 <= code < 500
         return Verdict(
-            False, again, f"the mail server refused {len(refused)} of {len(results)} addresses: {number} {_shown(text)}"
+            False, again, f"the mail server refused {len(refused)} of {len(results)} addresses: {_shown(number, text)}"
         )
     if not _is_ok(code):
-        return Verdict(False, code < 500, f"the mail server answered {code} {_shown(answer)}")
+        return Verdict(False, code < 500, f"the mail server answered {_shown(code, answer)}")
     return Verdict(True)
 
 

@@ -33,6 +33,7 @@ from zaqar_gateway.transport.http.channel import HttpBounds, HttpChannel, HttpFa
 from zaqar_gateway.transport.http.request import Request, refusal
 
 reactor: Any = _reactor  # its interfaces are found out at run time
+EVERY = {b"cache-control", b"x-content-type-options", b"x-frame-options", b"referrer-policy", b"date"}
 JSON = [(b"Content-Type", b"application/json")]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 PART = b"GET / HTTP/1.1\r\nHo"
@@ -175,12 +176,13 @@ class RequestTests(SynchronousTestCase):
     """What the application is given and what becomes of its reply."""
 
     def test_reply_bytes(self) -> None:
-        """A response is one write: status line, headers as given, length, date, body."""
+        """A response is one write: status line, headers as given, length, headers of every response, body."""
         wired = Wired()
         wired.send(b"GET /v2/ping?a=%C3%A4&b HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(
             wired.pipe.value(),
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 23\r\n"
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\nContent-Length: 23\r\n"
+            b"X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: no-referrer\r\n"
             b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\nGET /v2/ping?a=%C3%A4&b",
         )
 
@@ -245,7 +247,7 @@ class RequestTests(SynchronousTestCase):
             wired.application.do = lambda request, status=status: request.reply(status, [], b"x")  # type: ignore[misc]
             wired.send(GET)
             (answer,) = wired.answers()
-            self.assertEqual((answer.status, answer.headers.keys()), (status, {b"date"}))
+            self.assertEqual((answer.status, answer.headers.keys()), (status, EVERY))
 
     def test_unknown_status(self) -> None:
         """A status without a standard phrase is sent without one."""
@@ -284,7 +286,23 @@ class RequestTests(SynchronousTestCase):
         wired.send(GET)
         (answer,) = wired.answers()
         self.assertEqual(answer.headers[b"location"], b"/a  Set-Cookie: b  c")
-        self.assertEqual(answer.headers.keys(), {b"location", b"content-length", b"date"})
+        self.assertEqual(answer.headers.keys(), {b"location", b"content-length", *EVERY})
+
+    def test_cached(self) -> None:
+        """A reply that says how long it may be kept is not told to be kept nowhere."""
+        wired = Wired()
+        kept = (b"Cache-Control", b"max-age=60")
+        wired.application.do = lambda request: request.reply(200, [*JSON, kept])
+        wired.send(GET)
+        self.assertEqual(wired.pipe.value().count(b"Cache-Control"), 1)
+        self.assertEqual(wired.answers()[0].headers[b"cache-control"], b"max-age=60")
+
+    def test_refused(self) -> None:
+        """What is refused before the application sees it has the headers of every response, too."""
+        wired = Wired()
+        wired.send(b"nonsense\r\n\r\n")
+        (answer,) = wired.answers()
+        self.assertEqual((answer.status, EVERY - answer.headers.keys()), (400, set()))
 
     def test_gone(self) -> None:
         """When the peer has hung up the request says so, and the reply goes nowhere, however often."""
@@ -413,7 +431,7 @@ class ConnectionTests(SynchronousTestCase):
         wired = Wired()
         wired.send(GET * 10000)
         self.assertEqual(wired.statuses, [200] * 10000)
-        self.assertLess(len(wired.pipe.sizes), 30)
+        self.assertLess(len(wired.pipe.sizes), 40)
         self.assertLess(max(wired.pipe.sizes), 70000)
 
     def test_long_pipeline_after_late_reply(self) -> None:

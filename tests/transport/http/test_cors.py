@@ -53,9 +53,40 @@ class CorsTests(SynchronousTestCase):
     def test_needed_headers(self) -> None:
         """What every request needs may be sent."""
         self.assertLessEqual(
-            {b"client-id", b"x-project-id", b"x-auth-token", b"content-type", b"url-signature", b"url-expires"},
-            ALLOWED_HEADERS,
+            {"client-id", "x-project-id", "x-auth-token", "url-signature", "url-expires"},
+            {name.lower() for name in ALLOWED_HEADERS},
         )
+
+    def test_settings(self) -> None:
+        """Methods, headers, time and credentials are as they are set; what any page may send stays allowed."""
+        cors = Cors(
+            [ORIGIN.decode()],
+            methods=["LOCK"],
+            allow_headers=["X-One"],
+            expose_headers=["X-Two"],
+            allow_credentials=False,
+            max_age_s=5,
+        )
+        asked = {**self.asked, b"access-control-request-method": b"LOCK"}
+        wanted = {b"access-control-request-headers": b"x-one, content-type"}
+        headers = cors.preflight(asked | wanted)
+        assert headers is not None
+        self.assertEqual(
+            dict(headers),
+            {
+                b"Access-Control-Allow-Origin": ORIGIN,
+                b"Access-Control-Max-Age": b"5",
+                b"Access-Control-Allow-Methods": b"LOCK",
+                b"Access-Control-Allow-Headers": b"x-one, content-type",
+                b"Vary": b"Origin",
+            },
+        )
+        self.assertIsNone(cors.preflight(self.asked))
+        self.assertIsNone(cors.preflight(asked | {b"access-control-request-headers": b"client-id"}))
+        told = {b"Access-Control-Allow-Origin": ORIGIN, b"Access-Control-Expose-Headers": b"X-Two", b"Vary": b"Origin"}
+        self.assertEqual(dict(cors.simple(ORIGIN, ())), told)
+        silent = dict(Cors([ORIGIN.decode()], expose_headers=()).simple(ORIGIN, ()))
+        self.assertNotIn(b"Access-Control-Expose-Headers", silent)
 
     def test_simple(self) -> None:
         """A response to an allowed origin says so, and that it depends on the origin."""

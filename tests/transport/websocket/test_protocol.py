@@ -143,6 +143,13 @@ class Handshake(ConnectionCase):
         self.assertEqual(self.refused(plain.replace(b"GET", b"POST")), b"HTTP/1.1 405 Method Not Allowed")
         self.assertEqual(self.refused(b"\x16\x03\x01\r\n\r\n"), b"HTTP/1.1 400 Bad Request")
 
+    def test_refusal_headers(self) -> None:
+        """A refusal has the headers of every HTTP answer that keep browsers from guessing, framing and keeping it."""
+        peer = Peer(self.factory(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        lines = peer.head.split(b"\r\n")
+        for line in (b"X-Content-Type-Options: nosniff", b"X-Frame-Options: DENY", b"Cache-Control: no-store"):
+            self.assertEqual(lines.count(line), 1, line)
+
     def test_head_bound(self) -> None:
         """A head beyond the bound is refused, complete or not."""
         for opening in (handshake(Cookie="x" * 3000), b"GET / HTTP/1.1\r\nCookie: " + b"x" * 3000):

@@ -37,6 +37,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from zaqar_gateway.direct import write_now
+from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.http.request import Request, encode_fields, encode_head, refusal, request_id
 
@@ -124,6 +125,7 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp judges
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CACHE_CONTROL = b"\r\nCache-Control: "
 _JOIN_MAX = 65536  # replies joined into one write
 
 # What a connection is doing.
@@ -254,6 +256,7 @@ class HttpChannel(Protocol):
         self.deadline: float = inf
         self._wire: _Transport
         self._half_closeable = False
+        self._added = self._added_cached = b""  # to the header lines of an answer; the second, where it may be cached
 
         self._data = b""  # what was received; all before _pos is done with
         self._pos = 0
@@ -297,6 +300,8 @@ class HttpChannel(Protocol):
         self._half_closeable = IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(
             transport
         )
+        secure = self._factory.transport_security if ISSLTransport.providedBy(transport) else b""
+        self._added, self._added_cached = secure + protection.NO_STORE, secure
         self._wire.registerProducer(self, True)
         self._factory.add(self)
         self.deadline = self._factory.now + self._bounds.fresh_timeout_s
@@ -354,6 +359,7 @@ class HttpChannel(Protocol):
         if factory.draining or self._forsaken or (self._eof and self._pos == len(self._data)):
             self._last = True
         tail = factory.tail_close if self._last else factory.tail_keep if self._http10 else factory.tail
+        fields += self._added_cached if _CACHE_CONTROL in fields else self._added
         self._put(encode_head(status, fields, len(body), tail))
         if body and not self._bodiless and status != 204 and status != 304:
             self._put(body)
@@ -767,7 +773,7 @@ class HttpChannel(Protocol):
         """
         status, headers, body = refusal(status, _TITLES[status], description)
         fields = encode_fields([*headers, (b"x-openstack-request-id", request_id())])
-        self._put(encode_head(status, fields, len(body), self._factory.tail_close))
+        self._put(encode_head(status, fields + self._added, len(body), self._factory.tail_close))
         if not self._bodiless:
             self._put(body)
         self._finish(linger=True)
@@ -850,13 +856,18 @@ class HttpFactory(ServerFactory):
     :ivar now: the time of the clock, as it was at most a second ago.
     :ivar draining: whether :meth:`stop_accepting` was called.
     :ivar watched: whether somebody waits for :meth:`when_idle`.
-    :ivar tail: Date and the end of a head; ``tail_close`` and ``tail_keep`` say too what becomes of the connection.
+    :ivar tail: what every answer has, Date and the end of a head; ``tail_close`` and ``tail_keep`` say too what becomes
+        of the connection.
+    :ivar transport_security: a header line for answers over TLS, or nothing.
     """
 
     noisy = False
 
-    def __init__(self, application: IHttpApplication, bounds: HttpBounds, clock: IReactorTime) -> None:
+    def __init__(
+        self, application: IHttpApplication, bounds: HttpBounds, clock: IReactorTime, transport_security: bytes = b""
+    ) -> None:
         self.application = application
+        self.transport_security = transport_security
         self.bounds = bounds
         self.draining = False
         self.watched = False
@@ -923,7 +934,7 @@ class HttpFactory(ServerFactory):
 
     def _tick(self) -> None:
         self.now = now = self._clock.seconds()
-        date = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode()
+        date = b"%bDate: %b\r\n" % (protection.ALWAYS, formatdate(now, usegmt=True).encode())
         self.tail = date + b"\r\n"
         self.tail_close = date + b"Connection: close\r\n\r\n"
         self.tail_keep = date + b"Connection: keep-alive\r\n\r\n"

@@ -6,36 +6,52 @@ from collections.abc import Iterable
 
 from zaqar_gateway.transport.http.request import Headers
 
-METHODS = frozenset((b"GET", b"PUT", b"POST", b"DELETE", b"PATCH", b"HEAD"))
+METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "HEAD")
 
-_SIMPLE = "Accept, Accept-Language, Content-Type, Cache-Control, Content-Language, Expires, Last-Modified, Pragma"
+_SIMPLE = (
+    *("Accept", "Accept-Language", "Content-Type", "Cache-Control", "Content-Language", "Expires", "Last-Modified"),
+    "Pragma",
+)
 _LISTED = (
-    "X-Auth-Token, X-Identity-Status, X-Roles, X-Service-Catalog, X-User-Id, X-Tenant-Id, X-OpenStack-Request-ID,"
-    " X-Trace-Info, X-Trace-HMAC, Client-id"
+    *("X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id", "X-Tenant-Id"),
+    *("X-OpenStack-Request-ID", "X-Trace-Info", "X-Trace-HMAC", "Client-id"),
 )
 # Without these a page could not use the API: every request names its project, and a signed one the signature.
-_NEEDED = "X-Project-ID, URL-Signature, URL-Expires, URL-Methods, URL-Paths"
-ALLOWED_HEADERS = frozenset(
-    name.strip().lower().encode() for part in (_SIMPLE, _LISTED, _NEEDED) for name in part.split(",")
-)
-"""Request headers that a page may send, in lower case."""
+_NEEDED = ("X-Project-ID", "URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths")
+ALLOWED_HEADERS = (*_LISTED, *_NEEDED)
+"""Request headers that a page may send besides those of any page."""
 
-_CREDENTIALS = (b"Access-Control-Allow-Credentials", b"true")
-_MAX_AGE = (b"Access-Control-Max-Age", b"3600")
-_EXPOSED = (
-    b"Access-Control-Expose-Headers",
-    b"X-Auth-Token, X-Subject-Token, X-Service-Token, X-OpenStack-Request-ID",
-)
+EXPOSED_HEADERS = ("X-Auth-Token", "X-Subject-Token", "X-Service-Token", "X-OpenStack-Request-ID")
+"""Response headers that a page may read besides those of any page."""
 
 
 class Cors:
     """Cross-origin access from some origins.
 
     :param origins: allowed origins such as ``https://console.example``, compared whole.
+    :param methods: those that a page may use.
+    :param allow_headers: those that it may send besides those of any page.
+    :param expose_headers: those that it may read besides those of any page.
+    :param max_age_s: how long a browser may remember the answer to a preflight.
     """
 
-    def __init__(self, origins: Iterable[str]) -> None:
+    def __init__(
+        self,
+        origins: Iterable[str],
+        *,
+        methods: Iterable[str] = METHODS,
+        allow_headers: Iterable[str] = ALLOWED_HEADERS,
+        expose_headers: Iterable[str] = EXPOSED_HEADERS,
+        allow_credentials: bool = True,
+        max_age_s: int = 3600,
+    ) -> None:
         self._origins = frozenset(origin.encode() for origin in origins)
+        self._methods = frozenset(method.encode() for method in methods)
+        self._headers = frozenset(name.lower().encode() for name in (*_SIMPLE, *allow_headers))
+        credentials = ((b"Access-Control-Allow-Credentials", b"true"),) if allow_credentials else ()
+        exposed = ", ".join(expose_headers).encode()
+        self._preflight: Headers = (*credentials, (b"Access-Control-Max-Age", b"%d" % max_age_s))
+        self._simple: Headers = (*credentials, *(((b"Access-Control-Expose-Headers", exposed),) if exposed else ()))
 
     def preflight(self, asked: dict[bytes, bytes]) -> Headers | None:
         """The headers of the answer to an OPTIONS request, ``None`` where it gets the plain answer.
@@ -45,11 +61,11 @@ class Cors:
         origin = asked.get(b"origin")
         method = asked.get(b"access-control-request-method")
         wanted = asked.get(b"access-control-request-headers", b"")
-        if origin not in self._origins or origin is None or method is None or method not in METHODS:
+        if origin not in self._origins or origin is None or method is None or method not in self._methods:
             return None
-        if any(name and name not in ALLOWED_HEADERS for name in map(bytes.strip, wanted.lower().split(b","))):
+        if any(name and name not in self._headers for name in map(bytes.strip, wanted.lower().split(b","))):
             return None
-        headers = [(b"Access-Control-Allow-Origin", origin), _CREDENTIALS, _MAX_AGE]
+        headers = [(b"Access-Control-Allow-Origin", origin), *self._preflight]
         headers.append((b"Access-Control-Allow-Methods", method))
         if wanted:
             headers.append((b"Access-Control-Allow-Headers", wanted))
@@ -67,7 +83,6 @@ class Cors:
         return [
             *(header for header in headers if header[0] != b"Vary"),
             (b"Access-Control-Allow-Origin", origin),
-            _CREDENTIALS,
-            _EXPOSED,
+            *self._simple,
             (b"Vary", b", ".join((*vary, b"Origin"))),
         ]

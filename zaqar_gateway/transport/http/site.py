@@ -37,7 +37,7 @@ class Site:
     :param authentication: lets in whoever has a token; ``None``: whoever comes.
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param admin_mode: whether the rows of administration are served.
-    :param cors_origins: origins whose pages may use the API.
+    :param cors: what pages of other origins may do; ``None``: nothing.
     :param websocket_factory: makes the protocols that take over connections for WebSocket; ``None``: none does.
     """
 
@@ -52,13 +52,12 @@ class Site:
         authentication: Authentication | None = None,
         signer: IUrlSigner | None = None,
         admin_mode: bool = False,
-        cors_origins: Iterable[str] = (),
+        cors: Cors | None = None,
         websocket_factory: IProtocolFactory | None = None,
     ) -> None:
-        origins = tuple(cors_origins)
         self._admission = Admission(identify, client_ids, signer)
         self._authentication = authentication
-        self._outlet = Outlet(Cors(origins) if origins else None)
+        self._outlet = Outlet(cors)
         self._websocket_factory = websocket_factory
         self._missing = Place(self._admission, self._outlet)
         self._root = self._place()

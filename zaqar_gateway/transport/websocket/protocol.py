@@ -31,6 +31,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.direct import write_now
 from zaqar_gateway.interfaces import IListener, IPushed
+from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         if code == 426:
             headers.append(("Upgrade", "websocket"))
         lines = [f"HTTP/1.1 {code} {_PHRASES.get(code, 'Refused')}", *(f"{name}: {value}" for name, value in headers)]
-        self.sendData("\r\n".join([*lines, "", ""]).encode() + body)
+        self.sendData("\r\n".join([*lines, ""]).encode() + protection.ALWAYS + protection.NO_STORE + b"\r\n" + body)
 
     def finish(self) -> None:
         """Let the requests in flight end, take no more, and close with 1001."""
