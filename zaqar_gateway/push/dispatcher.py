@@ -162,6 +162,7 @@ class Dispatcher(Service):
         else:
             if self._is_away:
                 _log.info("deliveries go on")
+                self._pass()
             self._is_away = False
 
     def _want(self, place: Place) -> None:
@@ -211,6 +212,7 @@ class Dispatcher(Service):
         """A step in a place failed; what was leased there lapses and is due again."""
         if isinstance(error, StoreUnavailable):
             _log.debug("deliveries of {place} wait: {why}", place=place, why=str(error))
+            self._pass()
             return
         now = self._monotonic()
         self._faulty = {known: until for known, until in self._faulty.items() if until > now} | {place: now + FAULT_S}

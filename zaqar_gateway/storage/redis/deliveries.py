@@ -40,8 +40,9 @@ class RedisDeliveries:
         if seen is not None and float(seen) <= now_ms:
             # A place without subscriptions leaves the schedule.
             await self._schedule.put_off(key, seen, min(next_ms, now_ms + IDLE_MS) if next_ms else None)
-        elif found:
-            await self._schedule.nudge(key, lease_ms)
+        elif next_ms and (seen is None or next_ms < float(seen)):
+            # Whoever holds a lease here, and died before it was in the schedule: its end has to be there.
+            await self._schedule.nudge(key, max(0, next_ms - now_ms))
         return [values.owed(place, each, now_ms, policy) for each in found]
 
     async def report(

@@ -106,9 +106,11 @@ class Doorbells:
         await self._redis.command(b"PING")
 
     async def _greet(self, protocol: Commands) -> None:
-        listening = [protocol.execute_command(b"SUBSCRIBE", channel) for channel in (*self._keys.owed, *self._watching)]
-        for each in listening:
-            await each
+        told: set[bytes] = set()
+        while fresh := [each for each in (*self._keys.owed, *self._watching) if each not in told]:
+            told.update(fresh)
+            for each in [protocol.execute_command(b"SUBSCRIBE", channel) for channel in fresh]:
+                await each
         for _, missed in self._attending:
             missed()
         for channel in list(self._watching):

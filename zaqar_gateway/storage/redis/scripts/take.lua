@@ -8,6 +8,10 @@ local limit, batch, ends, required = tonumber(ARGV[2]), tonumber(ARGV[3]), now +
 local out, bytes, again = {now, 0, call('HGET', base, 'retry') or ''}, 0, false
 
 local function offer(id)
+  if not subscription(id) then -- its time is over, and more than a slice of them are
+    drop({id})
+    return
+  end
   local token, attempts, _, first = lease_of(id)
   local owed, more = owed_to(id, token + 1, attempts, first, batch, required)
   if owed then
