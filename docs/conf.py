@@ -17,9 +17,12 @@ sys.path.insert(0, os.path.abspath(".."))
 
 import zaqar_gateway  # noqa: E402
 from zaqar_gateway import config  # noqa: E402
+from zaqar_gateway.backends import MemoryBackend, PooledBackend  # noqa: E402
 from zaqar_gateway.identity.signed_url import UrlSigner  # noqa: E402
 from zaqar_gateway.limits import Limits  # noqa: E402
+from zaqar_gateway.model import LogBounds  # noqa: E402
 from zaqar_gateway.operations import registry  # noqa: E402
+from zaqar_gateway.operations.pools import Pooling  # noqa: E402
 from zaqar_gateway.storage.memory import MemoryStorage  # noqa: E402
 
 project = "zaqar-gateway"
@@ -59,7 +62,10 @@ class SettingsDirective(SphinxDirective):
 
 def _operations() -> list[registry.Operation]:
     clock = Clock()
-    return registry.operations(MemoryStorage(clock), Limits(), UrlSigner((), clock), clock)
+    storage = MemoryStorage(clock)
+    backend = PooledBackend(MemoryBackend(LogBounds(), clock), config.load(None, {}, {"storage.uri": "memory:"}), clock)
+    pooling = Pooling(backend.management.pools, backend.management.flavors, backend.directory)
+    return registry.operations(storage, Limits(), UrlSigner((), clock), clock, pooling=pooling)
 
 
 class OperationsDirective(SphinxDirective):

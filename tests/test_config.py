@@ -273,6 +273,14 @@ class ReferenceSpellings(ConfigCase):
         settings = self.load('["drivers:message_store:redis"]\nuri = "redis://h"')
         self.assertEqual(settings.redis, RedisAddress("h"))
 
+    def test_virtual_pool(self) -> None:
+        """Whether there is a virtual pool has a section of its own there."""
+        for text in ('["pooling:catalog"]\nenable_virtual_pool = true', "enable_virtual_pool = true"):
+            self.assertTrue(self.load(f"{text}\n").enable_virtual_pool)
+        settings = self.load("pooling = true", POOLING_CATALOG_ENABLE_VIRTUAL_POOL="yes")
+        self.assertTrue(settings.pooling and settings.enable_virtual_pool)
+        self.assertFalse(self.load("").pooling)
+
     def test_own_spelling_of_a_higher_source_wins(self) -> None:
         """A setting of the environment wins over both spellings of the file."""
         text = '["drivers:transport:wsgi"]\nport = 88'

@@ -14,11 +14,11 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.helpers import build_operations
+from tests.pooling import memory_process
 from tests.system.gateway import ROOT
 from tests.wire import test_table
 from tests.wire.gateway import OnMemory, OnRedis
 from tests.wire.table import CASES, Step
-from zaqar_gateway.storage.memory import MemoryStorage
 
 TABLES: dict[str, Any] = tomllib.loads((ROOT / "docs" / "conformance.toml").read_text(encoding="utf-8"))
 TRANSPORTS = ("http", "websocket")
@@ -52,9 +52,10 @@ class ConformanceTests(SynchronousTestCase):
 
     def test_every_operation(self) -> None:
         """Every operation of the registry is there, over each of its transports and no other."""
+        process = memory_process(Clock())
         known = {
             row.name: {over for over, way in zip(TRANSPORTS, (row.http, row.frame), strict=True) if way}
-            for row in build_operations(MemoryStorage(Clock())).operations
+            for row in build_operations(process.storage, pooling=process.pooling).operations
         }
         self.assertEqual({name: set(row) for name, row in TABLES["operations"].items()}, known)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from math import ceil
 from typing import Any
 
 from attrs import define
@@ -15,19 +16,21 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from zaqar_gateway import plugins
-from zaqar_gateway.address import RedisAddress
+from zaqar_gateway.address import RedisAddress, parse
 from zaqar_gateway.config import Settings
 from zaqar_gateway.config.settings import Storage as StorageSettings
-from zaqar_gateway.errors import StoreError
-from zaqar_gateway.interfaces import IStorage, IStorageBackend
+from zaqar_gateway.errors import PoolUnfit, RuleBroken, StoreError
+from zaqar_gateway.interfaces import IManagement, IManagingBackend, IStorage, IStorageBackend
 from zaqar_gateway.model import BackendSettings, LogBounds
-from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
+from zaqar_gateway.storage.pooled import FOLLOW_S, LEFT_S, SWEEP_S, Directory, Placements, PooledStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedis
 
 _log = Logger()
 
 _EXTERNAL_WAIT_S = 3.0
 _SWEEP_MEMORY_S = 10.0
+_MEMORY = "memory:"
 
 
 def make_backend(settings: Settings, reactor: Any) -> IStorageBackend:
@@ -35,8 +38,7 @@ def make_backend(settings: Settings, reactor: Any) -> IStorageBackend:
 
     :raises PluginError: it is one of another package, and cannot be used.
     """
-    given = settings.storage
-    bounds = LogBounds(settings.notification.log_max_bytes, settings.notification.log_max_age_s)
+    given, bounds = settings.storage, _bounds(settings)
     if settings.store == "memory":
         return MemoryBackend(bounds, reactor)
     if settings.store == "embedded":
@@ -49,7 +51,11 @@ def make_backend(settings: Settings, reactor: Any) -> IStorageBackend:
     return made
 
 
-@implementer(IStorageBackend)
+def _bounds(settings: Settings) -> LogBounds:
+    return LogBounds(settings.notification.log_max_bytes, settings.notification.log_max_age_s)
+
+
+@implementer(IManagingBackend)
 class MemoryBackend:
     """The memory of this process."""
 
@@ -58,6 +64,7 @@ class MemoryBackend:
     def __init__(self, bounds: LogBounds, reactor: Any) -> None:
         memory = MemoryStorage(reactor, log_bounds=bounds)
         self.storage: IStorage = memory
+        self.management: IManagement = MemoryManagement(reactor)
         self._sweeper = TimerService(_SWEEP_MEMORY_S, memory.sweep)
 
     async def start(self) -> None:
@@ -67,7 +74,7 @@ class MemoryBackend:
         await _stop(self._sweeper)
 
 
-@implementer(IStorageBackend)
+@implementer(IManagingBackend)
 class RedisBackend:
     """A Redis of somebody else; it is waited for a short while only.
 
@@ -86,6 +93,7 @@ class RedisBackend:
         from zaqar_gateway.storage.redis import scripts
         from zaqar_gateway.storage.redis.connection import Redis
         from zaqar_gateway.storage.redis.keys import Keys
+        from zaqar_gateway.storage.redis.management import RedisManagement
         from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
 
         self.where = address.masked()
@@ -105,6 +113,7 @@ class RedisBackend:
         keys = Keys(address.key_prefix)
         store = RedisStorage(self._redis, reactor, keys, log_bounds=bounds)
         self.storage: IStorage = store
+        self.management: IManagement = RedisManagement(self._redis, keys)
         self._doorbells = store.doorbells
         sweeper = Sweeper(self._redis, keys)
 
@@ -116,6 +125,13 @@ class RedisBackend:
 
         self._sweeper = TimerService(settings.sweep_interval_s, lambda: Deferred.fromCoroutine(sweep()))
         self._sweeper.clock = reactor
+
+    async def probe(self) -> None:
+        """Connect once.
+
+        :raises Exception: it cannot be used, or not within some seconds.
+        """
+        await Deferred.fromCoroutine(self._redis.probe()).addTimeout(_EXTERNAL_WAIT_S, self._reactor)
 
     async def start(self) -> None:
         self._redis.start()
@@ -142,7 +158,7 @@ class RedisBackend:
         await self._redis.stop()
 
 
-@implementer(IStorageBackend)
+@implementer(IManagingBackend)
 class EmbeddedBackend:
     """A Redis that is started, and stopped last."""
 
@@ -154,6 +170,7 @@ class EmbeddedBackend:
         endpoint = _Late(lambda: UNIXClientEndpoint(reactor, self._server.socket_path))
         self._client = RedisBackend(settings, RedisAddress(), bounds, reactor, endpoint)
         self.storage: IStorage = self._client.storage
+        self.management: IManagement = self._client.management
 
     async def start(self) -> None:
         self._server.startService()
@@ -163,6 +180,86 @@ class EmbeddedBackend:
     async def stop(self) -> None:
         await self._client.stop()
         await self._server.stopService()
+
+
+@implementer(IStorageBackend)
+class PooledBackend:
+    """A store and the pools that are managed in it.
+
+    :ivar management: of the pools.
+    :ivar directory: of their stores.
+    :raises PluginError: the store is one of another package that pools cannot be managed in.
+    """
+
+    def __init__(self, backend: IStorageBackend, settings: Settings, reactor: Any) -> None:
+        if not IManagingBackend.providedBy(backend):
+            raise plugins.PluginError(
+                f"the store {settings.store} of another package cannot keep what is known of pools; pooling needs Redis"
+            )
+        self._backend = backend
+        self._settings = settings
+        self._reactor = reactor
+        self.where = f"pools, and in {backend.where}"
+        self.management = self._backend.management
+        self.directory = Directory(self.management.pools, backend.storage, self._open, self._check, reactor)
+        placements = Placements(
+            self.management.catalog,
+            self.directory,
+            virtual=settings.enable_virtual_pool,
+            left_s=LEFT_S + 2 * ceil(settings.storage.command_timeout_s),
+        )
+        self.storage: IStorage = PooledStorage(self.management.catalog, self.directory, placements)
+        self._timers = [
+            self._timer(FOLLOW_S, self.directory.follow, "the pools are not followed: {why}"),
+            self._timer(SWEEP_S, placements.sweep, "placements are not swept: {why}"),
+        ]
+
+    def _timer(self, interval_s: float, work: Callable[[], Coroutine[Any, Any, None]], failed: str) -> TimerService:
+        async def step() -> None:
+            try:
+                await work()
+            except StoreError as error:
+                _log.debug(failed, why=str(error))
+
+        timer = TimerService(interval_s, lambda: Deferred.fromCoroutine(step()))
+        timer.clock = self._reactor
+        return timer
+
+    def _open(self, uri: str) -> MemoryBackend | RedisBackend:
+        bounds = _bounds(self._settings)
+        if not uri.startswith(_MEMORY):
+            return RedisBackend(self._settings.storage, parse(uri), bounds, self._reactor)
+        if self._settings.store != "memory":
+            raise ValueError("memory: is of one process alone, and for a gateway whose own store is memory: too")
+        return MemoryBackend(bounds, self._reactor)
+
+    async def _check(self, uri: str) -> None:
+        try:
+            backend = self._open(uri)
+        except ValueError as error:
+            raise RuleBroken(f"uri: {error}.") from None
+        if isinstance(backend, RedisBackend):
+            try:
+                await backend.probe()
+            except Exception as error:  # whatever keeps us from connecting
+                why = str(error) or type(error).__name__
+                raise PoolUnfit(f"uri has to be of a store that can be connected to; {backend.where}: {why}") from None
+
+    async def start(self) -> None:
+        await self._backend.start()
+        try:
+            await self.directory.refresh()
+        except StoreError as error:
+            _log.warn("the pools are not known yet: {why}", why=str(error))
+        await self.directory.started()
+        for timer in self._timers:
+            timer.startService()
+
+    async def stop(self) -> None:
+        for timer in self._timers:
+            await _stop(timer)
+        await self.directory.stop()
+        await self._backend.stop()
 
 
 @implementer(IStreamClientEndpoint)

@@ -67,6 +67,29 @@ class NothingToUpdate(BadRequest):
     """A request to change a subscription names nothing that can be changed."""
 
 
+class PoolUnfit(BadRequest):
+    """The store that a pool names cannot be reached, or lacks what its flavor promises."""
+
+
+class FlavorNotCreated(BadRequest):
+    """A flavor cannot be made of the pools that it names."""
+
+
+class FlavorNotUpdated(BadRequest):
+    """A flavor cannot be changed to the pools that it names."""
+
+
+class PoolMissing(BadRequest):
+    """A pool that is named does not exist.
+
+    :ivar pool: its name.
+    """
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(f"Pool {pool} does not exist")
+        self.pool = pool
+
+
 class ClaimMismatch(BadRequest):
     """A message is not under the claim that was given with the request to delete it."""
 
@@ -96,6 +119,14 @@ class Conflict(GatewayError):
 
 class SubscriberTaken(Conflict):
     """Another live subscription of the same queue or topic has this subscriber."""
+
+
+class PoolUriTaken(Conflict):
+    """Another pool has this URI."""
+
+
+class PoolNeeded(GatewayError):
+    """A pool cannot go: it is the last one of a flavor, or queues are kept in it."""
 
 
 class NotSupported(GatewayError):
@@ -147,6 +178,13 @@ class FilterFault(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("A message filter of the service failed; the cause is in its log.")
+
+
+class QueueMissing(StoreFault):
+    """A post was not to create the queue, and it does not exist; nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__(cause="a post was not to create its queue, and that does not exist")
 
 
 class EncryptionDiffers(StoreFault):

@@ -7,7 +7,7 @@ any other error nothing has.  Each method is one indivisible step for everybody 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from zope.interface import Attribute, Interface
 
@@ -19,6 +19,7 @@ from zaqar_gateway.model import (
     Delivery,
     FailedDelivery,
     Failing,
+    Flavor,
     LogPage,
     Message,
     MessagePage,
@@ -27,6 +28,9 @@ from zaqar_gateway.model import (
     Owed,
     Place,
     Placed,
+    Placement,
+    Pool,
+    PoolChange,
     Progress,
     QueueEntry,
     QueueRules,
@@ -95,6 +99,7 @@ class IMessageStore(Interface):
         ttl_default_s: int,
         size_max: int,
         encrypted: bool = False,
+        create: bool = True,
     ) -> list[str]:
         """Append messages, all or none; create the queue where it is missing.
 
@@ -103,8 +108,10 @@ class IMessageStore(Interface):
             ``size_max``.
         :param ttl_default_s: for messages without a ttl in a queue without a default.
         :param encrypted: whether the bodies are encrypted, which has to be as the queue's rules say.
+        :param create: whether a missing queue is created.
         :return: the ids in the order of ``messages``.
         :raises RuleBroken: the post is too large; nothing was stored and no queue created.
+        :raises QueueMissing: the queue is missing and not to be created; nothing was stored.
         :raises EncryptionDiffers: ``encrypted`` is not as the queue's rules say; nothing was stored.
         """
 
@@ -419,6 +426,123 @@ class IStorageBackend(Interface):
 
     async def stop() -> None:
         """Give back what the start took.  Nothing is asked of the store any more; it may not have been started."""
+
+
+class IPoolStore(Interface):
+    """The pools of the whole service; there are so few that all are read at once."""
+
+    async def version() -> int:
+        """A number that changes whenever a pool does."""
+
+    async def all() -> list[Pool]:
+        """All pools, in the order of their names."""
+
+    async def put(pool: Pool) -> None:
+        """Add a pool, in the place of the one with its name, if any.
+
+        :raises PoolUriTaken: another one has its URI; nothing was changed.
+        """
+
+    async def update(name: str, change: PoolChange) -> Pool | None:
+        """Change a pool.
+
+        :return: the pool as it is now; ``None`` where there is none of that name.
+        :raises PoolUriTaken: another one has the URI; nothing was changed.
+        """
+
+    async def delete(name: str) -> None:
+        """Remove a pool; a missing one is no error.
+
+        :raises PoolNeeded: it is the last one of a flavor that exists, or queues or topics are in it.
+        """
+
+
+class IFlavorStore(Interface):
+    """The flavors of projects.  Whether a pool is of a flavor stands with the pool: flavors of one name share theirs."""
+
+    async def get(project: str, name: str) -> Flavor | None:
+        """A flavor, ``None`` where there is none of that name."""
+
+    async def list(project: str, marker: str, limit: int) -> list[Flavor]:
+        """Up to ``limit`` flavors whose names are greater than ``marker``, in the order of their code points."""
+
+    async def put(project: str, name: str, pools: Sequence[str], *, create: bool) -> bool:
+        """Make pools, and no others, those of a flavor.
+
+        :param create: whether the flavor is made where it is missing.
+        :return: whether it exists now.
+        :raises PoolMissing: one of the pools does not exist; nothing was changed.
+        """
+
+    async def delete(project: str, name: str) -> None:
+        """Remove a flavor, from its pools too unless another project has one of that name.  A missing one is no error."""
+
+
+class ICatalog(Interface):
+    """In which pool each queue and topic is.
+
+    A placement is made before what it is for, and goes after it.  One that holds stays as it is.  Who has found it may go
+    by it for a while without asking again, since it is left for longer than that before it may be forgotten.
+    """
+
+    async def find(place: Place) -> Placement | None:
+        """Where something is, ``None`` where it has no placement."""
+
+    async def place(place: Place, pool: str, *, bound: bool = False) -> Placement | None:
+        """Make a placement hold: the one that there is, else one in a pool.
+
+        :param bound: whether it is kept for good, though what it is for be deleted.
+        :return: the one that holds now; ``None``: the pool does not exist, and nothing was placed.
+        """
+
+    async def leave(place: Place, for_s: int, seen: Placement | None = None) -> None:
+        """Say that something is being deleted, so that its placement may be forgotten after some time; a bound one may not.
+
+        :param seen: where given, a placement that is no longer as it was seen stays as it is.
+        """
+
+    async def lapsed(limit: int) -> list[tuple[Place, Placement]]:
+        """Placements that may be forgotten now."""
+
+    async def forget(place: Place, placement: Placement) -> None:
+        """Remove a placement that is still as it was seen."""
+
+    async def list(project: str, is_topic: bool, marker: str, limit: int) -> list[tuple[str, str]]:
+        """Up to ``limit`` names greater than ``marker`` that have a placement, with their pools, in order."""
+
+    async def pools(project: str, is_topic: bool) -> Collection[str]:
+        """The pools in which a project has placements."""
+
+
+class IManagement(Interface):
+    """What is known of pools, kept in one store for all gateways."""
+
+    pools: IPoolStore = Attribute("The pools.")
+    flavors: IFlavorStore = Attribute("The flavors.")
+    catalog: ICatalog = Attribute("The placements.")
+
+
+class IManagingBackend(IStorageBackend):
+    """A store that pools can be managed in."""
+
+    management: IManagement = Attribute("Used after the start only.")
+
+
+class IPoolDirectory(Interface):
+    """The stores that pools name, as this process has them open."""
+
+    async def check(uri: str) -> None:
+        """Connect once.
+
+        :raises RuleBroken: nothing can be kept at the URI, in whatever state it is.
+        :raises PoolUnfit: nothing answers there.
+        """
+
+    async def refresh() -> None:
+        """Take in what has become of the pools; all processes do so by themselves within seconds."""
+
+    async def stores() -> Mapping[str, IStorage]:
+        """The stores of all pools, by name, those among them that do not answer; as far as this process can tell."""
 
 
 class IMessageFilter(Interface):

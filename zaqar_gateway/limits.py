@@ -105,6 +105,8 @@ class Limits:
     delete_needs_claim_id: bool = False
     subscription_ttl_default_s: int = 3600
     subscriptions_page_max: int = 20
+    pools_page_max: int = 20
+    flavors_page_max: int = 20
     subscriber_types: tuple[str, ...] = ("http", "https", "mailto", "trust+http", "trust+https")
 
     def page(self, limit: int | None, maximum: int) -> int:

@@ -74,6 +74,8 @@ class QueueRules(msgspec.Struct, frozen=True, gc=False):
     :ivar dead_letter_ttl_s: the ttl that a moved message gets; ``None``: it keeps its own.
     :ivar encrypted: whether only bodies that are encrypted are taken, or else only such that are not.
     :ivar retry_policy: how deliveries to subscribers are tried again: a JSON object as text, empty where there is none.
+    :ivar flavor: of the pools that a new queue may be put in; ``None``: those without a flavor.  Without pools it says
+        nothing.
     """
 
     message_ttl_s: int | None = None
@@ -84,6 +86,7 @@ class QueueRules(msgspec.Struct, frozen=True, gc=False):
     dead_letter_ttl_s: int | None = None
     encrypted: bool = False
     retry_policy: bytes = b""
+    flavor: str | None = None
 
 
 NO_RULES = QueueRules()
@@ -246,6 +249,55 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     project: str
     name: str
     is_topic: bool = False
+
+
+# -- pools ---------------------------------------------------------------------------------------------------------------
+
+
+class Pool(msgspec.Struct, frozen=True, gc=False):
+    """A store that queues and topics are put in.
+
+    :ivar uri: of the store, as it was given; it may hold a password.
+    :ivar weight: its share of new queues, among the pools that these may be put in; with 0 it gets none.
+    :ivar flavor: ``None``: it is for queues without a flavor.
+    :ivar options: a JSON object as text.
+    """
+
+    name: str
+    uri: str
+    weight: int
+    flavor: str | None = None
+    options: bytes = b"{}"
+
+    def __repr__(self) -> str:
+        return f"Pool({self.name!r}, {self.weight!r}, {self.flavor!r})"  # and no password
+
+
+class PoolChange(msgspec.Struct, frozen=True, gc=False):
+    """What becomes different in a pool; ``None``: that stays.  An empty flavor is none."""
+
+    uri: str | None = None
+    weight: int | None = None
+    flavor: str | None = None
+    options: bytes | None = None
+
+
+class Flavor(msgspec.Struct, frozen=True, gc=False):
+    """A set of pools; ``pools`` has their names, in order."""
+
+    name: str
+    pools: tuple[str, ...]
+
+
+class Placement(msgspec.Struct, frozen=True, gc=False):
+    """In which pool a queue or topic is.
+
+    :ivar pool: empty: in the configured store.
+    :ivar left_ms: where it was deleted, the instant from which on the placement may be forgotten; ``None``: it holds.
+    """
+
+    pool: str
+    left_ms: int | None = None
 
 
 class NewSubscription(msgspec.Struct, frozen=True, gc=False):

@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 
 from zaqar_gateway import __version__, plugins
 from zaqar_gateway.auditfile import AuditFile
-from zaqar_gateway.backends import make_backend
+from zaqar_gateway.backends import PooledBackend, make_backend
 from zaqar_gateway.config import Settings, without_tls
 from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.identifying import Identifying
@@ -35,6 +35,7 @@ from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IMessageFilter
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.policy import Policy
+from zaqar_gateway.operations.pools import Pooling
 from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.options import Options
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
@@ -71,7 +72,11 @@ class Gateway(Service):
         self._settings = settings
         self._reactor = reactor
         self._shows = shows
-        self._backend = make_backend(settings, reactor)
+        self._backend = backend = make_backend(settings, reactor)
+        pooling = None
+        if settings.pooling:
+            self._backend = pooled = PooledBackend(backend, settings, reactor)
+            pooling = Pooling(pooled.management.pools, pooled.management.flavors, pooled.directory)
         self._ports: list[IListeningPort] = []
         self._tls: TlsListeners | None = None
         self._starting: Deferred[None] = succeed(None)
@@ -101,13 +106,17 @@ class Gateway(Service):
             sockets=self._delivering.sockets,
             trusts=trusts,
             filters=filters,
+            pooling=pooling,
             policy=policy,
         )
         if not settings.admin_mode:
             rows = [row for row in rows if not row.admin]
+        several = FILTERED if filters else frozenset()
+        if pooling:  # what is asked for has to be found first
+            several = frozenset(row.name for row in rows)
         given = settings.websocket
         self._websocket = GatewayFactory(
-            Actions(rows, alone=FILTERED if filters else frozenset()),
+            Actions(rows, alone=several),
             client_ids,
             reactor,
             WebSocketBounds(

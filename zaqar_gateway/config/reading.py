@@ -198,6 +198,9 @@ class _Reader:
         pipeline = self._given.pop(("storage", "message_pipeline"), None)
         if pipeline:
             self._stand_in(pipeline, KNOWN["storage", "message_filters"], pipeline.value)
+        virtual = self._given.pop(("pooling:catalog", "enable_virtual_pool"), None)
+        if virtual:
+            self._stand_in(virtual, KNOWN["", "enable_virtual_pool"], virtual.value)
 
     def _stand_in(self, alias: _Given, option: Option, value: object) -> None:
         own = self._given.get((option.section, option.key))

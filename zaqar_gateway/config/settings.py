@@ -208,6 +208,8 @@ class Transport:
     max_claim_ttl: int = _setting(43200, TTL, "The longest lifetime of a claim in seconds.")
     max_claim_grace: int = _setting(43200, TTL, "The longest grace of a claim in seconds.")
     default_subscription_ttl: int = _setting(3600, TTL, "Lifetime in seconds of a subscription made without one.")
+    max_pools_per_page: int = _setting(20, PAGE, "The most pools on a page of a listing.")
+    max_flavors_per_page: int = _setting(20, PAGE, "The most flavors on a page of a listing.")
     max_subscriptions_per_page: int = _setting(20, PAGE, "The most subscriptions on a page of a listing.")
     subscriber_types: tuple[str, ...] = _setting(
         ("http", "https", "mailto", "trust+http", "trust+https"),
@@ -503,6 +505,18 @@ class Settings:
     """
 
     admin_mode: bool = _setting(False, BOOLEAN, "Serve health and the operations of administrators.")
+    pooling: bool = _setting(
+        False,
+        BOOLEAN,
+        "Put queues and topics in the pools that administrators make (admin_mode), by weight and flavor. What is known of"
+        " pools is kept in the store of storage.uri.",
+    )
+    enable_virtual_pool: bool = _setting(
+        False,
+        BOOLEAN,
+        "With pooling: whether the store of storage.uri takes the new queues that no pool is for. Where it does not,"
+        " creating such a queue is refused with 503.",
+    )
     enable_checksum: bool = _setting(False, BOOLEAN, "Show a checksum of the body with each message.")
     auth_strategy: str = _setting(
         "",
@@ -564,6 +578,8 @@ class Settings:
             subscription_ttl_default_s=given.default_subscription_ttl,
             subscriptions_page_max=given.max_subscriptions_per_page,
             subscriber_types=given.subscriber_types,
+            pools_page_max=given.max_pools_per_page,
+            flavors_page_max=given.max_flavors_per_page,
         )
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import fields, frozen
 
 from zaqar_gateway import plugins
-from zaqar_gateway.config.kinds import PIPELINE, PORT, TEXT, URI, Kind
+from zaqar_gateway.config.kinds import BOOLEAN, PIPELINE, PORT, TEXT, URI, Kind
 from zaqar_gateway.config.settings import (
     Cors,
     Http,
@@ -100,6 +100,7 @@ ALIASES = (
         )
     ),
     Option(REFERENCE_STORE, "uri", URI, "", "Another spelling of [storage] uri.", secret=True),
+    Option("pooling:catalog", "enable_virtual_pool", BOOLEAN, False, "Another spelling of enable_virtual_pool."),
     Option("storage", "message_pipeline", PIPELINE, (), "Another spelling of message_filters."),
 )
 """Spellings of the reference for settings that have another one here."""

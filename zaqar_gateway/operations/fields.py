@@ -211,6 +211,53 @@ class DeliveryResend(Struct, frozen=True):
     ids: list[str] | UnsetType = UNSET
 
 
+class PoolList(Struct, frozen=True):
+    """``marker`` is the name of a pool."""
+
+    marker: str = ""
+    limit: OptionalInt = UNSET
+    detailed: bool = False
+
+
+class Pool(Struct, frozen=True):
+    """One pool."""
+
+    pool_name: str
+    detailed: bool = False
+
+
+class PoolPut(Struct, frozen=True):
+    """What is known of a pool, of whatever types it came; the operation looks at it."""
+
+    pool_name: str
+    uri: Any = UNSET
+    weight: Any = UNSET
+    flavor: Any = UNSET
+    options: Raw | UnsetType = UNSET
+
+
+class FlavorList(Struct, frozen=True):
+    """``marker`` is the name of a flavor."""
+
+    marker: str = ""
+    limit: OptionalInt = UNSET
+    detailed: bool = False
+
+
+class Flavor(Struct, frozen=True):
+    """One flavor."""
+
+    flavor_name: str
+
+
+class FlavorPut(Struct, frozen=True):
+    """The pools of a flavor, of whatever type they came; the operation looks at them.  ``capabilities`` say nothing."""
+
+    flavor_name: str
+    pool_list: Any = UNSET
+    capabilities: Any = UNSET
+
+
 def given(value: T | UnsetType) -> T | None:
     """The value, or ``None`` where the field was left out."""
     return None if value is UNSET else value

@@ -169,6 +169,7 @@ class _Messages:
         ttl_default_s: int,
         size_max: int,
         encrypted: bool = False,
+        create: bool = True,
     ) -> list[str]:
         call = await self._request("post", project, queue)
         return await self._store.post(
@@ -180,6 +181,7 @@ class _Messages:
             ttl_default_s=ttl_default_s,
             size_max=size_max,
             encrypted=encrypted,
+            create=create,
         )
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:

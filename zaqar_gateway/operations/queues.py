@@ -10,7 +10,7 @@ import msgspec
 from attrs import define, field, frozen
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken, StoreUnavailable
-from zaqar_gateway.interfaces import IQueueStore, ISubscriptionStore
+from zaqar_gateway.interfaces import IFlavorStore, IQueueStore, ISubscriptionStore
 from zaqar_gateway.limits import Limits, check_queue, check_topic
 from zaqar_gateway.model import NO_RULES, Context, QueueEntry, QueueRules, QueueStats
 from zaqar_gateway.operations import documents, fields, metadata, patch
@@ -63,12 +63,16 @@ def shown(kind: Kind, limits: Limits) -> Callable[[bytes | None], dict[str, Any]
 
 @define
 class Queues:
-    """The operations on queues, or those on topics."""
+    """The operations on queues, or those on topics.
+
+    :param flavors: ``None``: there are no pools, and what is said of flavors is not looked at.
+    """
 
     _store: IQueueStore
     _subscriptions: ISubscriptionStore
     _limits: Limits
     _kind: Kind = QUEUE
+    _flavors: IFlavorStore | None = None
     _reserved: dict[str, Any] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -81,8 +85,12 @@ class Queues:
             return await self._store.create(ctx.project, asked.queue_name, b"{}", NO_RULES)
         text = bytes(asked.metadata)
         self._check_size(text)
-        rules = self._rules(asked.queue_name, documents.load_object(text))
+        document = documents.load_object(text)
+        rules = self._rules(asked.queue_name, document)
         await self._check_ring(ctx, asked.queue_name, rules)
+        if self._flavors is not None:
+            await self._check_flavor(ctx, document)
+            rules = msgspec.structs.replace(rules, flavor=document.get("_flavor"))
         return await self._store.create(ctx.project, asked.queue_name, text, rules)
 
     async def get(self, ctx: Context, asked: fields.Queue) -> bytes | None:
@@ -104,10 +112,13 @@ class Queues:
             seen = await self._store.get(ctx.project, asked.queue_name)
             if seen is None:
                 raise NotFound(f"The {self._kind.noun} {asked.queue_name} does not exist.")
-            result = patch.apply(changes, msgspec.json.decode(seen), self._reserved)
+            before = msgspec.json.decode(seen)
+            result = patch.apply(changes, before, self._reserved)
             try:
                 rules = self._rules(asked.queue_name, result)
                 await self._check_ring(ctx, asked.queue_name, rules)
+                if result.get("_flavor") != before.get("_flavor"):
+                    await self._check_flavor(ctx, result)
             except RuleBroken as error:
                 raise BadBody(str(error)) from None
             new = msgspec.json.encode(result)
@@ -118,6 +129,14 @@ class Queues:
 
     def _rules(self, name: str, document: dict[str, Any]) -> QueueRules:
         return metadata.check(name, document, self._limits, dead_letters=self._kind.claimable)
+
+    async def _check_flavor(self, ctx: Context, document: dict[str, Any]) -> None:
+        """:raises RuleBroken: there are pools, and the flavor that a queue asks for does not exist."""
+        flavor = document.get("_flavor")
+        if self._flavors is None or flavor is None:
+            return
+        if not isinstance(flavor, str) or await self._flavors.get(ctx.project, flavor) is None:
+            raise RuleBroken("_flavor names no flavor; it has to be the name of one that exists.")
 
     async def _check_ring(self, ctx: Context, name: str, rules: QueueRules) -> None:
         """:raises RuleBroken: the dead letters of a queue would come back to it."""

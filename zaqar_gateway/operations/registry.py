@@ -24,6 +24,7 @@ from zaqar_gateway.operations.filters import Filter, operations_on
 from zaqar_gateway.operations.health import Health
 from zaqar_gateway.operations.messages import Messages
 from zaqar_gateway.operations.policy import Policy
+from zaqar_gateway.operations.pools import Flavors, Pooling, Pools
 from zaqar_gateway.operations.queues import QUEUE as QUEUE_KIND
 from zaqar_gateway.operations.queues import TOPIC as TOPIC_KIND
 from zaqar_gateway.operations.queues import Kind, Queues
@@ -53,6 +54,7 @@ class Http:
     :ivar whole: the field that is the whole text of the body.
     :ivar large: whether that text may be as long as any body; else the limit is that of metadata.
     :ivar needed: fields that the body has to bring where there is a body.
+    :ivar closed: whether a member of the body that is no field is refused.
     :ivar fixed: fields that HTTP sets itself.
     :ivar media_type: the only ``Content-Type`` accepted, where there is such a rule.
     :ivar when: the query parameter that chooses this operation among those of the same method and path.
@@ -66,6 +68,7 @@ class Http:
     whole: str = ""
     large: bool = False
     needed: tuple[str, ...] = ()
+    closed: bool = False
     fixed: Mapping[str, Any] = field(factory=dict)
     media_type: str = ""
     when: str = ""
@@ -142,6 +145,10 @@ SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
 DELIVERIES = QUEUE + "/deliveries"
 TOPICS = "/v2/topics"
 TOPIC = TOPICS + "/{topic_name}"
+POOLS = "/v2/pools"
+POOL = POOLS + "/{pool_name}"
+FLAVORS = "/v2/flavors"
+FLAVOR = FLAVORS + "/{flavor_name}"
 
 PATCH_TYPE = "application/openstack-messaging-v2.0-json-patch"
 
@@ -149,7 +156,7 @@ NOT_IMPLEMENTED = frozenset(
     ("get_home_doc", "check_node_health", "ping_node")
     + tuple(f"{kind}_{verb}" for kind in ("pool", "flavor") for verb in ("create", "list", "get", "update", "delete"))
 )
-"""Actions that the API declares and no server runs."""
+"""Actions that the API declares; those without a row are not available."""
 
 _FIELDS = {"topic_name": "queue_name"}
 
@@ -171,6 +178,7 @@ def operations(
     sockets: ISockets | None = None,
     trusts: ITrusts | None = None,
     policy: Policy = DEFAULT_POLICY,
+    pooling: Pooling | None = None,
 ) -> list[Operation]:
     """All rows, in the order of the API reference.
 
@@ -182,8 +190,10 @@ def operations(
     :param sockets: has the subscriptions of connections; ``None``: no connection can subscribe itself.
     :param trusts: ``None``: there is no identity service.
     :param policy: who may run what.
+    :param pooling: ``None``: there are no pools; with them all rows make several steps.
     """
-    health, urls = Health(storage), Urls(signer, clock)
+    health, urls = Health(storage, pooling.directory if pooling else None), Urls(signer, clock)
+    flavors = pooling.flavors if pooling else None
     messages, claims = operations_on(filters)
     notices = Notices(require_confirmation, signer.enabled)
 
@@ -191,7 +201,7 @@ def operations(
         return Subscriptions(store, limits, clock, kind, notices, notifiers or {}, sockets, trusts)
 
     of_topics = (
-        *_of_queues(Queues(storage.topics, storage.topic_subscriptions, limits, TOPIC_KIND)),
+        *_of_queues(Queues(storage.topics, storage.topic_subscriptions, limits, TOPIC_KIND, flavors)),
         *_of_messages(messages(storage.topic_messages, storage.topics, limits, TOPIC_KIND)),
         *_of_subscriptions(subscriptions(storage.topic_subscriptions, TOPIC_KIND)),
         *_of_deliveries(Deliveries(storage.deliveries, limits, TOPIC_KIND)),
@@ -209,7 +219,7 @@ def operations(
             Frame(),
             admin=True,
         ),
-        *_of_queues(Queues(storage.queues, storage.subscriptions, limits)),
+        *_of_queues(Queues(storage.queues, storage.subscriptions, limits, flavors=flavors)),
         *_of_messages(messages(storage.messages, storage.queues, limits)),
         *_of_claims(claims(storage.claims, limits)),
         *_of_subscriptions(subscriptions(storage.subscriptions, QUEUE_KIND)),
@@ -223,6 +233,7 @@ def operations(
             audited=True,
         ),
         *(_of_topics(row, row.http) for row in of_topics if row.http),
+        *(_of_pools(Pools(pooling, limits), Flavors(pooling, limits)) if pooling else ()),
     ]
     return [evolve(row, policy=policy) for row in rows]
 
@@ -473,3 +484,48 @@ def _of_deliveries(deliveries: Deliveries) -> list[Operation]:
             audited=True,
         ),
     ]
+
+
+def _of_pools(pools: Pools, flavors: Flavors) -> list[Operation]:
+    page = {name: name for name in ("marker", "limit", "detailed")}
+    detail = {"detailed": "detailed"}
+    rows = [
+        Operation("pool_list", "pools:get_all", fields.PoolList, pools.list, Http("GET", POOLS, page), Frame()),
+        Operation("pool_get", "pools:get", fields.Pool, pools.get, Http("GET", POOL, detail), Frame()),
+        Operation(
+            "pool_create",
+            "pools:create",
+            fields.PoolPut,
+            pools.create,
+            Http("PUT", POOL, body=Body.REQUIRED, closed=True),
+            Frame(),
+        ),
+        Operation(
+            "pool_update", "pools:update", fields.PoolPut, pools.update, Http("PATCH", POOL, body=Body.REQUIRED), Frame()
+        ),
+        Operation(
+            "pool_delete", "pools:delete", fields.Pool, pools.delete, Http("DELETE", POOL), Frame(only=("pool_name",))
+        ),
+        Operation(
+            "flavor_list", "flavors:get_all", fields.FlavorList, flavors.list, Http("GET", FLAVORS, page), Frame()
+        ),
+        Operation("flavor_get", "flavors:get", fields.Flavor, flavors.get, Http("GET", FLAVOR), Frame()),
+        Operation(
+            "flavor_create",
+            "flavors:create",
+            fields.FlavorPut,
+            flavors.create,
+            Http("PUT", FLAVOR, body=Body.REQUIRED, closed=True),
+            Frame(),
+        ),
+        Operation(
+            "flavor_update",
+            "flavors:update",
+            fields.FlavorPut,
+            flavors.update,
+            Http("PATCH", FLAVOR, body=Body.REQUIRED),
+            Frame(),
+        ),
+        Operation("flavor_delete", "flavors:delete", fields.Flavor, flavors.delete, Http("DELETE", FLAVOR), Frame()),
+    ]
+    return [evolve(row, admin=True, audited=not row.name.endswith(("_list", "_get"))) for row in rows]

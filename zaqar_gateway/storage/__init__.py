@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zaqar_gateway.errors import ClaimMismatch, MessageClaimed, RuleBroken, SubscriberTaken
+from zaqar_gateway.errors import ClaimMismatch, MessageClaimed, PoolNeeded, PoolUriTaken, RuleBroken, SubscriberTaken
 
 
 def post_too_large(size: int, limit: int, *, own: bool) -> RuleBroken:
@@ -31,3 +31,18 @@ def mismatch(message_id: str) -> ClaimMismatch:
 def subscriber_taken(subscriber: str) -> SubscriberTaken:
     """A subscription cannot get a subscriber that another one of the same queue or topic has."""
     return SubscriberTaken(f"Another subscription has the subscriber {subscriber}; it has to be unique.")
+
+
+def pool_uri_taken() -> PoolUriTaken:
+    """Two pools cannot be one store."""
+    return PoolUriTaken("Another pool has this uri; each pool has to have one of its own.")
+
+
+def last_of_flavor(pool: str, flavor: str) -> PoolNeeded:
+    """A flavor has to have a pool."""
+    return PoolNeeded(f"Pool {pool} is the only one of flavor {flavor}; give the flavor another one, or delete it, first.")
+
+
+def pool_in_use(pool: str, number: int) -> PoolNeeded:
+    """Queues stay where they are."""
+    return PoolNeeded(f"Pool {pool} is in use: {number} queues or topics are in it, which have to be deleted first.")

@@ -6,7 +6,7 @@ import re
 
 from zope.interface.verify import verifyObject
 
-from zaqar_gateway.errors import ClaimMismatch, MessageClaimed, RuleBroken
+from zaqar_gateway.errors import ClaimMismatch, EncryptionDiffers, MessageClaimed, QueueMissing, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import NO_RULES, Message, NewMessage
 from zaqar_gateway.testing.base import CLIENT, NO_IDS, OTHER_CLIENT, StoreContract, bodies, numbered
@@ -166,6 +166,33 @@ class MessageStoreContract(StoreContract):
         self.assertIn("201", str(caught.exception))
         self.assertIn("200", str(caught.exception))
         self.assertNotIn("_max_messages_post_size", str(caught.exception))
+
+    async def test_post_that_creates_nothing(self) -> None:
+        """A post that is not to create its queue is refused where that is missing, and is like any other where it is not."""
+
+        async def post(size: int = 1, encrypted: bool = False) -> list[str]:
+            return await self.storage.messages.post(
+                "p",
+                "q",
+                CLIENT,
+                [NewMessage(b"1")],
+                size=size,
+                ttl_default_s=60,
+                size_max=10,
+                encrypted=encrypted,
+                create=False,
+            )
+
+        with self.assertRaises(QueueMissing):
+            await post()
+        with self.assertRaises(RuleBroken):
+            await post(size=11)
+        with self.assertRaises(EncryptionDiffers):
+            await post(encrypted=True)
+        self.assertIsNone(await self.storage.queues.get("p", "q"))
+        await self.make("q")
+        self.assertEqual(len(await post()), 1)
+        self.assertEqual(await self.listed(), [b"1"])
 
     async def test_post_too_large_creates_no_queue(self) -> None:
         """A refused post leaves no queue behind."""

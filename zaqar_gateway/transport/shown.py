@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from zaqar_gateway import model
+from zaqar_gateway.operations import pools
+from zaqar_gateway.operations.registry import FLAVORS, POOLS
 
 
 class SubscriptionShown(msgspec.Struct):
@@ -50,3 +55,40 @@ def delivery(failed: model.FailedDelivery) -> DeliveryShown:
         failed.age_s,
         failed.notice,
     )
+
+
+class PoolShown(msgspec.Struct):
+    """A pool (API reference, "Pools")."""
+
+    name: str
+    href: str
+    uri: str
+    weight: int
+    flavor: str | None
+    options: Raw | UnsetType = UNSET
+
+
+class FlavorShown(msgspec.Struct):
+    """A flavor (API reference, "Flavors"); without pools it has no list of them."""
+
+    name: str
+    href: str
+    pool_list: tuple[str, ...] | UnsetType = UNSET
+    capabilities: tuple[str, ...] | UnsetType = UNSET
+
+
+def href(collection: str, name: str) -> str:
+    """The path of something whose name may be any text."""
+    return f"{collection}/{quote(name, safe='')}"
+
+
+def pool(found: model.Pool, *, detailed: bool = False) -> PoolShown:
+    """A pool, whose password is masked already."""
+    options = Raw(found.options) if detailed else UNSET
+    return PoolShown(found.name, href(POOLS, found.name), found.uri, found.weight, found.flavor, options)
+
+
+def flavor(found: pools.FlavorShown, *, detailed: bool = False) -> FlavorShown:
+    """A flavor; detailed: with what its pools are good for."""
+    name, named = found.flavor.name, found.flavor.pools or UNSET
+    return FlavorShown(name, href(FLAVORS, name), named, found.capabilities if detailed else UNSET)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
@@ -150,6 +152,16 @@ class RedisTests(TestCase):
         await redis.when_ready()
         await redis.command("SCRIPT", "FLUSH")
         self.assertEqual(await redis.script(scripts.VOLUME, [b"zg:{p/q}"], [b""]), [0, 0])
+
+    async def test_probe(self) -> None:
+        """A server can be tried without staying connected; one that refuses is told."""
+        server = shared_server()
+        redis = connect(server)
+        await redis.probe()
+        self.assertFalse(redis.ready)
+        wrong = Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, password="wrong")
+        with self.assertRaises(Exception):  # noqa: B017 - whatever Redis says of a password that it did not ask for
+            await wrong.probe()
 
     async def test_not_connected(self) -> None:
         """Without a connection the answer comes at once."""

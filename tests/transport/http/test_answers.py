@@ -12,8 +12,8 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.helpers import build_operations
+from tests.pooling import memory_process
 from zaqar_gateway.errors import Conflict, NotFound, StoreUnavailable
-from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.answers import Refused, checksum, describe
 
 JSON = st.recursive(
@@ -34,7 +34,9 @@ class DescribeTests(SynchronousTestCase):
 
     def test_every_operation_has_an_answer(self) -> None:
         """The codec knows what to say to the result of each operation that HTTP reaches, and of no other."""
-        built = build_operations(MemoryStorage(Clock()))
+        clock = Clock()
+        process = memory_process(clock)
+        built = build_operations(process.storage, pooling=process.pooling)
         self.assertEqual(
             set(built.answers().of), {row.name for row in built.operations if row.http is not None}
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 
 from tests.helpers import HttpApi
+from tests.pooling import memory_process
 from tests.transport.http.base import SiteCase
 from zaqar_gateway.storage.memory import MemoryStorage
 
@@ -43,6 +44,14 @@ TABLE = {
     "topic_subscription": (TOPIC + "/subscriptions/{subscriptions_id}", "GET DELETE"),
     "topic_subscription_patch": (TOPIC + "/subscriptions/{subscriptions_id}", "PATCH"),
     "ping": ("/v2/ping", "GET"),
+}
+
+
+POOLS = {
+    "pools": ("/v2/pools{?detailed,limit,marker}", "GET"),
+    "pool": ("/v2/pools/{pool_name}", "GET PUT PATCH DELETE"),
+    "flavors": ("/v2/flavors{?detailed,limit,marker}", "GET"),
+    "flavor": ("/v2/flavors/{flavor_name}", "GET PUT PATCH DELETE"),
 }
 
 
@@ -104,6 +113,18 @@ class HomeTests(SiteCase):
         self.assertEqual(
             set(resources["rel/messages"]["href-vars"]), {"queue_name", "marker", "limit", "echo", "include_claimed"}
         )
+
+    def test_pools(self) -> None:
+        """With pools, what administers them is listed in admin mode, and never without it."""
+        process = memory_process(Clock())
+        api = HttpApi(process.storage, pooling=process.pooling)
+        resources = api("GET", "/v2/").json["resources"]
+        self.assertEqual(set(resources), {f"rel/{name}" for name in (*TABLE, *POOLS, "health")})
+        for name, (template, methods) in POOLS.items():
+            resource = resources[f"rel/{name}"]
+            self.assertEqual((resource["href-template"], resource["hints"]["allow"]), (template, methods.split()))
+        api = HttpApi(process.storage, pooling=process.pooling, admin_mode=False)
+        self.assertEqual(set(api("GET", "/v2/").json["resources"]), {f"rel/{name}" for name in TABLE})
 
     def test_admin_mode(self) -> None:
         """Health is listed where it is served, with its address."""

@@ -13,12 +13,24 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.helpers import CLIENT, OTHER_CLIENT, PROJECT, build_operations
+from tests.pooling import memory_process
 from tests.transport.websocket.client import HEADERS, envelope, packed, status
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IQueueStore
 from zaqar_gateway.limits import ClientIds, Limits
-from zaqar_gateway.model import Context, FailedDelivery, Failing, Place, QueueEntry, QueueRules, QueueStats
+from zaqar_gateway.model import (
+    Context,
+    FailedDelivery,
+    Failing,
+    Flavor,
+    Place,
+    Pool,
+    QueueEntry,
+    QueueRules,
+    QueueStats,
+)
 from zaqar_gateway.operations import fields
+from zaqar_gateway.operations.pools import FlavorShown
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.websocket import codec
@@ -611,6 +623,60 @@ class SubscriptionActions(SessionCase):
         self.assertEqual(self.session.context(row, headers), Context("p", roles=frozenset(("admin", "b")), user="u"))
         self.assertEqual(self.session.context(row, headers, is_signed=True), Context("p"))
         self.assertEqual(self.session.context(row, codec.Headers(client="c", project="p", user=5)), Context("p"))
+
+
+class PoolActions(SessionCase):
+    """Pools and flavors."""
+
+    def test_pools(self) -> None:
+        """With pools there are their actions, for administrators, save that everybody may read flavors."""
+        process = memory_process(self.clock)
+        rows = build_operations(process.storage, self.limits, pooling=process.pooling).operations
+        self.session = Session(Actions(rows), ClientIds())
+        for action in sorted(NOT_IMPLEMENTED):
+            reply = self.raw(action, {"pool_name": "p", "flavor_name": "f"})
+            known = 403 if action.startswith(("pool_", "flavor_")) else 501
+            self.assertEqual(status(reply), {"flavor_list": 200, "flavor_get": 404}.get(action, known), action)
+        code, answer = self.ask("pool_create")
+        self.assertEqual((code, answer["error"]), (400, "Schema validation failed. body.pool_name is missing."))
+        for action, body, wanted in (
+            ("pool_create", {"pool_name": "p", "uri": "memory:p", "weight": 1, "options": {"a": 1}}, 201),
+            ("pool_create", {"pool_name": "p", "uri": 1, "weight": 1}, 400),
+            ("pool_create", {"pool_name": "p2", "uri": "memory:p", "weight": 1}, 409),
+            ("pool_update", {"pool_name": "p", "weight": 2}, 200),
+            ("pool_get", {"pool_name": "p", "detailed": True}, 200),
+            ("pool_list", {"limit": 1}, 200),
+            ("flavor_create", {"flavor_name": "f", "pool_list": ["p"]}, 201),
+            ("flavor_update", {"flavor_name": "f", "pool_list": ["nonesuch"]}, 400),
+            ("pool_delete", {"pool_name": "p"}, 403),
+            ("flavor_delete", {"flavor_name": "f"}, 204),
+            ("pool_delete", {"pool_name": "p"}, 204),
+            ("pool_get", {"pool_name": "p"}, 404),
+        ):
+            reply = self.raw(action, body, {**HEADERS, "X-ROLES": "admin"})
+            self.assertEqual(status(reply), wanted, reply)
+
+    def test_pool_answers(self) -> None:
+        """Pools and flavors are shown as on HTTP, and what was done to them in the words that queues have."""
+        pool = Pool("p", "redis://h", 5, None, b'{"a": 1}')
+        flavor = FlavorShown(Flavor("f", ("p",)), ("FIFO",))
+        shown_pool = {"name": "p", "href": "/v2/pools/p", "uri": "redis://h", "weight": 5, "flavor": None}
+        shown_flavor = {"name": "f", "href": "/v2/flavors/f", "pool_list": ["p"]}
+        one_pool, one_flavor = fields.Pool("p"), fields.Flavor("f")
+        for action, asked, result, expected in (
+            ("pool_list", fields.PoolList(), [pool], (200, {"pools": [shown_pool]})),
+            ("pool_get", fields.Pool("p", detailed=True), pool, (200, {**shown_pool, "options": {"a": 1}})),
+            ("pool_create", fields.PoolPut("p"), None, (201, "Pool p created.")),
+            ("pool_update", fields.PoolPut("p"), pool, (200, shown_pool)),
+            ("pool_delete", one_pool, None, (204, "Pool p removed.")),
+            ("flavor_list", fields.FlavorList(), [flavor], (200, {"flavors": [shown_flavor]})),
+            ("flavor_get", one_flavor, flavor, (200, {**shown_flavor, "capabilities": ["FIFO"]})),
+            ("flavor_create", fields.FlavorPut("f"), None, (201, "Flavor f created.")),
+            ("flavor_update", fields.FlavorPut("f"), flavor, (200, {**shown_flavor, "capabilities": ["FIFO"]})),
+            ("flavor_delete", one_flavor, None, (204, "Flavor f removed.")),
+        ):
+            code, body = codec.answer(action, asked, result)
+            self.assertEqual((code, json.loads(msgspec.json.encode(body))), expected)
 
 
 class Failures(SessionCase):

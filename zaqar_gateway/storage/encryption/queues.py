@@ -91,6 +91,7 @@ class EncryptingMessages:
         ttl_default_s: int,
         size_max: int,
         encrypted: bool = False,
+        create: bool = True,
     ) -> list[str]:
         place = (project, queue)
         if self._queues.waiting:
@@ -107,13 +108,21 @@ class EncryptingMessages:
                     ttl_default_s=ttl_default_s,
                     size_max=size_max,
                     encrypted=encrypted,
+                    create=create,
                 )
             except EncryptionDiffers:
                 if encrypted:
                     raise
                 await self._queues.doubt(place)
         post = partial(
-            self._store.post, project, queue, client, size=size, ttl_default_s=ttl_default_s, size_max=size_max
+            self._store.post,
+            project,
+            queue,
+            client,
+            size=size,
+            ttl_default_s=ttl_default_s,
+            size_max=size_max,
+            create=create,
         )
         if known:
             try:

@@ -17,7 +17,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
-from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing
 from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
 from zaqar_gateway.model import (
     CLAIMED_TOO_OFTEN,
@@ -367,6 +367,7 @@ class MemoryMessages:
         ttl_default_s: int,
         size_max: int,
         encrypted: bool = False,
+        create: bool = True,
     ) -> list[str]:
         now, now_us = self._space.now(), self._space.now_us()
         found = self._space.find(project, queue, now)
@@ -377,6 +378,8 @@ class MemoryMessages:
         if encrypted != rules.encrypted:
             raise EncryptionDiffers
         if found is None:
+            if not create:
+                raise QueueMissing
             found = self._space.create(project, queue)
         default_s = ttl_default_s if rules.message_ttl_s is None else rules.message_ttl_s
         ledger = self._space.ledgers.followed(self._space.place(project, queue), now)

@@ -270,6 +270,16 @@ class Redis:
             await running
             await gone
 
+    async def probe(self) -> None:
+        """Connect once, beside what :meth:`start` does, and leave again.
+
+        :raises Exception: it cannot be used; whatever the endpoint raises, or Redis' refusal.
+        """
+        protocol = await self._connect()
+        gone = protocol.whenDisconnected()
+        protocol.transport.abortConnection()
+        await gone
+
     @property
     def ready(self) -> bool:
         """Whether there is a connection now."""

@@ -86,6 +86,11 @@ class Keys:
         return f"{self._prefix}{{{_quoted(project)}}}:queues".encode()
 
     @property
+    def pooling(self) -> bytes:
+        """The beginning of the keys of what is known of pools, which share a slot (``scripts/pooling.lua`` lists them)."""
+        return f"{self._common}pooling{{all}}".encode()
+
+    @property
     def lease(self) -> bytes:
         """Held by the gateway that sweeps."""
         return f"{self._common}sweeper".encode()

@@ -8,7 +8,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface import implementer
 
-from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, StoreError
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, StoreError
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import Message, MessagePage, NewMessage
 from zaqar_gateway.storage import claimed, mismatch, post_too_large
@@ -47,9 +47,11 @@ class RedisMessages:
         ttl_default_s: int,
         size_max: int,
         encrypted: bool = False,
+        create: bool = True,
     ) -> list[str]:
         keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
-        arguments: list[Argument] = [self._now(), self._new_incarnation(), client, size, size_max, ttl_default_s]
+        incarnation = self._new_incarnation() if create else ""
+        arguments: list[Argument] = [self._now(), incarnation, client, size, size_max, ttl_default_s]
         arguments.append(b"1" if encrypted else b"")
         for one in messages:
             arguments += (
@@ -62,8 +64,10 @@ class RedisMessages:
             # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
             # process looks everywhere.
             Deferred.fromCoroutine(self._schedule.nudge(keys[0])).addErrback(lambda failure: failure.trap(StoreError) and None)
+        if refused == 1:
+            raise post_too_large(size, first, own=bool(second))
         if refused:
-            raise EncryptionDiffers if refused == 2 else post_too_large(size, first, own=bool(second))
+            raise EncryptionDiffers if refused == 2 else QueueMissing
         incarnation = first.decode()
         return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
 

@@ -25,12 +25,14 @@ from zaqar_gateway.model import (
     Failing,
     Message,
     MessagePage,
+    Pool,
     QueueStats,
     SignedUrl,
     StatsEdge,
     Subscription,
 )
-from zaqar_gateway.operations.health import Report
+from zaqar_gateway.operations.health import PooledReport, Report
+from zaqar_gateway.operations.pools import FlavorShown
 from zaqar_gateway.operations.queues import QUEUE, TOPIC, QueuePage
 from zaqar_gateway.operations.queues import shown as metadata_shown
 from zaqar_gateway.operations.registry import QUEUES, TOPICS
@@ -108,7 +110,11 @@ class IAsked(Protocol):
 
     @property
     def collection(self) -> str:
-        """The path of the collection, of queues or of topics, that the request went to."""
+        """The path of the collection, such as that of queues, that the request went to."""
+
+    @property
+    def target(self) -> bytes:
+        """Path and query of the request, as they were sent."""
 
 
 class _Message(msgspec.Struct):
@@ -173,6 +179,12 @@ def _nothing(asked: IAsked, result: object) -> Reply:
     return NO_CONTENT
 
 
+def _put(asked: IAsked, result: object) -> Reply:
+    """For a pool or a flavor."""
+    (name,) = asked.path.values()
+    return Reply(201, ((b"Location", shown.href(asked.collection, name).encode()),))
+
+
 def _next(path: str, parameters: dict[str, Any]) -> list[dict[str, str]]:
     query = "&".join(f"{name}={_value(value)}" for name, value in parameters.items())
     return [{"rel": "next", "href": f"{path}?{query}"}]
@@ -235,19 +247,35 @@ class Answers:
             "topic_get_stats": self._topic_stats,
             "queue_share": self._queue_share,
             "delivery_overview": self._delivery_overview,
+            "pool_list": self._pool_list,
+            "pool_get": self._pool_get,
+            "pool_create": _put,
+            "pool_update": self._pool_changed,
+            "pool_delete": _nothing,
+            "flavor_list": self._flavor_list,
+            "flavor_get": self._flavor_get,
+            "flavor_create": _put,
+            "flavor_update": self._flavor_get,
+            "flavor_delete": _nothing,
         }
 
     def _ping(self, asked: IAsked, alive: bool) -> Reply:
         return NO_CONTENT if alive else _UNAVAILABLE
 
-    def _health(self, asked: IAsked, report: Report) -> Reply:
+    def _health(self, asked: IAsked, report: Report | PooledReport) -> Reply:
+        if isinstance(report, Report):
+            return _json(self._health_of(report))
+        pools = {name: self._health_of(each) for name, each in report.pools.items()}
+        return _json({**pools, "catalog_reachable": report.catalog_reachable})
+
+    def _health_of(self, report: Report) -> dict[str, Any]:
         document: dict[str, Any] = {
             "storage_reachable": report.storage_reachable,
             "operation_status": report.operation_status,
         }
         if (volume := report.message_volume) is not None:
             document["message_volume"] = {"free": volume.free, "claimed": volume.claimed, "total": volume.total}
-        return _json(document)
+        return document
 
     def _queue_list(self, asked: IAsked, page: QueuePage) -> Reply:
         detailed = asked.given.get("detailed", False)
@@ -420,3 +448,23 @@ class Answers:
 
     def _delivery_resend(self, asked: IAsked, count: int) -> Reply:
         return _json({"count": count})
+
+    def _pool_list(self, asked: IAsked, page: Sequence[Pool]) -> Reply:
+        detailed = asked.given.get("detailed", False)
+        links = _next(asked.collection, {**asked.given, "marker": page[-1].name}) if page else []
+        document = {"pools": [shown.pool(one, detailed=detailed) for one in page], "links": links}
+        return Reply(200, (_JSON, (b"Content-Location", asked.target)), _encode(document))
+
+    def _pool_get(self, asked: IAsked, found: Pool) -> Reply:
+        return _json(shown.pool(found, detailed=asked.given.get("detailed", False)))
+
+    def _pool_changed(self, asked: IAsked, changed: Pool) -> Reply:
+        return _json(shown.pool(changed))
+
+    def _flavor_list(self, asked: IAsked, page: Sequence[FlavorShown]) -> Reply:
+        detailed = asked.given.get("detailed", False)
+        links = _next(asked.collection, {**asked.given, "marker": page[-1].flavor.name}) if page else []
+        return _json({"flavors": [shown.flavor(one, detailed=detailed) for one in page], "links": links})
+
+    def _flavor_get(self, asked: IAsked, found: FlavorShown) -> Reply:
+        return _json(shown.flavor(found, detailed=True))

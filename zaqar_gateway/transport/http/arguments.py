@@ -112,7 +112,9 @@ class Arguments:
         brought |= {*http.query.values(), *http.fixed, http.rest, _SIZE}
         self._members = tuple(name for name in hints if name not in brought) if http.body is not Body.WHOLE else ()
         document = msgspec.defstruct(
-            f"{operation.fields.__name__}Body", [(name, hints[name] | UnsetType, UNSET) for name in self._members]
+            f"{operation.fields.__name__}Body",
+            [(name, hints[name] | UnsetType, UNSET) for name in self._members],
+            forbid_unknown_fields=http.closed,
         )
         self._decode = msgspec.json.Decoder(document).decode
         if http.body is Body.NONE:
@@ -222,6 +224,11 @@ class Asked:
     def collection(self) -> str:
         """See :class:`Arguments`."""
         return self._arguments.collection
+
+    @property
+    def target(self) -> bytes:
+        """Path and query as they were sent."""
+        return self._request.target
 
     def brings(self, name: str) -> bool:
         """Whether a parameter is in the query."""

@@ -75,6 +75,10 @@ _RELATIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("topic_subscription", _TOPIC_SUBSCRIPTIONS + _ID, ("topic_subscription_get", "topic_subscription_delete")),
     ("topic_subscription_patch", _TOPIC_SUBSCRIPTIONS + _ID, ("topic_subscription_update",)),
     ("ping", "/v2/ping", ("ping",)),
+    ("pools", "/v2/pools{?detailed,limit,marker}", ("pool_list",)),
+    ("pool", "/v2/pools/{pool_name}", ("pool_get", "pool_create", "pool_update", "pool_delete")),
+    ("flavors", "/v2/flavors{?detailed,limit,marker}", ("flavor_list",)),
+    ("flavor", "/v2/flavors/{flavor_name}", ("flavor_get", "flavor_create", "flavor_update", "flavor_delete")),
     ("health", "/v2/health", ("health",)),
 )
 """Relation, template, and the operations whose methods it allows; it is listed where one of them is served.

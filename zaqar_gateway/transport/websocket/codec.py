@@ -321,7 +321,7 @@ class Actions:
                     tuple(name for name in body.__struct_fields__ if name in _WHOLE),
                     audit_of(operation, "websocket"),
                 )
-        for name in NOT_IMPLEMENTED:
+        for name in NOT_IMPLEMENTED - self._by_name.keys():
             decoder: msgspec.json.Decoder[Any] = headers
             if name in _NODE_ACTIONS:
                 decoder = msgspec.json.Decoder(_NodeHeaders)
@@ -497,6 +497,18 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     ),
     "subscription_get": lambda asked, found: Answer(200, shown.subscription(asked.queue_name, found)),
     "subscription_delete": lambda asked, _: Answer(204, f"Subscription {asked.subscription_id} removed."),
+    "pool_list": lambda asked, page: Answer(200, {"pools": [shown.pool(one, detailed=asked.detailed) for one in page]}),
+    "pool_get": lambda asked, found: Answer(200, shown.pool(found, detailed=asked.detailed)),
+    "pool_create": lambda asked, _: Answer(201, f"Pool {asked.pool_name} created."),
+    "pool_update": lambda asked, changed: Answer(200, shown.pool(changed)),
+    "pool_delete": lambda asked, _: Answer(204, f"Pool {asked.pool_name} removed."),
+    "flavor_list": lambda asked, page: Answer(
+        200, {"flavors": [shown.flavor(one, detailed=asked.detailed) for one in page]}
+    ),
+    "flavor_get": lambda asked, found: Answer(200, shown.flavor(found, detailed=True)),
+    "flavor_create": lambda asked, _: Answer(201, f"Flavor {asked.flavor_name} created."),
+    "flavor_update": lambda asked, changed: Answer(200, shown.flavor(changed, detailed=True)),
+    "flavor_delete": lambda asked, _: Answer(204, f"Flavor {asked.flavor_name} removed."),
     "delivery_overview": lambda asked, places: Answer(200, {"deliveries": [_failing(one) for one in places]}),
     "delivery_list": lambda asked, page: Answer(200, {"deliveries": [shown.delivery(one) for one in page]}),
     "delivery_resend": lambda asked, count: Answer(200, {"count": count}),

@@ -1,9 +1,9 @@
 -- post.lua: append messages to a queue, which is created where it is missing.
 -- KEYS: queue, catalog (zset: names of the project's queues; left out where it lives in another slot)
--- ARGV: now, incarnation for a new queue, client, size, largest size, default ttl, whether bodies are encrypted ('1'
+-- ARGV: now, incarnation for a new queue ('': none is created), client, size, largest size, default ttl, whether bodies are encrypted ('1'
 --       or ''), then of each message: ttl, delay ('' where it has none), body
 -- Returns {0, incarnation, rank of the first} and 1 where something came to be owed to a subscriber who waits for it, {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are
--- not encrypted as the queue asks.
+-- not encrypted as the queue asks, or {3, 0, 0} where there is no queue.
 local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc', 'subs')
 local size, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local own = known[4] and tonumber(known[4]) < limit
@@ -16,6 +16,9 @@ if (known[6] or '') ~= ARGV[7] then
 end
 local incarnation = known[1]
 if not incarnation then
+  if ARGV[2] == '' then
+    return {3, 0, 0}
+  end
   incarnation = ARGV[2]
   known[2] = create(base, KEYS[2], incarnation, '{}')
   known[7] = known[2]

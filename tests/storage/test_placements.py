@@ -1,0 +1,585 @@
+"""Where queues and topics are put, and that they stay there: several processes over the same pools, in memory."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from math import ceil
+from random import Random
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import Clock, LoopingCall, deferLater
+from twisted.trial.unittest import TestCase
+
+from tests.helpers import FailingStorage
+from tests.pooling import Process, add_pools
+from zaqar_gateway.errors import PoolNeeded, RuleBroken, StoreUnavailable
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.model import (
+    NO_RULES,
+    NewMessage,
+    NewSubscription,
+    Place,
+    Pool,
+    PoolChange,
+    QueueEntry,
+    QueueRules,
+)
+from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
+from zaqar_gateway.storage.pooled import KNOWN_S, LEFT_S
+from zaqar_gateway.storage.pooled.deliveries import PATIENCE_S
+from zaqar_gateway.storage.pooled.directory import CLOSE_AFTER_S
+from zaqar_gateway.testing.base import CLIENT, bodies, clock_at_epoch
+
+AWAY = StoreUnavailable("away")
+
+
+class Hanging:
+    """Deliveries that never answer."""
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        async def hang(*args: object, **kwargs: object) -> object:
+            return await Deferred[object]()
+
+        return hang
+
+
+class PlacementCase(TestCase):
+    """Two processes, ``here`` and ``there``, over the same stores; a store is found by the URI of its pool."""
+
+    def setUp(self) -> None:
+        self.clock = clock_at_epoch()
+        self.management = MemoryManagement(self.clock)
+        self.stores: dict[str, IStorage] = {}
+        self.configured = MemoryStorage(self.clock)
+        self.here, self.there = self.process(), self.process()
+
+    def process(self, *, virtual: bool = True) -> Process:
+        """Another process."""
+        return Process(self.management, self.configured, self.clock, self.store, virtual)
+
+    def store(self, uri: str) -> IStorage:
+        """The store at a URI."""
+        return self.stores.setdefault(uri, MemoryStorage(self.clock))
+
+    async def post(self, process: Process, body: bytes = b"1", queue: str = "q") -> None:
+        """Post a message."""
+        await process.storage.messages.post(
+            "p", queue, CLIENT, [NewMessage(body)], size=1, ttl_default_s=3600, size_max=100
+        )
+
+    async def popped(self, process: Process, queue: str = "q") -> list[bytes]:
+        """What there is."""
+        return bodies(await process.storage.messages.pop("p", queue, 20))
+
+    async def where(self, queue: str = "q") -> list[str]:
+        """The stores that have a queue of that name, the configured one as an empty text."""
+        stores = {"": self.configured, **self.stores}
+        return [uri for uri, store in stores.items() if await store.queues.get("p", queue) is not None]
+
+    async def sweep(self, after_s: float = LEFT_S) -> None:
+        """Forget what may be forgotten after a while."""
+        self.clock.advance(after_s)
+        await self.here.placements.sweep()
+
+
+class ChoiceTests(PlacementCase):
+    """Which pool something new is put in."""
+
+    async def test_by_weight(self) -> None:
+        """The share of a pool is that of its weight; one of weight 0 gets nothing."""
+        for name, weight in (("a", 30), ("b", 10), ("c", 0)):
+            await self.management.pools.put(Pool(name, name, weight))
+        names = [f"q{number}" for number in range(400)]
+        for name in names:
+            await self.here.storage.queues.create("p", name, b"{}", NO_RULES)
+        counts = Counter([uri for name in names for uri in await self.where(name)])
+        self.assertEqual(set(counts), {"a", "b"})
+        self.assertTrue(260 <= counts["a"] <= 340, counts)  # of 400, by a seeded source of chance
+
+    async def test_by_flavor(self) -> None:
+        """With a flavor it is one of the pools of that flavor; without one, or posted to, one of none."""
+        await add_pools(self.management, "a", "b", flavor="fast")
+        await add_pools(self.management, "c")
+        for number in range(10):
+            await self.here.storage.queues.create("p", f"f{number}", b"{}", QueueRules(flavor="fast"))
+            await self.here.storage.topics.create("p", f"t{number}", b"{}", QueueRules(flavor="fast"))
+            await self.post(self.here, queue=f"q{number}")
+            self.assertIn((await self.where(f"f{number}"))[0], "ab")
+            self.assertEqual(await self.where(f"q{number}"), ["c"])
+        self.assertEqual(await self.stores["c"].topics.list("p", "", 20), [])
+
+    async def test_without_pools(self) -> None:
+        """Where no pool is for it, it is in the configured store, if that may be; and stays there."""
+        await add_pools(self.management, "a", flavor="fast")
+        with self.assertRaises(StoreUnavailable):
+            await self.post(self.process(virtual=False))
+        self.assertEqual(await self.where(), [])
+        await self.post(self.here)
+        await add_pools(self.management, "b")
+        await self.post(self.process(virtual=False), b"2")
+        self.assertEqual((await self.where(), await self.popped(self.here)), ([""], [b"1", b"2"]))
+
+    async def test_flavor_without_pools(self) -> None:
+        """A flavor whose pools are all gone takes no queues, whatever else there is."""
+        await add_pools(self.management, "a")
+        with self.assertRaises(StoreUnavailable):
+            await self.here.storage.queues.create("p", "q", b"{}", QueueRules(flavor="fast"))
+
+    async def test_dead_pools_get_nothing(self) -> None:
+        """A pool that does not answer gets nothing new; where none answers, nothing is made."""
+        await add_pools(self.management, "dead", "a")
+        self.stores["dead"] = FailingStorage(AWAY)
+        for number in range(10):
+            await self.post(self.here, queue=f"q{number}")
+        self.assertEqual(await self.here.storage.queues.count("p"), 10)
+        self.assertEqual(await self.stores["a"].queues.count("p"), 10)
+        self.stores["a"] = FailingStorage(AWAY)
+        with self.assertRaises(StoreUnavailable):
+            await self.post(self.process())
+
+    async def test_from_before(self) -> None:
+        """What was in the configured store before there were pools stays there."""
+        await self.configured.queues.create("p", "q", b'{"a": 1}', NO_RULES)
+        await self.configured.queues.create("p", "untouched", b"{}", NO_RULES)
+        await add_pools(self.management, "a")
+        self.assertEqual(await self.here.storage.queues.get("p", "q"), b'{"a": 1}')
+        self.assertFalse(await self.here.storage.queues.create("p", "q", b"{}", NO_RULES))
+        await self.post(self.here)
+        await self.post(self.here, queue="new")
+        self.assertEqual((await self.where(), await self.where("new")), ([""], ["a"]))
+        names = [entry.name for entry in await self.here.storage.queues.list("p", "", 20)]
+        self.assertEqual((names, await self.here.storage.queues.count("p")), (["new", "q", "untouched"], 3))
+        await self.here.storage.queues.delete("p", "untouched")
+        self.assertEqual(await self.where("untouched"), [])
+
+
+class StayingTests(PlacementCase):
+    """What is placed stays where it is."""
+
+    async def test_weights_change(self) -> None:
+        """Whatever becomes of weights, flavors and pools, a queue is where it was put."""
+        await add_pools(self.management, "a")
+        await self.post(self.here)
+        await add_pools(self.management, "b")
+        await self.management.pools.update("a", PoolChange(weight=0, flavor="fast"))
+        self.clock.advance(KNOWN_S)
+        await self.post(self.there, b"2")
+        await self.here.storage.queues.create("p", "q", b"{}", QueueRules(flavor="nonesuch"))
+        self.assertEqual((await self.where(), await self.popped(self.here)), (["a"], [b"1", b"2"]))
+
+    async def test_both_make_it(self) -> None:
+        """Processes that make the same queue at the same time put it in the same pool."""
+        await add_pools(self.management, "a", "b", "c", "d")
+        for number in range(20):
+            for process in (self.here, self.there):
+                await self.post(process, queue=f"q{number}")
+            self.assertEqual(len(await self.where(f"q{number}")), 1)
+            self.assertEqual(await self.popped(self.there, f"q{number}"), [b"1", b"1"])
+
+    async def test_deleted_and_made_soon(self) -> None:
+        """What is made again soon is where it was, so that a process that still knows that is right."""
+        await add_pools(self.management, "a")
+        await self.post(self.here)
+        await self.post(self.there)
+        await add_pools(self.management, "b")
+        await self.management.pools.update("a", PoolChange(weight=0))
+        await self.here.storage.queues.delete("p", "q")
+        self.assertEqual((await self.where(), await self.popped(self.there)), ([], []))
+        await self.post(self.there, b"2")
+        self.assertEqual((await self.where(), await self.popped(self.here)), (["a"], [b"2"]))
+        await self.sweep()
+        await self.post(self.here, b"3")
+        self.assertEqual((await self.where(), await self.popped(self.there)), (["a"], [b"3"]))
+
+    async def test_deleted_and_made_late(self) -> None:
+        """What is made again when its placement is forgotten may be elsewhere, and nobody looks for it where it was."""
+        await add_pools(self.management, "a")
+        await self.post(self.here)
+        await self.post(self.there)
+        await add_pools(self.management, "b")
+        await self.management.pools.update("a", PoolChange(weight=0))
+        await self.here.storage.queues.delete("p", "q")
+        await self.sweep()
+        self.assertIsNone(await self.management.catalog.find(Place("p", "q")))
+        await self.post(self.here, b"2")
+        self.assertEqual((await self.where(), await self.popped(self.there)), (["b"], [b"2"]))
+
+    async def test_held_up(self) -> None:
+        """A process that goes by a placement that is no more makes no queue there: it looks again."""
+        await add_pools(self.management, "a")
+        slow = Process(self.management, self.configured, clock_at_epoch(), self.store)  # its clock stands still
+        await self.post(slow)
+        await add_pools(self.management, "b")
+        await self.management.pools.update("a", PoolChange(weight=0))
+        await self.here.storage.queues.delete("p", "q")
+        await self.sweep()
+        await self.post(slow, b"2")
+        self.assertEqual((await self.where(), await self.popped(self.here)), (["b"], [b"2"]))
+
+    async def test_made_again_by_somebody(self) -> None:
+        """A placement that was left is kept where the queue is there after all."""
+        await add_pools(self.management, "a")
+        await self.post(self.here)
+        await self.management.catalog.leave(Place("p", "q"), LEFT_S)  # and the process has died before it deleted
+        await self.sweep()
+        found = await self.management.catalog.find(Place("p", "q"))
+        assert found is not None
+        self.assertEqual((found.left_ms, await self.popped(self.there)), (None, [b"1"]))
+
+    async def test_subscriptions_keep_the_place(self) -> None:
+        """Subscriptions outlive their queue, and are those of the queue of that name when there is one again."""
+        await add_pools(self.management, "a", "b")
+        await self.here.storage.subscriptions.create("p", "q", NewSubscription("http://x", ttl_s=LEFT_S + 60))
+        place = await self.where()
+        await self.here.storage.queues.delete("p", "q")
+        await self.sweep()
+        self.assertEqual(len(await self.there.storage.subscriptions.list("p", "q", "", 10)), 1)
+        await self.sweep()  # now that they have ended
+        self.assertIsNone(await self.management.catalog.find(Place("p", "q")))
+        self.assertIn(place, (["a"], ["b"]))
+
+    async def test_delete_fails(self) -> None:
+        """A queue that could not be deleted is where it was, and its pool is in use."""
+        await add_pools(self.management, "a")
+        await self.post(self.here)
+        kept, self.stores["a"] = self.stores["a"], FailingStorage(AWAY)
+        with self.assertRaises(StoreUnavailable):
+            await self.process().storage.queues.delete("p", "q")
+        self.stores["a"] = kept
+        await self.sweep()
+        with self.assertRaises(PoolNeeded):
+            await self.management.pools.delete("a")
+        self.assertEqual(await self.popped(self.here), [b"1"])
+
+    async def test_pool_of_what_was_deleted_goes(self) -> None:
+        """When its pool is gone too, a deleted queue is a queue like any other that does not exist."""
+        await add_pools(self.management, "a")
+        await self.post(self.here)
+        knowing = self.process()
+        self.assertIsNotNone(await knowing.storage.queues.get("p", "q"))
+        await self.here.storage.queues.delete("p", "q")
+        await self.management.pools.delete("a")
+        for process in (self.there, knowing):
+            self.assertIsNone(await process.storage.queues.get("p", "q"))
+        await knowing.directory.follow()
+        self.assertIsNone(await knowing.storage.queues.get("p", "q"))
+        self.assertEqual(await self.there.storage.queues.list("p", "", 10), [])
+        self.assertEqual(await self.there.storage.queues.count("p"), 0)
+        await self.post(self.there)
+        self.assertEqual(await self.where(), [""])
+
+
+class DeadLetterTests(PlacementCase):
+    """Dead letter queues are in the pool of the queues whose dead letters they get."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rules = QueueRules(claim_count_max=1, dead_letter_queue="dead")
+
+    async def bury(self, process: Process) -> list[bytes]:
+        """Have a message of ``q`` moved; what is in the dead letter queue."""
+        await self.post(process)
+        for _ in range(2):
+            claim = await process.storage.claims.create("p", "q", 60, 60, 10)
+            if claim is not None:
+                await process.storage.claims.release("p", "q", claim.id)
+        return await self.popped(process, "dead")
+
+    async def test_made_with_the_queue(self) -> None:
+        """A dead letter queue that does not exist is put where the queue is, and stays there when it is deleted."""
+        await add_pools(self.management, "a", "b", "c", "d")
+        await self.here.storage.queues.create("p", "q", b"{}", self.rules)
+        self.assertEqual(await self.bury(self.there), [b"1"])
+        self.assertEqual(await self.where("dead"), await self.where())
+        await self.here.storage.queues.delete("p", "dead")
+        await self.sweep()
+        await self.post(self.here, queue="dead")
+        self.assertEqual(await self.where("dead"), await self.where())
+        self.assertEqual(await self.bury(self.there), [b"1", b"1"])
+
+    async def test_made_before_the_queue(self) -> None:
+        """A queue is put where its dead letter queue is."""
+        await add_pools(self.management, "a", "b", "c", "d")
+        for number in range(10):
+            target, name = f"dead{number}", f"q{number}"
+            await self.post(self.here, queue=target)
+            await self.here.storage.queues.create("p", name, b"{}", QueueRules(claim_count_max=1, dead_letter_queue=target))
+            self.assertEqual(await self.where(name), await self.where(target))
+
+    async def test_elsewhere(self) -> None:
+        """One that is in another pool is refused, when the queue is made and when it is changed."""
+        await add_pools(self.management, "a")
+        await add_pools(self.management, "b", flavor="fast")
+        await self.here.storage.queues.create("p", "dead", b"{}", QueueRules(flavor="fast"))
+        with self.assertRaises(RuleBroken) as caught:
+            await self.here.storage.queues.create("p", "q", b"{}", self.rules)
+        self.assertIn("_dead_letter_queue", str(caught.exception))
+        self.assertEqual(await self.where(), [])
+        await self.here.storage.queues.create("p", "q", b"{}", NO_RULES)
+        with self.assertRaises(RuleBroken):
+            await self.here.storage.queues.update("p", "q", b"{}", b'{"a": 1}', self.rules)
+        self.assertEqual(await self.here.storage.queues.get("p", "q"), b"{}")
+        self.assertFalse(await self.here.storage.queues.update("p", "q", b"other", b"{}", self.rules))
+
+
+class ManyTests(PlacementCase):
+    """What goes over all pools."""
+
+    async def test_list(self) -> None:
+        """Queues of all pools are listed in one order, whatever the size of a page."""
+        await add_pools(self.management, "a", "b", "c")
+        random = Random(2)
+        names = [f"q{number:02}" for number in range(30)]
+        for name in random.sample(names, 30):
+            await self.here.storage.queues.create("p", name, b'"%s"' % name.encode(), NO_RULES)
+        await self.configured.queues.create("p", "q05x", b"{}", NO_RULES)
+        for name in random.sample(names, 10):
+            await self.here.storage.queues.delete("p", name)
+            names.remove(name)
+        expected = sorted([*names, "q05x"])
+        for limit in (1, 2, 7, 20, 100):
+            found: list[QueueEntry] = []
+            while page := await self.there.storage.queues.list("p", found[-1].name if found else "", limit):
+                found += page
+            self.assertEqual([entry.name for entry in found], expected)
+        self.assertEqual(found[0].metadata, b'"%s"' % found[0].name.encode())
+        self.assertEqual(await self.there.storage.queues.count("p"), 21)
+
+    async def test_a_dead_pool(self) -> None:
+        """A pool that does not answer fails for what is in it, and for nothing else."""
+        await add_pools(self.management, "a")
+        await self.post(self.here, queue="well")
+        await self.management.pools.update("a", PoolChange(weight=0))
+        await add_pools(self.management, "b")
+        await self.post(self.here, queue="ill")
+        await self.here.storage.subscriptions.create("p", "well", NewSubscription("http://x", 60))
+        self.stores["b"] = FailingStorage(AWAY)
+        process = self.process()
+        with self.assertRaises(StoreUnavailable):
+            await process.storage.queues.get("p", "ill")
+        with self.assertRaises(StoreUnavailable):
+            await self.post(process, queue="ill")
+        with self.assertRaises(StoreUnavailable):
+            await process.storage.queues.list("p", "", 10)
+        self.assertEqual(await process.storage.queues.list("other", "", 10), [])
+        await self.post(process, b"2", queue="well")
+        self.assertEqual(await process.storage.deliveries.due(10), [Place("p", "well")])
+        self.assertEqual((await process.storage.deliveries.beat("g"))[0], ["g"])
+        self.assertEqual((await process.storage.volume()).total, 2)
+        self.assertEqual(await self.popped(process, "well"), [b"1", b"2"])
+        await process.storage.deliveries.leave("g")
+
+    async def test_places(self) -> None:
+        """A pass over the places of all pools comes to each of them and to an end."""
+        await add_pools(self.management, "a", "b", "c d")
+        expected = set()
+        for number in range(30):
+            await self.here.storage.subscriptions.create("p", f"q{number}", NewSubscription("http://x", 60))
+            expected.add(Place("p", f"q{number}"))
+        await self.there.directory.follow()
+        found: list[Place] = []
+        after = ""
+        while True:
+            page, after = await self.there.storage.deliveries.places(after, 4)
+            found += page
+            if not after:
+                break
+        self.assertEqual((set(found), len(found)), (expected, 30))
+
+    async def test_due(self) -> None:
+        """What is due in all pools is told, each in its turn."""
+        await add_pools(self.management, "a", "b")
+        for number in range(20):
+            await self.here.storage.subscriptions.create("p", f"q{number}", NewSubscription("http://x", 60))
+            await self.post(self.here, queue=f"q{number}")
+        await self.there.directory.follow()
+        self.assertEqual(len(set(await self.there.storage.deliveries.due(100))), 20)
+        some = await self.there.storage.deliveries.due(6)
+        pools = Counter([uri for place in some for uri in await self.where(place.name)])
+        self.assertEqual((pools["a"], pools["b"]), (3, 3))
+
+    async def test_a_pool_that_hangs(self) -> None:
+        """A pool that gives no answer holds up the beats and the deliveries of others for a moment only."""
+        await add_pools(self.management, "a", "b")
+        for number in range(10):
+            await self.here.storage.subscriptions.create("p", f"q{number}", NewSubscription("http://x", 600))
+            await self.post(self.here, queue=f"q{number}")
+        self.stores["b"] = hanging = FailingStorage(AWAY)
+        hanging.deliveries = Hanging()
+        process = self.process()
+        await process.directory.follow()
+        for work in (process.storage.deliveries.beat("g"), process.storage.deliveries.due(100)):
+            done = Deferred.fromCoroutine(work)
+            self.assertNoResult(done)
+            self.clock.advance(PATIENCE_S)
+            self.assertTrue(self.successResultOf(done))
+
+    async def test_taken_for_dead(self) -> None:
+        """A pool that has forgotten this process matters only if sockets of it have subscribed there."""
+        await add_pools(self.management, "a")
+        deliveries = self.here.storage.deliveries
+        await self.here.directory.refresh()
+        await deliveries.beat("g")
+        self.clock.advance(4)
+        await self.configured.deliveries.beat("g")
+        self.clock.advance(6)
+        await self.stores["a"].deliveries.beat("another")
+        self.assertEqual(await deliveries.beat("g"), (["g"], False))
+        await self.here.storage.subscriptions.create("p", "q", NewSubscription("ws:1", 600, owner="g"))
+        self.clock.advance(4)
+        await self.configured.deliveries.beat("g")
+        self.clock.advance(6)
+        await self.stores["a"].deliveries.beat("another")
+        self.assertEqual(await deliveries.beat("g"), (["g"], True))
+
+
+class FollowingTests(PlacementCase):
+    """What becomes of pools is followed."""
+
+    async def test_uri_changes(self) -> None:
+        """A pool whose URI changes is at the new one, and the store at the old one is closed when it is idle."""
+        await add_pools(self.management, "a")
+        await self.post(self.here)
+        await self.management.pools.update("a", PoolChange(uri="moved"))
+        self.assertEqual(await self.popped(self.here), [b"1"])
+        await self.here.directory.follow()
+        self.assertEqual(await self.popped(self.here), [])
+        (old, new) = self.here.backends
+        self.assertIs(new.storage, self.stores["moved"])
+        self.clock.advance(CLOSE_AFTER_S)
+        self.assertEqual((old.stopped, new.stopped), (1, 0))
+
+    async def test_weight_changes(self) -> None:
+        """Another weight or flavor closes and opens nothing."""
+        await add_pools(self.management, "a")
+        await self.here.directory.follow()
+        await self.management.pools.update("a", PoolChange(weight=1, flavor="fast"))
+        await self.here.directory.follow()
+        self.assertEqual([pool.weight for pool in self.here.directory.of_flavor("fast")], [1])
+        self.assertEqual(len(self.here.backends), 1)
+
+    async def test_rings(self) -> None:
+        """Who waits hears rings of pools that come later, and of a pool that has moved."""
+        rung: list[Place] = []
+        missed: list[None] = []
+        heard: list[str] = []
+        self.here.storage.doorbells.attend(rung.append, lambda: missed.append(None))
+        await add_pools(self.management, "a")
+        await self.here.storage.subscriptions.create("p", "q", NewSubscription("http://x", 600))
+        end = self.here.storage.doorbells.watch(Place("p", "q"), lambda: heard.append("q"))
+        await self.post(self.here)
+        self.clock.advance(0)
+        self.assertEqual((rung, heard[1:]), ([Place("p", "q")], ["q"]))
+        await self.management.pools.update("a", PoolChange(uri="moved"))
+        await self.here.directory.follow()
+        await self.here.storage.subscriptions.create("p", "q", NewSubscription("http://x", 600))
+        heard.clear()
+        await self.post(self.here)
+        self.clock.advance(0)
+        self.assertEqual((len(rung), heard), (2, ["q"]))
+        self.assertTrue(missed)
+        end()
+        await self.post(self.here)
+        self.clock.advance(0)
+        self.assertEqual(heard, ["q"])
+
+    async def test_stop(self) -> None:
+        """All stores are closed at the end, those too that were to be closed later."""
+        await add_pools(self.management, "a", "b")
+        await self.here.directory.follow()
+        await self.management.pools.delete("a")
+        await self.here.directory.follow()
+        await self.here.directory.stop()
+        self.assertEqual([backend.stopped for backend in self.here.backends], [1, 1])
+        self.clock.advance(CLOSE_AFTER_S)
+        self.assertEqual([backend.stopped for backend in self.here.backends], [1, 1])
+
+
+class Slow:
+    """A part of a store, or a store, each of whose steps takes some time before it and some after."""
+
+    def __init__(self, part: object, clock: Clock, random: Random) -> None:
+        self._part, self._clock, self._random = part, clock, random
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        if not callable(found):
+            return Slow(found, self._clock, self._random)
+
+        async def step(*args: object, **kwargs: object) -> object:
+            await deferLater(self._clock, self._random.random())
+            answer = await found(*args, **kwargs)
+            await deferLater(self._clock, self._random.random())
+            return answer
+
+        return step
+
+
+class InterleavingTests(PlacementCase):
+    """Steps of several processes in any order."""
+
+    async def settle(self, work: list[Deferred[None]]) -> None:
+        """Let time pass until all is done."""
+        while not all(each.called for each in work):
+            self.clock.advance(0.25)
+        await gatherResults(work)
+
+    async def interleave(self, seed: int) -> None:
+        """Have two processes make, post to and delete a few queues, all at the same time, and look at what is left."""
+        random = Random(seed)
+
+        def process() -> Process:
+            management: Any = Slow(self.management, self.clock, random)
+            return Process(
+                management,
+                self.configured,
+                self.clock,
+                lambda uri: cast(IStorage, Slow(self.store(uri), self.clock, random)),
+                left_s=ceil(KNOWN_S) + 3,  # a step takes less than two seconds
+            )
+
+        begun: dict[str, set[bytes]] = defaultdict(set)
+        posted: dict[str, set[bytes]] = defaultdict(set)
+        deleted: dict[str, set[bytes]] = defaultdict(set)
+
+        async def client(process: Process, number: int) -> None:
+            for turn in range(10):
+                await deferLater(self.clock, random.choice((0, 0, 1, 8)))
+                name, body = f"q{random.randrange(2)}", b"%d" % (100 * number + turn)
+                does = random.choice(("post", "post", "create", "delete"))
+                if does == "post":
+                    begun[name].add(body)
+                    await self.post(process, body, name)
+                    posted[name].add(body)
+                elif does == "create":
+                    await process.storage.queues.create("p", name, b"{}", NO_RULES)
+                else:
+                    await process.storage.queues.delete("p", name)
+                    deleted[name] |= begun[name]
+
+        processes = [process(), process()]
+        sweeping = [LoopingCall(lambda each=each: Deferred.fromCoroutine(each.placements.sweep())) for each in processes]
+        for each in sweeping:
+            each.clock = self.clock
+            each.start(1)
+        await self.settle([Deferred.fromCoroutine(client(processes[n % 2], n)) for n in range(4)])
+        for each in sweeping:
+            each.stop()
+        self.clock.pump([1] * 10)
+        fresh = self.process()
+        for name in ("q0", "q1", "q2"):
+            where, placed = await self.where(name), await self.management.catalog.find(Place("p", name))
+            self.assertEqual(where, [placed.pool] if where and placed else [], (seed, name))
+            # What was begun before the last delete had ended may have been deleted with its queue.
+            kept = set(await self.popped(fresh, name))
+            self.assertLessEqual(posted[name] - deleted[name], kept, (seed, name))
+            self.assertLessEqual(kept, begun[name])
+
+    async def test_any_order(self) -> None:
+        """A queue is never in two pools nor in another than its placement says, and no acknowledged message is lost."""
+        for seed in range(60):
+            self.setUp()
+            await add_pools(self.management, "a", "b", "c")
+            await self.interleave(seed)

@@ -1,0 +1,240 @@
+"""In which store each queue and topic is."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random, SystemRandom
+
+from twisted.logger import Logger
+
+from zaqar_gateway.errors import GatewayError, RuleBroken, StoreError, StoreUnavailable
+from zaqar_gateway.interfaces import ICatalog, IQueueStore, IStorage, ISubscriptionStore
+from zaqar_gateway.model import NO_RULES, Place, Placement, Pool, QueueRules
+from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory
+
+_log = Logger()
+
+KNOWN_S = 5.0
+"""For how long a process goes by a placement that it has found."""
+
+LEFT_S = 60
+"""After how many seconds at least the placement of what was deleted may be forgotten."""
+
+KNOWN_MAX = 100_000
+SWEEP_S = 5.0
+_SWEPT_AT_ONCE = 100
+_TRIES = 5
+
+
+def queues_of(store: IStorage, place: Place) -> IQueueStore:
+    """The queues, or the topics, of a store."""
+    return store.topics if place.is_topic else store.queues
+
+
+def subscriptions_of(store: IStorage, place: Place) -> ISubscriptionStore:
+    """The subscriptions of the queues, or of the topics, of a store."""
+    return store.topic_subscriptions if place.is_topic else store.subscriptions
+
+
+class Placements:
+    """Finds and makes placements.
+
+    What has none is in the configured store, if anywhere: there it was made before there were pools.
+
+    :param virtual: whether that store takes new queues that no pool is for.
+    :param left_s: after how many seconds the placement of what was deleted may be forgotten; what goes by it has to have
+        ended before, so this is more than ``KNOWN_S`` and the longest time that a command may take.
+    :param monotonic: seconds of a clock that nobody sets.
+    """
+
+    def __init__(
+        self,
+        catalog: ICatalog,
+        directory: Directory,
+        *,
+        virtual: bool,
+        left_s: int = LEFT_S,
+        random: Random | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog = catalog
+        self._directory = directory
+        self._virtual = virtual
+        self._left_s = left_s
+        self._random = random or SystemRandom()
+        self._monotonic = monotonic
+        self._known: OrderedDict[Place, tuple[str, float]] = OrderedDict()  # pool, and until when it counts
+
+    async def pool(self, place: Place) -> str:
+        """The pool of something."""
+        known = self._known.get(place)
+        if known is not None and self._monotonic() < known[1] and self._directory.has(known[0]):
+            return known[0]
+        asked_at = self._monotonic()
+        found = await self._catalog.find(place)
+        if found is None or not await self._is_there(found):
+            return CONFIGURED
+        if found.left_ms is None:
+            self._learn(place, found.pool, asked_at)
+        return found.pool
+
+    async def store(self, place: Place) -> IStorage:
+        """The store that something is in.
+
+        :raises StoreUnavailable: its pool is not known.
+        """
+        return await self._directory.store(await self.pool(place))
+
+    def _learn(self, place: Place, pool: str, asked_at: float) -> None:
+        self._known[place] = pool, asked_at + KNOWN_S
+        self._known.move_to_end(place)
+        if len(self._known) > KNOWN_MAX:
+            self._known.popitem(last=False)
+
+    async def _settle(self, place: Place, rules: QueueRules) -> str:
+        """The pool of something that is about to be made; it stays there.
+
+        :raises StoreUnavailable: there is no pool for it, or none of them answers.
+        """
+        for _ in range(_TRIES):
+            asked_at = self._monotonic()
+            found = await self._catalog.find(place)
+            if found is None or not await self._is_there(found):
+                found = await self._catalog.place(place, await self._choose(place, rules))
+            elif found.left_ms is not None:
+                found = await self._catalog.place(place, found.pool)
+            if found is not None:
+                self._learn(place, found.pool, asked_at)
+                return found.pool
+        raise StoreUnavailable("The pools are changed by many at once.")
+
+    async def _is_there(self, placement: Placement) -> bool:
+        """Whether the pool of a placement exists: one that nothing is in may have been removed."""
+        return placement.left_ms is None or await self._directory.knows(placement.pool)
+
+    async def _choose(self, place: Place, rules: QueueRules) -> str:
+        if await self._was_before(place):
+            return CONFIGURED
+        await self._directory.refresh()
+        flavor = rules.flavor
+        near, pools = await self._near(place, rules), self._directory.of_flavor(flavor)
+        if near is not None and (near in {pool.name for pool in pools} or near == CONFIGURED and flavor is None):
+            return near
+        pools = [pool for pool in pools if pool.weight > 0]
+        if not pools:
+            if flavor is None and self._virtual:
+                return CONFIGURED
+            what = "without a flavor" if flavor is None else f"of flavor {flavor}"
+            raise StoreUnavailable(f"There is no pool {what} that takes new queues; an administrator has to add one.")
+        while pools:
+            pool = self._drawn(pools)
+            try:
+                await (await self._directory.store(pool.name)).ping()
+            except StoreError as error:
+                _log.debug("pool {name} gets no new queue: {why}", name=pool.name, why=str(error))
+                pools.remove(pool)
+            else:
+                return pool.name
+        raise StoreUnavailable("None of the pools that the queue may be put in answers.")
+
+    async def _was_before(self, place: Place) -> bool:
+        """Whether something without a placement is in the configured store, from before there were pools."""
+        configured = await self._directory.store(CONFIGURED)
+        return await queues_of(configured, place).get(place.project, place.name) is not None
+
+    async def _near(self, place: Place, rules: QueueRules) -> str | None:
+        """The pool of the dead letter queue, which a queue has to be in too; ``None``: there is no such thing."""
+        if rules.dead_letter_queue is None:
+            return None
+        target = Place(place.project, rules.dead_letter_queue)
+        found = await self._catalog.find(target)
+        if found is not None and await self._is_there(found):
+            return found.pool
+        return CONFIGURED if await self._was_before(target) else None
+
+    def _drawn(self, pools: list[Pool]) -> Pool:
+        return self._random.choices(pools, [pool.weight for pool in pools])[0]
+
+    # -- making and deleting -----------------------------------------------------------------------------------------
+
+    async def make(self, place: Place, metadata: bytes = b"{}", rules: QueueRules = NO_RULES) -> bool:
+        """Make a queue or topic where its placement says, and see to it that it says so still.
+
+        :return: whether it was made by this call.
+        :raises RuleBroken: its dead letter queue is in another pool.
+        """
+        made = False
+        for _ in range(_TRIES):
+            pool = await self._settle(place, rules)
+            store = await self._directory.store(pool)
+            try:
+                await self.bind(place, pool, rules)
+                made = await queues_of(store, place).create(place.project, place.name, metadata, rules) or made
+            except GatewayError:
+                with suppress(StoreError):
+                    await self._leave(place)  # whether it is there is found out by whoever may forget the placement
+                raise
+            placed = await self._catalog.place(place, pool)
+            if placed is not None and placed.pool == pool:
+                return made
+            self._known.pop(place, None)
+        raise StoreUnavailable("The queue is made and deleted by many at once.")
+
+    async def bind(self, place: Place, pool: str, rules: QueueRules) -> None:
+        """See to it that a dead letter queue is, and stays, in the pool of the queue whose dead letters it gets.
+
+        :raises RuleBroken: it is in another one already.
+        """
+        if rules.dead_letter_queue is None:
+            return
+        if await self._near(place, rules) in (None, pool):
+            target = Place(place.project, rules.dead_letter_queue)
+            placed = await self._catalog.place(target, pool, bound=True)
+            if placed is not None and placed.pool == pool:
+                return
+        raise RuleBroken(
+            f"_dead_letter_queue is {rules.dead_letter_queue}, which is in another pool; it has to be a queue that does"
+            " not exist yet, or one that is in the same pool."
+        )
+
+    async def delete(self, place: Place) -> None:
+        """Delete a queue or topic; its placement goes when nobody goes by it any more, and it has no subscriptions."""
+        pool = await self.pool(place)
+        store = await self._directory.store(pool)
+        await self._leave(place)
+        try:
+            await queues_of(store, place).delete(place.project, place.name)
+        except StoreError:
+            with suppress(StoreError):
+                await self._catalog.place(place, pool)
+            raise
+
+    async def _leave(self, place: Place) -> None:
+        self._known.pop(place, None)
+        await self._catalog.leave(place, self._left_s)
+
+    async def sweep(self) -> None:
+        """Forget placements of what was deleted.
+
+        :raises StoreError: the catalog does not answer.
+        """
+        for place, placement in await self._catalog.lapsed(_SWEPT_AT_ONCE):
+            try:
+                await self._sweep(place, placement)
+            except StoreError as error:
+                _log.debug("the placement of {place} is kept: {why}", place=place, why=str(error))
+                await self._catalog.leave(place, self._left_s, placement)  # so that it holds up no other
+
+    async def _sweep(self, place: Place, placement: Placement) -> None:
+        if await self._is_there(placement):
+            store = await self._directory.store(placement.pool)
+            if await queues_of(store, place).get(place.project, place.name) is not None:
+                await self._catalog.place(place, placement.pool)
+                return
+            if await subscriptions_of(store, place).list(place.project, place.name, "", 1):
+                await self._catalog.leave(place, self._left_s, placement)
+                return
+        await self._catalog.forget(place, placement)
