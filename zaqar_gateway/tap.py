@@ -49,6 +49,7 @@ from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
+from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 from zaqar_gateway.transport.websocket.origins import is_loopback
@@ -114,7 +115,7 @@ class Gateway(Service):
         several = FILTERED if filters else frozenset()
         if pooling:  # what is asked for has to be found first
             several = frozenset(row.name for row in rows)
-        given = settings.websocket
+        given, unread = settings.websocket, Unread(settings.http.unread_max)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
             client_ids,
@@ -135,6 +136,7 @@ class Gateway(Service):
             signer,
             self._delivering.sockets,
             tokens,
+            unread=unread,
         )
         site = Site(
             rows,
@@ -158,6 +160,7 @@ class Gateway(Service):
             ),
             reactor,
             protection.transport_security(settings.tls.hsts_max_age_s),
+            unread,
         )
 
     def startService(self) -> None:

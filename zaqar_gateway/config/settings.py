@@ -256,6 +256,12 @@ class Http:
     idle_timeout_s: float = _setting(75.0, seconds(), "How long a connection may stay open between two requests.")
     body_timeout_s: float = _setting(60.0, seconds(), "How long a client may take to send the body of a request.")
     max_connections: int = _setting(0, COUNT, "The most connections at one time; 0 is no limit.")
+    unread_max: int = _setting(
+        268435456,
+        whole(1048576, 2**40),
+        "Bytes that all clients together, those of WebSocket included, may leave unread; beyond it those are dropped that"
+        " leave most.",
+    )
 
 
 @frozen

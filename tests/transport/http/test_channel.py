@@ -29,7 +29,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyClass
 
-from zaqar_gateway.transport.http.channel import HttpBounds, HttpChannel, HttpFactory, IHttpApplication
+from zaqar_gateway.transport.http.channel import TURN_MAX, HttpBounds, HttpChannel, HttpFactory, IHttpApplication
 from zaqar_gateway.transport.http.request import Request, refusal
 
 reactor: Any = _reactor  # its interfaces are found out at run time
@@ -430,8 +430,9 @@ class ConnectionTests(SynchronousTestCase):
         """10,000 requests in a row neither use up the stack nor are written one by one."""
         wired = Wired()
         wired.send(GET * 10000)
+        wired.clock.advance(0)
         self.assertEqual(wired.statuses, [200] * 10000)
-        self.assertLess(len(wired.pipe.sizes), 40)
+        self.assertLess(len(wired.pipe.sizes), 10000 / TURN_MAX + 2)
         self.assertLess(max(wired.pipe.sizes), 70000)
 
     def test_long_pipeline_after_late_reply(self) -> None:
@@ -441,7 +442,43 @@ class ConnectionTests(SynchronousTestCase):
         wired.send(GET * 10000)
         wired.application.do = wired.application.echo
         wired.application.echo(wired.application.seen[0])
+        wired.clock.advance(0)
         self.assertEqual(wired.statuses, [200] * 10000)
+
+    def test_drain_rate(self) -> None:
+        """What is read for nothing is read no faster than is allowed, before and after the answer."""
+        for head in (b"Content-Length: 3000000\r\n\r\n", b"Content-Length: 99999999999\r\n\r\n", b"X\r\n\r\n"):
+            wired = Wired(HttpBounds(drain_rate=100_000))
+            wired.application.limit = 10
+            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + head)
+            sent = 0
+            for _ in range(3):
+                while wired.pipe.producerState == "producing":
+                    wired.send(b"x" * 10_000)
+                    sent += 10_000
+                self.assertEqual(sent, 100_000, head)
+                wired.clock.advance(1)
+                sent = 0
+            wired.channel.connectionLost()
+            self.assertEqual(wired.clock.getDelayedCalls(), [])
+
+    def test_turns(self) -> None:
+        """Of a long pipeline some requests are begun with, and the rest when other connections had their turn."""
+        wired = Wired()
+        wired.send(GET * 100)
+        self.assertEqual(len(wired.statuses), TURN_MAX)
+        self.assertEqual(wired.pipe.producerState, "paused")
+        wired.channel.readConnectionLost()
+        wired.clock.advance(0)
+        self.assertEqual(wired.statuses, [200] * 100)
+        self.assertTrue(wired.pipe.disconnecting)
+
+    def test_lost_between_turns(self) -> None:
+        """A connection that is lost meanwhile leaves nothing behind."""
+        wired = Wired()
+        wired.send(GET * 100)
+        wired.channel.connectionLost()
+        self.assertEqual(wired.clock.getDelayedCalls(), [])
 
     def test_pipeline_bound(self) -> None:
         """While a request is being answered 64 KiB of further ones are read, then no more until it is answered."""

@@ -43,6 +43,7 @@ from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+from zaqar_gateway.transport.websocket.protocol import TURN_MAX
 
 DEFLATE = "permessage-deflate"
 
@@ -136,6 +137,12 @@ class Handshake(ConnectionCase):
         found, _ = frames(peer.rest)
         self.assertEqual(status(json.loads(found[0][1])), 200)
 
+    def test_bad_request_line(self) -> None:
+        """A request line that is none is the client's error, as on the HTTP port: 400 and not 505."""
+        for line in (b"GET / HTTP/1.P", b"GET / HTTP/2.0", b"GET / x"):
+            opening = handshake().replace(b"GET / HTTP/1.1", line)
+            self.assertEqual(self.refused(opening), b"HTTP/1.1 400 Bad Request", line)
+
     def test_plain_request(self) -> None:
         """What is no handshake gets a small answer and the end of the connection."""
         plain = b"GET /?redirect=http://example.org HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -227,6 +234,7 @@ class Frames(ConnectionCase):
                 peer = self.peer()
                 for at in range(0, len(data), step):
                     peer.raw(data[at : at + step])
+                self.clock.advance(0)
                 found = peer.received()
                 self.assertEqual(
                     [first for first, _ in found], [0x81, 0x81, 0x80 | PONG, 0x81, 0x81, 0x81], (size, step)
@@ -408,9 +416,86 @@ class Fragments(ConnectionCase):
         """Any number of empty fragments takes no memory, and the message is whole at its end."""
         peer = Peer(self.factory())
         peer.raw(frame(b"f", fin=False) + frame(b"", 0, fin=False) * 1000)
+        self.clock.advance(0)
         self.assertEqual(len(peer.protocol.message_data), 1)
         peer.raw(frame(b"oo", 0))
         self.assertIn(b"Can't decode text (JSON) request", peer.transport.value())
+
+
+class Unread(Transport):
+    """The end of a connection whose peer does not read: what was written never leaves."""
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self._gone()
+
+
+class UnreadClose(ConnectionCase):
+    """Peers that do not read what was sent before the end."""
+
+    def test_dropped(self) -> None:
+        """Whoever closed, and why: such a connection is dropped when the closing handshake has had its time."""
+        for last in (frame(b"\x03\xe8", CLOSE), frame(b"x", 3) * 2):
+            transport = Unread()
+            peer = Peer(self.factory(close_timeout_s=5), transport=transport)
+            peer.raw(last)
+            self.assertTrue(transport.disconnecting)
+            self.clock.advance(4)
+            self.assertFalse(transport.aborted)
+            self.clock.advance(1)
+            self.assertTrue(transport.aborted)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_refused_handshake(self) -> None:
+        """So is one whose handshake was refused."""
+        transport = Unread()
+        Peer(self.factory(close_timeout_s=5), b"POST / HTTP/1.1\r\n\r\n", transport=transport)
+        self.clock.advance(5)
+        self.assertTrue(transport.aborted)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class Turns(ConnectionCase):
+    """A peer that sends much at once does not keep the others waiting."""
+
+    def test_small_messages(self) -> None:
+        """Of thousands of messages in one read some are answered; the rest are, in order, when others had their turn."""
+        peer = self.peer()
+        peer.send(*(text("queue_get", queue_name=f"q{number}") for number in range(1000)))
+        self.assertEqual(len(peer.replies()), TURN_MAX)
+        self.assertFalse(peer.read)
+        self.clock.advance(0)
+        self.assertEqual(
+            [reply["request"]["body"]["queue_name"] for reply in peer.replies()],
+            [f"q{number}" for number in range(TURN_MAX, 1000)],
+        )
+        self.assertTrue(peer.read)
+
+    def test_pings(self) -> None:
+        """So it is with pings, each of which has its pong."""
+        peer = self.peer()
+        peer.raw(b"".join(frame(b"%d" % number, PING) for number in range(1000)))
+        self.assertEqual(len(peer.received()), TURN_MAX)
+        self.clock.advance(0)
+        self.assertEqual(peer.received(), [(0x80 | PONG, b"%d" % number) for number in range(TURN_MAX, 1000)])
+
+    def test_fragments(self) -> None:
+        """So it is with fragments."""
+        peer = self.peer()
+        peer.raw((frame(b"{", fin=False) + frame(b"", 0, fin=False) * 3 + frame(b"", 0)) * 100)
+        self.assertLess(len(peer.replies()), TURN_MAX)
+        self.clock.advance(0)
+        self.assertGreater(len(peer.replies()), TURN_MAX)
+
+    def test_lost(self) -> None:
+        """A peer that is lost meanwhile leaves nothing behind."""
+        peer = self.peer()
+        peer.send(*[text("queue_list")] * 1000)
+        peer.transport.abortConnection()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class Pings(ConnectionCase):

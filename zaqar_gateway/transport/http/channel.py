@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import typing
+from collections.abc import Callable
 from email.utils import formatdate
 from math import inf
 
@@ -40,6 +41,8 @@ from zaqar_gateway.direct import write_now
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.http.request import Request, encode_fields, encode_head, refusal, request_id
+from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.unread import Unread
 
 
 class IHttpApplication(Interface):
@@ -77,6 +80,7 @@ class HttpBounds:
     :ivar idle_timeout_s: between two requests.
     :ivar drain_max: the most to read and drop of a body that is too large.  One that is larger is answered, and then
         the connection is closed.
+    :ivar drain_rate: bytes of such bodies that all connections together get rid of in a second; what is more waits.
     :ivar linger_s: how long what a peer still sends is dropped before a close, so that no reset destroys the answer;
         also how long the answer is worked on for a peer that has closed its side.
     :ivar pipeline_max: how much of further requests is read while one is being answered.
@@ -94,6 +98,7 @@ class HttpBounds:
     rate_min: int = 16384
     idle_timeout_s: float = 75
     drain_max: int = 32 * 1024 * 1024
+    drain_rate: int = 64 * 1024 * 1024
     linger_s: float = 5
     pipeline_max: int = 65536
     write_timeout_s: float = 60
@@ -127,6 +132,10 @@ _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CACHE_CONTROL = b"\r\nCache-Control: "
 _JOIN_MAX = 65536  # replies joined into one write
+
+TURN_MAX = 32
+"""Requests of one connection that are begun with before the others have their turn: a read brings in thousands of small
+ones."""
 
 # What a connection is doing.
 _HEAD = 0  # waiting for a head, or within one
@@ -262,6 +271,7 @@ class HttpChannel(Protocol):
         self._pos = 0
         self._phase = _HEAD
         self._running = False
+        self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._begun = False  # a head has begun, and the deadline is that of the head
         self._scanned = 0  # bytes of the head in which its end was looked for; all but the last three
         self._blank = False  # the empty line that may precede a request line has been skipped
@@ -308,6 +318,8 @@ class HttpChannel(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         if self._phase >= _LINGER:
+            if self._phase == _LINGER:
+                self._dropped(len(data))
             return
         if self._pos < len(self._data):
             data = self._data[self._pos :] + data
@@ -340,6 +352,7 @@ class HttpChannel(Protocol):
     def resumeProducing(self) -> None:
         """The peer has taken all that was written."""
         self._blocked = False
+        self._factory.unread.note(self, 0)
         if self._phase < _LINGER:
             self._run()
 
@@ -380,6 +393,14 @@ class HttpChannel(Protocol):
         """Whether a request has begun, is being answered, or its reply may not have left."""
         return self._phase != _HEAD or self._pos < len(self._data) or self._blocked
 
+    def shed(self) -> None:
+        """See :class:`~zaqar_gateway.transport.unread.Reader`; it may be in the middle of something."""
+        self._factory.call_later(0, self._shed)
+
+    def _shed(self) -> None:
+        if self._phase != _CLOSED:
+            self._abort()
+
     def drain(self) -> None:
         """Close at once if there is no request, else after the reply to the one that there is."""
         if self._phase == _HEAD and self._pos == len(self._data):
@@ -407,9 +428,10 @@ class HttpChannel(Protocol):
 
     def _run(self) -> None:
         """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow."""
-        if self._running:
+        if self._running or self._resting is not None:
             return
         self._running = True
+        left = TURN_MAX
         try:
             while True:
                 phase = self._phase
@@ -417,6 +439,10 @@ class HttpChannel(Protocol):
                     if self._last:
                         self._finish(linger=self._pos < len(self._data))
                         break
+                    if not left:
+                        self._rest(0)
+                        break
+                    left -= 1
                     if self._blocked or not self._read_head():
                         break
                 elif phase == _BODY or phase == _DROP:
@@ -438,8 +464,41 @@ class HttpChannel(Protocol):
         if self._factory.watched:
             self._factory.check_idle()
 
+    def _rest(self, seconds: float) -> None:
+        """Do nothing before the other connections have had their turn, or so many seconds have passed."""
+        if self._resting is not None:
+            return
+        if seconds:
+            self._resting = self._factory.call_later(seconds, self._rested).cancel
+        else:
+            self._resting = self._factory.turns.wait(self._rested)
+
+    def _rested(self) -> None:
+        self._resting = None
+        if self._phase < _LINGER:
+            self._run()
+        elif self._phase == _LINGER and self._paused:
+            self._paused = False
+            self._wire.resumeProducing()
+
+    def _dropped(self, size: int) -> None:
+        """So many bytes were read for nothing.  To read them costs, and whoever sends them may send them fast."""
+        if not self._factory.may_drop(size):
+            self._rest(1)
+            if not self._paused and not self._eof:
+                self._paused = True
+                self._wire.pauseProducing()
+
     def _settle(self) -> None:
         """Nothing more can be done now: say what to wait for, and until when."""
+        if self._resting is not None:
+            self.deadline = self._body_deadline() if self._phase == _DROP else inf
+            if self._blocked:
+                self.deadline = min(self.deadline, self._write_deadline())
+            if not self._paused and not self._eof:
+                self._paused = True
+                self._wire.pauseProducing()
+            return
         if self._eof:
             self._settle_eof()
             if self._phase >= _LINGER:
@@ -453,7 +512,7 @@ class HttpChannel(Protocol):
             self.deadline = now + self._bounds.linger_s if self._eof else inf
             stop = self._blocked or waiting > self._bounds.pipeline_max
         elif phase != _HEAD:
-            self.deadline = self._body_since + self._bounds.body_timeout_s + self._received // self._bounds.rate_min
+            self.deadline = self._body_deadline()
         elif self._blocked:
             self.deadline = inf
             stop = True
@@ -727,6 +786,8 @@ class HttpChannel(Protocol):
                 self._forsaken = self._last = True
         self._pos = end
         self._received += end - start
+        if sink is None:
+            self._dropped(end - start)
         if not done:
             return self._forsaken and not self._answering
         self._forsaken = False
@@ -791,6 +852,10 @@ class HttpChannel(Protocol):
         write_now(self._wire, out[0] if len(out) == 1 else b"".join(out))
         if self._blocked:
             self._unsent += size
+            self._factory.unread.note(self, self._unsent)
+
+    def _body_deadline(self) -> float:
+        return self._body_since + self._bounds.body_timeout_s + self._received // self._bounds.rate_min
 
     def _write_deadline(self) -> float:
         return self._blocked_since + self._bounds.write_timeout_s + self._unsent // self._bounds.rate_min
@@ -837,6 +902,9 @@ class HttpChannel(Protocol):
     def _lost(self) -> None:
         """The transport is gone, or is another protocol's."""
         self._phase = _CLOSED
+        if self._resting is not None:
+            self._resting()
+            self._resting = None
         self.deadline = inf
         self._data, self._pos, self._kept = b"", 0, bytearray()
         request = self._request
@@ -844,6 +912,7 @@ class HttpChannel(Protocol):
             request.gone = True
         self._answering = False
         self._request = None
+        self._factory.unread.note(self, 0)
         self._factory.forget(self)
 
 
@@ -856,6 +925,9 @@ class HttpFactory(ServerFactory):
     :ivar now: the time of the clock, as it was at most a second ago.
     :ivar draining: whether :meth:`stop_accepting` was called.
     :ivar watched: whether somebody waits for :meth:`when_idle`.
+    :ivar unread: counts what peers do not read, besides that of this factory.
+    :ivar call_later: of the clock.
+    :ivar turns: the row of those that have had their turn and have more to do.
     :ivar tail: what every answer has, Date and the end of a head; ``tail_close`` and ``tail_keep`` say too what becomes
         of the connection.
     :ivar transport_security: a header line for answers over TLS, or nothing.
@@ -864,15 +936,24 @@ class HttpFactory(ServerFactory):
     noisy = False
 
     def __init__(
-        self, application: IHttpApplication, bounds: HttpBounds, clock: IReactorTime, transport_security: bytes = b""
+        self,
+        application: IHttpApplication,
+        bounds: HttpBounds,
+        clock: IReactorTime,
+        transport_security: bytes = b"",
+        unread: Unread | None = None,
     ) -> None:
         self.application = application
         self.transport_security = transport_security
+        self.unread = unread or Unread()
         self.bounds = bounds
         self.draining = False
         self.watched = False
         self.now = 0.0
         self.tail = self.tail_close = self.tail_keep = b""
+        self.call_later = clock.callLater
+        self.turns = Turns(clock)
+        self._drained = 0  # bytes in this second
         self._clock = clock
         self._channels: set[HttpChannel] = set()
         self._waiting: list[Deferred[None]] = []
@@ -932,8 +1013,14 @@ class HttpFactory(ServerFactory):
         if self.watched:
             self.check_idle()
 
+    def may_drop(self, size: int) -> bool:
+        """Count bytes that were read and dropped; whether there may be more in this second."""
+        self._drained += size
+        return self._drained < self.bounds.drain_rate
+
     def _tick(self) -> None:
         self.now = now = self._clock.seconds()
+        self._drained = 0
         date = b"%bDate: %b\r\n" % (protection.ALWAYS, formatdate(now, usegmt=True).encode())
         self.tail = date + b"\r\n"
         self.tail_close = date + b"Connection: close\r\n\r\n"

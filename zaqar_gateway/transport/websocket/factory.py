@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from attrs import field, frozen
-from autobahn.twisted.websocket import WebSocketServerFactory
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -16,6 +16,8 @@ from twisted.logger import Logger
 from zaqar_gateway.interfaces import ISockets, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.transport.audit import peer_of
+from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.origins import Origins
@@ -91,7 +93,10 @@ class GatewayFactory(WebSocketServerFactory):
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param sockets: is told of connections that end; ``None``: there is nobody to tell.
     :param tokens: finds out whose tokens are; ``None``: nobody has to authenticate.
+    :param unread: counts what peers do not read, besides that of this factory; ``None``: of this factory alone.
     :ivar pushes: the frames of the notification that is being pushed.
+    :ivar turns: the row of those that have had their turn and have more to do.
+    :ivar options: Autobahn's, for each protocol.
     :ivar closing: whether new connections are refused.
     """
 
@@ -108,6 +113,7 @@ class GatewayFactory(WebSocketServerFactory):
         signer: IUrlSigner | None = None,
         sockets: ISockets | None = None,
         tokens: ITokens | None = None,
+        unread: Unread | None = None,
     ) -> None:
         super().__init__(server="", reactor=clock)
         self._batched_timer = _Timers(clock)
@@ -121,6 +127,8 @@ class GatewayFactory(WebSocketServerFactory):
         self._tokens = tokens
         self._clock = clock
         self.sockets = sockets
+        self.unread = unread or Unread()
+        self.turns = Turns(clock)
         self.pushes = Pushes()
         self.closing = False
         self._all_gone: list[Deferred[None]] = []
@@ -141,6 +149,7 @@ class GatewayFactory(WebSocketServerFactory):
             allowNullOrigin=True,
             maxConnections=bounds.connections_max,
         )
+        self.options = {name: getattr(self, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
 
     def session(self, connection: GatewayProtocol) -> Session:
         """The conversation of a new connection."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -45,7 +46,13 @@ TRY_AGAIN_LATER = 1013
 COMPRESSED_FROM = 1024
 """Replies of fewer bytes are sent as they are, also where compression was agreed: it would cost more than it saves."""
 
-_TEXT, _BINARY = 0x81, 0x82
+TURN_MAX = 64
+"""Frames that one socket may have looked at before the others have their turn: a read brings in thousands of small ones."""
+
+_SLOW_FRAME = 4  # what each step of Autobahn costs, in frames that are taken apart here; it takes two for a frame
+
+_TEXT, _BINARY, _PING, _PONG = 0x81, 0x82, 0x89, 0x8A
+_CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
 _REASON_MAX = 123  # bytes that a close frame has room for (RFC 6455, section 5.5)
 _PHRASES = {
@@ -56,7 +63,6 @@ _PHRASES = {
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
-    505: "HTTP Version Not Supported",
 }
 
 
@@ -127,6 +133,8 @@ class GatewayProtocol(WebSocketServerProtocol):
     factory: GatewayFactory
     transport: _ITransport
     autoPingTimeout: float
+    closeHandshakeTimeout: float
+    CONFIG_ATTRS: list[str] = []  # Autobahn would print all of them, for a log line that is not written: 1 ms
     log = make_logger("error")  # Autobahn would log request heads, and its warnings are the errors of clients
     _log = Logger()
 
@@ -146,10 +154,13 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._left = False
         self._uri = ""
         self._draining: IDelayedCall | None = None
+        self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
+        self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
 
     # -- the connection ------------------------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
+        self.__dict__.update(self.factory.options)
         super().connectionMade()
         self._bounds = self.factory.bounds
         self._session = self.factory.session(self)
@@ -162,6 +173,12 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._aside = None
         self._next, self._pushed_next = None, []
         self._stop_draining()
+        if self._resting is not None:
+            self._resting()
+            self._resting = None
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
+        self.factory.unread.note(self, 0)
         self._leave()
         if self.closeHandshakeTimeoutCall is not None:  # Autobahn leaves this one running
             self.closeHandshakeTimeoutCall.cancel()
@@ -186,6 +203,8 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
         """Refuse the handshake, or answer what is no handshake."""
+        if code == 505:  # Autobahn's word for whatever is wrong with a request line; it is the client's error
+            code = 400
         body = (reason.replace("HTTP Upgrade header missing", "This is a WebSocket endpoint.") + "\n").encode()
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
@@ -214,6 +233,14 @@ class GatewayProtocol(WebSocketServerProtocol):
         """Drop the connection now."""
         self.transport.abortConnection()
 
+    shed = abort  # see zaqar_gateway.transport.unread.Reader
+
+    def dropConnection(self, abort: bool = False) -> None:
+        if not abort and self.state != self.STATE_CLOSED:
+            # The transport waits until all is sent, which is for ever where the peer does not read.
+            self._ending = self.factory.call_later(self.closeHandshakeTimeout, self.abort)
+        super().dropConnection(abort)
+
     def onAutoPingTimeout(self) -> None:
         if self._paused:  # an answer may be there, unread
             self.autoPingTimeoutCall = self.factory.call_later(self.autoPingTimeout, self.onAutoPingTimeout)
@@ -241,26 +268,48 @@ class GatewayProtocol(WebSocketServerProtocol):
             return
         self._consuming = True
         try:
-            more = True
+            left, more = TURN_MAX, True
             while more and not self._paused and self.state != self.STATE_CLOSED:
                 if self.current_frame is None and not self.inside_message:
-                    self._take_whole_frames()
+                    left = self._take_whole_frames(left)
+                if left <= 0:
+                    self._rest()
+                    break
                 more = not self._paused and self.processData()
+                left -= _SLOW_FRAME
         finally:
             self._consuming = False
+
+    def _rest(self) -> None:
+        """Look at no further frame before the other connections have had their turn."""
+        if self._resting is None:
+            self._resting = self.factory.turns.wait(self._rested)
+            self._adjust()
+
+    def _rested(self) -> None:
+        self._resting = None
+        self._adjust()
 
     def onMessageFrame(self, payload: Any) -> None:
         """Keep the parts of a fragment; an empty one adds nothing, and nothing bounds how many there may be."""
         if not self.failedByMe:
             self.message_data.extend(part for part in payload if part)
 
-    def _take_whole_frames(self) -> None:
-        """Take the whole, unfragmented, uncompressed data frames off the data; leave anything else to Autobahn."""
+    def _take_whole_frames(self, left: int) -> int:
+        """Take the whole, unfragmented, uncompressed data frames, and pings, off the data; leave the others to Autobahn.
+
+        :param left: how many to take at most.
+        :return: how many of these are left.
+        """
         data, at = self.data, 0
         have, most = len(data), self._bounds.message_max
-        while have - at >= 6 and not self._paused and self.state == self.STATE_OPEN:
+        pongs: list[bytes] = []
+        while left > 0 and have - at >= 6 and not self._paused and self.state == self.STATE_OPEN:
             kind, size = data[at], data[at + 1] - 0x80  # the high bit: masked
-            if (kind != _TEXT and kind != _BINARY) or not 0 <= size <= 126:
+            if kind == _PING:
+                if not 0 <= size <= _CONTROL_MAX:
+                    break
+            elif (kind != _TEXT and kind != _BINARY) or not 0 <= size <= 126:
                 break
             start = at + 6
             if size == 126:
@@ -272,14 +321,21 @@ class GatewayProtocol(WebSocketServerProtocol):
             mask = data[start - 4 : start]
             payload = data[start : start + size]
             at = start + size
+            left -= 1
             if mask != b"\0\0\0\0":
                 mask = (mask * (size // 4 + 1))[:size]
                 payload = (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
             if self.autoPingTimeoutCall:  # any traffic shows that the peer is there
                 self._cancelAutoPingTimeoutCall()
-            self.onMessage(payload, kind == _BINARY)
+            if kind == _PING:
+                pongs.append(frame(_PONG, payload))
+            else:
+                self.onMessage(payload, kind == _BINARY)
         if at:
             self.data = data[at:]
+        if pongs and self.state == self.STATE_OPEN:
+            self.sendData(b"".join(pongs))
+        return left
 
     def onMessageEnd(self) -> None:
         if not self.failedByMe:
@@ -426,6 +482,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             write_now(self.transport, data)
         if self._congested:
             self._unsent += len(data)
+            self.factory.unread.note(self, self._unsent)
             if self._unsent > self._bounds.write_buffer_max:
                 self._adjust()  # here, too, for pongs are no replies
 
@@ -438,6 +495,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     def resumeProducing(self) -> None:
         """The peer has read all that was written."""
         self._congested, self._unsent = False, 0
+        self.factory.unread.note(self, 0)
         self._adjust()
 
     def stopProducing(self) -> None:
@@ -445,7 +503,7 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _adjust(self) -> None:
         """Read, or do not, as the requests and the peer have it now."""
-        blocked = False
+        blocked = self._resting is not None
         if self.state == self.STATE_OPEN:
             slow = self._unsent > self._bounds.write_buffer_max
             if slow and self._draining is None:
@@ -456,7 +514,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 self._close(GOING_AWAY, "the gateway is stopping")
                 return
             full = len(self._slots) >= self._bounds.in_flight_max
-            blocked = full or slow or self._alone or self._finishing or self._next is not None
+            blocked = blocked or full or slow or self._alone or self._finishing or self._next is not None
         # A closing connection is read: what comes is dropped, but the peer's close frame has to be seen.
         if blocked and not self._paused:
             self._paused = True

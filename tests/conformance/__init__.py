@@ -1,0 +1,1 @@
+"""WebSocket conformance: the cases of Autobahn|Testsuite against our framing."""

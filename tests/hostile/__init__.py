@@ -1,0 +1,1 @@
+"""Attacks: what no client should send, and more of it than anybody should."""

@@ -1,0 +1,47 @@
+"""Who goes on when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from zaqar_gateway.transport.turns import AT_ONCE, Turns
+
+
+class TurnTests(SynchronousTestCase):
+    """The row."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turns = Turns(self.clock)
+        self.gone: list[int] = []
+
+    def turn(self) -> None:
+        """One turn of the reactor: a clock would run those that follow from it, too."""
+        calls: list[Any] = self.clock.calls
+        call = calls.pop()
+        call.called = 1
+        call.func(*call.args, **call.kw)
+
+    def test_some_in_a_turn(self) -> None:
+        """A few go on in each turn, in the order in which they came; who has more to do comes last."""
+        for number in range(AT_ONCE + 1):
+            self.turns.wait(lambda number=number: self.gone.append(number))  # type: ignore[misc]
+        self.turn()
+        self.assertEqual(self.gone, list(range(AT_ONCE)))
+        self.turns.wait(lambda: self.gone.append(99))
+        self.turn()
+        self.assertEqual(self.gone, [*range(AT_ONCE + 1), 99])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_leave(self) -> None:
+        """Who has left is not called; where nobody waits there is no timer."""
+        leave = self.turns.wait(lambda: self.gone.append(1))
+        leave()
+        leave()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.turns.wait(lambda: self.gone.append(2))
+        self.clock.advance(0)
+        self.assertEqual(self.gone, [2])
