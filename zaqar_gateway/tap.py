@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -193,6 +193,7 @@ class Gateway(Service):
         self._delivering.start(loopback=is_local and not self._settings.auth_strategy)
         _warn_of_openness(self._settings, bound)
         _warn_of_key(self._settings)
+        _warn_of_subscribers(self._settings, self._delivering.notifiers)
         authenticates = bool(self._settings.auth_strategy)
         _print(_banner(self._backend.where, http, websocket, authenticates))
         if self._shows and authenticates:
@@ -402,6 +403,22 @@ def _warn_of_key(settings: Settings) -> None:
             "there is no message_encryption_key: queues that ask for encryption get a random key that is kept beside the"
             " data, which does not protect them from whoever has both"
         )
+
+
+def _warn_of_subscribers(settings: Settings, schemes: Collection[str]) -> None:
+    """Subscriptions may be made that nothing can be delivered to."""
+    if settings.notification.require_confirmation and not settings.signing_keys:
+        _log.warn(
+            "subscribers have to confirm and nobody asks them to: [notification] require_confirmation needs [signed_url]"
+            " secret_key"
+        )
+    for scheme in settings.transport.subscriber_types:
+        if scheme.lower() not in schemes:
+            _log.warn(
+                "nothing delivers to {scheme}: subscribers, which [transport] subscriber_types accepts: no notifier for them"
+                " is installed",
+                scheme=scheme,
+            )
 
 
 def _warn_of_openness(settings: Settings, hosts: Sequence[Any]) -> None:

@@ -42,6 +42,7 @@ class _Echo:
 
     payload: bytes
     alone: bool = False
+    aside: bool = False
 
     async def reply(self) -> bytes:
         """The payload."""
@@ -54,6 +55,9 @@ class _EchoSession:
     def receive(self, payload: bytes, is_binary: bool) -> _Echo:
         """See :class:`zaqar_gateway.transport.websocket.session.Session`."""
         return _Echo(payload)
+
+    def end(self) -> None:
+        """The connection is gone."""
 
 
 class EchoFactory(GatewayFactory):

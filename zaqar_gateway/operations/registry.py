@@ -478,7 +478,7 @@ def _of_deliveries(deliveries: Deliveries) -> list[Operation]:
             "deliveries:create",
             fields.DeliveryResend,
             deliveries.resend,
-            Http("POST", DELIVERIES, body=Body.OPTIONAL),
+            Http("POST", DELIVERIES, body=Body.OPTIONAL, needed=("ids",)),
             Frame(),
             admin=True,
             audited=True,

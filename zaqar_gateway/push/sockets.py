@@ -6,7 +6,7 @@ doorbell rings and every few seconds in case a ring was lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -220,7 +220,10 @@ class Sockets:
         self._bereft.discard(listener)
         for subscription_id, place in found.items():
             self._detach(place, subscription_id)
-        self._ending |= found
+        self._end_in_store(found)
+
+    def _end_in_store(self, found: Mapping[str, Place]) -> None:
+        self._ending.update(found)
         if self._ending and not self._is_ending:
             Deferred.fromCoroutine(self._end()).addErrback(
                 lambda failure: _log.failure("subscriptions of sockets were not ended", failure)
@@ -242,7 +245,9 @@ class Sockets:
 
     def _ended(self, attached: _Attached) -> None:
         mine = self._places[attached.listener]
-        self._detach(mine.pop(attached.id), attached.id)
+        place = mine.pop(attached.id)
+        self._detach(place, attached.id)
+        self._end_in_store({attached.id: place})  # it has ended there; what the store keeps of it for this process has not
         self._bereft.add(attached.listener)
         if not mine:
             del self._places[attached.listener]

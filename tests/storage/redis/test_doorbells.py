@@ -7,6 +7,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.redis_server import connect, shared_server, storage_at
@@ -144,6 +145,30 @@ class DoorbellTests(TestCase):
         await self.post()
         await heard.reach(1)
         self.assertEqual(heard.rings, ["after"])
+
+    async def test_watched_while_connecting(self) -> None:
+        """A place that is watched at any time while the connection is made is listened to."""
+        store = storage_at(self.redis, clock_at_epoch(), Keys())
+        self.bells.append(store.doorbells)
+        heard: list[Heard] = []
+
+        def watch() -> None:
+            heard.append(Heard())
+            store.doorbells.watch(Place("p", f"q{len(heard)}"), heard[-1].as_("rung"))
+
+        watch()
+        ready = store.doorbells.when_ready()
+        store.doorbells.start()
+        while not ready.called:
+            watch()
+            await deferLater(_reactor, 0)
+        await store.doorbells.caught_up()
+        for number, each in enumerate(heard, 1):
+            each.rings.clear()
+            await self.subscribe(f"q{number}", owner="socket")
+            await self.post(f"q{number}")
+            await each.reach(1)
+        self.assertGreater(len(heard), 2)
 
     async def test_connection_lost(self) -> None:
         """When the connection was lost everybody is told that rings may have been missed, and rings come as before."""

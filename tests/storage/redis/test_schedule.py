@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.redis_server import connect, shared_server, storage_at
-from zaqar_gateway.model import NewMessage, NewSubscription, Owed, Place, Progress
+from zaqar_gateway.model import GivenUp, NewMessage, NewSubscription, Owed, Place, Progress
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.schedule import IDLE_MS, Schedule
 from zaqar_gateway.testing.base import EPOCH_S, clock_at_epoch
@@ -107,6 +107,49 @@ class ScheduleTests(TestCase):
         self.assertIsNone(await self.at_s())
         await self.subscribe()
         self.assertApproximates(await self.at_s() or 0, 60 + IDLE_MS / 1000, 1)
+
+    async def test_lease_of_the_dead(self) -> None:
+        """A lease of somebody who died before it was in the schedule is put there by whoever looks next."""
+        await self.subscribe()
+        await self.post()
+        await self.take()
+        seen = await self.schedule.seen(self.key)
+        assert seen is not None
+        await self.schedule.put_off(self.key, seen, int(EPOCH_S * 1000) + IDLE_MS)
+        self.assertEqual(await self.take(), [])
+        self.assertLessEqual(await self.at_s() or 0, LEASE_MS / 1000)
+
+    async def test_more_expired_than_a_slice(self) -> None:
+        """Expired subscriptions are owed nothing, however many there are that nobody has swept."""
+        for number in range(1100):
+            new = NewSubscription(f"http://{number}", 60)
+            await self.store.subscriptions.create("p", "q", new)
+        await self.store.subscriptions.create("p", "q", NewSubscription("http://live", 3600))
+        await self.post()
+        self.clock.advance(60)
+        self.assertEqual([owed.subscription.subscriber for owed in await self.take()], ["http://live"])
+
+    async def test_sockets_forgotten(self) -> None:
+        """What is kept of a socket's subscription for its gateway goes with it, though somebody else ended it."""
+        placed = await self.store.subscriptions.create("p", "q", NewSubscription("http://s", 60, owner="g"))
+        self.assertEqual(await self.redis.command("SMEMBERS", "zg:sockets.g"), [self.key])
+        await storage_at(self.redis, self.clock).subscriptions.purge("p", "q")
+        await self.store.subscriptions.delete("p", "q", placed.id)
+        self.assertEqual(await self.redis.command("SMEMBERS", "zg:sockets.g"), [])
+
+    async def test_failing_forgotten(self) -> None:
+        """A place whose failures were sent again is listed no more, and nothing of them is left."""
+        await self.subscribe()
+        await self.post()
+        (owed,) = await self.take()
+        cursor = owed.posts[0].cursor
+        failed = Progress(owed.subscription.id, owed.token, cursor, (GivenUp(cursor, 1, "no"),))
+        await self.store.deliveries.report(PLACE, failed, batch=10, lease_ms=LEASE_MS, required=False)
+        self.assertEqual([one.count for one in await self.store.deliveries.failing(10)], [1])
+        self.assertGreater(await self.redis.command("PTTL", self.key + b":x"), 0)
+        await self.store.deliveries.resend(PLACE, None, 10)
+        self.assertEqual(await self.store.deliveries.failing(10), [])
+        self.assertEqual(await self.redis.command("SMEMBERS", "zg:failing"), [])
 
     async def test_nothing_left_behind(self) -> None:
         """The last subscription takes everything of its kind along."""

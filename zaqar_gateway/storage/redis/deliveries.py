@@ -82,11 +82,23 @@ class RedisDeliveries:
         cursor = b"0"
         while len(found) < limit:
             cursor, keys = await self._redis.command(b"SSCAN", self._keys.failing, cursor, b"COUNT", limit)
-            counts = await together(*(self._redis.script(scripts.FAILED_COUNT, [key], [self._now()]) for key in keys))
-            found += [Failing(self._keys.place(key), count) for key, count in zip(keys, counts, strict=True) if count]
+            counts = dict(zip(keys, await self._counts(keys), strict=True))
+            found += [Failing(self._keys.place(key), count) for key, count in counts.items() if count]
+            await self._forget([key for key, count in counts.items() if not count])
             if cursor == b"0":
                 break
         return found[:limit]
+
+    async def _counts(self, keys: Sequence[bytes]) -> list[int]:
+        return await together(*(self._redis.script(scripts.FAILED_COUNT, [key], [self._now()]) for key in keys))
+
+    async def _forget(self, keys: Sequence[bytes]) -> None:
+        """Take places out of the list of those with failures, unless there is one again by then."""
+        if keys:
+            await self._redis.command(b"SREM", self._keys.failing, *keys)
+            again = [key for key, count in zip(keys, await self._counts(keys), strict=True) if count]
+            if again:
+                await self._redis.command(b"SADD", self._keys.failing, *again)
 
     async def failures(self, place: Place, marker: str, limit: int) -> list[FailedDelivery]:
         arguments: list[Argument] = [self._now(), values.rank_of(marker), limit]

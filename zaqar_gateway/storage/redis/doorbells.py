@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.internet import TimerService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreError
 from zaqar_gateway.interfaces import IDoorbells
 from zaqar_gateway.model import Place
-from zaqar_gateway.storage.redis.connection import Commands, Redis
+from zaqar_gateway.storage.redis.connection import Commands, Redis, Refused
 from zaqar_gateway.storage.redis.keys import Keys
 
 PING_S = 5.0
@@ -48,6 +48,7 @@ class Doorbells:
         self._topic_keys = keys.topics()
         self._attending: list[tuple[Callable[[Place], None], Callable[[], None]]] = []
         self._watching: dict[bytes, list[Callable[[], None]]] = {}
+        self._protocol: Commands | None = None
         self._redis = redis.beside(lambda *given: _Listening(self._heard, *given), self._greet)
         self._pings = TimerService(PING_S, self._ping)
         self._pings.clock = clock
@@ -90,8 +91,10 @@ class Doorbells:
 
     def _tell(self, *command: bytes) -> Deferred[Any]:
         """Send a command; on a connection that is lost, what it would do is done when there is one again."""
-        telling = Deferred.fromCoroutine(self._redis.command(*command))
-        return telling.addErrback(lambda failure: failure.trap(StoreError) and None)
+        if self._protocol is None:
+            return succeed(None)
+        telling: Deferred[Any] = self._protocol.execute_command(*command)
+        return telling.addErrback(lambda failure: failure.trap(StoreError, Refused) and None)
 
     def _ring_all(self, channel: bytes) -> None:
         for ring in list(self._watching.get(channel, ())):
@@ -106,11 +109,10 @@ class Doorbells:
         await self._redis.command(b"PING")
 
     async def _greet(self, protocol: Commands) -> None:
-        told: set[bytes] = set()
-        while fresh := [each for each in (*self._keys.owed, *self._watching) if each not in told]:
-            told.update(fresh)
-            for each in [protocol.execute_command(b"SUBSCRIBE", channel) for channel in fresh]:
-                await each
+        self._protocol = protocol  # what is watched from here on is told to it at once
+        listening = [protocol.execute_command(b"SUBSCRIBE", channel) for channel in (*self._keys.owed, *self._watching)]
+        for each in listening:
+            await each
         for _, missed in self._attending:
             missed()
         for channel in list(self._watching):

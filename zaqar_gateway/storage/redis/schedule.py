@@ -70,7 +70,7 @@ class Gateways:
     _schedule: Schedule
     _now: Callable[[], Argument]
     _dead_after_ms: int = 8000
-    _places: dict[str, Place] = field(factory=dict)  # of the subscriptions of sockets that were made here
+    _made: dict[str, tuple[str, Place]] = field(factory=dict)  # subscriptions of sockets that were made here
     _counts: dict[Place, int] = field(factory=dict)
     _alive: set[str] = field(factory=set)  # names that have beaten here
 
@@ -82,15 +82,15 @@ class Gateways:
         self._counts[place] = self._counts.get(place, 0) + 1
         await self._redis.command(b"SADD", self._keys.sockets(gateway), self._schedule.key_of(place))
 
-    def made(self, subscription_id: str, place: Place) -> None:
+    def made(self, gateway: str, subscription_id: str, place: Place) -> None:
         """A subscription of a socket was made."""
-        self._places[subscription_id] = place
+        self._made[subscription_id] = gateway, place
 
-    async def ended(self, gateway: str, subscription_id: str) -> None:
-        """A subscription of a socket has ended."""
-        place = self._places.pop(subscription_id, None)
-        if place is not None:
-            await self.exit(gateway, place)
+    async def ended(self, subscription_id: str) -> None:
+        """A subscription has ended; one that was made elsewhere, or is of no socket, is none of ours."""
+        made = self._made.pop(subscription_id, None)
+        if made is not None:
+            await self.exit(*made)
 
     async def exit(self, gateway: str, place: Place) -> None:
         """Take back what :meth:`enter` noted."""

@@ -60,7 +60,7 @@ class RedisSubscriptions:
         subscription_id, is_new, confirmed, rank = (await together(*steps))[-2]
         placed = Placed(subscription_id.decode(), bool(is_new), bool(confirmed), format_cursor(rank))
         if new.owner and is_new:
-            self._gateways.made(placed.id, place)
+            self._gateways.made(new.owner, placed.id, place)
         elif new.owner:
             await self._gateways.exit(new.owner, place)
         return placed
@@ -123,8 +123,7 @@ class RedisSubscriptions:
 
     async def delete(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
         ended = await self._one(scripts.SUBSCRIPTION_DELETE, project, queue, subscription_id)
-        if ended is not None and ended.owner:
-            await self._gateways.ended(ended.owner, ended.id)
+        await self._gateways.ended(subscription_id)  # though it had ended otherwise before
         return ended
 
     async def purge(self, project: str, queue: str) -> None:

@@ -2,4 +2,8 @@
 -- KEYS: queue
 -- ARGV: now
 forget_old()
-return call('XLEN', failed)
+local kept = call('XLEN', failed)
+if kept == 0 then
+  call('UNLINK', failed)
+end
+return kept

@@ -32,4 +32,5 @@ local function fail(id, name, rank, attempts, reason)
   call('XADD', failed, 'MAXLEN', '=', FAILED_MAX, text(next_rank(last_given_up())), 's', id, 'n', name,
     'a', attempts, 'r', reason, 't', was.t, 'b', was.b, 'd', was.d, 'k', was.k, 'u', was.u)
   forget_old()
+  call('PEXPIRE', failed, FAILED_AGE)
 end
