@@ -20,7 +20,7 @@ from zaqar_gateway import config  # noqa: E402
 from zaqar_gateway.backends import MemoryBackend, PooledBackend  # noqa: E402
 from zaqar_gateway.identity.signed_url import UrlSigner  # noqa: E402
 from zaqar_gateway.limits import Limits  # noqa: E402
-from zaqar_gateway.model import LogBounds  # noqa: E402
+from zaqar_gateway.model import LogBounds, Quotas  # noqa: E402
 from zaqar_gateway.operations import registry  # noqa: E402
 from zaqar_gateway.operations.pools import Pooling  # noqa: E402
 from zaqar_gateway.storage.memory import MemoryStorage  # noqa: E402
@@ -63,7 +63,7 @@ class SettingsDirective(SphinxDirective):
 def _operations() -> list[registry.Operation]:
     clock = Clock()
     storage = MemoryStorage(clock)
-    backend = PooledBackend(MemoryBackend(LogBounds(), clock), config.load(None, {}, {"storage.uri": "memory:"}), clock)
+    backend = PooledBackend(MemoryBackend(LogBounds(), Quotas(), clock), config.load(None, {}, {"storage.uri": "memory:"}), clock)
     pooling = Pooling(backend.management.pools, backend.management.flavors, backend.directory)
     return registry.operations(storage, Limits(), UrlSigner((), clock), clock, pooling=pooling)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgpack
 from attrs import define, field, frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
+from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
@@ -115,6 +121,7 @@ class FailingStorage(_Failing):
         self.topic_subscriptions: Any = _Failing(error)
         self.deliveries: Any = _Failing(error)
         self.doorbells: Any = _Failing(error)
+        self.rates: Any = _Failing(error)
 
     async def ping(self) -> None:
         raise self._error
@@ -287,3 +294,17 @@ class HttpApi:
         self.site.handle(request)
         (response,) = request.responses
         return response
+
+
+def self_signed() -> PrivateCertificate:
+    """A new certificate for localhost."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    built = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
+    signed = built.sign(key, hashes.SHA256())
+    pem = signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    certificate: PrivateCertificate = PrivateCertificate.loadPEM(pem)
+    return certificate

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IManagement, IStorage, IStorageBackend
-from zaqar_gateway.model import Pool
+from zaqar_gateway.model import Pool, Quotas
 from zaqar_gateway.operations.pools import Pooling
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.pooled import LEFT_S, Directory, Placements, PooledStorage
@@ -48,6 +48,7 @@ class Process:
     virtual: bool = True
     check: Callable[[str], Awaitable[None]] = _anything
     left_s: int = LEFT_S
+    quotas: Quotas = field(factory=Quotas)
     backends: list[Backend] = field(factory=list)
     directory: Directory = field(init=False)
     placements: Placements = field(init=False)
@@ -60,10 +61,13 @@ class Process:
             self.directory,
             virtual=self.virtual,
             left_s=self.left_s,
+            queues_max=self.quotas.queues,
             random=Random(1),
             monotonic=self.clock.seconds,
         )
-        self.storage = PooledStorage(self.management.catalog, self.directory, self.placements)
+        self.storage = PooledStorage(
+            self.management.catalog, self.directory, self.placements, self.quotas.subscriptions_per_queue
+        )
 
     @property
     def pooling(self) -> Pooling:

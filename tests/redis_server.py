@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.task import Clock
 
-from zaqar_gateway.model import LogBounds
+from zaqar_gateway.model import LogBounds, Quotas
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.embedded import find_server
@@ -78,8 +78,18 @@ def connect(server: RedisServer) -> Redis:
 
 
 def storage_at(
-    redis: Redis, clock: Clock, keys: Keys | None = None, log_bounds: LogBounds | None = None
+    redis: Redis,
+    clock: Clock,
+    keys: Keys | None = None,
+    log_bounds: LogBounds | None = None,
+    quotas: Quotas | None = None,
 ) -> RedisStorage:
     """A store whose time is that of ``clock``."""
-    bounds = log_bounds or LogBounds()
-    return RedisStorage(redis, reactor, keys, now=lambda: int(clock.seconds() * 1000), log_bounds=bounds)
+    return RedisStorage(
+        redis,
+        reactor,
+        keys,
+        now=lambda: int(clock.seconds() * 1000),
+        log_bounds=log_bounds or LogBounds(),
+        quotas=quotas or Quotas(),
+    )

@@ -21,7 +21,7 @@ from zaqar_gateway.config import Settings
 from zaqar_gateway.config.settings import Storage as StorageSettings
 from zaqar_gateway.errors import PoolUnfit, RuleBroken, StoreError
 from zaqar_gateway.interfaces import IManagement, IManagingBackend, IStorage, IStorageBackend
-from zaqar_gateway.model import BackendSettings, LogBounds
+from zaqar_gateway.model import BackendSettings, LogBounds, Quotas
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.pooled import FOLLOW_S, LEFT_S, SWEEP_S, Directory, Placements, PooledStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedis
@@ -38,15 +38,15 @@ def make_backend(settings: Settings, reactor: Any) -> IStorageBackend:
 
     :raises PluginError: it is one of another package, and cannot be used.
     """
-    given, bounds = settings.storage, _bounds(settings)
+    given, bounds, quotas = settings.storage, _bounds(settings), _quotas(settings)
     if settings.store == "memory":
-        return MemoryBackend(bounds, reactor)
+        return MemoryBackend(bounds, quotas, reactor)
     if settings.store == "embedded":
-        return EmbeddedBackend(given, bounds, reactor)
+        return EmbeddedBackend(given, bounds, quotas, reactor)
     if settings.redis is not None:
-        return RedisBackend(given, settings.redis, bounds, reactor)
+        return RedisBackend(given, settings.redis, bounds, quotas, reactor)
     made: IStorageBackend = plugins.make(
-        plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, given.durability, bounds), reactor
+        plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, given.durability, bounds, quotas), reactor
     )
     return made
 
@@ -55,14 +55,26 @@ def _bounds(settings: Settings) -> LogBounds:
     return LogBounds(settings.notification.log_max_bytes, settings.notification.log_max_age_s)
 
 
+def _quotas(settings: Settings) -> Quotas:
+    wanted = settings.quotas
+    return Quotas(
+        wanted.queues,
+        wanted.messages_per_queue,
+        wanted.bytes_per_queue,
+        wanted.subscriptions_per_queue,
+        counts_bytes=wanted.bytes > 0,
+        counts_subscriptions=wanted.subscriptions > 0,
+    )
+
+
 @implementer(IManagingBackend)
 class MemoryBackend:
     """The memory of this process."""
 
     where = "the memory of this process; all is lost when it ends"
 
-    def __init__(self, bounds: LogBounds, reactor: Any) -> None:
-        memory = MemoryStorage(reactor, log_bounds=bounds)
+    def __init__(self, bounds: LogBounds, quotas: Quotas, reactor: Any) -> None:
+        memory = MemoryStorage(reactor, log_bounds=bounds, quotas=quotas)
         self.storage: IStorage = memory
         self.management: IManagement = MemoryManagement(reactor)
         self._sweeper = TimerService(_SWEEP_MEMORY_S, memory.sweep)
@@ -86,6 +98,7 @@ class RedisBackend:
         settings: StorageSettings,
         address: RedisAddress,
         bounds: LogBounds,
+        quotas: Quotas,
         reactor: Any,
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:
@@ -111,7 +124,7 @@ class RedisBackend:
             scripts=scripts.ALL,
         )
         keys = Keys(address.key_prefix)
-        store = RedisStorage(self._redis, reactor, keys, log_bounds=bounds)
+        store = RedisStorage(self._redis, reactor, keys, log_bounds=bounds, quotas=quotas)
         self.storage: IStorage = store
         self.management: IManagement = RedisManagement(self._redis, keys)
         self._doorbells = store.doorbells
@@ -162,13 +175,13 @@ class RedisBackend:
 class EmbeddedBackend:
     """A Redis that is started, and stopped last."""
 
-    def __init__(self, settings: StorageSettings, bounds: LogBounds, reactor: Any) -> None:
+    def __init__(self, settings: StorageSettings, bounds: LogBounds, quotas: Quotas, reactor: Any) -> None:
         self.where = f"embedded Redis, data in {settings.data_dir}"
         self._server = EmbeddedRedis(
             reactor, settings.data_dir, durability=settings.durability, program=settings.redis_server
         )
         endpoint = _Late(lambda: UNIXClientEndpoint(reactor, self._server.socket_path))
-        self._client = RedisBackend(settings, RedisAddress(), bounds, reactor, endpoint)
+        self._client = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, endpoint)
         self.storage: IStorage = self._client.storage
         self.management: IManagement = self._client.management
 
@@ -207,8 +220,11 @@ class PooledBackend:
             self.directory,
             virtual=settings.enable_virtual_pool,
             left_s=LEFT_S + 2 * ceil(settings.storage.command_timeout_s),
+            queues_max=settings.quotas.queues,
         )
-        self.storage: IStorage = PooledStorage(self.management.catalog, self.directory, placements)
+        self.storage: IStorage = PooledStorage(
+            self.management.catalog, self.directory, placements, _quotas(settings).subscriptions_per_queue
+        )
         self._timers = [
             self._timer(FOLLOW_S, self.directory.follow, "the pools are not followed: {why}"),
             self._timer(SWEEP_S, placements.sweep, "placements are not swept: {why}"),
@@ -226,12 +242,12 @@ class PooledBackend:
         return timer
 
     def _open(self, uri: str) -> MemoryBackend | RedisBackend:
-        bounds = _bounds(self._settings)
+        bounds, quotas = _bounds(self._settings), _quotas(self._settings)
         if not uri.startswith(_MEMORY):
-            return RedisBackend(self._settings.storage, parse(uri), bounds, self._reactor)
+            return RedisBackend(self._settings.storage, parse(uri), bounds, quotas, self._reactor)
         if self._settings.store != "memory":
             raise ValueError("memory: is of one process alone, and for a gateway whose own store is memory: too")
-        return MemoryBackend(bounds, self._reactor)
+        return MemoryBackend(bounds, quotas, self._reactor)
 
     async def _check(self, uri: str) -> None:
         try:

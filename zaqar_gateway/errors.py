@@ -121,6 +121,30 @@ class SubscriberTaken(Conflict):
     """Another live subscription of the same queue or topic has this subscriber."""
 
 
+class QuotaExceeded(GatewayError):
+    """The project, or one of its queues, would have more than it may have; nothing was stored."""
+
+
+class TooManyRequests(GatewayError):
+    """The project has sent more, in a time, than it may send.
+
+    :ivar retry_after_s: after how many seconds another try makes sense.
+    """
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(GatewayError):
+    """This process has as many requests in flight as it may have.
+
+    :ivar retry_after_s: after how many seconds another try makes sense.
+    """
+
+    retry_after_s = 1
+
+
 class PoolUriTaken(Conflict):
     """Another pool has this URI."""
 

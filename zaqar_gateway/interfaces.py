@@ -17,6 +17,8 @@ from zaqar_gateway.model import (
     Claim,
     Context,
     Delivery,
+    Draw,
+    Drawn,
     FailedDelivery,
     Failing,
     Flavor,
@@ -37,6 +39,7 @@ from zaqar_gateway.model import (
     QueueStats,
     SignedUrl,
     Subscription,
+    Usage,
     Verdict,
     Volume,
 )
@@ -52,6 +55,7 @@ class IQueueStore(Interface):
         """Create a queue; leave one that exists as it is.
 
         :return: whether it was created by this call.
+        :raises QuotaExceeded: the project has as many as it may have.
         """
 
     async def get(project: str, queue: str) -> bytes | None:
@@ -74,6 +78,9 @@ class IQueueStore(Interface):
 
     async def count(project: str) -> int:
         """How many queues the project has."""
+
+    async def usage(project: str) -> Usage:
+        """What all queues of the project hold, counted one after the other."""
 
     async def stats(project: str, queue: str) -> QueueStats | None:
         """Counts and edges; ``None`` where the queue does not exist."""
@@ -111,6 +118,7 @@ class IMessageStore(Interface):
         :param create: whether a missing queue is created.
         :return: the ids in the order of ``messages``.
         :raises RuleBroken: the post is too large; nothing was stored and no queue created.
+        :raises QuotaExceeded: the project would have more queues, or the queue more in it, than it may have; likewise.
         :raises QueueMissing: the queue is missing and not to be created; nothing was stored.
         :raises EncryptionDiffers: ``encrypted`` is not as the queue's rules say; nothing was stored.
         """
@@ -214,6 +222,15 @@ class ISubscriptionStore(Interface):
 
         Where a live one has the same subscriber that one stays as it is; if it is not confirmed and ``new.notice_s`` is
         given, a notice (:data:`~zaqar_gateway.model.CONFIRM`) is owed to it again.
+
+        :raises QuotaExceeded: the queue would have more subscriptions, or the project more queues, than it may have;
+            nothing was made.
+        """
+
+    async def count(project: str) -> int:
+        """How many live subscriptions the project has, of queues that exist or not, counted queue by queue.
+
+        Those that were made while the store was told not to count may be left out.
         """
 
     async def get(project: str, queue: str, subscription_id: str) -> Subscription | None:
@@ -374,6 +391,13 @@ class IDoorbells(Interface):
         """
 
 
+class IRates(Interface):
+    """Buckets of tokens of projects, shared by all gateways.  A bucket that was never drawn from is full."""
+
+    async def draw(project: str, draws: Sequence[Draw]) -> Sequence[Drawn]:
+        """Take tokens out of the buckets of a project, which are those of the same positions in each call."""
+
+
 class IStorage(Interface):
     """A store: the parts share one place and see each other's effects at once.
 
@@ -389,6 +413,7 @@ class IStorage(Interface):
     topic_subscriptions: ISubscriptionStore = Attribute("Subscriptions of topics.")
     deliveries: IDeliveryStore = Attribute("What is owed to subscribers.")
     doorbells: IDoorbells = Attribute("Rings for posts.")
+    rates: IRates = Attribute("How much projects may ask for in a time.")
 
     async def ping() -> None:
         """Return when the store answers.

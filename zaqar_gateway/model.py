@@ -360,6 +360,64 @@ class LogBounds(msgspec.Struct, frozen=True, gc=False):
     age_max_s: int = 14 * 86400
 
 
+class Quotas(msgspec.Struct, frozen=True, gc=False):
+    """How much may be stored; 0 is any amount.  Queues and topics have the same bounds, and are counted apart.
+
+    :ivar queues: of a project.
+    :ivar messages_per_queue: messages, whatever their state, that have not expired.
+    :ivar bytes_per_queue: bytes of the bodies of those as they are stored.
+    :ivar subscriptions_per_queue: subscriptions that are live.
+    :ivar counts_bytes: whether bytes are counted although ``bytes_per_queue`` is 0, for
+        :meth:`~zaqar_gateway.interfaces.IQueueStore.usage`.
+    :ivar counts_subscriptions: whether they are counted, for
+        :meth:`~zaqar_gateway.interfaces.ISubscriptionStore.count`.
+    """
+
+    queues: int = 0
+    messages_per_queue: int = 0
+    bytes_per_queue: int = 0
+    subscriptions_per_queue: int = 0
+    counts_bytes: bool = False
+    counts_subscriptions: bool = False
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """What the queues of a project hold.
+
+    :ivar messages: as :class:`Quotas` counts them.
+    :ivar bytes: the same; of queues in which they are counted.
+    """
+
+    messages: int
+    bytes: int
+
+
+class Draw(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of one bucket of tokens.  The bucket gets ``per_s`` tokens a second until it has ``burst``.
+
+    :ivar owed: taken in any case, so that the bucket may have less than nothing afterwards; below 0: given back.
+    :ivar wanted: taken as far as there is.
+    :ivar enough: where there is less than ``wanted``, how many tokens make another draw worth while.
+    """
+
+    per_s: float
+    burst: int
+    owed: int
+    wanted: int
+    enough: int
+
+
+class Drawn(msgspec.Struct, frozen=True, gc=False):
+    """What came of a :class:`Draw`.
+
+    :ivar granted: how much of what was wanted was taken.
+    :ivar wait_ms: after what time there are enough tokens again; 0 where all that was wanted was taken.
+    """
+
+    granted: int
+    wait_ms: int
+
+
 class BackendSettings(msgspec.Struct, frozen=True):
     """What a storage backend is made from.
 
@@ -367,11 +425,13 @@ class BackendSettings(msgspec.Struct, frozen=True):
     :ivar durability: what is certain once a request is answered.  ``memory``: what was done survives the end of this
         process; ``fsync``: it is on the disk.
     :ivar log: how much :class:`~zaqar_gateway.interfaces.IDeliveryStore` keeps.
+    :ivar quotas: beyond which :exc:`~zaqar_gateway.errors.QuotaExceeded` is raised.
     """
 
     uri: str
     durability: Literal["memory", "fsync"] = "memory"
     log: LogBounds = LogBounds()
+    quotas: Quotas = Quotas()
 
 
 CONFIRM = "SubscriptionConfirmation"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -32,22 +33,27 @@ from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
-from zaqar_gateway.interfaces import IMessageFilter
+from zaqar_gateway.interfaces import IMessageFilter, IStorage
 from zaqar_gateway.operations.filters import FILTERED, Filter
+from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.policy import Policy
 from zaqar_gateway.operations.pools import Pooling
+from zaqar_gateway.operations.rates import Rate, Rates
+from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.options import Options
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
 from zaqar_gateway.show import show
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
+from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.site import Site
+from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
 from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.codec import Actions
@@ -60,11 +66,13 @@ _log = Logger()
 
 _WELL_KNOWN_KEY = "AES256"
 _SHUTDOWN_S = 15.0
+_SPARE_FILES = 256
 
 
 class Gateway(Service):
     """One gateway process.
 
+    :ivar refusals: what it has refused because a bound was reached.
     :raises PluginError: a plug-in that the settings ask for cannot be used.
     :raises PolicyFileError: the policy file cannot be used.
     """
@@ -82,10 +90,23 @@ class Gateway(Service):
         self._tls: TlsListeners | None = None
         self._starting: Deferred[None] = succeed(None)
         limits, client_ids = settings.limits, settings.client_ids
+        quotas = settings.quotas
+        totals = Amounts(quotas.messages, quotas.bytes, quotas.subscriptions)
+        stored = self._backend.storage
+        if any(totals):
+            stored = BoundedStorage(stored, totals, reactor)
         storage = EncryptingStorage(
-            self._backend.storage, settings.encryption_key, settings.transport.message_encryption_previous_keys
+            stored, settings.encryption_key, settings.transport.message_encryption_previous_keys
         )
         filters = _filters(settings, reactor)
+        self.refusals = refusals = Refusals()
+        self._rates = _rates(settings, storage, reactor, refusals)
+        peers = Peers(
+            refusals,
+            total_max=_connections_max(),
+            per_address_max=settings.bounds.max_connections_per_address,
+            uncounted=settings.bounds.uncounted_networks,
+        )
         signer = UrlSigner(settings.signing_keys, reactor)
         policy = Policy()
         policy_file = PolicyFile(settings.policy_path, policy)
@@ -107,6 +128,7 @@ class Gateway(Service):
             sockets=self._delivering.sockets,
             trusts=trusts,
             filters=filters,
+            gate=Gate(settings.bounds.max_requests, refusals, self._rates),
             pooling=pooling,
             policy=policy,
         )
@@ -115,6 +137,8 @@ class Gateway(Service):
         several = FILTERED if filters else frozenset()
         if pooling:  # what is asked for has to be found first
             several = frozenset(row.name for row in rows)
+        elif any(totals):
+            several |= COUNTED
         given, unread = settings.websocket, Unread(settings.http.unread_max)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
@@ -124,10 +148,16 @@ class Gateway(Service):
                 message_max=given.max_frame_size,
                 in_flight_max=given.max_in_flight,
                 write_buffer_max=given.write_buffer_max,
+                drain_timeout_s=given.drain_timeout_s,
                 ping_interval_s=given.ping_interval_s,
                 ping_timeout_s=given.ping_timeout_s,
                 open_timeout_s=given.handshake_timeout_s,
+                close_timeout_s=given.handshake_timeout_s,
+                idle_timeout_s=given.idle_timeout_s,
+                handshake_max=settings.http.max_head_size,
+                headers_max=settings.http.max_headers,
                 connections_max=given.max_connections,
+                per_project_max=given.max_sockets_per_project,
                 deflate=given.compression,
                 allowed_origins=given.allowed_origins,
                 authentication_timeout_s=given.authentication_timeout_s,
@@ -136,6 +166,8 @@ class Gateway(Service):
             signer,
             self._delivering.sockets,
             tokens,
+            peers=peers,
+            refusals=refusals,
             unread=unread,
         )
         site = Site(
@@ -153,14 +185,23 @@ class Gateway(Service):
         self._http = HttpFactory(
             site,
             HttpBounds(
+                request_line_max=settings.http.max_request_line,
+                head_max=settings.http.max_head_size,
+                headers_max=settings.http.max_headers,
+                tls_timeout_s=settings.http.tls_timeout_s,
+                fresh_timeout_s=settings.http.first_byte_timeout_s,
                 head_timeout_s=settings.http.head_timeout_s,
                 body_timeout_s=settings.http.body_timeout_s,
+                rate_min=settings.http.min_bytes_per_s,
                 idle_timeout_s=settings.http.idle_timeout_s,
+                write_timeout_s=settings.http.write_timeout_s,
                 connections_max=settings.http.max_connections,
             ),
             reactor,
             protection.transport_security(settings.tls.hsts_max_age_s),
             unread,
+            peers,
+            refusals,
         )
 
     def startService(self) -> None:
@@ -268,6 +309,8 @@ class Gateway(Service):
         await drained
         await self._delivering.stop()
         await self._identifying.stop()
+        if self._rates is not None:
+            await self._rates.stop()
         if self._tls is not None:
             await self._tls.stop()
         await self._backend.stop()
@@ -315,6 +358,24 @@ def _cors(settings: Settings) -> Cors | None:
 
 def _www_authenticate_uri(settings: Settings) -> str:
     return settings.keystone_authtoken.www_authenticate_uri or settings.keystone_authtoken.auth_url
+
+
+def _rates(settings: Settings, storage: IStorage, reactor: Any, refusals: Refusals) -> Rates | None:
+    given = settings.rates
+    requests, size = (
+        Rate(per_s, burst or 10 * per_s) if per_s else None
+        for per_s, burst in (
+            (given.requests_per_s, given.requests_burst),
+            (given.bytes_per_s, given.bytes_burst),
+        )
+    )
+    return None if requests is size is None else Rates(storage.rates, requests, size, reactor, refusals)
+
+
+def _connections_max() -> int:
+    """How many connections leave enough descriptors for the store, deliveries, logs and files."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 0 if most == resource.RLIM_INFINITY else max(1, most - min(_SPARE_FILES, most // 4))
 
 
 def _set_log_level(level: str) -> None:

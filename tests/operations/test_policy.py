@@ -138,6 +138,8 @@ class SampleTests(SynchronousTestCase):
 class _Unasked(Asked):
     """Fields that nobody may look at."""
 
+    size = 0
+
     def fields(self, operation: Operation) -> None:  # type: ignore[override]
         raise AssertionError("the fields were looked at")
 

@@ -132,6 +132,9 @@ class RecordedStore:
         self.new.append(new)
         return await self.inner.create(project, queue, new)
 
+    async def count(self, project: str) -> int:
+        return await self.inner.count(project)
+
     async def get(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
         return await self.inner.get(project, queue, subscription_id)
 

@@ -10,7 +10,7 @@ from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import UNSUBSCRIBE, GivenUp, LogBounds, NewMessage
+from zaqar_gateway.model import UNSUBSCRIBE, GivenUp, LogBounds, NewMessage, Quotas
 from zaqar_gateway.storage import ids
 from zaqar_gateway.storage.memory import ALIAS_KEPT_S, SWEPT_AT_ONCE, SWEPT_PLACES, MemoryClaims, MemoryStorage
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered, told
@@ -19,7 +19,9 @@ from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
+from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import Difference, walk
+from zaqar_gateway.testing.rates import RatesContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
@@ -60,6 +62,17 @@ class MemoryDeliveriesTests(MemoryCase, DeliveryStoreContract, TestCase):
 
     def bound_log(self, bounds: LogBounds) -> None:
         self.storage = MemoryStorage(self.clock, log_bounds=bounds)
+
+
+class MemoryRatesTests(MemoryCase, RatesContract, TestCase):
+    """The contract of buckets of tokens."""
+
+
+class MemoryQuotaTests(MemoryCase, QuotaContract, TestCase):
+    """The contract of quotas."""
+
+    def bound(self, quotas: Quotas) -> None:
+        self.storage = MemoryStorage(self.clock, quotas=quotas)
 
 
 class MemoryStorageTests(MemoryCase, StorageContract, TestCase):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.trial.unittest import TestCase
 
 from tests.pooling import Process, add_pools, memory_process
 from tests.redis_server import connect, shared_server, storage_at
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import LogBounds
+from zaqar_gateway.model import LogBounds, Quotas
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
@@ -21,7 +21,9 @@ from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.management import ManagementContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
+from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
+from zaqar_gateway.testing.rates import RatesContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract
@@ -60,11 +62,16 @@ class PooledMemoryCase(StoreContract):
 
     def bound_log(self, bounds: LogBounds) -> None:
         """See :class:`DeliveryStoreContract`."""
+        self.bound(Quotas(), bounds)
+
+    def bound(self, quotas: Quotas, bounds: LogBounds | None = None) -> None:
+        """See :class:`QuotaContract`."""
 
         def make(uri: str) -> MemoryStorage:
-            return MemoryStorage(self.clock, log_bounds=bounds)
+            return MemoryStorage(self.clock, log_bounds=bounds or LogBounds(), quotas=quotas)
 
-        self.storage: IStorage = Process(self.management, make(""), self.clock, make).storage
+        process = Process(self.management, make(""), self.clock, make, quotas=quotas)
+        self.storage: IStorage = process.storage
 
 
 class PooledMemoryQueuesTests(PooledMemoryCase, QueueStoreContract, TestCase):
@@ -89,6 +96,22 @@ class PooledMemorySubscriptionsTests(PooledMemoryCase, SubscriptionStoreContract
 
 class PooledMemoryDeliveriesTests(PooledMemoryCase, DeliveryStoreContract, TestCase):
     """The contract of deliveries."""
+
+
+class PooledMemoryRatesTests(PooledMemoryCase, RatesContract, TestCase):
+    """The contract of buckets of tokens."""
+
+
+class PooledMemoryQuotaTests(PooledMemoryCase, QuotaContract, TestCase):
+    """The contract of quotas."""
+
+    async def test_queues_at_one_time(self) -> None:
+        """Queues that are made at the same time, in whichever pools, are no more than there may be."""
+        self.bound(Quotas(queues=3))
+        made = [Deferred.fromCoroutine(self.make_plain(f"q{number}")) for number in range(10)]
+        results = await DeferredList(made, consumeErrors=True)
+        self.assertEqual(sum(1 for ok, _ in results if ok), 3)
+        self.assertEqual(await self.storage.queues.count("p"), 3)
 
 
 class PooledMemoryStorageTests(PooledMemoryCase, StorageContract, TestCase):
@@ -126,17 +149,23 @@ class PooledRedisCase(TestCase):
         await add_pools(self.management, "a", "b")
         self.bound_log(LogBounds())
 
-    def store(self, space: str, bounds: LogBounds) -> RedisStorage:
+    def store(self, space: str, bounds: LogBounds, quotas: Quotas) -> RedisStorage:
         """A store in a key space, whose doorbells are the same each time."""
-        store = storage_at(self.redis, self.clock, Keys(space), bounds)
+        store = storage_at(self.redis, self.clock, Keys(space), bounds, quotas)
         store.doorbells = self.doorbells.setdefault(space, store.doorbells)
         return store
 
     def bound_log(self, bounds: LogBounds) -> None:
         """See :class:`DeliveryStoreContract`."""
-        self.process = Process(
-            self.management, self.store("", bounds), self.clock, lambda uri: self.store(uri, bounds)
-        )
+        self.bound(Quotas(), bounds)
+
+    def bound(self, quotas: Quotas, bounds: LogBounds | None = None) -> None:
+        """See :class:`QuotaContract`."""
+
+        def make(uri: str) -> RedisStorage:
+            return self.store(uri, bounds or LogBounds(), quotas)
+
+        self.process = Process(self.management, make(""), self.clock, make, quotas=quotas)
         self.storage: IStorage = self.process.storage
 
     def tearDown(self) -> Deferred[None]:  # type: ignore[override]
@@ -181,6 +210,14 @@ class PooledRedisDeliveryTests(PooledRedisCase, DeliveryStoreContract):
     async def hear(self) -> None:
         for each in self.doorbells.values():
             await each.caught_up()
+
+
+class PooledRedisRatesTests(RatesContract, PooledRedisCase):
+    """The contract of buckets of tokens."""
+
+
+class PooledRedisQuotaTests(PooledRedisCase, QuotaContract):
+    """The contract of quotas."""
 
 
 class PooledRedisStorageTests(StorageContract, PooledRedisCase):

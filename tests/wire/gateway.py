@@ -10,8 +10,9 @@ import msgpack
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
-from twisted.internet.interfaces import IListeningPort, ITCPTransport
+from twisted.internet.interfaces import IListeningPort, IOpenSSLContextFactory, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import CertificateOptions
 from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -21,13 +22,16 @@ from tests.redis_server import connect, shared_server, storage_at
 from tests.transport.websocket.client import BINARY, CLOSE, TEXT, frame, frames, handshake
 from zaqar_gateway.interfaces import ISockets, IStorage, ITokens
 from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.model import Quotas
 from zaqar_gateway.operations.filters import FILTERED, Filter
+from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
+from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 
@@ -96,6 +100,11 @@ class Connection(Protocol):
             pass
         taken, self.data = self.data, b""
         return taken
+
+    def start_tls(self) -> None:
+        """Begin with TLS, whatever certificate the other side has."""
+        transport: Any = self.transport
+        transport.startTLS(CertificateOptions())
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
@@ -239,6 +248,8 @@ class Gateway:
     """Both transports over a store, listening on ports of their own.
 
     :param limits: ``None``: the defaults.
+    :param timers: the clock of the timeouts of connections; ``None``: the time that really passes.
+    :param tls: for both ports; ``None``: they are plain.
     :param collaborators: what else :func:`zaqar_gateway.operations.registry.operations` takes.
     """
 
@@ -252,6 +263,11 @@ class Gateway:
         admin_mode: bool = True,
         cors_origins: Iterable[str] = (),
         http_bounds: HttpBounds | None = None,
+        websocket_bounds: WebSocketBounds | None = None,
+        peers: Peers | None = None,
+        refusals: Refusals | None = None,
+        timers: Clock | None = None,
+        tls: IOpenSSLContextFactory | None = None,
         keys: Sequence[str] = (),
         clock: Clock | None = None,
         sockets: ISockets | None = None,
@@ -262,7 +278,17 @@ class Gateway:
         built = build_operations(storage, limits, keys, clock, sockets=sockets, filters=filters, **collaborators)
         ids = client_ids or ClientIds()
         actions = Actions(built.operations, alone=FILTERED if filters else frozenset())
-        self._websocket = GatewayFactory(actions, ids, _reactor, WebSocketBounds(), built.signer, sockets, tokens)
+        self._websocket = GatewayFactory(
+            actions,
+            ids,
+            timers or _reactor,
+            websocket_bounds or WebSocketBounds(),
+            built.signer,
+            sockets,
+            tokens,
+            peers,
+            refusals,
+        )
         site = built.site(
             checksums=checksums,
             client_ids=ids,
@@ -271,11 +297,18 @@ class Gateway:
             websocket_factory=self._websocket,
             tokens=tokens,
         )
-        self._http = HttpFactory(site, http_bounds or HttpBounds(), _reactor)
+        self._http = HttpFactory(site, http_bounds or HttpBounds(), timers or _reactor, peers=peers, refusals=refusals)
         self._ports: list[IListeningPort] = [
-            _reactor.listenTCP(0, factory, interface="127.0.0.1") for factory in (self._http, self._websocket)
+            _reactor.listenTCP(0, factory, interface="127.0.0.1")
+            if tls is None
+            else _reactor.listenSSL(0, factory, tls, interface="127.0.0.1")
+            for factory in (self._http, self._websocket)
         ]
         self._clients: list[Connection] = []
+
+    async def raw(self, *, websocket: bool = False) -> HttpConnection:
+        """A new connection on which nothing has been sent, to the HTTP port or to the one for WebSocket alone."""
+        return await self._connect(self._ports[websocket], HttpConnection())
 
     async def _connect(self, port: IListeningPort, protocol: _Connected) -> _Connected:
         host: Any = port.getHost()
@@ -328,13 +361,13 @@ class WireCase(TestCase):
         """A new store in memory."""
         return MemoryStorage(self.clock)
 
-    async def redis(self) -> IStorage:
+    async def redis(self, quotas: Quotas | None = None) -> IStorage:
         """A store in the shared Redis, which is emptied."""
         redis = connect(shared_server())
         self._redis.append(redis)
         redis.start()
         await redis.when_ready()
-        return storage_at(redis, self.clock, Keys())
+        return storage_at(redis, self.clock, Keys(), quotas=quotas)
 
     def start(
         self,

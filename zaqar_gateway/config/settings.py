@@ -14,6 +14,7 @@ from attrs import field, frozen
 from zaqar_gateway.address import RedisAddress
 from zaqar_gateway.config.kinds import (
     ALGORITHM,
+    AMOUNT,
     BASE_URL,
     BOOLEAN,
     COUNT,
@@ -252,10 +253,33 @@ class Transport:
 class Http:
     """Connections of HTTP."""
 
+    tls_timeout_s: float = _setting(10.0, seconds(), "How long a TLS handshake may take.")
+    first_byte_timeout_s: float = _setting(
+        30.0, seconds(), "How long a new connection may be open before its first request begins."
+    )
     head_timeout_s: float = _setting(10.0, seconds(), "How long a client may take to send the head of a request.")
     idle_timeout_s: float = _setting(75.0, seconds(), "How long a connection may stay open between two requests.")
-    body_timeout_s: float = _setting(60.0, seconds(), "How long a client may take to send the body of a request.")
-    max_connections: int = _setting(0, COUNT, "The most connections at one time; 0 is no limit.")
+    body_timeout_s: float = _setting(
+        60.0, seconds(), "How long a client may take to send the body of a request, beside what min_bytes_per_s allows."
+    )
+    write_timeout_s: float = _setting(
+        60.0, seconds(), "How long a client may leave its answers unread, beside what min_bytes_per_s allows."
+    )
+    min_bytes_per_s: int = _setting(
+        16384,
+        whole(1, SIZE_MAX),
+        "Bytes a second: bodies that come in, and answers that are not read, get another second for each so many bytes.",
+    )
+    max_request_line: int = _setting(8192, whole(1024, SIZE_MAX), "Longest request line in bytes; beyond it 414.")
+    max_head_size: int = _setting(
+        32768, whole(1024, SIZE_MAX), "Largest head of a request in bytes, on both transports; beyond it 431."
+    )
+    max_headers: int = _setting(
+        100, whole(16, 100_000), "The most header lines of a request, on both transports; beyond it 431."
+    )
+    max_connections: int = _setting(
+        0, COUNT, "The most connections at one time; what comes beyond is answered 503. 0 is no limit of its own."
+    )
     unread_max: int = _setting(
         268435456,
         whole(1048576, 2**40),
@@ -277,6 +301,15 @@ class WebSocket:
     max_in_flight: int = _setting(
         64, whole(1, 10000), "Requests of one socket that may be under way; at the limit it is not read any further."
     )
+    drain_timeout_s: float = _setting(
+        30.0, seconds(), "How long a client may leave more than write_buffer_max unread before it is closed."
+    )
+    idle_timeout_s: float = _setting(
+        0.0,
+        seconds(low=0),
+        "After how long a socket is closed, with 1008, that asked for nothing and was pushed nothing; it may be twice as"
+        " long. 0 is never: whoever does not answer pings is closed anyway.",
+    )
     compression: bool = _setting(True, BOOLEAN, "Whether permessage-deflate is offered.")
     authentication_timeout_s: float = _setting(
         30.0,
@@ -287,7 +320,15 @@ class WebSocket:
     max_unauthenticated_frames: int = _setting(
         64, whole(1, 10000), "How many frames it may send meanwhile, before it is closed."
     )
-    max_connections: int = _setting(0, COUNT, "The most WebSockets at one time; 0 is no limit.")
+    max_connections: int = _setting(
+        0, COUNT, "The most WebSockets at one time; what comes beyond is answered 503. 0 is no limit of its own."
+    )
+    max_sockets_per_project: int = _setting(
+        10000,
+        COUNT,
+        "The most WebSockets of one project in this process; one too many is closed with 1013 when it first asks for"
+        " something. 0 is no limit.",
+    )
     allowed_origins: tuple[str, ...] = _setting(
         (),
         KEYS,
@@ -297,6 +338,59 @@ class WebSocket:
     write_buffer_max: int = _setting(
         4194304, whole(65536, SIZE_MAX), "Bytes that may wait for a client that does not read, before it is closed."
     )
+
+
+@frozen
+class Bounds:
+    """What one gateway process takes on, in all its listeners together."""
+
+    max_connections_per_address: int = _setting(
+        1000,
+        COUNT,
+        "The most connections from one IPv4 address or one IPv6 network of 64 bits; what comes beyond is answered 429. 0 is"
+        " no limit.",
+    )
+    uncounted_networks: tuple[str, ...] = _setting(
+        ("127.0.0.0/8", "::1/128"),
+        NETWORKS,
+        "Networks whose addresses have no such limit, such as those of proxies, behind which are many.",
+    )
+    max_requests: int = _setting(
+        4096, COUNT, "The most requests in flight, on both transports; what comes beyond gets 503. 0 is no limit."
+    )
+
+
+@frozen
+class Rates:
+    """How much each project may send, through all gateways on one store together."""
+
+    requests_per_s: int = _setting(0, AMOUNT, "Requests a second; what comes beyond gets 429. 0 is no limit.")
+    requests_burst: int = _setting(
+        0, AMOUNT, "How many may come at once after a time without any. 0 is ten times requests_per_s."
+    )
+    bytes_per_s: int = _setting(
+        0, AMOUNT, "Bytes a second of bodies on HTTP and of messages on WebSocket; beyond it 429. 0 is no limit."
+    )
+    bytes_burst: int = _setting(0, AMOUNT, "How many may come at once after a time without any. 0 is ten times bytes_per_s.")
+
+
+@frozen
+class Quotas:
+    """How much each project may have stored; 0 is no limit.  What goes beyond gets 403 and changes nothing."""
+
+    queues: int = _setting(0, AMOUNT, "The most queues of a project, and as many topics.")
+    messages: int = _setting(
+        0, AMOUNT, "The most messages in all queues and topics of a project together, as they are counted every few seconds."
+    )
+    bytes: int = _setting(0, AMOUNT, "The most bytes that their bodies may have, as they are stored; counted in the same way.")
+    subscriptions: int = _setting(
+        0, AMOUNT, "The most subscriptions to queues and topics of a project together; counted in the same way."
+    )
+    messages_per_queue: int = _setting(0, AMOUNT, "The most messages in a queue or topic, whatever their state.")
+    bytes_per_queue: int = _setting(
+        0, AMOUNT, "The most bytes that the bodies of messages in a queue or topic may have, as they are stored."
+    )
+    subscriptions_per_queue: int = _setting(0, AMOUNT, "The most subscriptions of a queue or topic.")
 
 
 @frozen
@@ -538,6 +632,9 @@ class Settings:
     transport: Transport = Transport()
     http: Http = Http()
     websocket: WebSocket = WebSocket()
+    bounds: Bounds = Bounds()
+    rates: Rates = Rates()
+    quotas: Quotas = Quotas()
     signed_url: SignedUrl = SignedUrl()
     notification: Notification = Notification()
     keystone_authtoken: KeystoneAuthtoken = KeystoneAuthtoken()

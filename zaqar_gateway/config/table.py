@@ -12,6 +12,7 @@ from attrs import fields, frozen
 from zaqar_gateway import plugins
 from zaqar_gateway.config.kinds import BOOLEAN, PIPELINE, PORT, TEXT, URI, Kind
 from zaqar_gateway.config.settings import (
+    Bounds,
     Cors,
     Http,
     KeystoneAuthtoken,
@@ -19,6 +20,8 @@ from zaqar_gateway.config.settings import (
     Log,
     Notification,
     OsloPolicy,
+    Quotas,
+    Rates,
     Settings,
     SignedUrl,
     Storage,
@@ -72,6 +75,9 @@ SECTIONS: dict[str, type[Any]] = {
     "transport": Transport,
     "http": Http,
     "websocket": WebSocket,
+    "bounds": Bounds,
+    "rates": Rates,
+    "quotas": Quotas,
     "signed_url": SignedUrl,
     "notification": Notification,
     "keystone_authtoken": KeystoneAuthtoken,

@@ -21,6 +21,7 @@ from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.claims import Claims
 from zaqar_gateway.operations.deliveries import Deliveries
 from zaqar_gateway.operations.filters import Filter, operations_on
+from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.health import Health
 from zaqar_gateway.operations.messages import Messages
 from zaqar_gateway.operations.policy import Policy
@@ -101,6 +102,7 @@ class Operation:
     :ivar rule: the name of its policy rule, empty where there is none to ask.
     :ivar run: what it does: (context, fields) to a result that the codecs know.
     :ivar admin: served only where ``admin_mode`` is on.
+    :ivar gate: what a request passes before it is looked at; ``None``: nothing.
     :ivar audited: whether it administers or destroys, so that each request for it is recorded
         (:mod:`zaqar_gateway.transport.audit`), with what its path names.
     :ivar unaudited: the field with which it does not.
@@ -114,13 +116,20 @@ class Operation:
     http: Http | None = None
     frame: Frame | None = None
     admin: bool = False
+    gate: Gate | None = None
     audited: bool = False
     unaudited: str = ""
     policy: Policy = DEFAULT_POLICY
 
 
 class Asked(Protocol):
-    """What a transport received for an operation, not yet looked at."""
+    """What a transport received for an operation, not yet looked at.
+
+    :ivar size: its bytes: the body of a request, or a whole message.
+    """
+
+    @property
+    def size(self) -> int: ...
 
     def fields(self, operation: Operation) -> msgspec.Struct:
         """:raises BadRequest: the fields are not what the operation has to have; the text names one."""
@@ -129,11 +138,20 @@ class Asked(Protocol):
 async def dispatch(operation: Operation, ctx: Context, asked: Asked) -> Any:
     """Run an operation.  Being allowed comes before anything that may be wrong with the fields.
 
+    :raises Overloaded: the gateway has too many requests in flight.
+    :raises TooManyRequests: the project has sent too many.
     :raises Forbidden: the policy says no.
     """
-    if operation.rule:
-        operation.policy.require(ctx, operation.rule)
-    return await operation.run(ctx, asked.fields(operation))
+    gate = operation.gate
+    if gate is not None:
+        gate.enter(ctx.project, asked.size)
+    try:
+        if operation.rule:
+            operation.policy.require(ctx, operation.rule)
+        return await operation.run(ctx, asked.fields(operation))
+    finally:
+        if gate is not None:
+            gate.leave()
 
 
 QUEUES = "/v2/queues"
@@ -177,6 +195,7 @@ def operations(
     filters: Sequence[Filter] = (),
     sockets: ISockets | None = None,
     trusts: ITrusts | None = None,
+    gate: Gate | None = None,
     policy: Policy = DEFAULT_POLICY,
     pooling: Pooling | None = None,
 ) -> list[Operation]:
@@ -189,6 +208,7 @@ def operations(
     :param filters: of the operations on messages and claims; with any of them those of ``FILTERED`` make several steps.
     :param sockets: has the subscriptions of connections; ``None``: no connection can subscribe itself.
     :param trusts: ``None``: there is no identity service.
+    :param gate: what all requests pass; ``None``: nothing.
     :param policy: who may run what.
     :param pooling: ``None``: there are no pools; with them all rows make several steps.
     """
@@ -235,7 +255,7 @@ def operations(
         *(_of_topics(row, row.http) for row in of_topics if row.http),
         *(_of_pools(Pools(pooling, limits), Flavors(pooling, limits)) if pooling else ()),
     ]
-    return [evolve(row, policy=policy) for row in rows]
+    return [evolve(row, policy=policy, gate=gate) for row in rows]
 
 
 def _of_topics(row: Operation, http: Http) -> Operation:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from zaqar_gateway.errors import ClaimMismatch, MessageClaimed, PoolNeeded, PoolUriTaken, RuleBroken, SubscriberTaken
+from zaqar_gateway.errors import (
+    ClaimMismatch,
+    MessageClaimed,
+    PoolNeeded,
+    PoolUriTaken,
+    QuotaExceeded,
+    RuleBroken,
+    SubscriberTaken,
+)
 
 
 def post_too_large(size: int, limit: int, *, own: bool) -> RuleBroken:
@@ -31,6 +39,26 @@ def mismatch(message_id: str) -> ClaimMismatch:
 def subscriber_taken(subscriber: str) -> SubscriberTaken:
     """A subscription cannot get a subscriber that another one of the same queue or topic has."""
     return SubscriberTaken(f"Another subscription has the subscriber {subscriber}; it has to be unique.")
+
+
+def queues_exceeded(limit: int) -> QuotaExceeded:
+    """A project has as many queues, or topics, as it may have."""
+    return QuotaExceeded(f"The project may have at most {limit} of these, and has as many; one has to be deleted first.")
+
+
+def messages_exceeded(limit: int) -> QuotaExceeded:
+    """A post would make too many messages."""
+    return QuotaExceeded(f"There may be at most {limit} messages here, which this post would exceed.")
+
+
+def bytes_exceeded(limit: int) -> QuotaExceeded:
+    """A post would make too many bytes of bodies."""
+    return QuotaExceeded(f"The messages here may have at most {limit} bytes, which this post would exceed.")
+
+
+def subscriptions_exceeded(limit: int) -> QuotaExceeded:
+    """A queue, or topic, has as many subscriptions as it may have."""
+    return QuotaExceeded(f"There may be at most {limit} subscriptions here, and there are as many.")
 
 
 def pool_uri_taken() -> PoolUriTaken:

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IStorageBackend
-from zaqar_gateway.model import BackendSettings
+from zaqar_gateway.model import BackendSettings, Quotas
 from zaqar_gateway_journal.journal import Journal
 from zaqar_gateway_journal.storage import JournalStorage
 
@@ -28,7 +28,7 @@ _SWEEP_S = 10.0
 class JournalBackend:
     """A store in the directory of ``journal:///path/of/a/directory``, which is made where it is missing.
 
-    :raises ValueError: the URI is of another form.
+    :raises ValueError: the URI is of another form, or there are quotas.
     """
 
     def __init__(self, settings: BackendSettings, reactor: Any, compact_from: int = COMPACT_FROM) -> None:
@@ -36,6 +36,9 @@ class JournalBackend:
         self._directory = Path(unquote(parts.path))
         if parts.netloc or parts.query or parts.fragment or not self._directory.is_absolute():
             raise ValueError("storage.uri has to be journal:///path/of/a/directory")
+        if settings.quotas != Quotas():
+            # A call that was refused is in the journal, too: made again under another quota it might not be.
+            raise ValueError("this store keeps no quotas, and [quotas] sets some")
         self.where = f"the journal in {self._directory}"
         self.storage = JournalStorage(reactor, settings.log)
         self._sync = settings.durability == "fsync"

@@ -23,7 +23,7 @@ from zope.interface import directlyProvides, implementer, providedBy
 
 import zaqar_gateway
 from zaqar_gateway.errors import GatewayError, StoreUnavailable
-from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.interfaces import IRates, IStorage
 from zaqar_gateway.model import LogBounds, Volume
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway_journal.journal import Journal
@@ -153,6 +153,11 @@ class JournalStorage:
         self.topic_subscriptions: Any = _Part(self, "topic_subscriptions")
         self.deliveries: Any = _Part(self, "deliveries")
         self.doorbells: Any = _Part(self, "doorbells")
+
+    @property
+    def rates(self) -> IRates:
+        """See :class:`~zaqar_gateway.interfaces.IStorage`; of the memory alone, for buckets fill up by themselves."""
+        return self._memory.rates
 
     async def ping(self) -> None:
         if self._journal is None or self._journal.is_broken:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.redis_server import connect, shared_server, storage_at
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import LogBounds, NewMessage
+from zaqar_gateway.model import LogBounds, NewMessage, Quotas
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.claims import RedisClaims
@@ -22,7 +22,9 @@ from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
+from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
+from zaqar_gateway.testing.rates import RatesContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
@@ -60,6 +62,74 @@ class RedisClaimTests(ClaimStoreContract, OnRedis):
 
 class RedisSubscriptionTests(SubscriptionStoreContract, OnRedis):
     """Subscriptions."""
+
+
+class RedisRatesTests(RatesContract, OnRedis):
+    """Buckets of tokens."""
+
+    async def test_full_buckets_are_forgotten(self) -> None:
+        """Redis is told to drop the buckets of a project when they are full."""
+        await self.draw(50)
+        left_ms = await self.redis.command(b"PTTL", Keys().rates("p"))
+        self.assertGreater(left_ms, 20_000)
+        self.assertLessEqual(left_ms, 26_000)
+
+
+class RedisQuotaTests(QuotaContract, OnRedis):
+    """Quotas."""
+
+    def bound(self, quotas: Quotas) -> None:
+        """See :class:`QuotaContract`."""
+        self.storage = storage_at(self.redis, self.clock, quotas=quotas)
+
+    async def test_gateway_without_quotas(self) -> None:
+        """What another gateway posts and removes without a quota is counted where counting has begun."""
+        self.bound(Quotas(bytes_per_queue=10))
+        await self.put(b"123")
+        unbound = storage_at(self.redis, self.clock)
+        self.storage, bound = unbound, self.storage
+        await self.put(b"12345")
+        self.storage = bound
+        await self.exceeds(b"123")
+        self.storage = unbound
+        await self.popped(1)
+        self.storage = bound
+        await self.put(b"12345")
+        await self.exceeds(b"1")
+
+    async def test_followed(self) -> None:
+        """What is needed to count subscriptions is kept where somebody counts, and for as long as there are some."""
+        await self.follow()
+        self.bound(Quotas(counts_subscriptions=True))
+        key = Keys().followed("p")
+        self.assertEqual(await self.redis.command(b"EXISTS", key), 0)
+        await self.follow("http://b", queue="other", ttl_s=60)
+        self.assertEqual(await self.redis.command(b"ZRANGE", key, 0, -1), [b"other"])
+        self.clock.advance(60)
+        self.assertEqual(await self.storage.subscriptions.count("p"), 0)
+        self.assertEqual(await self.redis.command(b"EXISTS", key), 0)
+
+    async def test_no_memory(self) -> None:
+        """Where Redis has no memory left messages whose bytes are counted can be removed, and their bytes are free."""
+        self.bound(Quotas(bytes_per_queue=10))
+        first, _ = await self.put(b"12345", b"12345")
+        await self.redis.command("CONFIG", "SET", "maxmemory", 1)
+        try:
+            await self.drop(first)
+            self.assertEqual(await self.popped(1), [b"12345"])
+        finally:
+            await self.redis.command("CONFIG", "SET", "maxmemory", 0)
+        await self.put(b"1234567890")
+        await self.exceeds(b"1")
+
+    async def test_queue_from_before(self) -> None:
+        """The bytes of a queue that has messages when the quota begins are counted once it has been empty."""
+        await self.put(b"1234567890")
+        self.bound(Quotas(bytes_per_queue=10))
+        await self.put(b"1")
+        await self.popped(2)
+        await self.put(b"1234567890")
+        await self.exceeds(b"1")
 
 
 class Ringing(OnRedis):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import socket
 import ssl
@@ -11,16 +10,11 @@ from typing import Any
 
 from attrs import frozen
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHalfCloseableDescriptor, IProtocol
 from twisted.internet.protocol import Protocol
-from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
@@ -29,8 +23,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyClass
 
+from tests.helpers import self_signed
+from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport.http.channel import TURN_MAX, HttpBounds, HttpChannel, HttpFactory, IHttpApplication
 from zaqar_gateway.transport.http.request import Request, refusal
+from zaqar_gateway.transport.peers import ANSWERED_MAX, Peers
 
 reactor: Any = _reactor  # its interfaces are found out at run time
 EVERY = {b"cache-control", b"x-content-type-options", b"x-frame-options", b"referrer-policy", b"date"}
@@ -142,10 +139,12 @@ class Recorder(Protocol):
 class Wired:
     """A channel, its application, its clock and its peer."""
 
-    def __init__(self, bounds: HttpBounds | None = None, application: Application | None = None) -> None:
+    def __init__(
+        self, bounds: HttpBounds | None = None, application: Application | None = None, peers: Peers | None = None
+    ) -> None:
         self.clock = Clock()
         self.application = application or Application()
-        self.factory = HttpFactory(self.application, bounds or HttpBounds(), self.clock)
+        self.factory = HttpFactory(self.application, bounds or HttpBounds(), self.clock, peers=peers)
         self.channel, self.pipe = self.connect()
 
     def connect(self) -> tuple[HttpChannel, Pipe]:
@@ -861,13 +860,43 @@ class FactoryTests(SynchronousTestCase):
         self.assertTrue(verifyClass(IHttpApplication, Application))
 
     def test_connections_max(self) -> None:
-        """Beyond the bound no connection is taken on until one is lost."""
+        """Beyond the bound connections are answered 503 and closed, until one is lost."""
         wired = Wired(HttpBounds(connections_max=2))
         wired.connect()
-        self.assertIsNone(wired.factory.buildProtocol(None))
+        refused, pipe = wired.connect()
+        (answer,) = answers(pipe.value())
+        self.assertEqual((answer.status, answer.headers[b"retry-after"]), (503, b"5"))
+        self.assertTrue(pipe.half_closed)
+        refused.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(wired.factory.connections, 2)
         wired.channel.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(wired.connect()[1].value(), b"")
+
+    def test_refused_flood(self) -> None:
+        """So many connections may wait for the end of a refusal, and no more."""
+        wired = Wired(HttpBounds(connections_max=1))
+        for _ in range(ANSWERED_MAX):
+            self.assertTrue(wired.connect()[1].half_closed)
+        _, pipe = wired.connect()
+        self.assertEqual((pipe.value(), pipe.disconnecting), (b"", True))
+        self.assertEqual(wired.factory.connections, 1 + ANSWERED_MAX)
+        wired.clock.pump([1] * 70)
         self.assertEqual(wired.factory.connections, 1)
-        self.assertIsNotNone(wired.factory.buildProtocol(None))
+        self.assertEqual(answers(wired.connect()[1].value())[0].status, 503)
+
+    def test_peers(self) -> None:
+        """Somebody who counts connections is told of each once, however it ends, and of none that was refused."""
+        peers = Peers(Refusals(), total_max=2)
+        wired = Wired(peers=peers)
+        wired.connect()
+        refused, pipe = wired.connect()
+        self.assertEqual(answers(pipe.value())[0].status, 503)
+        refused.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(peers.total, 2)
+        wired.send(PART)
+        wired.clock.pump([1] * 90)
+        wired.channel.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(peers.total, 0)
 
     def test_stop(self) -> None:
         """Idle connections close at once; the others with their reply, and what is behind it is not begun."""
@@ -1129,22 +1158,10 @@ class SocketTests(TestCase):
 
     # -- TLS and WebSocket ---------------------------------------------------------------------------------------------
 
-    def certificate(self) -> PrivateCertificate:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-        now = datetime.datetime.now(datetime.UTC)
-        built = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))
-        signed = built.sign(key, hashes.SHA256())
-        pem = signed.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        certificate: PrivateCertificate = PrivateCertificate.loadPEM(pem)
-        return certificate
-
     def listen_tls(self) -> int:
         self.application = Application()
         self.factory = HttpFactory(self.application, HttpBounds(), reactor)
-        port = reactor.listenSSL(0, self.factory, self.certificate().options(), interface="127.0.0.1")
+        port = reactor.listenSSL(0, self.factory, self_signed().options(), interface="127.0.0.1")
         self.addCleanup(self.gone)
         self.addCleanup(port.stopListening)
         return int(port.getHost().port)

@@ -40,7 +40,7 @@ from tests.transport.websocket.client import (
 )
 from zaqar_gateway.interfaces import IQueueStore
 from zaqar_gateway.limits import Limits
-from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats
+from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats, Usage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 from zaqar_gateway.transport.websocket.protocol import TURN_MAX
@@ -80,6 +80,9 @@ class HeldQueues:
         raise NotImplementedError
 
     async def delete(self, project: str, queue: str) -> None:
+        raise NotImplementedError
+
+    async def usage(self, project: str) -> Usage:
         raise NotImplementedError
 
     async def count(self, project: str) -> int:

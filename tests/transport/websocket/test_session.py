@@ -28,6 +28,7 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    Usage,
 )
 from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.pools import FlavorShown
@@ -488,6 +489,9 @@ class BrokenQueues:
 
     async def delete(self, project: str, queue: str) -> None:
         raise self._error
+
+    async def usage(self, project: str) -> Usage:
+        raise NotImplementedError
 
     async def count(self, project: str) -> int:
         raise self._error

@@ -50,6 +50,9 @@ class EncryptingSubscriptions:
         await self._queues.turn((project, queue))
         return await self._store.create(project, queue, new)
 
+    def count(self, project: str) -> Coroutine[Any, Any, int]:
+        return self._store.count(project)
+
     def get(self, project: str, queue: str, subscription_id: str) -> Coroutine[Any, Any, Subscription | None]:
         return self._store.get(project, queue, subscription_id)
 

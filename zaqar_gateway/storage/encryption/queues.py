@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, GatewayError, KeyUnknown, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
-from zaqar_gateway.model import Claim, Message, MessagePage, NewMessage, QueueEntry, QueueRules, QueueStats
+from zaqar_gateway.model import Claim, Message, MessagePage, NewMessage, QueueEntry, QueueRules, QueueStats, Usage
 from zaqar_gateway.storage.encryption.keys import Keyring, Opener, any_encrypted
 
 _POST_TRIES = 10
@@ -274,6 +274,9 @@ class EncryptingQueues:
     async def _change(self, project: str, queue: str) -> None:
         await self._queues.turn((project, queue))
         self._queues.forget((project, queue))
+
+    def usage(self, project: str) -> Coroutine[Any, Any, Usage]:
+        return self._store.usage(project)
 
     def count(self, project: str) -> Coroutine[Any, Any, int]:
         return self._store.count(project)

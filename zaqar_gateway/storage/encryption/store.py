@@ -41,6 +41,7 @@ class EncryptingStorage:
         self.topic_subscriptions = EncryptingSubscriptions(store.topic_subscriptions, opener, topics)
         self.deliveries = EncryptingDeliveries(store.deliveries, opener)
         self.doorbells = store.doorbells
+        self.rates = store.rates
 
     async def ping(self) -> None:
         await self._store.ping()

@@ -57,6 +57,12 @@ class Ledgers:
         ledger = self.find(place, now)
         return ledger if ledger is not None and ledger.followers else None
 
+    def count(self, project: str, is_topics: bool, now: int) -> int:
+        """How many live subscriptions a project has, of queues or of topics."""
+        places = [place for place in self._by_place if place.project == project and place.is_topic == is_topics]
+        found = (self.followed(place, now) for place in places)
+        return sum(len(ledger.followers) for ledger in found if ledger is not None)
+
     def open(self, place: Place, ranks: RankSource, now: int) -> Ledger:
         """The ledger of a place, made where there is none.
 

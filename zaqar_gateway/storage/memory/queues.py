@@ -33,9 +33,19 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    Quotas,
     StatsEdge,
+    Usage,
 )
-from zaqar_gateway.storage import claimed, ids, mismatch, post_too_large
+from zaqar_gateway.storage import (
+    bytes_exceeded,
+    claimed,
+    ids,
+    messages_exceeded,
+    mismatch,
+    post_too_large,
+    queues_exceeded,
+)
 from zaqar_gateway.storage.memory.ledgers import Ledgers
 from zaqar_gateway.storage.memory.ordered import Agenda, Ranks, RankSource
 
@@ -90,7 +100,10 @@ class _Claim:
 
 @define(eq=False)
 class _Queue:
-    """One life of a queue.  Whoever gets one from ``Space`` finds it as it is now."""
+    """One life of a queue.  Whoever gets one from ``Space`` finds it as it is now.
+
+    :ivar bytes: of the bodies of its entries.
+    """
 
     incarnation: str
     metadata: bytes
@@ -101,6 +114,7 @@ class _Queue:
     free: Ranks = field(factory=Ranks)
     delayed: Ranks = field(factory=Ranks)
     held: Ranks = field(factory=Ranks)
+    bytes: int = 0
     _aliases: dict[str, int] = field(factory=dict)  # id to local rank, of messages moved into this queue
     _expiring: Agenda[int] = field(factory=Agenda)
     _due: Agenda[int] = field(factory=Agenda)
@@ -143,6 +157,7 @@ class _Queue:
     def add(self, entry: _Entry, due_ms: int = 0) -> None:
         """Take in an entry; ``among`` says whether it is delayed, ``due_ms`` until when."""
         self.entries[entry.rank] = entry
+        self.bytes += len(entry.body)
         entry.among.add(entry.rank)
         self._expiring.set(entry.rank, entry.expires_ms)
         if entry.among is self.delayed:
@@ -158,6 +173,7 @@ class _Queue:
 
     def remove(self, entry: _Entry, now: int) -> None:
         del self.entries[entry.rank]
+        self.bytes -= len(entry.body)
         entry.among.remove(entry.rank)
         self._expiring.discard(entry.rank)
         if entry.among is self.delayed:
@@ -213,7 +229,7 @@ class _Queue:
     def purge(self) -> dict[int, _Entry]:
         """Become empty, and give the entries to the caller, to be freed at leisure."""
         purged = self.entries
-        self.entries, self.claims = {}, {}
+        self.entries, self.claims, self.bytes = {}, {}, 0
         self.free, self.delayed, self.held = Ranks(), Ranks(), Ranks()
         self._expiring, self._due, self._lapsing = Agenda(), Agenda(), Agenda()
         # What is posted from now on comes after the places and the posts of all that was here, so any id will do.
@@ -228,6 +244,7 @@ class Space:
     clock: IReactorTime
     new_incarnation: Callable[[], str]
     ledgers: Ledgers
+    quotas: Quotas
     is_topics: bool
     queues: dict[tuple[str, str], _Queue] = field(factory=dict)
     names: dict[str, list[str]] = field(factory=dict)  # of each project, sorted
@@ -248,6 +265,12 @@ class Space:
         if queue is not None:
             queue.settle(now)
         return queue
+
+    def check_room(self, project: str) -> None:
+        """:raises QuotaExceeded: the project has as many queues as it may have."""
+        most = self.quotas.queues
+        if most and len(self.names.get(project, ())) >= most:
+            raise queues_exceeded(most)
 
     def create(self, project: str, name: str, metadata: bytes = b"{}", rules: QueueRules = NO_RULES) -> _Queue:
         """Create a queue that does not exist."""
@@ -303,6 +326,7 @@ class MemoryQueues:
     async def create(self, project: str, queue: str, metadata: bytes, rules: QueueRules) -> bool:
         if (project, queue) in self._space.queues:
             return False
+        self._space.check_room(project)
         self._space.create(project, queue, metadata, rules)
         return True
 
@@ -322,6 +346,14 @@ class MemoryQueues:
 
     async def count(self, project: str) -> int:
         return len(self._space.names.get(project, ()))
+
+    async def usage(self, project: str) -> Usage:
+        now = self._space.now()
+        found = [self._space.find(project, name, now) for name in self._space.names.get(project, ())]
+        return Usage(
+            sum(len(queue.entries) for queue in found if queue is not None),
+            sum(queue.bytes for queue in found if queue is not None),
+        )
 
     async def stats(self, project: str, queue: str) -> QueueStats | None:
         now = self._space.now()
@@ -377,6 +409,9 @@ class MemoryMessages:
             raise post_too_large(size, limit, own=limit < size_max)
         if encrypted != rules.encrypted:
             raise EncryptionDiffers
+        if found is None and create:
+            self._space.check_room(project)
+        self._check_quotas(found, messages)
         if found is None:
             if not create:
                 raise QueueMissing
@@ -411,6 +446,16 @@ class MemoryMessages:
             self._space.ledgers.posted(ledger, now)
         self._space.plan(project, queue)
         return posted
+
+    def _check_quotas(self, queue: _Queue | None, messages: Sequence[NewMessage]) -> None:
+        """:raises QuotaExceeded: there would be more than there may be."""
+        quotas, number, size = self._space.quotas, len(messages), sum(len(new.body) for new in messages)
+        if queue is not None:
+            number, size = number + len(queue.entries), size + queue.bytes
+        if 0 < quotas.messages_per_queue < number:
+            raise messages_exceeded(quotas.messages_per_queue)
+        if 0 < quotas.bytes_per_queue < size:
+            raise bytes_exceeded(quotas.bytes_per_queue)
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         now = self._space.now()

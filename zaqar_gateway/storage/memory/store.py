@@ -13,15 +13,17 @@ from zaqar_gateway.interfaces import (
     IDoorbells,
     IMessageStore,
     IQueueStore,
+    IRates,
     IStorage,
     ISubscriptionStore,
 )
-from zaqar_gateway.model import LogBounds, Volume
+from zaqar_gateway.model import LogBounds, Quotas, Volume
 from zaqar_gateway.storage import ids
 from zaqar_gateway.storage.memory.deliveries import MemoryDeliveries
 from zaqar_gateway.storage.memory.doorbells import MemoryDoorbells
 from zaqar_gateway.storage.memory.ledgers import Ledgers
 from zaqar_gateway.storage.memory.queues import MemoryClaims, MemoryMessages, MemoryQueues, Space
+from zaqar_gateway.storage.memory.rates import MemoryRates
 from zaqar_gateway.storage.memory.subscriptions import MemorySubscriptions
 
 
@@ -34,6 +36,7 @@ class MemoryStorage:
     :param new_claim_id: gives the ids of claims.
     :param new_subscription_id: gives the ids of subscriptions.
     :param log_bounds: how much is kept of what subscribers are owed, for each queue and topic.
+    :param quotas: how much may be stored.
     """
 
     def __init__(
@@ -43,11 +46,12 @@ class MemoryStorage:
         new_claim_id: Callable[[], str] = ids.new_claim_id,
         new_subscription_id: Callable[[], str] = ids.new_claim_id,
         log_bounds: LogBounds = LogBounds(),  # noqa: B008  (immutable)
+        quotas: Quotas = Quotas(),  # noqa: B008  (immutable)
     ) -> None:
         doorbells = MemoryDoorbells(clock)
         self._ledgers = Ledgers(new_subscription_id, log_bounds, doorbells)
-        self._space = Space(clock, new_incarnation, self._ledgers, is_topics=False)
-        self._topics = Space(clock, new_incarnation, self._ledgers, is_topics=True)
+        self._space = Space(clock, new_incarnation, self._ledgers, quotas, is_topics=False)
+        self._topics = Space(clock, new_incarnation, self._ledgers, quotas, is_topics=True)
         self._secrets: dict[str, bytes] = {}
         self.queues: IQueueStore = MemoryQueues(self._space)
         self.messages: IMessageStore = MemoryMessages(self._space)
@@ -58,6 +62,7 @@ class MemoryStorage:
         self.topic_subscriptions: ISubscriptionStore = MemorySubscriptions(self._topics)
         self.deliveries: IDeliveryStore = MemoryDeliveries(self._space, self._topics)
         self.doorbells: IDoorbells = doorbells
+        self.rates: IRates = MemoryRates(clock)
 
     async def ping(self) -> None:
         return None

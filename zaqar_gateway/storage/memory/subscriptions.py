@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.interfaces import ISubscriptionStore
 from zaqar_gateway.model import CONFIRM, UNSUBSCRIBE, LogPage, NewSubscription, Placed, Subscription
-from zaqar_gateway.storage import ids, subscriber_taken
+from zaqar_gateway.storage import ids, subscriber_taken, subscriptions_exceeded
 from zaqar_gateway.storage.memory.ledger import Follower, Ledger
 from zaqar_gateway.storage.memory.queues import Space
 
@@ -31,6 +31,7 @@ class MemorySubscriptions:
 
     async def create(self, project: str, queue: str, new: NewSubscription) -> Placed:
         now, ledgers = self._space.now(), self._space.ledgers
+        self._check_quotas(project, queue, new, now)
         ranks = (self._space.queues.get((project, queue)) or self._space.create(project, queue)).ranks
         ledger = ledgers.open(self._space.place(project, queue), ranks, now)
         cursor = ids.format_cursor(ranks.last)
@@ -44,6 +45,17 @@ class MemorySubscriptions:
             ledger.notify(one, CONFIRM, new.notice_s, now)
         ledgers.owed(ledger, now)
         return Placed(one.id, is_new, one.confirmed, cursor)
+
+    def _check_quotas(self, project: str, queue: str, new: NewSubscription, now: int) -> None:
+        """:raises QuotaExceeded: there are as many as there may be."""
+        if (project, queue) not in self._space.queues:
+            self._space.check_room(project)
+        most, ledger = self._space.quotas.subscriptions_per_queue, self._find(project, queue, now)
+        if most and ledger is not None and len(ledger.followers) >= most and not ledger.with_subscriber(new.subscriber):
+            raise subscriptions_exceeded(most)
+
+    async def count(self, project: str) -> int:
+        return self._space.ledgers.count(project, self._space.is_topics, self._space.now())
 
     async def get(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
         now = self._space.now()

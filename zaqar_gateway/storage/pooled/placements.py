@@ -8,12 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random, SystemRandom
 
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from zaqar_gateway.errors import GatewayError, RuleBroken, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import ICatalog, IQueueStore, IStorage, ISubscriptionStore
 from zaqar_gateway.model import NO_RULES, Place, Placement, Pool, QueueRules
-from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory
+from zaqar_gateway.storage import queues_exceeded
+from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory, answers
 
 _log = Logger()
 
@@ -39,6 +41,15 @@ def subscriptions_of(store: IStorage, place: Place) -> ISubscriptionStore:
     return store.topic_subscriptions if place.is_topic else store.subscriptions
 
 
+async def stores_of(catalog: ICatalog, directory: Directory, project: str, is_topics: bool) -> list[IStorage]:
+    """The stores in which queues, or topics, of a project may be.
+
+    :raises StoreUnavailable: one of them is not known.
+    """
+    pools = {CONFIGURED, *await catalog.pools(project, is_topics)}
+    return [await directory.store(pool) for pool in pools if await directory.knows(pool)]
+
+
 class Placements:
     """Finds and makes placements.
 
@@ -47,6 +58,8 @@ class Placements:
     :param virtual: whether that store takes new queues that no pool is for.
     :param left_s: after how many seconds the placement of what was deleted may be forgotten; what goes by it has to have
         ended before, so this is more than ``KNOWN_S`` and the longest time that a command may take.
+    :param queues_max: so many queues, and topics, a project may have in all pools together; 0: any number.  Several
+        processes may exceed it by what they make at one time.
     :param monotonic: seconds of a clock that nobody sets.
     """
 
@@ -57,6 +70,7 @@ class Placements:
         *,
         virtual: bool,
         left_s: int = LEFT_S,
+        queues_max: int = 0,
         random: Random | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,6 +78,8 @@ class Placements:
         self._directory = directory
         self._virtual = virtual
         self._left_s = left_s
+        self._queues_max = queues_max
+        self._making: dict[tuple[str, bool], DeferredLock] = {}
         self._random = random or SystemRandom()
         self._monotonic = monotonic
         self._known: OrderedDict[Place, tuple[str, float]] = OrderedDict()  # pool, and until when it counts
@@ -165,7 +181,32 @@ class Placements:
 
         :return: whether it was made by this call.
         :raises RuleBroken: its dead letter queue is in another pool.
+        :raises QuotaExceeded: the project has as many as it may have.
         """
+        if not self._queues_max:
+            return await self._make(place, metadata, rules)
+        # No pool sees what is in the others, so it is counted here, for one at a time.
+        key = place.project, place.is_topic
+        lock = self._making.setdefault(key, DeferredLock())
+        await lock.acquire()
+        try:
+            if await self.count(*key) >= self._queues_max:
+                if await queues_of(await self.store(place), place).get(place.project, place.name) is not None:
+                    return False  # somebody has made it meanwhile
+                raise queues_exceeded(self._queues_max)
+            return await self._make(place, metadata, rules)
+        finally:
+            if not lock.waiting:
+                self._making.pop(key, None)
+            lock.release()
+
+    async def count(self, project: str, is_topics: bool) -> int:
+        """How many queues, or topics, a project has in all pools."""
+        stores = await stores_of(self._catalog, self._directory, project, is_topics)
+        place = Place(project, "", is_topics)
+        return sum(await answers([queues_of(store, place).count(project) for store in stores]))
+
+    async def _make(self, place: Place, metadata: bytes, rules: QueueRules) -> bool:
         made = False
         for _ in range(_TRIES):
             pool = await self._settle(place, rules)

@@ -18,9 +18,10 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    Usage,
 )
 from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory, answers
-from zaqar_gateway.storage.pooled.placements import Placements, queues_of
+from zaqar_gateway.storage.pooled.placements import Placements, queues_of, stores_of
 
 _POST_TRIES = 5
 
@@ -84,11 +85,12 @@ class PooledQueues:
         return [QueueEntry(name, text) for name, text in zip(order, found, strict=True) if text is not None]
 
     async def count(self, project: str) -> int:
-        async def counted(pool: str) -> int:
-            return await queues_of(await self._directory.store(pool), self._place(project, "")).count(project)
+        return await self._placements.count(project, self._is_topics)
 
-        pools = {CONFIGURED, *await self._catalog.pools(project, self._is_topics)}
-        return sum(await answers([counted(pool) for pool in pools if await self._directory.knows(pool)]))
+    async def usage(self, project: str) -> Usage:
+        stores = await stores_of(self._catalog, self._directory, project, self._is_topics)
+        found = await answers([queues_of(store, self._place(project, "")).usage(project) for store in stores])
+        return Usage(sum(usage.messages for usage in found), sum(usage.bytes for usage in found))
 
     async def stats(self, project: str, queue: str) -> QueueStats | None:
         return await (await self._at(project, queue)).stats(project, queue)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from attrs import define
 from zope.interface import implementer
 
-from zaqar_gateway.interfaces import ICatalog, IStorage
-from zaqar_gateway.model import Volume
+from zaqar_gateway.interfaces import ICatalog, IRates, IStorage
+from zaqar_gateway.model import Draw, Drawn, Volume
 from zaqar_gateway.storage.pooled.deliveries import PooledDeliveries, PooledDoorbells
 from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory
 from zaqar_gateway.storage.pooled.placements import Placements
@@ -13,21 +16,38 @@ from zaqar_gateway.storage.pooled.queues import PooledClaims, PooledMessages, Po
 from zaqar_gateway.storage.pooled.subscriptions import PooledSubscriptions
 
 
+@implementer(IRates)
+@define(eq=False)
+class PooledRates:
+    """The buckets of the configured store."""
+
+    _directory: Directory
+
+    async def draw(self, project: str, draws: Sequence[Draw]) -> Sequence[Drawn]:
+        return await (await self._directory.store(CONFIGURED)).rates.draw(project, draws)
+
+
 @implementer(IStorage)
 class PooledStorage:
-    """Goes to the store of the pool that something is in; what belongs to no queue is in the configured store."""
+    """Goes to the store of the pool that something is in; what belongs to no queue is in the configured store.
 
-    def __init__(self, catalog: ICatalog, directory: Directory, placements: Placements) -> None:
+    :param subscriptions_per_queue: the most that the stores have been told; 0: any number.
+    """
+
+    def __init__(
+        self, catalog: ICatalog, directory: Directory, placements: Placements, subscriptions_per_queue: int = 0
+    ) -> None:
         self._directory = directory
         self.queues = PooledQueues(placements, catalog, directory, False)
         self.messages = PooledMessages(placements, directory, False)
         self.claims = PooledClaims(placements)
         self.topics = PooledQueues(placements, catalog, directory, True)
         self.topic_messages = PooledMessages(placements, directory, True)
-        self.subscriptions = PooledSubscriptions(placements, directory, False)
-        self.topic_subscriptions = PooledSubscriptions(placements, directory, True)
+        self.subscriptions = PooledSubscriptions(placements, catalog, directory, False, subscriptions_per_queue)
+        self.topic_subscriptions = PooledSubscriptions(placements, catalog, directory, True, subscriptions_per_queue)
         self.deliveries = PooledDeliveries(placements, directory, self._has_sockets)
         self.doorbells = PooledDoorbells(placements, directory)
+        self.rates = PooledRates(directory)
 
     def _has_sockets(self, pool: str) -> bool:
         return pool in self.subscriptions.socketed or pool in self.topic_subscriptions.socketed

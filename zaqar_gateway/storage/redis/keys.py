@@ -85,6 +85,14 @@ class Keys:
     def _catalog(self, project: str) -> bytes:
         return f"{self._prefix}{{{_quoted(project)}}}:queues".encode()
 
+    def rates(self, project: str) -> bytes:
+        """The buckets of tokens of a project."""
+        return f"{self._common}{{{_quoted(project)}}}:rates".encode()
+
+    def followed(self, project: str) -> bytes:
+        """Names of the queues that may have subscriptions."""
+        return f"{self._prefix}{{{_quoted(project)}}}:followed".encode()
+
     @property
     def pooling(self) -> bytes:
         """The beginning of the keys of what is known of pools, which share a slot (``scripts/pooling.lua`` lists them)."""

@@ -8,15 +8,28 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface import implementer
 
-from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, StoreError
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, QuotaExceeded, StoreError
 from zaqar_gateway.interfaces import IMessageStore
-from zaqar_gateway.model import Message, MessagePage, NewMessage
-from zaqar_gateway.storage import claimed, mismatch, post_too_large
+from zaqar_gateway.model import Message, MessagePage, NewMessage, Quotas
+from zaqar_gateway.storage import (
+    bytes_exceeded,
+    claimed,
+    messages_exceeded,
+    mismatch,
+    post_too_large,
+    queues_exceeded,
+)
 from zaqar_gateway.storage.ids import format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.schedule import Schedule
+
+_ANY_BYTES = 2**53
+"""A bound of bytes that is never reached, by which they are counted."""
+
+_BEYOND_QUOTA, _AGAIN = 4, 5
+"""What a post may be answered besides (``scripts/post.lua``)."""
 
 _LONG_LISTING = 8
 _LONG_LISTING_PAUSE_S = 0.002
@@ -34,6 +47,7 @@ class RedisMessages:
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]
     _schedule: Schedule
+    _quotas: Quotas
     _long_listings: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(1))
 
     async def post(
@@ -53,6 +67,8 @@ class RedisMessages:
         incarnation = self._new_incarnation() if create else ""
         arguments: list[Argument] = [self._now(), incarnation, client, size, size_max, ttl_default_s]
         arguments.append(b"1" if encrypted else b"")
+        queues_max, messages_max, bytes_max = self._quota_arguments
+        arguments += (queues_max, messages_max, bytes_max or (_ANY_BYTES if self._quotas.counts_bytes else 0))
         for one in messages:
             arguments += (
                 b"" if one.ttl_s is None else one.ttl_s,
@@ -60,16 +76,28 @@ class RedisMessages:
                 one.body,
             )
         refused, first, second, *owed = await self._redis.script(scripts.POST, keys, arguments)
+        while refused == _AGAIN:
+            refused, first, second, *owed = await self._redis.script(scripts.POST, keys, arguments)
         if owed:
             # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
             # process looks everywhere.
             Deferred.fromCoroutine(self._schedule.nudge(keys[0])).addErrback(lambda failure: failure.trap(StoreError) and None)
         if refused == 1:
             raise post_too_large(size, first, own=bool(second))
+        if refused == _BEYOND_QUOTA:
+            raise self._exceeded(first)
         if refused:
             raise EncryptionDiffers if refused == 2 else QueueMissing
         incarnation = first.decode()
         return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
+
+    @property
+    def _quota_arguments(self) -> tuple[int, int, int]:
+        return self._quotas.queues, self._quotas.messages_per_queue, self._quotas.bytes_per_queue
+
+    def _exceeded(self, which: int) -> QuotaExceeded:
+        told = (queues_exceeded, messages_exceeded, bytes_exceeded)[which - 1]
+        return told(self._quota_arguments[which - 1])
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         key = self._keys.queue(project, queue)

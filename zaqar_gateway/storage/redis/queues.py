@@ -8,12 +8,15 @@ from attrs import define
 from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IQueueStore
-from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats, StatsEdge
+from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats, Quotas, StatsEdge, Usage
+from zaqar_gateway.storage import queues_exceeded
 from zaqar_gateway.storage.ids import created_ms, format_id
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.connection import Argument, Redis, together
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.values import rule_arguments
+
+_COUNTED_AT_ONCE = 100
 
 
 @implementer(IQueueStore)
@@ -25,11 +28,16 @@ class RedisQueues:
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]
+    _quotas: Quotas
 
     async def create(self, project: str, queue: str, metadata: bytes, rules: QueueRules) -> bool:
         keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
-        arguments = [self._now(), self._new_incarnation(), metadata, *rule_arguments(rules)]
-        return bool(await self._redis.script(scripts.QUEUE_CREATE, keys, arguments))
+        most = self._quotas.queues
+        arguments = [self._now(), self._new_incarnation(), metadata, most, *rule_arguments(rules)]
+        made: int = await self._redis.script(scripts.QUEUE_CREATE, keys, arguments)
+        if made == 2:
+            raise queues_exceeded(most)
+        return bool(made)
 
     async def get(self, project: str, queue: str) -> bytes | None:
         found: bytes | None = await self._redis.command(b"HGET", self._keys.queue(project, queue), b"md")
@@ -51,6 +59,23 @@ class RedisQueues:
     async def count(self, project: str) -> int:
         number: int = await self._redis.command(b"ZCARD", self._keys.catalog(project))
         return number
+
+    async def usage(self, project: str) -> Usage:
+        before, after = self._keys.around(project)
+        messages = size = 0
+        marker = b""
+        while True:
+            page = b"(" + marker, b"+", b"BYLEX", b"LIMIT", 0, _COUNTED_AT_ONCE
+            names = await self._redis.command(b"ZRANGE", self._keys.catalog(project), *page)
+            now = self._now()
+            for held in await together(
+                *(self._redis.script(scripts.USAGE, [before + name + after], [now]) for name in names)
+            ):
+                messages += held[0]
+                size += held[1]
+            if len(names) < _COUNTED_AT_ONCE:
+                return Usage(messages, size)
+            marker = names[-1]
 
     async def stats(self, project: str, queue: str) -> QueueStats | None:
         key = self._keys.queue(project, queue)

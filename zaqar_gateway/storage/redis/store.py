@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import LogBounds, Volume
+from zaqar_gateway.model import LogBounds, Quotas, Volume
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.claims import RedisClaims
@@ -21,6 +21,7 @@ from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.messages import RedisMessages
 from zaqar_gateway.storage.redis.queues import RedisQueues
+from zaqar_gateway.storage.redis.rates import RedisRates
 from zaqar_gateway.storage.redis.schedule import Gateways, Schedule
 from zaqar_gateway.storage.redis.subscriptions import RedisSubscriptions
 
@@ -48,26 +49,28 @@ class RedisStorage:
         keys: Keys | None = None,
         now: Callable[[], Argument] = _redis_clock,
         log_bounds: LogBounds = LogBounds(),  # noqa: B008 - it is immutable
+        quotas: Quotas = Quotas(),  # noqa: B008 - it is immutable
     ) -> None:
         self._redis = redis
         self._keys = keys or Keys()
         self._now = now
         topics = self._keys.topics()
         schedule = Schedule(redis, self._keys, topics, now)
-        self.queues = RedisQueues(redis, self._keys, now, new_incarnation)
-        self.messages = RedisMessages(redis, self._keys, now, new_incarnation, schedule)
+        self.queues = RedisQueues(redis, self._keys, now, new_incarnation, quotas)
+        self.messages = RedisMessages(redis, self._keys, now, new_incarnation, schedule, quotas)
         self.claims = RedisClaims(redis, self._keys, now, new_incarnation, new_claim_id)
-        self.topics = RedisQueues(redis, topics, now, new_incarnation)
-        self.topic_messages = RedisMessages(redis, topics, now, new_incarnation, schedule)
+        self.topics = RedisQueues(redis, topics, now, new_incarnation, quotas)
+        self.topic_messages = RedisMessages(redis, topics, now, new_incarnation, schedule, quotas)
         gateways = Gateways(redis, self._keys, schedule, now)
         self.subscriptions, self.topic_subscriptions = (
             RedisSubscriptions(
-                redis, each, now, new_incarnation, new_claim_id, schedule, gateways, log_bounds, is_topic
+                redis, each, now, new_incarnation, new_claim_id, schedule, gateways, log_bounds, quotas, is_topic
             )
             for each, is_topic in ((self._keys, False), (topics, True))
         )
         self.deliveries = RedisDeliveries(redis, self._keys, now, schedule, gateways)
         self.doorbells = Doorbells(redis, self._keys, clock)
+        self.rates = RedisRates(redis, self._keys, now)
 
     async def ping(self) -> None:
         await self._redis.command(b"PING")

@@ -8,13 +8,15 @@ from attrs import define
 from zope.interface import implementer
 
 from zaqar_gateway.interfaces import ISubscriptionStore
-from zaqar_gateway.model import LogBounds, LogPage, NewSubscription, Place, Placed, Subscription
-from zaqar_gateway.storage import subscriber_taken
+from zaqar_gateway.model import LogBounds, LogPage, NewSubscription, Place, Placed, Quotas, Subscription
+from zaqar_gateway.storage import queues_exceeded, subscriber_taken, subscriptions_exceeded
 from zaqar_gateway.storage.ids import format_cursor
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis, together
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.schedule import Gateways, Schedule
+
+_COUNTED_AT_ONCE = 100
 
 
 @implementer(ISubscriptionStore)
@@ -30,10 +32,14 @@ class RedisSubscriptions:
     _schedule: Schedule
     _gateways: Gateways
     _bounds: LogBounds
+    _quotas: Quotas
     _is_topic: bool = False
 
     async def create(self, project: str, queue: str, new: NewSubscription) -> Placed:
         place, key = Place(project, queue, self._is_topic), self._keys.queue(project, queue)
+        keys = [key, self._keys.catalog(project)]
+        if self._quotas.counts_subscriptions:
+            keys.append(self._keys.followed(project))
         arguments: list[Argument] = [
             self._now(),
             self._new_id(),
@@ -46,24 +52,47 @@ class RedisSubscriptions:
             self._new_incarnation(),
             self._bounds.bytes_max,
             self._bounds.age_max_s,
+            self._quotas.queues,
+            self._quotas.subscriptions_per_queue,
         ]
         # The place stands in the schedule before it has a subscription; and after, should somebody just have found that it
         # has none and taken it out.
         steps = [
             self._schedule.nudge(key, new.ttl_s * 1000),
-            self._redis.script(scripts.SUBSCRIPTION_CREATE, [key, self._keys.catalog(project)], arguments),
+            self._redis.script(scripts.SUBSCRIPTION_CREATE, keys, arguments),
             self._schedule.nudge(key, new.ttl_s * 1000 if new.notice_s is None else 0),
         ]
         if new.owner:
             steps.insert(0, self._gateways.enter(new.owner, place))
         # Where this fails it may be there all the same: what was entered stays until this process ends.
         subscription_id, is_new, confirmed, rank = (await together(*steps))[-2]
+        if is_new > 1:
+            quotas = self._quotas
+            raise queues_exceeded(quotas.queues) if is_new == 2 else subscriptions_exceeded(quotas.subscriptions_per_queue)
         placed = Placed(subscription_id.decode(), bool(is_new), bool(confirmed), format_cursor(rank))
         if new.owner and is_new:
             self._gateways.made(new.owner, placed.id, place)
         elif new.owner:
             await self._gateways.exit(new.owner, place)
         return placed
+
+    async def count(self, project: str) -> int:
+        followed = self._keys.followed(project)
+        number: int = 0
+        before, after = self._keys.around(project)
+        marker = b""
+        while True:
+            page = b"(" + marker, b"+", b"BYLEX", b"LIMIT", 0, _COUNTED_AT_ONCE
+            names = await self._redis.command(b"ZRANGE", followed, *page)
+            now = self._now()
+            steps = (
+                self._redis.script(scripts.SUBSCRIPTION_COUNT, [before + name + after, followed], [now, name])
+                for name in names
+            )
+            number += sum(await together(*steps))
+            if len(names) < _COUNTED_AT_ONCE:
+                return number
+            marker = names[-1]
 
     async def get(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
         return await self._one(scripts.SUBSCRIPTION_GET, project, queue, subscription_id)

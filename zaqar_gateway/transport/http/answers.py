@@ -17,7 +17,15 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from zaqar_gateway.errors import GatewayError, IdentityUnavailable, NotFound, StoreUnavailable, SubscriberTaken
+from zaqar_gateway.errors import (
+    GatewayError,
+    IdentityUnavailable,
+    NotFound,
+    Overloaded,
+    StoreUnavailable,
+    SubscriberTaken,
+    TooManyRequests,
+)
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import (
     Claim,
@@ -97,7 +105,7 @@ def describe(error: GatewayError | None, operation: str = "") -> Reply:
         return error.reply
     kind = told(error, operation)
     headers: Headers = ()
-    if isinstance(error, StoreUnavailable | IdentityUnavailable):
+    if isinstance(error, StoreUnavailable | IdentityUnavailable | TooManyRequests | Overloaded):
         headers = ((b"Retry-After", b"%d" % error.retry_after_s),)
     return _error(kind.http, kind.title, text_of(error, kind.http), headers)
 

@@ -226,6 +226,11 @@ class Asked:
         return self._arguments.collection
 
     @property
+    def size(self) -> int:
+        """See :class:`~zaqar_gateway.operations.registry.Asked`; of a body that is too large what is kept at most."""
+        return self._arguments.body_limit if self._request.too_large else len(self._request.body)
+
+    @property
     def target(self) -> bytes:
         """Path and query as they were sent."""
         return self._request.target

@@ -25,6 +25,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IProtocol,
     IPushProducer,
     IReactorTime,
@@ -38,9 +39,11 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from zaqar_gateway.direct import write_now
+from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.http.request import Request, encode_fields, encode_head, refusal, request_id
+from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
 
@@ -72,7 +75,8 @@ class HttpBounds:
     :ivar request_line_max: beyond it 414.
     :ivar head_max: request line, headers and the empty line; beyond it 431.
     :ivar headers_max: header lines; beyond it 431.
-    :ivar fresh_timeout_s: from the connection to the first byte, a TLS handshake included.
+    :ivar tls_timeout_s: from the connection to the end of its TLS handshake.
+    :ivar fresh_timeout_s: from there to the first byte.
     :ivar head_timeout_s: from the first byte of a head to its last; beyond it 408.
     :ivar body_timeout_s: from the head to the end of the body, beside what ``rate_min`` allows; beyond it 408.
     :ivar rate_min: bytes a second; a body that comes in, and replies that go out, get another second for each of these
@@ -86,12 +90,13 @@ class HttpBounds:
     :ivar pipeline_max: how much of further requests is read while one is being answered.
     :ivar write_timeout_s: how long a peer may leave its replies unread, beside what ``rate_min`` allows.  It counts
         from the moment that the buffer of the transport (64 KiB) is full; no further request is read until it is empty.
-    :ivar connections_max: beyond it new connections are closed at once; 0 is unbounded.
+    :ivar connections_max: beyond it new connections are answered 503 and closed; 0 is unbounded.
     """
 
     request_line_max: int = 8192
     head_max: int = 32768
     headers_max: int = 100
+    tls_timeout_s: float = 10
     fresh_timeout_s: float = 30
     head_timeout_s: float = 10
     body_timeout_s: float = 60
@@ -118,6 +123,7 @@ class _Transport(typing.Protocol):
     def unregisterProducer(self) -> None: ...
     def setTcpNoDelay(self, enabled: bool) -> None: ...
     def getHost(self) -> IAddress: ...
+    def getPeer(self) -> IAddress: ...
 
 
 # Of what HTTP knows as methods CONNECT is missing: it asks for a tunnel.  "#" ends a URI reference and is no part of a
@@ -151,8 +157,10 @@ _TITLES = {
     408: "Request Timeout",
     414: "URI Too Long",
     417: "Expectation Failed",
+    429: "Too many requests",
     431: "Request Header Fields Too Large",
     501: "Not Implemented",
+    503: "Service temporarily unavailable",
 }
 _ENDED_EARLY = "The request ended before it was complete."
 
@@ -252,7 +260,7 @@ def _tokens(value: bytes | None) -> list[bytes]:
     return [] if value is None else [token.strip() for token in value.lower().split(b",")]
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class HttpChannel(Protocol):
     """One connection.  As a producer it stands for its replies: pausing it stops that requests are handled."""
 
@@ -265,6 +273,7 @@ class HttpChannel(Protocol):
         self.deadline: float = inf
         self._wire: _Transport
         self._half_closeable = False
+        self._place: str | None = None  # that it is counted in
         self._added = self._added_cached = b""  # to the header lines of an answer; the second, where it may be cached
 
         self._data = b""  # what was received; all before _pos is done with
@@ -307,14 +316,27 @@ class HttpChannel(Protocol):
         if ITCPTransport.providedBy(transport) and isinstance(self._wire.getHost(), IPv4Address | IPv6Address):
             self._wire.setTcpNoDelay(True)
         # TLS has no half-close in Twisted: it would cut off the encrypted stream below.
-        self._half_closeable = IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(
-            transport
-        )
-        secure = self._factory.transport_security if ISSLTransport.providedBy(transport) else b""
+        is_tls = ISSLTransport.providedBy(transport)
+        self._half_closeable = IHalfCloseableDescriptor.providedBy(transport) and not is_tls
+        secure = self._factory.transport_security if is_tls else b""
         self._added, self._added_cached = secure + protection.NO_STORE, secure
         self._wire.registerProducer(self, True)
-        self._factory.add(self)
-        self.deadline = self._factory.now + self._bounds.fresh_timeout_s
+        factory = self._factory
+        factory.add(self)
+        self.deadline = factory.now + (self._bounds.tls_timeout_s if is_tls else self._bounds.fresh_timeout_s)
+        place = factory.peers.place_of(self._wire.getPeer())
+        crowded = factory.take_on(place)
+        if crowded is None:
+            self._place = place
+        elif factory.may_answer(self):
+            self._refuse(*crowded, retry_after_s=RETRY_AFTER_S)
+        else:
+            self._abort()
+
+    def handshakeCompleted(self) -> None:
+        """TLS is up."""
+        if self._phase == _HEAD:
+            self.deadline = self._factory.now + self._bounds.fresh_timeout_s
 
     def dataReceived(self, data: bytes) -> None:
         if self._phase >= _LINGER:
@@ -827,12 +849,14 @@ class HttpChannel(Protocol):
             400, "The request line is not a method known to HTTP, a target and HTTP/1.0 or HTTP/1.1, one space between."
         )
 
-    def _refuse(self, status: int, description: str) -> bool:
+    def _refuse(self, status: int, description: str, retry_after_s: int = 0) -> bool:
         """Answer a request that the application does not see, and close.
 
         :return: false, for there is nothing more to do.
         """
         status, headers, body = refusal(status, _TITLES[status], description)
+        if retry_after_s:
+            headers.append((b"Retry-After", b"%d" % retry_after_s))
         fields = encode_fields([*headers, (b"x-openstack-request-id", request_id())])
         self._put(encode_head(status, fields + self._added, len(body), self._factory.tail_close))
         if not self._bodiless:
@@ -912,6 +936,9 @@ class HttpChannel(Protocol):
             request.gone = True
         self._answering = False
         self._request = None
+        if self._place is not None:
+            self._factory.peers.leave(self._place)
+            self._place = None
         self._factory.unread.note(self, 0)
         self._factory.forget(self)
 
@@ -922,6 +949,7 @@ class HttpFactory(ServerFactory):
     A connection that was handed to another protocol is no longer counted.
 
     :ivar application: provides :class:`IHttpApplication`.
+    :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
     :ivar now: the time of the clock, as it was at most a second ago.
     :ivar draining: whether :meth:`stop_accepting` was called.
     :ivar watched: whether somebody waits for :meth:`when_idle`.
@@ -942,11 +970,15 @@ class HttpFactory(ServerFactory):
         clock: IReactorTime,
         transport_security: bytes = b"",
         unread: Unread | None = None,
+        peers: Peers | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self.application = application
         self.transport_security = transport_security
         self.unread = unread or Unread()
         self.bounds = bounds
+        self._refusals = refusals or Refusals()
+        self.peers = peers or Peers(self._refusals)
         self.draining = False
         self.watched = False
         self.now = 0.0
@@ -956,13 +988,13 @@ class HttpFactory(ServerFactory):
         self._drained = 0  # bytes in this second
         self._clock = clock
         self._channels: set[HttpChannel] = set()
+        self._refused: set[HttpChannel] = set()
         self._waiting: list[Deferred[None]] = []
         self._ticking: IDelayedCall | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> HttpChannel | None:
-        """A channel, or ``None`` where there are too many or no more are accepted: then the connection is closed."""
-        most = self.bounds.connections_max
-        if self.draining or (most and len(self._channels) >= most):
+        """A channel, or ``None`` where no more are accepted: then the connection is closed."""
+        if self.draining:
             return None
         channel = HttpChannel(self)
         channel.factory = self
@@ -998,6 +1030,20 @@ class HttpFactory(ServerFactory):
             for idle in waiting:
                 idle.callback(None)
 
+    def take_on(self, place: str) -> Crowded | None:
+        """Count a connection that was added, for which ``peers`` has to be told when it is lost; or say why not."""
+        if 0 < self.bounds.connections_max < len(self._channels) - len(self._refused):
+            self._refusals.note("http.max_connections", place or "a connection")
+            return Crowded(503, "The gateway has as many connections of HTTP as it may have.")
+        return self.peers.enter(place)
+
+    def may_answer(self, channel: HttpChannel) -> bool:
+        """Whether a connection that is refused may be open for its answer."""
+        if len(self._refused) >= ANSWERED_MAX:
+            return False
+        self._refused.add(channel)
+        return True
+
     def add(self, channel: HttpChannel) -> None:
         """A connection was made."""
         self._channels.add(channel)
@@ -1007,6 +1053,7 @@ class HttpFactory(ServerFactory):
     def forget(self, channel: HttpChannel) -> None:
         """A connection was lost, or handed over."""
         self._channels.discard(channel)
+        self._refused.discard(channel)
         if not self._channels and self._ticking is not None:
             self._ticking.cancel()
             self._ticking = None

@@ -15,12 +15,15 @@ from twisted.logger import Logger
 
 from zaqar_gateway.interfaces import ISockets, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds
+from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport.audit import peer_of
+from zaqar_gateway.transport.peers import ANSWERED_MAX, Crowded, Peers
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.origins import Origins
+from zaqar_gateway.transport.websocket.projects import Projects
 from zaqar_gateway.transport.websocket.protocol import GatewayProtocol, Pushes
 from zaqar_gateway.transport.websocket.session import Session
 
@@ -52,8 +55,12 @@ class WebSocketBounds:
     :ivar authentication_timeout_s: seconds until somebody has to have authenticated, where there is authentication; a good
         signature in a frame begins them anew.
     :ivar unauthenticated_frames_max: how many frames a socket may send meanwhile; either bound closes it with 1008.
+    :ivar idle_timeout_s: seconds without a request or a push after which a socket is closed with 1008, or up to twice as
+        many; 0: never.
     :ivar handshake_max: bytes of the request head.
+    :ivar headers_max: header lines in it.
     :ivar connections_max: how many connections there may be; the next is refused with 503.  0: any number.
+    :ivar per_project_max: how many sockets a project may have; the next is closed with 1013.  0: any number.
     :ivar allowed_origins: patterns of the origins that browsers may come from, besides those of :class:`.Origins`.
     :ivar deflate: whether compression (RFC 7692) is agreed to where a client offers it.
     """
@@ -68,8 +75,11 @@ class WebSocketBounds:
     close_timeout_s: float = field(default=5, validator=_at_least(0))
     authentication_timeout_s: float = field(default=30, validator=_at_least(0))
     unauthenticated_frames_max: int = field(default=64, validator=_at_least(1))
+    idle_timeout_s: float = field(default=0, validator=_at_least(0))
     handshake_max: int = field(default=32 * 1024, validator=_at_least(1024))
+    headers_max: int = field(default=100, validator=_at_least(1))
     connections_max: int = field(default=0, validator=_at_least(0))
+    per_project_max: int = field(default=0, validator=_at_least(0))
     allowed_origins: Sequence[str] = ()
     deflate: bool = True
 
@@ -93,6 +103,8 @@ class GatewayFactory(WebSocketServerFactory):
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param sockets: is told of connections that end; ``None``: there is nobody to tell.
     :param tokens: finds out whose tokens are; ``None``: nobody has to authenticate.
+    :param refusals: counts what is refused; ``None``: nobody looks at that.
+    :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
     :param unread: counts what peers do not read, besides that of this factory; ``None``: of this factory alone.
     :ivar pushes: the frames of the notification that is being pushed.
     :ivar turns: the row of those that have had their turn and have more to do.
@@ -113,6 +125,8 @@ class GatewayFactory(WebSocketServerFactory):
         signer: IUrlSigner | None = None,
         sockets: ISockets | None = None,
         tokens: ITokens | None = None,
+        peers: Peers | None = None,
+        refusals: Refusals | None = None,
         unread: Unread | None = None,
     ) -> None:
         super().__init__(server="", reactor=clock)
@@ -130,6 +144,10 @@ class GatewayFactory(WebSocketServerFactory):
         self.unread = unread or Unread()
         self.turns = Turns(clock)
         self.pushes = Pushes()
+        self._refusals = refusals or Refusals()
+        self.peers = peers or Peers(self._refusals)
+        self._projects = Projects(bounds.per_project_max, self._refusals)
+        self._refused: set[GatewayProtocol] = set()
         self.closing = False
         self._all_gone: list[Deferred[None]] = []
         self.setProtocolOptions(
@@ -147,7 +165,6 @@ class GatewayFactory(WebSocketServerFactory):
             autoPingTimeout=bounds.ping_timeout_s,
             allowedOrigins=["*"],  # the protocol looks itself
             allowNullOrigin=True,
-            maxConnections=bounds.connections_max,
         )
         self.options = {name: getattr(self, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
 
@@ -164,8 +181,29 @@ class GatewayFactory(WebSocketServerFactory):
                 connection.drop_subscriptions,
             )
             authentication.start()
-        peer = partial(peer_of, connection.transport)
-        return Session(self._actions, self._client_ids, self._signer, connection, authentication, peer=peer)
+        return Session(
+            self._actions,
+            self._client_ids,
+            self._signer,
+            connection,
+            authentication,
+            self._projects,
+            peer=partial(peer_of, connection.transport),
+        )
+
+    def take_on(self, place: str) -> Crowded | None:
+        """Count a connection, for which ``peers`` has to be told when it is lost; or say why not."""
+        if 0 < self.bounds.connections_max < len(self.connections) - len(self._refused):
+            self._refusals.note("websocket.max_connections", place or "a connection")
+            return Crowded(503, "The gateway has as many WebSockets as it may have.")
+        return self.peers.enter(place)
+
+    def may_answer(self, connection: GatewayProtocol) -> bool:
+        """Whether a connection that is refused may be open for its answer."""
+        if len(self._refused) >= ANSWERED_MAX:
+            return False
+        self._refused.add(connection)
+        return True
 
     def close_all(self, timeout_s: float = 10) -> Deferred[None]:
         """Let all requests in flight end, close every connection with 1001, and refuse new ones.
@@ -191,6 +229,7 @@ class GatewayFactory(WebSocketServerFactory):
     def gone(self, connection: GatewayProtocol) -> None:
         """Forget a connection that is lost."""
         self.connections.discard(connection)
+        self._refused.discard(connection)
         if not self.connections:
             waiting, self._all_gone = self._all_gone, []
             for deferred in waiting:

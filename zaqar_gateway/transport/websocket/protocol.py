@@ -33,6 +33,7 @@ from zope.interface import implementer
 from zaqar_gateway.direct import write_now
 from zaqar_gateway.interfaces import IListener, IPushed
 from zaqar_gateway.transport import protection
+from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ _PHRASES = {
     403: "Forbidden",
     405: "Method Not Allowed",
     426: "Upgrade Required",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     503: "Service Unavailable",
@@ -154,6 +156,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._left = False
         self._uri = ""
         self._draining: IDelayedCall | None = None
+        self._idle: IDelayedCall | None = None
+        self._was_active = False
+        self._place: str | None = None  # that it is counted in
+        self._crowded: Crowded | None = None
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
 
@@ -164,15 +170,28 @@ class GatewayProtocol(WebSocketServerProtocol):
         super().connectionMade()
         self._bounds = self.factory.bounds
         self._session = self.factory.session(self)
-        self.factory.connections.add(self)
+        factory = self.factory
+        factory.connections.add(self)
         self.transport.registerProducer(self, True)
+        place = factory.peers.place_of(self.transport.getPeer())
+        self._crowded = factory.take_on(place)
+        if self._crowded is None:
+            self._place = place
+        elif not factory.may_answer(self):
+            self.dropConnection(abort=True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._session.end()
         self._slots.clear()
         self._aside = None
         self._next, self._pushed_next = None, []
+        if self._place is not None:
+            self.factory.peers.leave(self._place)
+            self._place = None
         self._stop_draining()
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
         if self._resting is not None:
             self._resting()
             self._resting = None
@@ -190,12 +209,16 @@ class GatewayProtocol(WebSocketServerProtocol):
         end, most = self.data.find(b"\r\n\r\n"), self._bounds.handshake_max
         if end > most or (end < 0 and len(self.data) > most):
             self.failHandshake(f"The request head has more than {most} bytes.", 431)
+        elif self.data.count(b"\r\n", 0, max(end, 0)) > self._bounds.headers_max:
+            self.failHandshake(f"The request has more than {self._bounds.headers_max} headers.", 431)
         else:
             super().processHandshake()
 
     def onConnect(self, request: ConnectionRequest) -> None:
         if self.factory.closing:
             raise ConnectionDeny(503, "The gateway is stopping.")
+        if self._crowded is not None:
+            raise ConnectionDeny(*self._crowded)
         headers = request.headers
         peer = getattr(self.transport.getPeer(), "host", "")
         if not self.factory.origins.admits(headers.get("origin"), headers.get("host", ""), peer):
@@ -214,8 +237,25 @@ class GatewayProtocol(WebSocketServerProtocol):
         ]
         if code == 426:
             headers.append(("Upgrade", "websocket"))
+        elif code in (429, 503):
+            headers.append(("Retry-After", str(RETRY_AFTER_S)))
         lines = [f"HTTP/1.1 {code} {_PHRASES.get(code, 'Refused')}", *(f"{name}: {value}" for name, value in headers)]
         self.sendData("\r\n".join([*lines, ""]).encode() + protection.ALWAYS + protection.NO_STORE + b"\r\n" + body)
+
+    def onOpen(self) -> None:
+        if self._bounds.idle_timeout_s:
+            self._watch_idleness()
+
+    def _watch_idleness(self) -> None:
+        self._was_active = False
+        self._idle = self.factory.call_later(self._bounds.idle_timeout_s, self._look_idle)
+
+    def _look_idle(self) -> None:
+        self._idle = None
+        if self._was_active or self._slots:
+            self._watch_idleness()
+        else:
+            self._close(POLICY_VIOLATION, f"nothing was asked or pushed for {self._bounds.idle_timeout_s:g} seconds")
 
     def finish(self) -> None:
         """Let the requests in flight end, take no more, and close with 1001."""
@@ -351,6 +391,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             except UnicodeDecodeError:
                 self._close(INVALID_PAYLOAD, "a text frame is not UTF-8")  # RFC 6455, section 8.1
                 return
+        self._was_active = True
         request = self._session.receive(payload, isBinary)
         if request.alone and self._slots:
             self._next = request, isBinary
@@ -432,6 +473,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         """
         if self.state != self.STATE_OPEN:
             return
+        self._was_active = True
         most = self._bounds.write_buffer_max
         if self._unsent > most or self._held > most:
             self._close(POLICY_VIOLATION, f"notifications of more than {most} bytes were not read")

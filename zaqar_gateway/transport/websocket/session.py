@@ -14,7 +14,7 @@ import msgspec
 from attrs import define, field
 from twisted.logger import Logger
 
-from zaqar_gateway.errors import NotSupported, Unauthorized
+from zaqar_gateway.errors import NotSupported, Overloaded, Unauthorized
 from zaqar_gateway.interfaces import IListener, IUrlSigner
 from zaqar_gateway.limits import ClientIds, valid_name
 from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
@@ -24,6 +24,7 @@ from zaqar_gateway.transport.replies import settle
 from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Envelope, EnvelopeError
+from zaqar_gateway.transport.websocket.projects import Projects
 
 _log = Logger()
 
@@ -34,6 +35,7 @@ class Request:
 
     :ivar alone: whether no other request of the socket may run at the same time.
     :ivar aside: whether the replies to later requests do not wait for this one's.
+    :ivar size: bytes of its payload.
     """
 
     alone: bool
@@ -45,6 +47,7 @@ class Request:
     _headers: codec.Headers | None = None
     _asked: msgspec.Struct | None = None
     aside: bool = False
+    size: int = 0
 
     async def reply(self) -> bytes:
         """Do what is asked.
@@ -71,6 +74,7 @@ class Request:
         if operation is None:
             raise NotSupported(f"{self._action.name} is not available here.")
         context = self._session.context(operation, headers, caller, is_signed)
+        self._session.work_for(context.project)
         work = self._dispatch(operation, context)
         audit = self._action.audit
         if audit is None or _is_given(self._asked, operation.unaudited):
@@ -123,6 +127,7 @@ class Session:
     :param signer: of pre-signed URLs; ``None``: none is accepted.
     :param listener: the connection, for the operations that subscribe it.
     :param authentication: who has authenticated; ``None``: nobody has to.
+    :param projects: counts the sockets of projects; ``None``: nobody does.
     :param peer: gives where the client is (:func:`zaqar_gateway.transport.audit.peer_of`).
     :ivar pushes_binary: whether pushes are MessagePack: as the request was that last subscribed the connection.
     """
@@ -132,8 +137,10 @@ class Session:
     _signer: IUrlSigner | None = None
     _listener: IListener | None = None
     _authentication: Authentication | None = None
+    _projects: Projects | None = None
     peer: Callable[[], str] = field(default=str, kw_only=True)
     pushes_binary: bool = field(init=False, default=False)
+    _project: str | None = field(init=False, default=None)
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
         """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong."""
@@ -160,7 +167,7 @@ class Session:
                 return Request(False, self, is_binary, envelope, refused)
             # It waits for what came before, which belongs to whoever has spoken until now.
             return Request(True, self, is_binary, envelope, None, action, headers, asked, aside=True)
-        return Request(action.alone, self, is_binary, envelope, None, action, headers, asked)
+        return Request(action.alone, self, is_binary, envelope, None, action, headers, asked, size=len(payload))
 
     def _with_listener(self, action: Action, asked: msgspec.Struct) -> msgspec.Struct:
         frame = action.operation.frame if action.operation is not None else None
@@ -177,6 +184,23 @@ class Session:
         """The connection is gone."""
         if self._authentication is not None:
             self._authentication.stop()
+        if self._project is not None and self._projects is not None:
+            self._projects.leave(self._project)
+        self._project, self._projects = None, None
+
+    def work_for(self, project: str) -> None:
+        """Count the socket for the project of a request; close it where the project has too many.
+
+        :raises Overloaded: it has.
+        """
+        if project == self._project or self._projects is None:
+            return
+        if not self._projects.move(self._project, project):
+            reason = f"The project has {self._projects.sockets_max} WebSockets here, as many as it may have."
+            if self._listener is not None:
+                self._listener.fail(reason)
+            raise Overloaded(reason)
+        self._project = project
 
     def signed(self, operation: Operation | None, headers: codec.Headers, asked: msgspec.Struct) -> bool:
         """Whether a frame carries a signature, which is good then.

@@ -18,6 +18,7 @@ from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
+from zaqar_gateway.testing.rates import RatesContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract
@@ -48,10 +49,10 @@ class JournalCase(StoreContract):
 
 
 READS = {
-    "queues": {"get", "list", "count", "stats"},
+    "queues": {"get", "list", "count", "usage", "stats"},
     "messages": {"get", "list"},
     "claims": {"get"},
-    "subscriptions": {"get", "list", "read", "live"},
+    "subscriptions": {"count", "get", "list", "read", "live"},
     "deliveries": {"due", "places", "failing", "failures"},
     "doorbells": {"attend", "watch"},
 }
@@ -89,6 +90,10 @@ class SubscriptionsTests(JournalCase, SubscriptionStoreContract, TestCase):
 
 class DeliveriesTests(JournalCase, DeliveryStoreContract, TestCase):
     """The contract of deliveries."""
+
+
+class RatesTests(JournalCase, RatesContract, TestCase):
+    """Buckets of tokens."""
 
 
 class StorageTests(JournalCase, StorageContract, TestCase):

@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.model import NO_RULES, BackendSettings, NewMessage
+from zaqar_gateway.model import NO_RULES, BackendSettings, NewMessage, Quotas
 from zaqar_gateway_journal.backend import JournalBackend
 from zaqar_gateway_journal.journal import Journal
 
@@ -115,6 +115,12 @@ class BackendTests(DirectoryCase):
         for uri in ("journal:", "journal:var/lib", "journal://host/var", "journal:///var?a=1", "journal:///var#a"):
             with self.assertRaisesRegex(ValueError, "has to be journal:///path/of/a/directory"):
                 self.backend(uri)
+
+    def test_quotas(self) -> None:
+        """Quotas are refused, since the store does not keep them."""
+        settings = BackendSettings(f"journal://{self.directory}", quotas=Quotas(queues=1))
+        with self.assertRaisesRegex(ValueError, "keeps no quotas"):
+            JournalBackend(settings, Clock())
 
     def test_not_started(self) -> None:
         """Before the start nothing can be changed, and a ping says that it is not there."""

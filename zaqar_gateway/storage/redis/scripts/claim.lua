@@ -17,9 +17,10 @@ local holds, states, expiries = {}, {}, {}
 
 local function bury(rank, entry, expires, ttl, count)
   local target = base:match('^(.*/)') .. known[5] .. '}'
-  local there = call('HMGET', target, 'inc', 'rank')
+  local there = call('HMGET', target, 'inc', 'rank', 'bytes')
   if not there[1] then
     there[2] = create(target, KEYS[2], ARGV[6], '{}')
+    there[3] = call('HEXISTS', base, 'bytes') == 1
   end
   local id = entry[10] or string.format('%014x', tonumber(rank)) .. known[1]
   if known[6] then
@@ -40,6 +41,9 @@ local function bury(rank, entry, expires, ttl, count)
     call('ZREM', target .. ':i', unpack(gone))
   end
   call('HSET', target, 'rank', place, 'moved', 1)
+  if there[3] then
+    call('HINCRBY', target, 'bytes', #entry[6])
+  end
   dead[#dead + 1] = rank
 end
 

@@ -19,6 +19,9 @@
 --   left         hash      claim: how many of them are left
 --   alias        zset      ids of messages that were moved here by their rank here
 --
+-- `bytes` in the queue's hash is how many bytes the bodies in main and later have.  It is there from the first post under
+-- a quota of bytes on that finds the queue empty.
+--
 -- `subs` in the queue's hash says that there are subscriptions (subscriptions.lua); they outlive the queue.
 --
 -- The messages of `main` after `head` are free without being in any set: a claim takes from there by moving `head`.
@@ -109,7 +112,14 @@ end
 
 -- Removes messages from everywhere but the claims that they are in.
 local function remove(ranks, has_later)
+  local counted, bytes = #ranks > 0 and call('HEXISTS', base, 'bytes') == 1, 0
   each_slice(ranks, function(...)
+    if counted then
+      for _, rank in ipairs({...}) do
+        local entry = fetch(rank, has_later)
+        bytes = bytes + (entry and #entry[6] or 0)
+      end
+    end
     call('XDEL', main, ...)
     call('ZREM', alive, ...)
     call('ZREM', free, ...)
@@ -120,6 +130,9 @@ local function remove(ranks, has_later)
       call('ZREM', delayed, ...)
     end
   end)
+  if bytes > 0 then -- after something was removed, so that it works when Redis has no memory left
+    call('HINCRBY', base, 'bytes', -bytes)
+  end
   drop_if_empty(main)
   if has_later then drop_if_empty(later) end
 end
@@ -208,6 +221,11 @@ end
 -- The rank of the next message: the time, yet more than any before.
 local function next_rank(last)
   return math.max((tonumber(last) or 0) + 1, micros)
+end
+
+-- Whether a project has as many queues as it may have.
+local function is_full(catalog, most)
+  return catalog and most > 0 and call('ZCARD', catalog) >= most
 end
 
 -- Makes a queue exist; its name is the last part of its key.  Returns the last rank that was given out under that name,

@@ -1,10 +1,12 @@
 -- post.lua: append messages to a queue, which is created where it is missing.
 -- KEYS: queue, catalog (zset: names of the project's queues; left out where it lives in another slot)
--- ARGV: now, incarnation for a new queue ('': none is created), client, size, largest size, default ttl, whether bodies are encrypted ('1'
---       or ''), then of each message: ttl, delay ('' where it has none), body
+-- ARGV: now, incarnation for a new queue ('': none is created), client, size, largest size, default ttl, whether bodies
+--       are encrypted ('1' or ''), most queues of the project, most messages, most bytes of bodies (0: any number), then
+--       of each message: ttl, delay ('' where it has none), body
 -- Returns {0, incarnation, rank of the first} and 1 where something came to be owed to a subscriber who waits for it, {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are
--- not encrypted as the queue asks, or {3, 0, 0} where there is no queue.
-local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc', 'subs')
+-- not encrypted as the queue asks, or {3, 0, 0} where there is no queue, or {4, which, 0}: there would be more than the most
+-- (1 queues, 2 messages, 3 bytes), or {5, 0, 0}: call again.
+local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc', 'subs', 'bytes', 'later')
 local size, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local own = known[4] and tonumber(known[4]) < limit
 if own then limit = tonumber(known[4]) end
@@ -14,7 +16,29 @@ end
 if (known[6] or '') ~= ARGV[7] then
   return {2, 0, 0}
 end
-local incarnation = known[1]
+local incarnation, most_messages, most_bytes = known[1], tonumber(ARGV[9]), tonumber(ARGV[10])
+if not incarnation and ARGV[2] ~= '' and is_full(KEYS[2], tonumber(ARGV[8])) then
+  return {4, 1, 0}
+end
+if most_messages > 0 and call('ZCOUNT', alive, '(' .. now, '+inf') + (#ARGV - 10) / 3 > most_messages then
+  return {4, 2, 0}
+end
+local bytes = known[8] or most_bytes > 0 and call('EXISTS', alive) == 0 and 0
+if bytes then
+  local added = 0
+  for i = 13, #ARGV, 3 do
+    added = added + #ARGV[i]
+  end
+  if most_bytes > 0 and bytes + added > most_bytes then
+    -- What has expired does not count, and may not have been cleared away yet.
+    local _, unswept = settle(known[9])
+    bytes = call('HGET', base, 'bytes') or 0
+    if bytes + added > most_bytes then
+      return {unswept and 5 or 4, 3, 0}
+    end
+  end
+  bytes = bytes + added
+end
 if not incarnation then
   if ARGV[2] == '' then
     return {3, 0, 0}
@@ -28,7 +52,7 @@ local rank, ttl_default, delay_default = first - 1, known[3] or ARGV[6], tonumbe
 local client, expiries, dues = ARGV[3], {}, {}
 local log = known[7] and open_log()
 local told = log and log.begun()
-for i = 8, #ARGV, 3 do
+for i = 11, #ARGV, 3 do
   rank = rank + 1
   local id, ttl, delay = text(rank), ARGV[i], 0
   if ttl == '' then ttl = ttl_default end
@@ -50,6 +74,9 @@ for i = 8, #ARGV, 3 do
   end
 end
 each_slice(expiries, function(...) call('ZADD', alive, ...) end)
+if bytes then
+  call('HSET', base, 'bytes', text(bytes))
+end
 if #dues > 0 then
   each_slice(dues, function(...) call('ZADD', delayed, ...) end)
   call('HSET', base, 'rank', text(rank), 'later', 1)

@@ -2,5 +2,5 @@
 -- KEYS: queue
 -- ARGV: now
 call('UNLINK', main, later, alive, free, held, delayed, state, claims, left, alias)
-call('HDEL', base, 'head', 'later', 'moved')
+call('HDEL', base, 'head', 'later', 'moved', 'bytes')
 return 0

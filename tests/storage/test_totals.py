@@ -1,0 +1,207 @@
+"""What projects have in all: counted in the background, and bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar, cast
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from zaqar_gateway.errors import QuotaExceeded, RuleBroken, StoreUnavailable
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.model import NewMessage, NewSubscription, Quotas, Usage
+from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.totals import COUNT_S, Amounts, BoundedStorage
+from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered
+from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
+
+T = TypeVar("T")
+MANY = Amounts(10**6, 10**9, 10**6)
+
+
+class BoundedCase(StoreContract):
+    """Makes a store whose bounds are out of reach."""
+
+    def setUp(self) -> None:
+        self.clock = clock_at_epoch()
+        self.storage = BoundedStorage(MemoryStorage(self.clock), MANY, self.clock)
+
+
+class BoundedMessagesTests(MessageStoreContract, BoundedCase, TestCase):
+    """Below its bounds the store is as the one that it is around."""
+
+
+class BoundedSubscriptionsTests(SubscriptionStoreContract, BoundedCase, TestCase):
+    """The same of subscriptions."""
+
+
+@define(eq=False)
+class SlowQueues:
+    """Queues, or topics, whose usage is told when the test says so; it may take its time, or fail."""
+
+    of: Any
+    is_held: bool = False
+    error: Exception | None = None
+    counts: int = 0
+    waiting: list[Deferred[None]] = field(factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.of, name)
+
+    async def usage(self, project: str) -> Usage:
+        self.counts += 1
+        found: Usage = await self.of.usage(project)
+        if self.is_held:
+            self.waiting.append(Deferred())
+            await self.waiting[-1]
+        if self.error is not None:
+            raise self.error
+        return found
+
+
+class TotalsTests(StoreContract, SynchronousTestCase):
+    """One process, and others beside it."""
+
+    def setUp(self) -> None:
+        self.clock = clock_at_epoch()
+        self.elsewhere = MemoryStorage(self.clock, quotas=Quotas(counts_bytes=True))
+        self.queues = SlowQueues(self.elsewhere.queues)
+        self.elsewhere.queues = cast(Any, self.queues)
+        self.storage = self.bounded(messages=10)
+
+    def bounded(self, messages: int = 0, size: int = 0, subscriptions: int = 0) -> IStorage:
+        """The store as one process has it."""
+        return BoundedStorage(self.elsewhere, Amounts(messages, size, subscriptions), self.clock)
+
+    def run_now(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.successResultOf(Deferred.fromCoroutine(work))
+
+    def post(self, count: int, queue: str = "q", storage: IStorage | None = None, text: bytes = b"1") -> None:
+        """Post messages."""
+        before, self.storage = self.storage, storage or self.storage
+        self.run_now(self.put(*[text] * count, queue=queue))
+        self.storage = before
+
+    def beyond(self, count: int, queue: str = "q") -> str:
+        """Check that a post is refused; why."""
+        work = Deferred.fromCoroutine(self.put(*numbered(count), queue=queue))
+        return str(self.failureResultOf(work, QuotaExceeded).value)
+
+    def test_all_queues(self) -> None:
+        """All queues and topics of a project count together, each project for itself."""
+        self.post(4)
+        self.post(4, "other")
+        post = self.storage.topic_messages.post
+        self.run_now(post("p", "t", b"c", [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10))
+        self.assertEqual(len(self.run_now(self.put(*numbered(10), project="p2"))), 10)
+        self.assertIn("at most 10 messages in all", self.beyond(2))
+        self.post(1)
+        self.beyond(1, "third")
+        self.assertEqual(self.run_now(self.storage.queues.count("p")), 2)
+
+    def test_bytes(self) -> None:
+        """So do the bytes of bodies."""
+        self.storage = self.bounded(size=10)
+        self.post(3, text=b"123")
+        self.assertIn("at most 10 bytes", self.beyond(2))
+        self.post(1)
+
+    def test_subscriptions(self) -> None:
+        """So do subscriptions; one that is made again does not count twice, and one that is refused not at all."""
+        self.storage = self.bounded(subscriptions=2)
+        self.run_now(self.follow("http://a"))
+        create = self.storage.subscriptions.create
+        self.assertFalse(self.run_now(create("p", "q", NewSubscription("http://a", 60))).is_new)
+        new = NewSubscription("http://b", 60)
+        self.assertTrue(self.run_now(self.storage.topic_subscriptions.create("p", "t", new)).is_new)
+        refused = self.failureResultOf(Deferred.fromCoroutine(create("p", "r", new)), QuotaExceeded)
+        self.assertIn("at most 2 subscriptions in all", str(refused.value))
+        self.post(100)
+        self.run_now(self.storage.subscriptions.purge("p", "q"))
+        self.clock.advance(COUNT_S)
+        self.assertTrue(self.run_now(create("p", "r", new)).is_new)
+
+    def test_from_before(self) -> None:
+        """What is there before the first post of a process counts."""
+        self.post(9, storage=self.elsewhere)
+        self.beyond(2)
+        self.post(1)
+
+    def test_count_is_awaited_once(self) -> None:
+        """The first posts of a process wait for one count, and those after it for none."""
+        self.queues.is_held = True
+        first = Deferred.fromCoroutine(self.put(*numbered(6)))
+        second = Deferred.fromCoroutine(self.put(*numbered(6)))
+        self.assertNoResult(first)
+        self.queues.waiting.pop().callback(None)
+        self.assertEqual(len(self.successResultOf(first)), 6)
+        self.failureResultOf(second, QuotaExceeded)
+        self.post(4)
+        self.assertEqual(self.queues.counts, 1)
+
+    def test_others(self) -> None:
+        """What others post, and what leaves, is seen with the next count."""
+        self.post(5)
+        self.post(5, storage=self.elsewhere)
+        self.post(1)
+        self.clock.advance(COUNT_S)
+        self.beyond(1)
+        self.run_now(self.popped(3))
+        self.beyond(1)
+        self.clock.advance(COUNT_S)
+        self.post(2)
+
+    def test_during_a_count(self) -> None:
+        """What is let in while a count is under way is not lost by it; one who would be refused waits for the count."""
+        self.post(5)
+        self.clock.advance(COUNT_S)
+        self.queues.is_held = True
+        self.post(2)
+        self.post(2)
+        late = Deferred.fromCoroutine(self.put(*numbered(2)))
+        self.assertNoResult(late)
+        self.run_now(self.storage.queues.purge("p", "q"))
+        self.queues.waiting.pop().callback(None)
+        # Counted before the two posts and the purge: 5, and 4 since.
+        self.failureResultOf(late, QuotaExceeded)
+        self.queues.is_held = False
+        self.clock.advance(COUNT_S)
+        self.post(10)
+
+    def test_share_of_time(self) -> None:
+        """A count that takes long is not made again before twenty times as long."""
+        self.queues.is_held = True
+        first = Deferred.fromCoroutine(self.put(b"1"))
+        self.clock.advance(1)
+        self.queues.is_held = False
+        self.queues.waiting.pop().callback(None)
+        self.successResultOf(first)
+        for _ in range(4):
+            self.clock.advance(4.75)
+            self.post(1)
+        self.assertEqual(self.queues.counts, 1)
+        self.clock.advance(1)
+        self.post(1)
+        self.assertEqual(self.queues.counts, 2)
+
+    def test_refused_by_the_store(self) -> None:
+        """What the store does not take does not count."""
+        self.run_now(self.make(post_size_max=3))
+        work = Deferred.fromCoroutine(self.put(*numbered(9)))
+        self.failureResultOf(work, RuleBroken)
+        self.post(3)
+        self.post(3)
+        self.post(3)
+
+    def test_store_away(self) -> None:
+        """Where nothing can be counted posts go on to the store, and are counted as soon as they can be."""
+        self.queues.error = StoreUnavailable("There is no connection to Redis.")
+        self.post(6)
+        self.post(2, storage=self.elsewhere)
+        self.queues.error = None
+        self.clock.advance(COUNT_S)
+        self.beyond(3)
+        self.post(2)

@@ -1,0 +1,55 @@
+"""A gateway process whose settings bound what it takes on."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.system.gateway import Gateway, Http, Socket
+
+
+class BoundsTests(SynchronousTestCase):
+    """Settings, as they are given to a process, are in effect."""
+
+    def gateway(self, storage: str = "", **settings: str) -> Gateway:
+        """A gateway that is ready."""
+        made = Gateway(storage=storage, settings=settings)
+        self.addCleanup(made.kill)
+        return made
+
+    def test_rates_and_quotas(self) -> None:
+        """Rates and quotas hold on both transports, with the store that a gateway has without a configuration."""
+        gateway = self.gateway(RATES_REQUESTS_PER_S="1", RATES_REQUESTS_BURST="20", QUOTAS_QUEUES="1", QUOTAS_MESSAGES="1")
+        with closing(Http(gateway.http, "p")) as http, closing(Socket(gateway.websocket, "p")) as socket:
+            self.assertEqual(http("PUT", "/v2/queues/a").status, 201)
+            self.assertEqual(http("PUT", "/v2/queues/b").status, 403)
+            self.assertEqual(socket("queue_create", queue_name="b").status, 403)
+            self.assertEqual([http.post("a", 1).status, http.post("a", 2).status], [201, 403])
+            self.assertEqual(socket("message_post", queue_name="a", messages=[{"body": 3, "ttl": 60}]).status, 403)
+            while (answer := http("GET", "/v2/queues")).status == 200:
+                pass
+            self.assertEqual((answer.status, answer.json["title"]), (429, "Too many requests"))
+            self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
+            for _ in range(10):
+                reply = socket("queue_list")
+                if reply.status != 200:
+                    break
+            self.assertEqual(reply.status, 429)
+        with closing(Http(gateway.http, "other")) as http:
+            self.assertEqual(http("GET", "/v2/queues").status, 200)
+        self.assertNotIn("is refused by", gateway.output)
+        gateway.stop()
+
+    def test_connections(self) -> None:
+        """Connections of an address are bounded, and loopback as well where it is counted."""
+        gateway = self.gateway(
+            "memory:", BOUNDS_MAX_CONNECTIONS_PER_ADDRESS="2", BOUNDS_UNCOUNTED_NETWORKS="[]", HTTP_MAX_HEADERS="16"
+        )
+        with closing(Http(gateway.http, "p")) as http, closing(Socket(gateway.websocket, "p")) as socket:
+            self.assertEqual(http("GET", "/v2/queues").status, 200)
+            self.assertEqual(socket("queue_list").status, 200)
+            with closing(Http(gateway.http, "p")) as third:
+                self.assertEqual(third("GET", "/v2/queues").status, 429)
+            self.assertEqual(http("GET", "/v2/queues", None, {f"X-{n}": "x" for n in range(16)}).status, 431)
+        gateway.stop()

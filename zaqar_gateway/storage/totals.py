@@ -1,0 +1,341 @@
+"""A store that bounds what each project has in all its queues and topics together.
+
+A step sees one queue: the others of the project are in other slots.  So each process counts what a project
+has, every few seconds while it stores something, and adds what it lets in itself.  A count takes as long as the project has queues; it
+runs for a twentieth of the time at most.
+
+What other processes let in is seen with the next count, and so is what left.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from zaqar_gateway.errors import GatewayError, QuotaExceeded, StoreError, StoreUnavailable
+from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IStorage, ISubscriptionStore
+from zaqar_gateway.model import LogPage, Message, MessagePage, NewMessage, NewSubscription, Placed, Subscription, Volume
+
+COUNT_S = 2.0
+_SHARE = 20
+"""How long a count holds: so many seconds, or so many times as long as it took."""
+
+COUNTED = frozenset(("message_post",))
+"""The operations that may wait for a count.  On a WebSocket each has to run alone, to keep the order."""
+
+_REMEMBERED = 10_000
+
+_log = Logger()
+
+
+class Amounts(NamedTuple):
+    """Numbers of messages, of bytes of their bodies as they are stored, and of subscriptions."""
+
+    messages: int = 0
+    bytes: int = 0
+    subscriptions: int = 0
+
+    def plus(self, other: Amounts, times: int = 1) -> Amounts:
+        """The sum, or with -1 the difference."""
+        return Amounts(*(mine + times * its for mine, its in zip(self, other, strict=True)))
+
+
+_NOUNS = ("messages", "bytes of messages", "subscriptions")
+_ONE_SUBSCRIPTION = Amounts(subscriptions=1)
+
+
+@define(eq=False)
+class _Known:
+    """What a project has, as far as it is known.
+
+    :ivar is_counted: whether there was a count.
+    :ivar since: what was let in since the count under way began.
+    :ivar again_s: when to count again.
+    :ivar waiting: who waits for the count under way; ``None``: there is none.
+    """
+
+    has: Amounts = Amounts()
+    is_counted: bool = False
+    since: Amounts = Amounts()
+    again_s: float = 0.0
+    waiting: list[Deferred[None]] | None = None
+
+
+@define(eq=False)
+class Totals:
+    """The totals of projects.
+
+    :param queues: all that counts: queues, and topics.
+    :param subscriptions: of both.
+    :param most: what there may be; 0: any number.
+    """
+
+    _queues: Sequence[IQueueStore]
+    _subscriptions: Sequence[ISubscriptionStore]
+    _most: Amounts
+    _clock: IReactorTime
+    _projects: OrderedDict[str, _Known] = field(init=False, factory=OrderedDict)
+
+    async def take(self, project: str, more: Amounts) -> None:
+        """Let something be stored.
+
+        :raises QuotaExceeded: the project would have more than it may have.
+        """
+        known = self._known(project)
+        if known.waiting is None and self._clock.seconds() >= known.again_s:
+            known.waiting = []
+            Deferred.fromCoroutine(self._count(project, known)).addErrback(
+                lambda failure: _log.failure("a project was not counted", failure)
+            )
+        if not known.is_counted or self._excess(known, more):
+            await self._counted(known)
+            if excess := self._excess(known, more):
+                raise QuotaExceeded(f"The project may have at most {excess} in all, which this would exceed.")
+        self._change(known, more, 1)
+
+    def give_back(self, project: str, less: Amounts) -> None:
+        """What was let in was not stored."""
+        self._change(self._known(project), less, -1)
+
+    def _change(self, known: _Known, by: Amounts, times: int) -> None:
+        known.has = known.has.plus(by, times)
+        known.since = known.since.plus(by, times)
+
+    def _known(self, project: str) -> _Known:
+        known = self._projects.setdefault(project, _Known())
+        self._projects.move_to_end(project)
+        if len(self._projects) > _REMEMBERED:
+            self._projects.popitem(last=False)
+        return known
+
+    def _excess(self, known: _Known, more: Amounts) -> str:
+        """What there would be too much of, with its bound; empty where there would not."""
+        for most, has, added, noun in zip(self._most, known.has, more, _NOUNS, strict=True):
+            if added and 0 < most < has + added:
+                return f"{most} {noun}"
+        return ""
+
+    async def _counted(self, known: _Known) -> None:
+        """Wait for the count under way, if there is one."""
+        if known.waiting is not None:
+            mine: Deferred[None] = Deferred()
+            known.waiting.append(mine)
+            await mine
+
+    async def _count(self, project: str, known: _Known) -> None:
+        began_s = self._clock.seconds()
+        known.since = Amounts()
+        try:
+            found = await self._found(project)
+        except StoreError as error:
+            _log.debug("a project was not counted: {why}", why=str(error))  # its post has the same trouble, and says so
+        else:
+            known.has = found.plus(known.since)
+            known.is_counted = True
+        finally:
+            now_s = self._clock.seconds()
+            known.again_s = now_s + max(COUNT_S, _SHARE * (now_s - began_s))
+            waiting, known.waiting = known.waiting or [], None
+            for each in waiting:
+                each.callback(None)
+
+    async def _found(self, project: str) -> Amounts:
+        found = Amounts()
+        if self._most.messages or self._most.bytes:
+            for queues in self._queues:
+                usage = await queues.usage(project)
+                found = found.plus(Amounts(usage.messages, usage.bytes))
+        if self._most.subscriptions:
+            for subscriptions in self._subscriptions:
+                found = found.plus(Amounts(subscriptions=await subscriptions.count(project)))
+        return found
+
+
+def _may_be_stored(error: GatewayError) -> bool:
+    return isinstance(error, StoreUnavailable) and error.outcome_unknown
+
+
+@implementer(IMessageStore)
+@define(eq=False)
+class BoundedMessages:
+    """Messages of :class:`BoundedStorage`."""
+
+    _store: IMessageStore
+    _totals: Totals
+
+    async def post(
+        self,
+        project: str,
+        queue: str,
+        client: bytes,
+        messages: Sequence[NewMessage],
+        *,
+        size: int,
+        ttl_default_s: int,
+        size_max: int,
+        encrypted: bool = False,
+        create: bool = True,
+    ) -> list[str]:
+        more = Amounts(len(messages), sum(len(one.body) for one in messages))
+        await self._totals.take(project, more)
+        try:
+            return await self._store.post(
+                project,
+                queue,
+                client,
+                messages,
+                size=size,
+                ttl_default_s=ttl_default_s,
+                size_max=size_max,
+                encrypted=encrypted,
+                create=create,
+            )
+        except GatewayError as error:
+            if not _may_be_stored(error):
+                self._totals.give_back(project, more)
+            raise
+
+    async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
+        return await self._store.get(project, queue, ids)
+
+    async def list(
+        self,
+        project: str,
+        queue: str,
+        *,
+        marker: str | None,
+        limit: int,
+        skip_client: bytes | None,
+        include_claimed: bool,
+        include_delayed: bool,
+    ) -> MessagePage:
+        return await self._store.list(
+            project,
+            queue,
+            marker=marker,
+            limit=limit,
+            skip_client=skip_client,
+            include_claimed=include_claimed,
+            include_delayed=include_delayed,
+        )
+
+    async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
+        await self._store.delete(project, queue, message_id, claim_id)
+
+    async def delete_many(self, project: str, queue: str, ids: Sequence[str], claim_ids: Sequence[str] | None) -> None:
+        await self._store.delete_many(project, queue, ids, claim_ids)
+
+    async def pop(
+        self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
+    ) -> Sequence[Message]:
+        return await self._store.pop(project, queue, limit, key_ids=key_ids)
+
+
+@implementer(ISubscriptionStore)
+@define(eq=False)
+class BoundedSubscriptions:
+    """Subscriptions of :class:`BoundedStorage`."""
+
+    _store: ISubscriptionStore
+    _totals: Totals
+
+    async def create(self, project: str, queue: str, new: NewSubscription) -> Placed:
+        await self._totals.take(project, _ONE_SUBSCRIPTION)
+        try:
+            placed = await self._store.create(project, queue, new)
+        except GatewayError as error:
+            if not _may_be_stored(error):
+                self._totals.give_back(project, _ONE_SUBSCRIPTION)
+            raise
+        if not placed.is_new:
+            self._totals.give_back(project, _ONE_SUBSCRIPTION)
+        return placed
+
+    async def count(self, project: str) -> int:
+        return await self._store.count(project)
+
+    async def get(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
+        return await self._store.get(project, queue, subscription_id)
+
+    async def list(self, project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
+        return await self._store.list(project, queue, marker, limit)
+
+    async def update(
+        self,
+        project: str,
+        queue: str,
+        subscription_id: str,
+        *,
+        subscriber: str | None,
+        ttl_s: int | None,
+        options: bytes | None,
+        notice_s: int | None,
+    ) -> bool:
+        return await self._store.update(
+            project,
+            queue,
+            subscription_id,
+            subscriber=subscriber,
+            ttl_s=ttl_s,
+            options=options,
+            notice_s=notice_s,
+        )
+
+    async def confirm(
+        self, project: str, queue: str, subscription_id: str, confirmed: bool, *, required: bool, notice_s: int | None
+    ) -> bool:
+        return await self._store.confirm(
+            project, queue, subscription_id, confirmed, required=required, notice_s=notice_s
+        )
+
+    async def delete(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
+        return await self._store.delete(project, queue, subscription_id)
+
+    async def purge(self, project: str, queue: str) -> None:
+        await self._store.purge(project, queue)
+
+    async def read(self, project: str, queue: str, cursor: str, limit: int) -> LogPage:
+        return await self._store.read(project, queue, cursor, limit)
+
+    async def live(self, project: str, queue: str, ids: Sequence[str]) -> Collection[str]:
+        return await self._store.live(project, queue, ids)
+
+
+@implementer(IStorage)
+class BoundedStorage:
+    """A store within such bounds, around one that keeps it.
+
+    :param most: what a project may have; 0: any number.
+    """
+
+    def __init__(self, store: IStorage, most: Amounts, clock: IReactorTime) -> None:
+        self._store = store
+        of_subscriptions = store.subscriptions, store.topic_subscriptions
+        totals = Totals((store.queues, store.topics), of_subscriptions, most, clock)
+        self.queues = store.queues
+        self.messages = BoundedMessages(store.messages, totals)
+        self.claims = store.claims
+        self.topics = store.topics
+        self.topic_messages = BoundedMessages(store.topic_messages, totals)
+        self.subscriptions, self.topic_subscriptions = (
+            BoundedSubscriptions(each, totals) for each in of_subscriptions
+        )
+        self.deliveries = store.deliveries
+        self.doorbells = store.doorbells
+        self.rates = store.rates
+
+    async def ping(self) -> None:
+        await self._store.ping()
+
+    async def secret(self, name: str, fresh: bytes) -> bytes:
+        return await self._store.secret(name, fresh)
+
+    async def volume(self) -> Volume:
+        return await self._store.volume()

@@ -1,0 +1,87 @@
+"""How many connections there are, and from where: those of all listeners of this process together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any, NamedTuple
+
+from zaqar_gateway.operations.refusals import Refusals
+
+RETRY_AFTER_S = 5
+"""What a refused connection is told to wait; nobody knows when another one will end."""
+
+ANSWERED_MAX = 100
+"""How many refused connections of one factory may be open for their answer; others are dropped without."""
+
+_IPV6_SITE_BITS = 64  # what one customer has (RFC 6177); single addresses of it cost nothing
+
+
+class Crowded(NamedTuple):
+    """Why a connection is refused.
+
+    :ivar status: of HTTP.
+    """
+
+    status: int
+    reason: str
+
+
+class Peers:
+    """Counts the connections of each place: an IPv4 address, or an IPv6 network of 64 bits.
+
+    :param total_max: the most connections; 0: any number.
+    :param per_address_max: the most of one place; 0: any number.
+    :param uncounted: networks that have no such bound, as proxies need it, behind which are many.
+    """
+
+    def __init__(
+        self, refusals: Refusals, *, total_max: int = 0, per_address_max: int = 0, uncounted: Sequence[str] = ()
+    ) -> None:
+        self._refusals = refusals
+        self._total_max = total_max
+        self._per_address_max = per_address_max
+        self._uncounted = tuple(ip_network(each, strict=False) for each in uncounted)
+        self._counts: Counter[str] = Counter()
+        self.total = 0
+
+    def place_of(self, peer: Any) -> str:
+        """What a connection is counted under; empty where it has no bound.
+
+        :param peer: an address as Twisted has it; one of no IP network, such as a Unix socket, is not counted.
+        """
+        if not self._per_address_max:
+            return ""
+        try:
+            address = ip_address(getattr(peer, "host", "").partition("%")[0])
+        except ValueError:
+            return ""
+        if isinstance(address, IPv6Address):
+            if address.ipv4_mapped is None:
+                if any(address in network for network in self._uncounted):
+                    return ""
+                return str(ip_network((address, _IPV6_SITE_BITS), strict=False))
+            address = address.ipv4_mapped
+        return "" if any(address in network for network in self._uncounted) else str(address)
+
+    def enter(self, place: str) -> Crowded | None:
+        """Take a connection on, for which :meth:`leave` is to be called when it is lost; or say why not."""
+        if 0 < self._total_max <= self.total:
+            self._refusals.note("connections", place or "a connection")
+            return Crowded(503, "The gateway has as many connections as it may have.")
+        if place and self._counts[place] >= self._per_address_max:
+            self._refusals.note("bounds.max_connections_per_address", place)
+            return Crowded(429, f"There are {self._per_address_max} connections from {place}, as many as there may be.")
+        self.total += 1
+        if place:
+            self._counts[place] += 1
+        return None
+
+    def leave(self, place: str) -> None:
+        """A connection that was taken on is lost."""
+        self.total -= 1
+        if place:
+            self._counts[place] -= 1
+            if not self._counts[place]:
+                del self._counts[place]
