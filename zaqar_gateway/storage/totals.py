@@ -10,18 +10,19 @@ What other processes let in is seen with the next count, and so is what left.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.components import proxyForInterface
 from zope.interface import implementer
 
 from zaqar_gateway.errors import GatewayError, QuotaExceeded, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IStorage, ISubscriptionStore
-from zaqar_gateway.model import LogPage, Message, MessagePage, NewMessage, NewSubscription, Placed, Subscription, Volume
+from zaqar_gateway.model import NewMessage, NewSubscription, Placed, Volume
 
 COUNT_S = 2.0
 _SHARE = 20
@@ -162,9 +163,8 @@ def _may_be_stored(error: GatewayError) -> bool:
     return isinstance(error, StoreUnavailable) and error.outcome_unknown
 
 
-@implementer(IMessageStore)
 @define(eq=False)
-class BoundedMessages:
+class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: ignore[misc]
     """Messages of :class:`BoundedStorage`."""
 
     _store: IMessageStore
@@ -202,45 +202,9 @@ class BoundedMessages:
                 self._totals.give_back(project, more)
             raise
 
-    async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
-        return await self._store.get(project, queue, ids)
 
-    async def list(
-        self,
-        project: str,
-        queue: str,
-        *,
-        marker: str | None,
-        limit: int,
-        skip_client: bytes | None,
-        include_claimed: bool,
-        include_delayed: bool,
-    ) -> MessagePage:
-        return await self._store.list(
-            project,
-            queue,
-            marker=marker,
-            limit=limit,
-            skip_client=skip_client,
-            include_claimed=include_claimed,
-            include_delayed=include_delayed,
-        )
-
-    async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
-        await self._store.delete(project, queue, message_id, claim_id)
-
-    async def delete_many(self, project: str, queue: str, ids: Sequence[str], claim_ids: Sequence[str] | None) -> None:
-        await self._store.delete_many(project, queue, ids, claim_ids)
-
-    async def pop(
-        self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
-    ) -> Sequence[Message]:
-        return await self._store.pop(project, queue, limit, key_ids=key_ids)
-
-
-@implementer(ISubscriptionStore)
 @define(eq=False)
-class BoundedSubscriptions:
+class BoundedSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # type: ignore[misc]
     """Subscriptions of :class:`BoundedStorage`."""
 
     _store: ISubscriptionStore
@@ -257,55 +221,6 @@ class BoundedSubscriptions:
         if not placed.is_new:
             self._totals.give_back(project, _ONE_SUBSCRIPTION)
         return placed
-
-    async def count(self, project: str) -> int:
-        return await self._store.count(project)
-
-    async def get(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
-        return await self._store.get(project, queue, subscription_id)
-
-    async def list(self, project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
-        return await self._store.list(project, queue, marker, limit)
-
-    async def update(
-        self,
-        project: str,
-        queue: str,
-        subscription_id: str,
-        *,
-        subscriber: str | None,
-        ttl_s: int | None,
-        options: bytes | None,
-        notice_s: int | None,
-    ) -> bool:
-        return await self._store.update(
-            project,
-            queue,
-            subscription_id,
-            subscriber=subscriber,
-            ttl_s=ttl_s,
-            options=options,
-            notice_s=notice_s,
-        )
-
-    async def confirm(
-        self, project: str, queue: str, subscription_id: str, confirmed: bool, *, required: bool, notice_s: int | None
-    ) -> bool:
-        return await self._store.confirm(
-            project, queue, subscription_id, confirmed, required=required, notice_s=notice_s
-        )
-
-    async def delete(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
-        return await self._store.delete(project, queue, subscription_id)
-
-    async def purge(self, project: str, queue: str) -> None:
-        await self._store.purge(project, queue)
-
-    async def read(self, project: str, queue: str, cursor: str, limit: int) -> LogPage:
-        return await self._store.read(project, queue, cursor, limit)
-
-    async def live(self, project: str, queue: str, ids: Sequence[str]) -> Collection[str]:
-        return await self._store.live(project, queue, ids)
 
 
 @implementer(IStorage)
@@ -324,9 +239,7 @@ class BoundedStorage:
         self.claims = store.claims
         self.topics = store.topics
         self.topic_messages = BoundedMessages(store.topic_messages, totals)
-        self.subscriptions, self.topic_subscriptions = (
-            BoundedSubscriptions(each, totals) for each in of_subscriptions
-        )
+        self.subscriptions, self.topic_subscriptions = (BoundedSubscriptions(each, totals) for each in of_subscriptions)
         self.deliveries = store.deliveries
         self.doorbells = store.doorbells
         self.rates = store.rates
