@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from zope.interface import Attribute, Interface
 
 from zaqar_gateway.model import (
+    Attached,
     Call,
     Caller,
     Claim,
@@ -19,6 +20,7 @@ from zaqar_gateway.model import (
     Delivery,
     Draw,
     Drawn,
+    Durable,
     FailedDelivery,
     Failing,
     Flavor,
@@ -374,6 +376,66 @@ class IDeliveryStore(Interface):
         """Say that a gateway process ends; the subscriptions of its sockets are ended."""
 
 
+class IDurableStore(Interface):
+    """Durable names: places in queues that outlive the connections which read from them.
+
+    A name has a marker, the id up to which all messages were given to it, and keeps which of those are not done.  Whoever
+    attaches a name holds it, under a token of their own (the owner), and has to say so again before the time is over that
+    they said; another one may attach it at any time, and what the former asks from then on changes nothing.  A name that
+    nobody holds is forgotten when its ttl is over.  Names are not part of a queue: they stay when it is deleted.
+    """
+
+    async def attach(
+        project: str, queue: str, name: str, owner: str, *, marker: str, ttl_s: int, hold_ms: int, most: int
+    ) -> Attached:
+        """Hold a name from now on, and make it where there is none.  Whoever held it hears a ring of the queue.
+
+        :param owner: nobody else has this token, nor has had it.
+        :param marker: that of a new name.
+        :param ttl_s: for how long it is kept while nobody holds it.
+        :param hold_ms: for how long it is held where nothing more is said.
+        :param most: so many names a queue may have.
+        :raises QuotaExceeded: it has as many, and the name is new.
+        """
+
+    async def advance(
+        project: str, queue: str, name: str, owner: str, marker: str, ids: Sequence[str], *, hold_ms: int
+    ) -> bool:
+        """Move the marker; messages are given to the name, and not done.
+
+        :return: whether the owner holds the name.
+        """
+
+    async def acknowledge(
+        project: str, queue: str, name: str, owner: str, ids: Sequence[str], *, hold_ms: int
+    ) -> bool:
+        """Messages are done; ids of others are ignored.
+
+        :return: whether the owner holds the name.
+        """
+
+    async def hold(
+        project: str, queue: str, holds: Sequence[tuple[str, str]], *, hold_ms: int
+    ) -> Collection[tuple[str, str]]:
+        """Say that names are still held.
+
+        :param holds: names with their owners.
+        :return: those of them that are held by their owners.
+        """
+
+    async def detach(project: str, queue: str, name: str, owner: str) -> None:
+        """Hold a name no longer; one that the owner does not hold stays as it is."""
+
+    async def list(project: str, queue: str) -> list[Durable]:
+        """All names of a queue, in order."""
+
+    async def delete(project: str, queue: str, name: str) -> bool:
+        """Forget a name.  Whoever holds it hears a ring of the queue.
+
+        :return: whether there was one.
+        """
+
+
 class IDoorbells(Interface):
     """Rings: something may have come.  A ring may be lost, or come for nothing; it never comes before what it is for."""
 
@@ -412,6 +474,7 @@ class IStorage(Interface):
     subscriptions: ISubscriptionStore = Attribute("Subscriptions of queues.")
     topic_subscriptions: ISubscriptionStore = Attribute("Subscriptions of topics.")
     deliveries: IDeliveryStore = Attribute("What is owed to subscribers.")
+    durables: IDurableStore = Attribute("Durable names of queues.")
     doorbells: IDoorbells = Attribute("Rings for posts.")
     rates: IRates = Attribute("How much projects may ask for in a time.")
 

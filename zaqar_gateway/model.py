@@ -350,6 +350,35 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
     cursor: str
 
 
+class Attached(msgspec.Struct, frozen=True, gc=False):
+    """What a durable name stands for when somebody has attached it.
+
+    :ivar is_new: whether it was made just now.
+    :ivar marker: the id up to which all messages were given to it.
+    :ivar pending: ids of those among them that are not done, in order.
+    """
+
+    is_new: bool
+    marker: str
+    pending: list[str]
+
+
+class Durable(msgspec.Struct, frozen=True, gc=False):
+    """A durable name of a queue.
+
+    :ivar marker: see :class:`Attached`.
+    :ivar pending: how many messages were given to it and are not done.
+    :ivar attached: whether somebody holds it.
+    :ivar expires_in_s: after how many seconds it is forgotten where nobody says anything more of it.
+    """
+
+    name: str
+    marker: str
+    pending: int
+    attached: bool
+    expires_in_s: int
+
+
 class LogBounds(msgspec.Struct, frozen=True, gc=False):
     """How much the log of posts of one place keeps for subscribers that lag behind; the oldest posts are lost beyond it.
 

@@ -17,6 +17,7 @@ from zaqar_gateway.storage.redis.store import RedisStorage
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
+from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.management import ManagementContract
 from zaqar_gateway.testing.messages import MessageStoreContract
@@ -96,6 +97,10 @@ class PooledMemorySubscriptionsTests(PooledMemoryCase, SubscriptionStoreContract
 
 class PooledMemoryDeliveriesTests(PooledMemoryCase, DeliveryStoreContract, TestCase):
     """The contract of deliveries."""
+
+
+class PooledMemoryDurableTests(PooledMemoryCase, DurableStoreContract, TestCase):
+    """The contract of durable names."""
 
 
 class PooledMemoryRatesTests(PooledMemoryCase, RatesContract, TestCase):
@@ -210,6 +215,10 @@ class PooledRedisDeliveryTests(PooledRedisCase, DeliveryStoreContract):
     async def hear(self) -> None:
         for each in self.doorbells.values():
             await each.caught_up()
+
+
+class PooledRedisDurableTests(DurableStoreContract, PooledRedisCase):
+    """The contract of durable names."""
 
 
 class PooledRedisRatesTests(RatesContract, PooledRedisCase):

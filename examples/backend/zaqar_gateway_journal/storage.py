@@ -42,6 +42,7 @@ CHANGES = {
     "claims": ("create", "update", "release"),
     "subscriptions": _SUBSCRIPTIONS,
     "topic_subscriptions": _SUBSCRIPTIONS,
+    "durables": ("attach", "advance", "acknowledge", "hold", "detach", "delete"),
     "deliveries": ("take", "report", "extend", "resend", "beat", "leave"),
     "doorbells": (),
 }
@@ -152,6 +153,7 @@ class JournalStorage:
         self.subscriptions: Any = _Part(self, "subscriptions")
         self.topic_subscriptions: Any = _Part(self, "topic_subscriptions")
         self.deliveries: Any = _Part(self, "deliveries")
+        self.durables: Any = _Part(self, "durables")
         self.doorbells: Any = _Part(self, "doorbells")
 
     @property

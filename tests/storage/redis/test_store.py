@@ -19,6 +19,7 @@ from zaqar_gateway.storage.redis.store import Sweeper
 from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
+from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
@@ -62,6 +63,10 @@ class RedisClaimTests(ClaimStoreContract, OnRedis):
 
 class RedisSubscriptionTests(SubscriptionStoreContract, OnRedis):
     """Subscriptions."""
+
+
+class RedisDurableTests(DurableStoreContract, OnRedis):
+    """The contract of durable names."""
 
 
 class RedisRatesTests(RatesContract, OnRedis):

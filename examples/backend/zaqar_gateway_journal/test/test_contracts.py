@@ -15,6 +15,7 @@ from zaqar_gateway.model import BackendSettings, LogBounds
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
+from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
@@ -53,6 +54,7 @@ READS = {
     "messages": {"get", "list"},
     "claims": {"get"},
     "subscriptions": {"count", "get", "list", "read", "live"},
+    "durables": {"list"},
     "deliveries": {"due", "places", "failing", "failures"},
     "doorbells": {"attend", "watch"},
 }
@@ -90,6 +92,10 @@ class SubscriptionsTests(JournalCase, SubscriptionStoreContract, TestCase):
 
 class DeliveriesTests(JournalCase, DeliveryStoreContract, TestCase):
     """The contract of deliveries."""
+
+
+class DurablesTests(JournalCase, DurableStoreContract, TestCase):
+    """The contract of durable names."""
 
 
 class RatesTests(JournalCase, RatesContract, TestCase):
