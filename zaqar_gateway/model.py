@@ -355,7 +355,7 @@ class Attached(msgspec.Struct, frozen=True, gc=False):
 
     :ivar is_new: whether it was made just now.
     :ivar marker: the id up to which all messages were given to it.
-    :ivar pending: ids of those among them that are not done, in order.
+    :ivar pending: ids of those among them that are not done, in the order in which they were given.
     """
 
     is_new: bool

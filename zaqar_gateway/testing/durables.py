@@ -82,6 +82,14 @@ class DurableStoreContract(StoreContract):
         self.assertTrue(await self.done(2, 5, 12, owner="two"))
         self.assertEqual(await self.attach("one"), Attached(False, message_id(12), []))
 
+    async def test_order(self) -> None:
+        """The order of what is pending is that in which it was given, which is not that of the ids in a dead letter queue."""
+        await self.attach()
+        await self.advance(3, 7, 3)
+        await self.advance(5, 9, 5)
+        await self.done(3)
+        self.assertEqual((await self.attach()).pending, [message_id(each) for each in (7, 9, 5)])
+
     async def test_given_twice(self) -> None:
         """A message that is given again is pending once; the marker moves without messages."""
         await self.attach()

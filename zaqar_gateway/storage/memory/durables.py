@@ -19,14 +19,14 @@ class _Name:
     """A durable name.
 
     :ivar held_ms: until when its owner holds it, or when it was let go.
-    :ivar pending: ids of what is not done.
+    :ivar pending: ids of what is not done, in the order in which it was given.
     """
 
     marker: str
     owner: str
     held_ms: int
     ttl_s: int
-    pending: set[str] = field(factory=set)
+    pending: dict[str, None] = field(factory=dict)
 
     @property
     def expires_ms(self) -> int:
@@ -81,7 +81,7 @@ class MemoryDurables:
         if one.owner:
             self._ring(project, queue)
         one.owner, one.held_ms, one.ttl_s = owner, held_ms, ttl_s
-        return Attached(False, one.marker, sorted(one.pending))
+        return Attached(False, one.marker, list(one.pending))
 
     async def advance(
         self, project: str, queue: str, name: str, owner: str, marker: str, ids: Sequence[str], *, hold_ms: int
@@ -90,7 +90,7 @@ class MemoryDurables:
         if one is None:
             return False
         one.marker = marker
-        one.pending.update(ids)
+        one.pending |= {each: None for each in ids if each not in one.pending}
         return True
 
     async def acknowledge(
@@ -99,7 +99,8 @@ class MemoryDurables:
         one = self._held(project, queue, name, owner, hold_ms)
         if one is None:
             return False
-        one.pending.difference_update(ids)
+        for each in ids:
+            one.pending.pop(each, None)
         return True
 
     async def hold(
