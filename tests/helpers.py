@@ -134,7 +134,7 @@ class FailingStorage(_Failing):
 
 
 @implementer(IPushed)
-@frozen
+@frozen(eq=False)
 class Pushed:
     """A notification; ``document`` is what it says."""
 

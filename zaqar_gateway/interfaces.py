@@ -725,9 +725,15 @@ class IListener(Interface):
     """A connection that takes pushes: a WebSocket."""
 
     uri: str = Attribute("What it is called as a subscriber; unique to the connection.")
+    takes: bool = Attribute(
+        "Whether it is to be pushed to now; else it has not read what it was sent, or is still to be answered."
+    )
 
-    def push(message: IPushed) -> None:
-        """Send a notification after the answers to all requests that came before.  It takes effect in the order of calls."""
+    def when_takes(call: Callable[[], None]) -> None:
+        """Call something once, in a turn in which it takes pushes again.  Where it never does, that is not called."""
+
+    def push(*messages: IPushed) -> None:
+        """Send notifications after the answers to all requests that came before.  It takes effect in the order of calls."""
 
     def fail(reason: str) -> None:
         """Close, since pushes were missed; the client has to connect and subscribe again."""

@@ -167,7 +167,8 @@ class Peer:
         self.protocol.dataReceived(data)
 
     def received(self) -> list[tuple[int, bytes]]:
-        """The frames that came since the last look: first byte and payload."""
+        """The frames that came since the last look: first byte and payload.  The turn of the reactor is over."""
+        self.protocol.flush()
         found, self.rest = frames(self.rest + self.transport.value())
         self.transport.clear()
         return found
