@@ -294,6 +294,10 @@ class Space:
         """Leave the messages of a deleted or purged queue to ``sweep``: freeing them all would take too long."""
         self._graves.append(entries)
 
+    def ring(self, project: str, name: str) -> None:
+        """Tell whoever waits at a queue that there may be something."""
+        self.ledgers.bells.ring(self.place(project, name), posted=True, owed=False)
+
     def plan(self, project: str, name: str) -> None:
         """See to it that ``sweep`` comes by when something happens in a queue, should nobody touch it before."""
         at = self.queues[project, name].next_event()
@@ -442,7 +446,9 @@ class MemoryMessages:
             )
             if ledger is not None:
                 ledger.add(rank, new.body, ttl_s, delay_s if rules.message_delay_s else None)
-        if ledger is not None:
+        if ledger is None:
+            self._space.ring(project, queue)
+        else:
             self._space.ledgers.posted(ledger, now)
         self._space.plan(project, queue)
         return posted
