@@ -1,1 +1,1 @@
-"""Live delivery."""
+"""Tests of the live parts."""

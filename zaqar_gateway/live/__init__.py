@@ -1,1 +1,1 @@
-"""Live delivery: what is posted reaches whoever waits for it, from the place where they stand in the queue."""
+"""What is told to clients as it happens: waiting requests, and queues that are read for listeners."""
