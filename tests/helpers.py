@@ -120,6 +120,7 @@ class FailingStorage(_Failing):
         self.subscriptions: Any = _Failing(error)
         self.topic_subscriptions: Any = _Failing(error)
         self.deliveries: Any = _Failing(error)
+        self.durables: Any = _Failing(error)
         self.doorbells: Any = _Failing(error)
         self.rates: Any = _Failing(error)
 
