@@ -206,6 +206,12 @@ class IClaimStore(Interface):
             its id, and their ttl as it is now.
         """
 
+    async def create_each(project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
+        """Reserve the oldest deliverable messages as :meth:`create` does, each in a claim of its own.
+
+        :return: the messages, each with the id of its claim; none where nothing is deliverable.
+        """
+
     async def get(project: str, queue: str, claim_id: str) -> Claim | None:
         """A live claim and the messages still in it; ``None`` for any other id."""
 

@@ -276,6 +276,17 @@ class _Claims:
                 await self._store.release(project, queue, claim.id)
             raise
 
+    async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
+        call = await self._request("claim_create", project, queue, limit=limit)
+        claimed = await self._store.create_each(project, queue, ttl_s, grace_s, limit)
+        try:
+            return list(await self._filters.answer(self._ctx, call, claimed))
+        except GatewayError:
+            with suppress(StoreError):  # the claims lapse, then
+                for one in claimed:
+                    await self._store.release(project, queue, one.claim_id or "")
+            raise
+
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         call = await self._request("claim_get", project, queue, [claim_id])
         claim = await self._store.get(project, queue, claim_id)

@@ -39,7 +39,7 @@ CHANGES = {
     "topics": _QUEUES,
     "messages": _MESSAGES,
     "topic_messages": _MESSAGES,
-    "claims": ("create", "update", "release"),
+    "claims": ("create", "create_each", "update", "release"),
     "subscriptions": _SUBSCRIPTIONS,
     "topic_subscriptions": _SUBSCRIPTIONS,
     "durables": ("attach", "advance", "acknowledge", "hold", "detach", "delete"),

@@ -7,7 +7,7 @@ local held, ttl = now + ARGV[6], ARGV[5] * 1000
 local marker, owner, _, _, count = durable(name)
 if marker then
   keep(name, marker, ARGV[3], held, ttl, count)
-  ring(owner)
+  tell(owner)
   local out = {0, marker}
   for _, id in ipairs(call('ZRANGE', pending_of(name), 0, -1)) do
     out[#out + 1] = id

@@ -7,5 +7,5 @@ forget(ARGV[2])
 if not marker then
   return 0
 end
-ring(owner)
+tell(owner)
 return 1

@@ -55,7 +55,7 @@ local function held_by(name, owner, hold)
 end
 
 -- Has whoever holds a name look whether they still do.
-local function ring(owner)
+local function tell(owner)
   if owner ~= '' then
     call('PUBLISH', base, '')
   end
