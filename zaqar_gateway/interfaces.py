@@ -13,6 +13,7 @@ from zope.interface import Attribute, Interface
 
 from zaqar_gateway.model import (
     Attached,
+    Begun,
     Call,
     Caller,
     Claim,
@@ -24,6 +25,7 @@ from zaqar_gateway.model import (
     FailedDelivery,
     Failing,
     Flavor,
+    LiveTerms,
     LogPage,
     Message,
     MessagePage,
@@ -45,6 +47,7 @@ from zaqar_gateway.model import (
     Usage,
     Verdict,
     Volume,
+    WorkTerms,
 )
 
 
@@ -773,8 +776,94 @@ class ISockets(Interface):
     def add(place: Place, subscription_id: str, cursor: str, listener: IListener) -> None:
         """Push to a listener what is posted after a cursor, until its subscription ends or it is gone."""
 
+    def hold(
+        place: Place, subscription_id: str, listener: IListener, gone: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Have a subscription of a listener that is delivered to otherwise end with the listener.
+
+        :param gone: called when the listener is gone, and the subscription is being ended.
+        :return: ends the subscription before; does no harm after.
+        """
+
     def gone(listener: IListener) -> None:
         """End all subscriptions of a listener."""
+
+
+class ILiveSubscription(Interface):
+    """A live subscription or a worker, as whoever has made it speaks to it.
+
+    Ids of what is not outstanding are ignored, and not counted.
+    """
+
+    is_worker: bool = Attribute("Whether messages are claimed for it.")
+
+    async def acknowledge(ids: Sequence[str]) -> int:
+        """Messages are done.
+
+        :return: how many.
+        :raises RuleBroken: nothing is acknowledged here.
+        :raises Conflict: somebody else has attached the durable name; nothing was noted.
+        """
+
+    def up_to(message_id: str) -> Sequence[str]:
+        """What is outstanding and was sent no later than a message."""
+
+    async def refuse(ids: Sequence[str], delay_s: int) -> int:
+        """Messages are to come again, after a delay.
+
+        :return: how many.
+        """
+
+    async def extend(ids: Sequence[str], deadline_s: int) -> int:
+        """Messages are given a new deadline, from now.
+
+        :return: how many.
+        """
+
+    def resize(window: int) -> None:
+        """Change the window.
+
+        :raises RuleBroken: there is none.
+        """
+
+
+class ILive(Interface):
+    """The live subscriptions and the workers of the sockets of this process.  They are subscriptions in the store as well."""
+
+    async def subscribe(
+        place: Place, subscription_id: str, terms: LiveTerms, listener: IListener, messages: IMessageStore
+    ) -> Begun:
+        """Deliver to a listener until the subscription ends or it is gone.
+
+        :param messages: as the listener is to see them.
+        :raises QuotaExceeded: the durable name is new, and the queue has as many as it may have.
+        """
+
+    async def work(
+        place: Place,
+        subscription_id: str,
+        terms: WorkTerms,
+        listener: IListener,
+        messages: IMessageStore,
+        claims: IClaimStore,
+    ) -> Begun:
+        """Claim messages for a listener until the subscription ends or it is gone.
+
+        :param messages: as the listener is to see them.
+        :param claims: likewise.
+        """
+
+    def find(place: Place, listener: IListener) -> ILiveSubscription | None:
+        """What a listener has in a queue, ``None`` where that is nothing, or a plain subscription.
+
+        :raises Conflict: its durable name was attached by somebody else.
+        """
+
+    def deleted(place: Place, listener: IListener, message_id: str) -> None:
+        """A listener has deleted a message, which may be one that was claimed for it."""
+
+    def released(place: Place, listener: IListener, claim_id: str) -> None:
+        """A listener has released a claim, which may be one that was made for it."""
 
 
 class IDelivered(IPushed):

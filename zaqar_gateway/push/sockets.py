@@ -230,6 +230,7 @@ class Sockets:
         self._clock = clock
         self._readers: dict[Place, tuple[_Reader, Callable[[], None]]] = {}  # and what ends the watch at the doorbell
         self._places: dict[IListener, dict[str, Place]] = {}  # of its subscriptions
+        self._held: dict[str, Callable[[], None]] = {}  # of subscriptions that are delivered to elsewhere: tells of their end
         # Whose subscriptions have ended since the last beat: perhaps because the store took this process for dead.
         self._bereft: set[IListener] = set()
         self._ending: dict[str, Place] = {}  # subscriptions that have to end in the store
@@ -241,6 +242,7 @@ class Sockets:
         for place in list(self._readers):
             self._close(place)
         self._places.clear()
+        self._held.clear()
         self._bereft.clear()
         self._ending.clear()
 
@@ -254,12 +256,32 @@ class Sockets:
         self._places.setdefault(listener, {})[subscription_id] = place
         reader.ring()  # for what was posted since
 
+    def hold(
+        self, place: Place, subscription_id: str, listener: IListener, gone: Callable[[], None]
+    ) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.ISockets`."""
+        self._held[subscription_id] = gone
+        self._places.setdefault(listener, {})[subscription_id] = place
+        return partial(self._let_go, place, subscription_id, listener)
+
+    def _let_go(self, place: Place, subscription_id: str, listener: IListener) -> None:
+        if self._held.pop(subscription_id, None) is not None:
+            mine = self._places[listener]
+            del mine[subscription_id]
+            if not mine:
+                del self._places[listener]
+            self._end_in_store({subscription_id: place})
+
     def gone(self, listener: IListener) -> None:
         """See :class:`~zaqar_gateway.interfaces.ISockets`."""
         found = self._places.pop(listener, {})
         self._bereft.discard(listener)
         for subscription_id, place in found.items():
-            self._detach(place, subscription_id)
+            held = self._held.pop(subscription_id, None)
+            if held is None:
+                self._detach(place, subscription_id)
+            else:
+                held()
         self._end_in_store(found)
 
     def _end_in_store(self, found: Mapping[str, Place]) -> None:
