@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgpack
@@ -164,6 +164,12 @@ class RecordedSockets:
     def add(self, place: Place, subscription_id: str, cursor: str, listener: IListener) -> None:
         """See :class:`zaqar_gateway.interfaces.ISockets`."""
         self.added.append((place, subscription_id, cursor, listener))
+
+    def hold(
+        self, place: Place, subscription_id: str, listener: IListener, gone: Callable[[], None]
+    ) -> Callable[[], None]:
+        """See :class:`zaqar_gateway.interfaces.ISockets`."""
+        raise NotImplementedError
 
     def gone(self, listener: IListener) -> None:
         """See :class:`zaqar_gateway.interfaces.ISockets`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -35,6 +36,7 @@ from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IMessageFilter, IStorage
 from zaqar_gateway.live.readers import QueueReaders
+from zaqar_gateway.live.service import Live
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.policy import Policy
@@ -121,6 +123,7 @@ class Gateway(Service):
         tokens, trusts = self._identifying.tokens, self._identifying.trusts
         self._delivering = Delivering(settings, storage, signer, reactor, trusts)
         self._readers = QueueReaders(storage, reactor)
+        self._live = Live(storage, self._readers, self._delivering.sockets, reactor, lambda: secrets.token_hex(12))
         rows = operations(
             storage,
             limits,
@@ -130,6 +133,7 @@ class Gateway(Service):
             notifiers=self._delivering.notifiers,
             sockets=self._delivering.sockets,
             trusts=trusts,
+            live=self._live,
             filters=filters,
             gate=Gate(settings.bounds.max_requests, refusals, self._rates),
             pooling=pooling,
@@ -318,6 +322,7 @@ class Gateway(Service):
             _log.warn("some requests were still under way after {seconds} s", seconds=_SHUTDOWN_S)
         await closed
         await drained
+        await self._live.stop()
         self._readers.stop()
         await self._delivering.stop()
         await self._identifying.stop()

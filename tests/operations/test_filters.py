@@ -173,7 +173,7 @@ class RequestTests(FilterCase):
             ),
             (self.messages.delete_many(CTX, fields.MessageDeleteMany("q", pop=1)), Call("pop", PLACE, limit=1)),
             (self.claims.create(CTX, fields.ClaimCreate("q", limit=1)), Call("claim_create", PLACE, limit=1)),
-            (self.claims.release(CTX, fields.Claim("q", "c")), Call("claim_release", PLACE, (), ("c",))),
+            (self.claims.release(CTX, fields.ClaimDelete("q", "c")), Call("claim_release", PLACE, (), ("c",))),
         ]
         for work, expected in calls:
             watch.seen.clear()
@@ -296,7 +296,7 @@ class AnswerTests(FilterCase):
         claim = self.result(self.claim())
         self.assertEqual(bodies(claim.messages), [shown])
         self.assertEqual(bodies(self.result(self.claims.get(CTX, fields.Claim("q", claim.id))).messages), [shown])
-        self.result(self.claims.release(CTX, fields.Claim("q", claim.id)))
+        self.result(self.claims.release(CTX, fields.ClaimDelete("q", claim.id)))
         self.assertEqual(self.stored(), [b"1"])
         self.assertEqual(self.pop(), [shown])
 

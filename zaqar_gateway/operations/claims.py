@@ -19,6 +19,10 @@ class Claims:
     _store: IClaimStore
     _limits: Limits
 
+    def seen_by(self, ctx: Context) -> IClaimStore:
+        """The claims as somebody sees them."""
+        return self._store
+
     async def create(self, ctx: Context, asked: fields.ClaimCreate) -> Claim | None:
         """Reserve the oldest messages; ``None`` where there is nothing to reserve."""
         return await self._store.create(
@@ -46,7 +50,7 @@ class Claims:
         if not await self._store.update(ctx.project, asked.queue_name, asked.claim_id, ttl_s, grace_s):
             raise _missing()
 
-    async def release(self, ctx: Context, asked: fields.Claim) -> None:
+    async def release(self, ctx: Context, asked: fields.ClaimDelete) -> None:
         """Give the messages back; an unknown claim is no error."""
         await self._store.release(ctx.project, asked.queue_name, asked.claim_id)
 

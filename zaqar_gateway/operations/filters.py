@@ -318,9 +318,11 @@ class FilteredMessages(Messages):
 
     _filters: Filters = field(kw_only=True)
 
+    def seen_by(self, ctx: Context) -> IMessageStore:
+        return _Messages(self._store, self._filters, ctx, self._kind is TOPIC)
+
     def _for(self, ctx: Context) -> Messages:
-        seen = _Messages(self._store, self._filters, ctx, self._kind is TOPIC)
-        return Messages(seen, self._queues, self._limits, self._kind)
+        return Messages(self.seen_by(ctx), self._queues, self._limits, self._kind)
 
     def post(self, ctx: Context, asked: fields.MessagePost) -> Coroutine[Any, Any, list[str]]:
         return self._for(ctx).post(ctx, asked)
@@ -353,8 +355,11 @@ class FilteredClaims(Claims):
 
     _filters: Filters = field(kw_only=True)
 
+    def seen_by(self, ctx: Context) -> IClaimStore:
+        return _Claims(self._store, self._filters, ctx)
+
     def _for(self, ctx: Context) -> Claims:
-        return Claims(_Claims(self._store, self._filters, ctx), self._limits)
+        return Claims(self.seen_by(ctx), self._limits)
 
     def create(self, ctx: Context, asked: fields.ClaimCreate) -> Coroutine[Any, Any, Claim | None]:
         return self._for(ctx).create(ctx, asked)
@@ -365,7 +370,7 @@ class FilteredClaims(Claims):
     def update(self, ctx: Context, asked: fields.ClaimUpdate) -> Coroutine[Any, Any, None]:
         return self._for(ctx).update(ctx, asked)
 
-    def release(self, ctx: Context, asked: fields.Claim) -> Coroutine[Any, Any, None]:
+    def release(self, ctx: Context, asked: fields.ClaimDelete) -> Coroutine[Any, Any, None]:
         return self._for(ctx).release(ctx, asked)
 
 

@@ -54,6 +54,10 @@ class Messages:
     _limits: Limits
     _kind: Kind = QUEUE
 
+    def seen_by(self, ctx: Context) -> IMessageStore:
+        """The messages as somebody sees them."""
+        return self._store
+
     @property
     def store(self) -> IMessageStore:
         """The messages."""

@@ -355,6 +355,12 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
     "subscription_list": ("marker", "limit"),
     "subscription_get": (),
     "subscription_delete": (),
+    "message_acknowledge": ("message_ids", "up_to"),
+    "message_refuse": ("delay",),
+    "message_extend": (),
+    "subscription_window": (),
+    "durable_list": (),
+    "durable_delete": (),
     "delivery_overview": (),
     "delivery_list": ("marker", "limit"),
     "delivery_resend": ("ids",),
@@ -381,6 +387,11 @@ EXAMPLES: dict[str, Any] = {
     "options": {"a": 1},
     "subscription_id": "s",
     "ids": ["d"],
+    "up_to": "m",
+    "delay": 1,
+    "deadline": 1,
+    "window": 1,
+    "durable": "d",
 }
 WANTED = {
     name: {str: "a string", int: "an integer", bool: "a boolean", dict: "an object", list: "an array"}[type(value)]
