@@ -410,7 +410,7 @@ class IDurableStore(Interface):
     async def attach(
         project: str, queue: str, name: str, owner: str, *, marker: str, ttl_s: int, hold_ms: int, most: int
     ) -> Attached:
-        """Hold a name from now on, and make it where there is none.  Whoever held it hears a ring of the queue.
+        """Hold a name from now on, and make it where there is none.  Whoever held it hears a ring for changes.
 
         :param owner: nobody else has this token, nor has had it.
         :param marker: that of a new name.
@@ -452,7 +452,7 @@ class IDurableStore(Interface):
         """All names of a queue, in order."""
 
     async def delete(project: str, queue: str, name: str) -> bool:
-        """Forget a name.  Whoever holds it hears a ring of the queue.
+        """Forget a name.  Whoever holds it hears a ring for changes.
 
         :return: whether there was one.
         """
@@ -470,6 +470,13 @@ class IDoorbells(Interface):
 
     def watch(place: Place, ring: Callable[[], None]) -> Callable[[], None]:
         """Be told when there are new posts in a place that has subscriptions; also when rings may have been lost.
+
+        :return: ends it.
+        """
+
+    def watch_changes(place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """Be told when a subscription of a socket to a place may have ended, or a durable name may have come to be held by
+        somebody else; also when rings may have been lost.
 
         :return: ends it.
         """

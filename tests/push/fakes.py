@@ -161,6 +161,10 @@ class Silence:
         """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
         return lambda: None
 
+    def watch_changes(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
+        return lambda: None
+
 
 class Process:
     """The deliveries of one gateway process.

@@ -32,10 +32,10 @@ from zaqar_gateway.model import Begun, LiveTerms, Place, WorkTerms
 
 _log = Logger()
 
-CHECK_S = 5.0
+CHECK_S = 10.0
 """How often it is looked whether subscriptions are live, and said that durable names are held."""
 
-RING_S = 1.0
+RING_S = 0.1
 """How soon after such a look a ring leads to the next one."""
 
 DURABLES_MAX = 1000
@@ -84,7 +84,7 @@ class _Watch:
         self._timer.start(CHECK_S, now=False).addErrback(
             partial(_log.failure, "it is not looked whether live subscriptions have ended")
         )
-        self._end_watch = storage.doorbells.watch(place, self._rung)
+        self._end_watch = storage.doorbells.watch_changes(place, self._rung)
 
     def stop(self) -> None:
         """Look no more."""

@@ -280,20 +280,15 @@ class Shift:
         try:
             while self._is_rung:
                 self._is_rung = False
-                while (worker := self._next()) is not None:
+                while (worker := next((one for one in self._row if one.room), None)) is not None:
                     if not await worker.claim():
                         break
+                    if worker in self._row:  # it has had its turn
+                        self._row.remove(worker)
+                        self._row.append(worker)
         except StoreFault as error:
             _log.error("cannot claim messages of {place}: {why}", place=self._place, why=error.cause or str(error))
         except StoreError as error:  # the next ring, or the timer, goes on
             _log.debug("workers of {place} wait: {why}", place=self._place, why=str(error))
         finally:
             self._is_claiming = False
-
-    def _next(self) -> Worker | None:
-        """The next worker with room, who goes to the end of the row."""
-        for at, worker in enumerate(self._row):
-            if worker.room:
-                self._row.append(self._row.pop(at))
-                return worker
-        return None

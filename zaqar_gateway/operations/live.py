@@ -15,7 +15,7 @@ from msgspec import UNSET
 
 from zaqar_gateway.errors import NotFound, NotSupported, RuleBroken
 from zaqar_gateway.interfaces import IDurableStore, IListener, ILive, ILiveSubscription, IMessageStore
-from zaqar_gateway.limits import NAME_LENGTH_MAX, Limits, in_range, valid_name
+from zaqar_gateway.limits import NAME_LENGTH_MAX, TTL_MIN_S, Limits, in_range, valid_name
 from zaqar_gateway.model import EARLIEST, LATEST, Begun, Context, Durable, LiveTerms, Place, WorkTerms
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.claims import Claims
@@ -102,10 +102,11 @@ class LiveSubscriptions:
         for name in claim:
             if name not in ("ttl", "grace"):
                 raise RuleBroken(f"claim has {name[:NAME_LENGTH_MAX]!r}; it has to have ttl and grace only.")
-        ttl_s, grace_s = (
-            _whole(f"claim.{name}", claim[name], 1, limit) if name in claim else None
-            for name, limit in (("ttl", self._limits.claim_ttl_max_s), ("grace", self._limits.claim_grace_max_s))
-        )
+        ttl_s = grace_s = None
+        if "ttl" in claim:
+            ttl_s = _whole("claim.ttl", claim["ttl"], TTL_MIN_S, self._limits.claim_ttl_max_s, "seconds")
+        if "grace" in claim:
+            grace_s = _whole("claim.grace", claim["grace"], TTL_MIN_S, self._limits.claim_grace_max_s, "seconds")
         return WorkTerms(self._limits.claim_ttl(ttl_s), self._limits.claim_grace(grace_s), _window(asked.window))
 
     async def _live_terms(

@@ -65,7 +65,7 @@ class MemoryDurables:
         return one
 
     def _ring(self, project: str, queue: str) -> None:
-        self._doorbells.ring(self._space.place(project, queue), posted=True, owed=False)
+        self._doorbells.changed(self._space.place(project, queue))
 
     async def attach(
         self, project: str, queue: str, name: str, owner: str, *, marker: str, ttl_s: int, hold_ms: int, most: int

@@ -100,7 +100,7 @@ class PooledDeliveries:
 
 @define(eq=False)
 class _Watch:
-    """Somebody who waits for posts in a place.
+    """Somebody who waits for posts in a place, or for changes.
 
     :ivar pool: where they are made, once that is known.
     :ivar end: ends the watch there.
@@ -108,8 +108,14 @@ class _Watch:
 
     place: Place
     ring: Callable[[], None]
+    changes: bool
     pool: str | None = None
     end: Callable[[], None] = field(default=lambda: None)
+
+    def begin(self, store: IStorage) -> None:
+        """Watch in a store."""
+        bells = store.doorbells
+        self.end = (bells.watch_changes if self.changes else bells.watch)(self.place, self.ring)
 
 
 @implementer(IDoorbells)
@@ -136,11 +142,17 @@ class PooledDoorbells:
         for watch in self._watching:
             if watch.pool == pool:
                 watch.end()
-                watch.end = store.doorbells.watch(watch.place, watch.ring)
+                watch.begin(store)
 
     def watch(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
         """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
-        watch = _Watch(place, ring)
+        return self._watch(_Watch(place, ring, changes=False))
+
+    def watch_changes(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
+        return self._watch(_Watch(place, ring, changes=True))
+
+    def _watch(self, watch: _Watch) -> Callable[[], None]:
         self._watching.add(watch)
         Deferred.fromCoroutine(self._begin(watch)).addErrback(partial(_log.failure, "a place is not watched"))
 
@@ -160,5 +172,5 @@ class PooledDoorbells:
             return
         if watch in self._watching:
             watch.pool = pool
-            watch.end = store.doorbells.watch(watch.place, watch.ring)
+            watch.begin(store)
             watch.ring()

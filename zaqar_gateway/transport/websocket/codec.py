@@ -508,7 +508,7 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     "message_extend": lambda asked, count: Answer(200, {"extended": count}),
     "subscription_window": lambda asked, _: Answer(200, {"window": asked.window}),
     "durable_list": lambda asked, names: Answer(200, {"durables": [shown.durable(one) for one in names]}),
-    "durable_delete": lambda asked, _: Answer(204, f"Durable {asked.durable} removed."),
+    "durable_delete": lambda asked, _: Answer(204, {}),
     "pool_list": lambda asked, page: Answer(200, {"pools": [shown.pool(one, detailed=asked.detailed) for one in page]}),
     "pool_get": lambda asked, found: Answer(200, shown.pool(found, detailed=asked.detailed)),
     "pool_create": lambda asked, _: Answer(201, f"Pool {asked.pool_name} created."),

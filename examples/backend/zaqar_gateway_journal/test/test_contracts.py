@@ -56,7 +56,7 @@ READS = {
     "subscriptions": {"count", "get", "list", "read", "live"},
     "durables": {"list"},
     "deliveries": {"due", "places", "failing", "failures"},
-    "doorbells": {"attend", "watch"},
+    "doorbells": {"attend", "watch", "watch_changes"},
 }
 
 
