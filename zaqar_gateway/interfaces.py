@@ -436,7 +436,7 @@ class IDurableStore(Interface):
         :return: whether the owner holds the name.
         """
 
-    async def hold(
+    async def renew(
         project: str, queue: str, holds: Sequence[tuple[str, str]], *, hold_ms: int
     ) -> Collection[tuple[str, str]]:
         """Say that names are still held.

@@ -130,7 +130,7 @@ class _Watch:
                 self._over(each, ENDED)
         holders = {(held.name, held.owner): each for each in some if (held := _held(each)) is not None}
         if holders:
-            kept = await self._storage.durables.hold(*at, list(holders), hold_ms=HOLD_MS)
+            kept = await self._storage.durables.renew(*at, list(holders), hold_ms=HOLD_MS)
             for holder in holders.keys() - set(kept):
                 self._over(holders[holder], TAKEN_OVER)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
@@ -132,7 +132,7 @@ class Worker:
     async def _renew(self) -> None:
         """Renew the claims; a message whose claim is gone was deleted, or is somebody else's by now."""
         for some in _slices(list(self._held.items())):
-            renewed = await gatherResults([Deferred.fromCoroutine(self._renew_one(claim)) for _, claim in some])
+            renewed = await _together(self._renew_one(claim) for _, claim in some)
             for (message_id, claim), is_live in zip(some, renewed, strict=True):
                 if not is_live and self._held.get(message_id) == claim:
                     del self._held[message_id]
@@ -147,7 +147,7 @@ class Worker:
 
     async def _give_back(self, claims: Sequence[str]) -> None:
         for some in _slices(claims):
-            await gatherResults([Deferred.fromCoroutine(self._release(claim)) for claim in some])
+            await _together(self._release(claim) for claim in some)
 
     async def _release(self, claim_id: str) -> None:
         """Release a claim; where the store does not, the claim lapses."""
@@ -170,8 +170,7 @@ class Worker:
         """See :class:`~zaqar_gateway.interfaces.ILiveSubscription`: the messages are deleted."""
         count = 0
         for some in _slices(self._known(ids)):
-            done = await gatherResults([Deferred.fromCoroutine(self._delete(*each)) for each in some])
-            count += sum(done)
+            count += sum(await _together(self._delete(*each) for each in some))
         self._ring()
         return count
 
@@ -194,7 +193,7 @@ class Worker:
         """See :class:`~zaqar_gateway.interfaces.ILiveSubscription`: the claims end, or lapse when the delay is over."""
         known = self._known(ids)
         for some in _slices(known):
-            await gatherResults([Deferred.fromCoroutine(self._refuse(*each, delay_s)) for each in some])
+            await _together(self._refuse(*each, delay_s) for each in some)
         self._ring()
         return len(known)
 
@@ -228,6 +227,15 @@ class Worker:
         """A claim has ended."""
         for message_id in [each for each, claim in self._held.items() if claim == claim_id]:
             self.deleted(message_id)
+
+
+async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Do several things that ask the store at one time; what the first one raised is raised when all have ended."""
+    results: list[tuple[bool, Any]] = await DeferredList([Deferred.fromCoroutine(work) for work in works], consumeErrors=True)
+    for is_done, result in results:
+        if not is_done:
+            raise result.value
+    return [result for _, result in results]
 
 
 def _slices(items: Sequence[T]) -> Iterable[Sequence[T]]:

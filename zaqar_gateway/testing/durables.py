@@ -64,7 +64,7 @@ class DurableStoreContract(StoreContract):
         self.assertEqual((await self.names(), await self.names("there")), ([], []))
         self.assertFalse(await self.advance(1, 1))
         self.assertFalse(await self.done(1))
-        self.assertEqual(list(await self.storage.durables.hold("p", "q", [("n", "one")], hold_ms=1000)), [])
+        self.assertEqual(list(await self.storage.durables.renew("p", "q", [("n", "one")], hold_ms=1000)), [])
         await self.storage.durables.detach("p", "q", "n", "one")
         self.assertFalse(await self.storage.durables.delete("p", "q", "n"))
         self.assertEqual(await self.names(), [])
@@ -126,7 +126,7 @@ class DurableStoreContract(StoreContract):
         await self.attach("two", "b")
         self.clock.advance(HOLD_S - 1)
         holds = [("a", "one"), ("b", "one"), ("c", "one")]
-        held = await self.storage.durables.hold("p", "q", holds, hold_ms=HOLD_S * 1000)
+        held = await self.storage.durables.renew("p", "q", holds, hold_ms=HOLD_S * 1000)
         self.assertEqual(list(held), [("a", "one")])
         self.clock.advance(HOLD_S - 1)
         shown = await self.storage.durables.list("p", "q")

@@ -42,7 +42,7 @@ CHANGES = {
     "claims": ("create", "create_each", "update", "release"),
     "subscriptions": _SUBSCRIPTIONS,
     "topic_subscriptions": _SUBSCRIPTIONS,
-    "durables": ("attach", "advance", "acknowledge", "hold", "detach", "delete"),
+    "durables": ("attach", "advance", "acknowledge", "renew", "detach", "delete"),
     "deliveries": ("take", "report", "extend", "resend", "beat", "leave"),
     "doorbells": (),
 }

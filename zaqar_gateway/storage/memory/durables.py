@@ -103,7 +103,7 @@ class MemoryDurables:
             one.pending.pop(each, None)
         return True
 
-    async def hold(
+    async def renew(
         self, project: str, queue: str, holds: Sequence[tuple[str, str]], *, hold_ms: int
     ) -> Collection[tuple[str, str]]:
         return [each for each in holds if self._held(project, queue, *each, hold_ms)]

@@ -41,10 +41,10 @@ class PooledDurables:
     ) -> bool:
         return await (await self._at(project, queue)).acknowledge(project, queue, name, owner, ids, hold_ms=hold_ms)
 
-    async def hold(
+    async def renew(
         self, project: str, queue: str, holds: Sequence[tuple[str, str]], *, hold_ms: int
     ) -> Collection[tuple[str, str]]:
-        return await (await self._at(project, queue)).hold(project, queue, holds, hold_ms=hold_ms)
+        return await (await self._at(project, queue)).renew(project, queue, holds, hold_ms=hold_ms)
 
     async def detach(self, project: str, queue: str, name: str, owner: str) -> None:
         await (await self._at(project, queue)).detach(project, queue, name, owner)

@@ -48,12 +48,12 @@ class RedisDurables:
         arguments: list[Argument] = [self._now(), name, owner, hold_ms, *ids]
         return bool(await self._redis.script(scripts.DURABLE_ACKNOWLEDGE, [key], arguments))
 
-    async def hold(
+    async def renew(
         self, project: str, queue: str, holds: Sequence[tuple[str, str]], *, hold_ms: int
     ) -> Collection[tuple[str, str]]:
         key = self._keys.queue(project, queue)
         arguments: list[Argument] = [self._now(), hold_ms, *(part for each in holds for part in each)]
-        held = await self._redis.script(scripts.DURABLE_HOLD, [key], arguments)
+        held = await self._redis.script(scripts.DURABLE_RENEW, [key], arguments)
         return [holds[at] for at in held]
 
     async def detach(self, project: str, queue: str, name: str, owner: str) -> None:

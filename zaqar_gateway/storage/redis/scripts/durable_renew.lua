@@ -1,4 +1,4 @@
--- durable_hold.lua: durable names are still held.
+-- durable_renew.lua: durable names are still held.
 -- KEYS: queue
 -- ARGV: now, hold (ms), then of each: name, owner
 -- Returns the positions (from 0) of those that are held by their owners.
