@@ -385,7 +385,11 @@ class IDoorbells(Interface):
         """
 
     def watch(place: Place, ring: Callable[[], None]) -> Callable[[], None]:
-        """Be told when there are new posts in a place that has subscriptions; also when rings may have been lost.
+        """Be told when there is something to look for in a place, whether or not it exists yet; also when rings may have been
+        lost.
+
+        That is after each post; when messages are free again before their claim lapses, or will be sooner than was known;
+        and when messages have been moved there.
 
         :return: ends it.
         """

@@ -24,6 +24,7 @@ from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
 from zaqar_gateway.testing.rates import RatesContract
+from zaqar_gateway.testing.rings import ClaimRingContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract
@@ -92,6 +93,10 @@ class PooledMemoryClaimsTests(PooledMemoryCase, ClaimStoreContract, TestCase):
 
 class PooledMemorySubscriptionsTests(PooledMemoryCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions."""
+
+
+class PooledMemoryClaimRingTests(PooledMemoryCase, ClaimRingContract, TestCase):
+    """Rings for what can be had again."""
 
 
 class PooledMemoryDeliveriesTests(PooledMemoryCase, DeliveryStoreContract, TestCase):
@@ -192,8 +197,8 @@ class PooledRedisSubscriptionTests(SubscriptionStoreContract, PooledRedisCase):
     """The contract of subscriptions."""
 
 
-class PooledRedisDeliveryTests(PooledRedisCase, DeliveryStoreContract):
-    """The contract of deliveries."""
+class PooledRedisRinging(PooledRedisCase):
+    """A test whose stores have doorbells that listen."""
 
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
@@ -210,6 +215,14 @@ class PooledRedisDeliveryTests(PooledRedisCase, DeliveryStoreContract):
     async def hear(self) -> None:
         for each in self.doorbells.values():
             await each.caught_up()
+
+
+class PooledRedisDeliveryTests(PooledRedisRinging, DeliveryStoreContract):
+    """The contract of deliveries."""
+
+
+class PooledRedisClaimRingTests(PooledRedisRinging, ClaimRingContract):
+    """Rings for what can be had again."""
 
 
 class PooledRedisRatesTests(RatesContract, PooledRedisCase):

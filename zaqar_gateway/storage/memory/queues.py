@@ -294,6 +294,10 @@ class Space:
         """Leave the messages of a deleted or purged queue to ``sweep``: freeing them all would take too long."""
         self._graves.append(entries)
 
+    def ring(self, project: str, name: str) -> None:
+        """Tell whoever waits at a queue that there may be something."""
+        self.ledgers.bells.ring(self.place(project, name), posted=True, owed=False)
+
     def plan(self, project: str, name: str) -> None:
         """See to it that ``sweep`` comes by when something happens in a queue, should nobody touch it before."""
         at = self.queues[project, name].next_event()
@@ -442,7 +446,9 @@ class MemoryMessages:
             )
             if ledger is not None:
                 ledger.add(rank, new.body, ttl_s, delay_s if rules.message_delay_s else None)
-        if ledger is not None:
+        if ledger is None:
+            self._space.ring(project, queue)
+        else:
             self._space.ledgers.posted(ledger, now)
         self._space.plan(project, queue)
         return posted
@@ -588,6 +594,7 @@ class MemoryClaims:
             entry.dead = DeadLetter(name, CLAIMED_TOO_OFTEN)
             dead.adopt(entry, now_us)
         self._space.plan(project, target)
+        self._space.ring(project, target)
 
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         now = self._space.now()
@@ -604,12 +611,16 @@ class MemoryClaims:
         claim = None if found is None else found.claims.get(claim_id)
         if found is None or claim is None:
             return False
+        lapsed_ms, lapses_ms = claim.renewed_ms + claim.ttl_s * 1000, now + ttl_s * 1000
         claim.ttl_s, claim.renewed_ms = ttl_s, now
         found.extend(claim_id, grace_s, equal=True)
         self._space.plan(project, queue)
+        if lapses_ms < lapsed_ms:  # sooner than whoever waits for that knows
+            self._space.ring(project, queue)
         return True
 
     async def release(self, project: str, queue: str, claim_id: str) -> None:
         found = self._space.find(project, queue, self._space.now())
-        if found is not None:
+        if found is not None and claim_id in found.claims:
             found.end(claim_id)
+            self._space.ring(project, queue)

@@ -46,7 +46,7 @@ class PooledStorage:
         self.subscriptions = PooledSubscriptions(placements, catalog, directory, False, subscriptions_per_queue)
         self.topic_subscriptions = PooledSubscriptions(placements, catalog, directory, True, subscriptions_per_queue)
         self.deliveries = PooledDeliveries(placements, directory, self._has_sockets)
-        self.doorbells = PooledDoorbells(placements, directory)
+        self.doorbells = PooledDoorbells(directory)
         self.rates = PooledRates(directory)
 
     def _has_sockets(self, pool: str) -> bool:

@@ -218,6 +218,11 @@ local function settle(has_later)
   return more, #expired == SLICE
 end
 
+-- Tells whoever waits at a queue that there may be something.
+local function ring(queue)
+  call('PUBLISH', queue, '')
+end
+
 -- The rank of the next message: the time, yet more than any before.
 local function next_rank(last)
   return math.max((tonumber(last) or 0) + 1, micros)

@@ -65,8 +65,8 @@ local function open_log()
 
   -- Tells whoever waits.  `ready` is filled by those alone that nobody delivers to just now.
   -- Returns whether there are such.
-  local function ring()
-    call('PUBLISH', base, '')
+  local function ring_all()
+    ring(base)
     if call('EXISTS', base .. ':ur') == 1 then
       call('PUBLISH', base:match('^[^{]*') .. 'owed', base)
       return true
@@ -78,8 +78,8 @@ local function open_log()
     if told.bytes - told.from > told.max then
       shrink(told)
     end
-    return ring()
+    return ring_all()
   end
 
-  return {posts = posts, about = about, begun = begun, post = post, trim = trim, ring = ring, ended = ended}
+  return {posts = posts, about = about, begun = begun, post = post, trim = trim, ring = ring_all, ended = ended}
 end

@@ -83,7 +83,9 @@ if #dues > 0 then
 else
   call('HSET', base, 'rank', text(rank))
 end
-if told and log.ended(told, text(rank)) then
+if not told then
+  ring(base)
+elseif log.ended(told, text(rank)) then
   return {0, incarnation, first, 1}
 end
 return {0, incarnation, first}
