@@ -26,8 +26,8 @@
 --
 -- The messages of `main` after `head` are free without being in any set: a claim takes from there by moving `head`.
 local call = redis.call
-local base, now = KEYS[1], tonumber(ARGV[1])
-local micros
+local base = KEYS[1]
+local now, micros = tonumber(ARGV[1]), nil
 if now then
   micros = now * 1000
 else
@@ -35,15 +35,23 @@ else
   micros = time[1] * 1000000 + time[2]
   now = math.floor(micros / 1000)
 end
-local main, later, alive = base .. ':m', base .. ':l', base .. ':a'
-local free, held, delayed = base .. ':f', base .. ':h', base .. ':d'
-local state, claims, left, alias = base .. ':s', base .. ':c', base .. ':n', base .. ':i'
+local main = base .. ':m'
+local later = base .. ':l'
+local alive = base .. ':a'
+local free = base .. ':f'
+local held = base .. ':h'
+local delayed = base .. ':d'
+local state = base .. ':s'
+local claims = base .. ':c'
+local left = base .. ':n'
+local alias = base .. ':i'
 
 -- Most elements of one command: Lua hands no more than some 8,000 arguments over, and no step may take long.
 local SLICE = 1000
 
+-- An integer as text.  '%d' is exact up to 2^53, and takes a third of the time of '%.0f'.
 local function text(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 local function each_slice(list, act)
