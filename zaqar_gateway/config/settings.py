@@ -440,6 +440,14 @@ class Notification:
     max_deliveries_per_host: int = _setting(
         32, whole(1, 100_000), "How many of those may go to one host and port."
     )
+    circuit_failures: int = _setting(
+        20,
+        COUNT,
+        "After how many failed attempts in a row a host is left alone, for the project whose they were: then one attempt is"
+        " made each circuit_open_s, until one succeeds. Others wait meanwhile, save those of subscribers that took what they"
+        " were sent last. 0 is never.",
+    )
+    circuit_open_s: float = _setting(30.0, seconds(), "How long such a host is left alone before the next attempt.")
     webhook_timeout_s: float = _setting(
         10.0, seconds(), "How long one attempt may take, from looking the host up to the end of its answer."
     )
