@@ -161,6 +161,7 @@ class Gateway(Service):
                 deflate=given.compression,
                 allowed_origins=given.allowed_origins,
                 authentication_timeout_s=given.authentication_timeout_s,
+                expiry_warning_s=given.expiry_warning_s,
                 unauthenticated_frames_max=given.max_unauthenticated_frames,
             ),
             signer,

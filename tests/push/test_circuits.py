@@ -33,20 +33,20 @@ class CircuitsTests(SynchronousTestCase):
         self.circuits.leave(project, host, finds_out, works, "it answered 500")
         return finds_out
 
-    def fail(self, times: int) -> None:
+    def fails(self, times: int) -> None:
         """Have attempts fail."""
         for _ in range(times):
             self.attempt(False)
 
     def held_back_s(self, project: str = "p", host: str = "h:80") -> float:
         """For how long an attempt is held back."""
-        return self.assertRaises(HeldBack, self.circuits.enter, project, host).wait_s
+        return float(self.assertRaises(HeldBack, self.circuits.enter, project, host).wait_s)
 
     def test_in_a_row(self) -> None:
         """So many failures in a row open it, also with attempts between that say nothing; a success begins anew."""
-        self.fail(2)
+        self.fails(2)
         self.attempt(True)
-        self.fail(2)
+        self.fails(2)
         self.attempt(None)
         self.assertEqual(self.circuits.open, 0)
         self.attempt(False)
@@ -55,7 +55,7 @@ class CircuitsTests(SynchronousTestCase):
 
     def test_finds_out(self) -> None:
         """After its time one attempt is let through, and the others wait for what comes of it."""
-        self.fail(3)
+        self.fails(3)
         self.clock.advance(29.5)
         self.assertEqual(self.held_back_s(), 1)
         self.clock.advance(0.5)
@@ -67,7 +67,7 @@ class CircuitsTests(SynchronousTestCase):
 
     def test_still_fails(self) -> None:
         """Where that one fails the time begins anew; failures of attempts that were under way before do not matter."""
-        self.fail(3)
+        self.fails(3)
         self.clock.advance(20)
         self.circuits.leave("p", "h:80", False, False)
         self.assertEqual(self.held_back_s(), 10)
@@ -77,38 +77,38 @@ class CircuitsTests(SynchronousTestCase):
 
     def test_found_out_nothing(self) -> None:
         """Where that one says nothing, the next one finds out."""
-        self.fail(3)
+        self.fails(3)
         self.clock.advance(30)
         self.assertTrue(self.attempt(None))
         self.assertTrue(self.attempt(True))
 
     def test_success_of_others(self) -> None:
         """A success of an attempt that was under way closes it, and what then fails begins to count anew."""
-        self.fail(3)
+        self.fails(3)
         self.clock.advance(30)
         self.assertTrue(self.circuits.enter("p", "h:80"))
         self.circuits.leave("p", "h:80", False, True)
         self.circuits.leave("p", "h:80", True, False)
         self.assertEqual(self.circuits.open, 0)
-        self.fail(2)
+        self.fails(2)
         self.assertEqual(self.circuits.open, 1)
 
     def test_chance(self) -> None:
         """Who is held back comes again by chance up to a tenth later."""
-        self.fail(3)
+        self.fails(3)
         self.chance = 0.5
         self.assertEqual(self.held_back_s(), 31.5)
 
     def test_whose(self) -> None:
         """Another host, and another project, are not held back."""
-        self.fail(3)
+        self.fails(3)
         self.assertFalse(self.attempt(True, host="h:81"))
         self.assertFalse(self.attempt(True, project="other"))
         self.assertEqual(self.held_back_s(), 30)
 
     def test_log(self) -> None:
         """That it opens and that it closes is logged, once each."""
-        self.fail(3)
+        self.fails(3)
         for works in (False, True, True):
             self.clock.advance(30)
             self.attempt(works)
@@ -125,12 +125,12 @@ class CircuitsTests(SynchronousTestCase):
     def test_off(self) -> None:
         """Where no number of failures is given none is ever held back."""
         self.circuits = Circuits(0, 30, self.clock.seconds)
-        self.fail(1000)
+        self.fails(1000)
         self.assertEqual(self.circuits.open, 0)
 
     def test_bounded(self) -> None:
         """However many hosts fail, it is remembered of so many only; those go first that were not tried for longest."""
-        self.fail(3)
+        self.fails(3)
         self.attempt(False, host="first")
         self.circuits.leave("p", "h:80", False, False)
         for n in range(REMEMBERED - 1):

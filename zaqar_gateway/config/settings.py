@@ -320,6 +320,11 @@ class WebSocket:
     max_unauthenticated_frames: int = _setting(
         64, whole(1, 10000), "How many frames it may send meanwhile, before it is closed."
     )
+    expiry_warning_s: float = _setting(
+        0.0,
+        seconds(low=0),
+        "How long before the end of its token, which closes it with 4003, a socket is sent a frame that says so. 0: it is not.",
+    )
     max_connections: int = _setting(
         0, COUNT, "The most WebSockets at one time; what comes beyond is answered 503. 0 is no limit of its own."
     )

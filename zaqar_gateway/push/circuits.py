@@ -106,7 +106,8 @@ class Circuits:
                 if circuit.opens_until is not None:
                     _log.info("deliveries of project {project} to {host} go on", project=project, host=host)
             return
-        self._failed(key, self._circuits.pop(key, None) or _Circuit(), is_finding_out, reason)
+        self._circuits.pop(key, None)
+        self._failed(key, circuit or _Circuit(), is_finding_out, reason)
 
     def _failed(self, key: tuple[str, str], circuit: _Circuit, is_finding_out: bool, reason: str) -> None:
         self._circuits[key] = circuit
