@@ -344,7 +344,7 @@ class WarningTests(AuthenticationCase):
 
     def test_late(self) -> None:
         """Where less time is left, it comes behind the answer."""
-        self.tokens.callers["t1"] = caller("p1", "u1", expires_s=10.5)
+        self.tokens.callers["t1"] = caller("p1", "u1", expires_s=10)
         self.peer.send(frame("authenticate", "p1", "t1"))
         (answer,) = self.peer.replies()
         self.assertEqual(status(answer), 200)

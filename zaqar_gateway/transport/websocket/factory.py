@@ -109,7 +109,7 @@ class GatewayFactory(WebSocketServerFactory):
     :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
     :param unread: counts what peers do not read, besides that of this factory; ``None``: of this factory alone.
     :ivar pushes: the frames of the notification that is being pushed.
-    :ivar turns: the row of those that have had their turn and have more to do.
+    :ivar turns: the row of those that have had their turn and have more to do, besides those of this factory.
     :ivar options: Autobahn's, for each protocol.
     :ivar closing: whether new connections are refused.
     """
@@ -130,6 +130,7 @@ class GatewayFactory(WebSocketServerFactory):
         peers: Peers | None = None,
         refusals: Refusals | None = None,
         unread: Unread | None = None,
+        turns: Turns | None = None,
     ) -> None:
         super().__init__(server="", reactor=clock)
         self._batched_timer = _Timers(clock)
@@ -144,7 +145,7 @@ class GatewayFactory(WebSocketServerFactory):
         self._clock = clock
         self.sockets = sockets
         self.unread = unread or Unread()
-        self.turns = Turns(clock)
+        self.turns = turns or Turns(clock)
         self.pushes = Pushes()
         self._refusals = refusals or Refusals()
         self.peers = peers or Peers(self._refusals)
