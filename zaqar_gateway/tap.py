@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -48,6 +49,7 @@ from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
+from zaqar_gateway.transport.accepting import accept_few
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
@@ -55,6 +57,7 @@ from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
+from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
@@ -139,7 +142,7 @@ class Gateway(Service):
             several = frozenset(row.name for row in rows)
         elif any(totals):
             several |= COUNTED
-        given, unread = settings.websocket, Unread(settings.http.unread_max)
+        given, unread, turns = settings.websocket, Unread(settings.http.unread_max), Turns(reactor)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
             client_ids,
@@ -161,6 +164,7 @@ class Gateway(Service):
                 deflate=given.compression,
                 allowed_origins=given.allowed_origins,
                 authentication_timeout_s=given.authentication_timeout_s,
+                expiry_warning_s=given.expiry_warning_s,
                 unauthenticated_frames_max=given.max_unauthenticated_frames,
             ),
             signer,
@@ -169,6 +173,7 @@ class Gateway(Service):
             peers=peers,
             refusals=refusals,
             unread=unread,
+            turns=turns,
         )
         site = Site(
             rows,
@@ -202,6 +207,7 @@ class Gateway(Service):
             unread,
             peers,
             refusals,
+            turns,
         )
 
     def startService(self) -> None:
@@ -242,6 +248,8 @@ class Gateway(Service):
         elif self._shows:
             plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
             await show(self._reactor, plain_http, plain_websocket, _print)
+        gc.collect()
+        gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
 
     def _start_tls(self) -> None:
         given = self._settings.tls
@@ -271,6 +279,7 @@ class Gateway(Service):
             described, over_tls = without_tls(endpoint)
             served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
             port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
+            accept_few(port)
             return port
         except CannotListenError as error:
             which = "websocket" if factory is self._websocket else "http"

@@ -320,6 +320,11 @@ class WebSocket:
     max_unauthenticated_frames: int = _setting(
         64, whole(1, 10000), "How many frames it may send meanwhile, before it is closed."
     )
+    expiry_warning_s: float = _setting(
+        0.0,
+        seconds(low=0),
+        "How long before the end of its token, which closes it with 4003, a socket is sent a frame that says so. 0: it is not.",
+    )
     max_connections: int = _setting(
         0, COUNT, "The most WebSockets at one time; what comes beyond is answered 503. 0 is no limit of its own."
     )
@@ -440,6 +445,14 @@ class Notification:
     max_deliveries_per_host: int = _setting(
         32, whole(1, 100_000), "How many of those may go to one host and port."
     )
+    circuit_failures: int = _setting(
+        20,
+        COUNT,
+        "After how many failed attempts in a row a host is left alone, for the project whose they were: then one attempt is"
+        " made each circuit_open_s, until one succeeds. Others wait meanwhile, save those of subscribers that took what they"
+        " were sent last. 0 is never.",
+    )
+    circuit_open_s: float = _setting(30.0, seconds(), "How long such a host is left alone before the next attempt.")
     webhook_timeout_s: float = _setting(
         10.0, seconds(), "How long one attempt may take, from looking the host up to the end of its answer."
     )
