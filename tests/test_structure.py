@@ -36,6 +36,7 @@ ALLOWED: dict[str, set[str]] = {
     "storage": {"storage", "direct", *_SEAMS},
     "identity": {"identity", *_SEAMS},
     "push": {"push", *_SEAMS},
+    "live": {"live", *_SEAMS},
     # storage, for what holds of any store: how its ids look, and encryption around it.
     "testing": {"testing", "storage", *_SEAMS},
     "show": {"transport"},

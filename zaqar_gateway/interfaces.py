@@ -38,6 +38,7 @@ from zaqar_gateway.model import (
     QueueRules,
     QueueStats,
     SignedUrl,
+    StreamPage,
     Subscription,
     Usage,
     Verdict,
@@ -143,6 +144,18 @@ class IMessageStore(Interface):
 
         :param skip_client: leave out the messages that this client posted.
         :param include_delayed: taken as true in a queue without a default delay.
+        """
+
+    async def read(project: str, queue: str, marker: str, limit: int) -> StreamPage:
+        """A page of what was posted behind a marker, claimed and delayed messages among it.
+
+        A page may end before ``limit`` where its bodies are large.  A marker that another queue has had, or an earlier one
+        of this name, makes a gap and has the page begin at the oldest message.  Where the queue is missing nothing is
+        lost by a marker that was given while it was.
+
+        :param marker: the id of a message, the marker of a page, :data:`~zaqar_gateway.model.EARLIEST`, or
+            :data:`~zaqar_gateway.model.LATEST`, of which the page is empty.
+        :raises RuleBroken: the marker is none of these.
         """
 
     async def delete(project: str, queue: str, message_id: str, claim_id: str | None) -> None:
@@ -691,6 +704,66 @@ class ISockets(Interface):
 
     def gone(listener: IListener) -> None:
         """End all subscriptions of a listener."""
+
+
+class IDelivered(IPushed):
+    """A message of a queue in each of the forms that listeners have; each is made once for all of them."""
+
+    id: str = Attribute("Of the message.")
+    client: bytes = Attribute("Who posted it, as :class:`~zaqar_gateway.model.Context` has it.")
+    message: Message = Attribute("What is stored, without claims; its age is that of when it was read.")
+
+    def encoded(form: Callable[[Place, Message], bytes]) -> bytes:
+        """What a form makes of it."""
+
+
+class IQueueListener(Interface):
+    """Is told of what is posted to a queue, in the order of the queue.
+
+    It is called in turns of the reactor of their own, never from within a call to its reading.  Its methods may end the
+    reading.  They do not raise: whose does is told by :meth:`failed`.
+    """
+
+    wants: int = Attribute("How many messages it takes now; with 0 it is left where it stands until it resumes.")
+
+    def deliver(messages: Sequence[IDelivered]) -> None:
+        """Take what comes next: one message at least, ``wants`` at most."""
+
+    def gap(after: str, continues_at: str | None) -> None:
+        """Be told that messages are gone that were not delivered; comes before the delivery of what follows.
+
+        :param after: a marker behind which that is.
+        :param continues_at: the id of the next message, ``None`` where there is none now.
+        """
+
+    def failed(reason: str) -> None:
+        """Be told that the reading has ended since it cannot go on; the text is for the client."""
+
+
+class IReading(Interface):
+    """A listener's place in a queue."""
+
+    marker: str = Attribute("Where it stands: all that is before was delivered, or a gap was told.")
+
+    def resume() -> None:
+        """Say that the listener takes something again."""
+
+    def end() -> None:
+        """Tell the listener of nothing more; does no harm when it has ended."""
+
+
+class IQueueReaders(Interface):
+    """Reads queues and topics for all who listen in this process: what stands at one place is read once for all."""
+
+    def attach(
+        place: Place, marker: str, listener: IQueueListener, messages: IMessageStore | None = None
+    ) -> IReading:
+        """Tell a listener of what is posted to a place, from now until it ends that.
+
+        :param marker: from where, as :meth:`IMessageStore.read` has it.  ``LATEST`` is when it is first read, which is
+            later than now: whoever promises anything to a client asks the store for the marker before.
+        :param messages: where given, the messages as this listener alone is to see them.
+        """
 
 
 class INotifier(Interface):

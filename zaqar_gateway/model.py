@@ -154,6 +154,39 @@ class MessagePage(msgspec.Struct, frozen=True, gc=False):
     knows_delay: bool = False
 
 
+EARLIEST, LATEST = "earliest", "latest"
+"""Where a queue is read from, besides the ids of messages: from its oldest message; behind all that it has had so far."""
+
+
+class Posted(msgspec.Struct, frozen=True, gc=False):
+    """A message as it was posted, whatever claims and delays have become of it.
+
+    :ivar message: with the ttl that it was posted with, no claim and no count of claims.
+    :ivar client: who posted it, as :class:`Context` has it.
+    """
+
+    message: Message
+    client: bytes
+
+
+class StreamPage(msgspec.Struct, frozen=True, gc=False):
+    """A page of what was posted to a queue.
+
+    :ivar posted: in the order of the queue.
+    :ivar marker: from which to go on.
+    :ivar gap: whether a message behind the marker that was given has expired, or was removed, before this page; or may have
+        been, since the queue is not the one that the marker is of.
+    :ivar cut: the marker of the greatest place from which a message is gone, so that a reader may tell of one gap once.
+    :ivar more: whether more follows.
+    """
+
+    posted: list[Posted]
+    marker: str
+    gap: bool
+    cut: str
+    more: bool
+
+
 class Claim(msgspec.Struct, frozen=True, gc=False):
     """A claim and the messages that it holds, oldest first.
 

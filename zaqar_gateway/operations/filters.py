@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import BadBody, FilterFault, GatewayError, StoreError
 from zaqar_gateway.interfaces import IClaimStore, IMessageFilter, IMessageStore
-from zaqar_gateway.model import Call, Claim, Context, Message, MessagePage, NewMessage, Place
+from zaqar_gateway.model import Call, Claim, Context, Message, MessagePage, NewMessage, Place, Posted, StreamPage
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.claims import Claims
 from zaqar_gateway.operations.messages import Messages
@@ -108,7 +108,7 @@ async def _asked(asked: Filter, work: Awaitable[_T]) -> _T:
 
 
 async def _answered(asked: Filter, ctx: Context, call: Call, messages: Sequence[Message]) -> Sequence[Message]:
-    if call.name in ("list", "get"):
+    if call.name in ("list", "get", "read"):
         shown = await asked.does.answer(ctx, call, messages)
         _check_bodies(_originals(messages, shown), shown)
         return shown
@@ -218,6 +218,13 @@ class _Messages:
             # messages").
             if len(shown) == len(page.messages) or len(messages) == limit:
                 return replace(page, messages=messages, marker=marker)
+
+    async def read(self, project: str, queue: str, marker: str, limit: int) -> StreamPage:
+        call = await self._request("read", project, queue, limit=limit)
+        page = await self._store.read(project, queue, marker, limit)
+        shown = await self._filters.answer(self._ctx, call, [one.message for one in page.posted])
+        clients = {one.message.id: one.client for one in page.posted}
+        return replace(page, posted=[Posted(message, clients[message.id]) for message in shown])
 
     async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
         await self._request("delete", project, queue, [message_id], [claim_id] if claim_id else ())

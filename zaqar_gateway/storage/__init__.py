@@ -13,6 +13,14 @@ from zaqar_gateway.errors import (
 )
 
 
+def marker_unknown(marker: str) -> RuleBroken:
+    """A queue is to be read from what marks no place in any queue."""
+    return RuleBroken(
+        f"The marker {marker[:64]!r} marks no place in a queue; it has to be the id of a message, which has 24 hexadecimal"
+        ' digits, "earliest" or "latest".'
+    )
+
+
 def post_too_large(size: int, limit: int, *, own: bool) -> RuleBroken:
     """A post is larger than allowed (API reference, "POST messages").
 

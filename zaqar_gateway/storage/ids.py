@@ -15,6 +15,9 @@ import secrets
 
 RANK_MAX = 16**14 - 1
 
+NO_QUEUE = "0" * 10
+"""In the markers of a queue that does not exist, the place of the incarnation."""
+
 _ID = re.compile("[0-9a-f]{24}")
 _CURSOR = re.compile("[0-9a-f]{14}")
 
@@ -48,7 +51,9 @@ def created_ms(rank: int) -> int:
 
 def new_incarnation() -> str:
     """Ten random hexadecimal digits for a queue that is being created."""
-    return secrets.token_hex(5)
+    while (drawn := secrets.token_hex(5)) == NO_QUEUE:
+        pass
+    return drawn
 
 
 def new_claim_id() -> str:

@@ -15,7 +15,17 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, GatewayError, KeyUnknown, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
-from zaqar_gateway.model import Claim, Message, MessagePage, NewMessage, QueueEntry, QueueRules, QueueStats, Usage
+from zaqar_gateway.model import (
+    Claim,
+    Message,
+    MessagePage,
+    NewMessage,
+    QueueEntry,
+    QueueRules,
+    QueueStats,
+    StreamPage,
+    Usage,
+)
 from zaqar_gateway.storage.encryption.keys import Keyring, Opener, any_encrypted
 
 _POST_TRIES = 10
@@ -185,6 +195,17 @@ class EncryptingMessages:
         if any_encrypted(page.messages):
             return replace(page, messages=await self._opener.open_all(project, queue, page.messages))
         return page
+
+    async def read(self, project: str, queue: str, marker: str, limit: int) -> StreamPage:
+        if self._queues.waiting:
+            await self._queues.turn((project, queue))
+        page = await self._store.read(project, queue, marker, limit)
+        messages = [one.message for one in page.posted]
+        if not any_encrypted(messages):
+            return page
+        opened = await self._opener.open_all(project, queue, messages)
+        posted = [replace(one, message=message) for one, message in zip(page.posted, opened, strict=True)]
+        return replace(page, posted=posted)
 
     def delete(
         self, project: str, queue: str, message_id: str, claim_id: str | None

@@ -21,8 +21,10 @@ from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing
 from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
 from zaqar_gateway.model import (
     CLAIMED_TOO_OFTEN,
+    EARLIEST,
     ENCRYPTED,
     KEY_ID_SIZE,
+    LATEST,
     NO_RULES,
     Claim,
     DeadLetter,
@@ -30,17 +32,20 @@ from zaqar_gateway.model import (
     MessagePage,
     NewMessage,
     Place,
+    Posted,
     QueueEntry,
     QueueRules,
     QueueStats,
     Quotas,
     StatsEdge,
+    StreamPage,
     Usage,
 )
 from zaqar_gateway.storage import (
     bytes_exceeded,
     claimed,
     ids,
+    marker_unknown,
     messages_exceeded,
     mismatch,
     post_too_large,
@@ -53,6 +58,12 @@ ALIAS_KEPT_S = 3600
 """How long a queue remembers where a message stood that had been moved into it and is gone.  A marker that is used
 later still goes on from the instant of the post, which is earlier: it shows a message twice and never skips one."""
 
+PAST_KEPT_S = 3600
+"""How long it is remembered how far a queue that was deleted had come."""
+
+PAGE_BYTES = 262_144
+"""After so many bytes of bodies a page of what was posted ends."""
+
 SWEPT_AT_ONCE = 10_000
 """How many messages of deleted or purged queues one sweep frees: a few milliseconds of work."""
 
@@ -61,6 +72,7 @@ class _Entry:
     """A live message.
 
     :ivar rank: its place in the queue; in the id unless it was moved here.
+    :ivar ttl_posted_s: its ttl when it came here, which a claim does not raise.
     :ivar among: the set that its rank is in.
     :ivar claim_id: the live claim that holds it.
     """
@@ -70,6 +82,7 @@ class _Entry:
     body: bytes
     client: bytes
     ttl_s: int
+    ttl_posted_s: int
     expires_ms: int
     created_ms: int
     among: Ranks
@@ -84,6 +97,10 @@ class _Entry:
         return Message(
             self.id, self.body, self.ttl_s, self.age_s(now), self.claim_id, self.claim_count, dead=self.dead
         )
+
+    def posted(self, now: int) -> Posted:
+        message = Message(self.id, self.body, self.ttl_posted_s, self.age_s(now), dead=self.dead)
+        return Posted(message, self.client)
 
     def edge(self, now: int) -> StatsEdge:
         return StatsEdge(self.id, self.age_s(now), self.created_ms)
@@ -103,6 +120,8 @@ class _Queue:
     """One life of a queue.  Whoever gets one from ``Space`` finds it as it is now.
 
     :ivar bytes: of the bodies of its entries.
+    :ivar cut: the greatest rank of what is gone from it; at first of what an earlier one of its name has had.
+    :ivar last: the greatest rank that any message here has had, or that an earlier queue left.
     """
 
     incarnation: str
@@ -115,6 +134,8 @@ class _Queue:
     delayed: Ranks = field(factory=Ranks)
     held: Ranks = field(factory=Ranks)
     bytes: int = 0
+    cut: int = 0
+    last: int = 0
     _aliases: dict[str, int] = field(factory=dict)  # id to local rank, of messages moved into this queue
     _expiring: Agenda[int] = field(factory=Agenda)
     _due: Agenda[int] = field(factory=Agenda)
@@ -145,6 +166,11 @@ class _Queue:
         parsed = ids.parse_id(marker)
         return None if parsed is None else parsed[0]
 
+    def place(self, marker: str, parsed: tuple[int, str]) -> int | None:
+        """The rank that a marker means; ``None``: it is of another queue, or of something moved here that is long gone."""
+        rank, incarnation = parsed
+        return self._aliases.get(marker, rank if incarnation == self.incarnation else None)
+
     def find(self, message_id: str) -> _Entry | None:
         rank = self.position(message_id)
         entry = None if rank is None else self.entries.get(rank)
@@ -158,6 +184,7 @@ class _Queue:
         """Take in an entry; ``among`` says whether it is delayed, ``due_ms`` until when."""
         self.entries[entry.rank] = entry
         self.bytes += len(entry.body)
+        self.last = entry.rank
         entry.among.add(entry.rank)
         self._expiring.set(entry.rank, entry.expires_ms)
         if entry.among is self.delayed:
@@ -174,6 +201,7 @@ class _Queue:
     def remove(self, entry: _Entry, now: int) -> None:
         del self.entries[entry.rank]
         self.bytes -= len(entry.body)
+        self.cut = max(self.cut, entry.rank)
         entry.among.remove(entry.rank)
         self._expiring.discard(entry.rank)
         if entry.among is self.delayed:
@@ -229,6 +257,7 @@ class _Queue:
     def purge(self) -> dict[int, _Entry]:
         """Become empty, and give the entries to the caller, to be freed at leisure."""
         purged = self.entries
+        self.cut = self.last
         self.entries, self.claims, self.bytes = {}, {}, 0
         self.free, self.delayed, self.held = Ranks(), Ranks(), Ranks()
         self._expiring, self._due, self._lapsing = Agenda(), Agenda(), Agenda()
@@ -250,6 +279,8 @@ class Space:
     names: dict[str, list[str]] = field(factory=dict)  # of each project, sorted
     _agenda: Agenda[tuple[str, str]] = field(factory=Agenda)  # no later than the next event of each queue
     _graves: list[dict[int, _Entry]] = field(factory=list)
+    _past: dict[tuple[str, str], int] = field(factory=dict)  # of what was deleted lately: the last rank that it had
+    _forgetting: Agenda[tuple[str, str]] = field(factory=Agenda)
 
     def now(self) -> int:
         return int(self.clock.seconds() * 1000)
@@ -275,7 +306,10 @@ class Space:
     def create(self, project: str, name: str, metadata: bytes = b"{}", rules: QueueRules = NO_RULES) -> _Queue:
         """Create a queue that does not exist."""
         ranks = self.ledgers.ranks(self.place(project, name))
-        queue = self.queues[project, name] = _Queue(self.new_incarnation(), metadata, rules, ranks)
+        past = self.past(project, name)
+        ranks.last = max(ranks.last, past)
+        queue = _Queue(self.new_incarnation(), metadata, rules, ranks, cut=past, last=past)
+        self.queues[project, name] = queue
         insort(self.names.setdefault(project, []), name)
         return queue
 
@@ -284,11 +318,19 @@ class Space:
         if queue is None:
             return
         self._agenda.discard((project, name))
+        self._past[project, name] = queue.last
+        self._forgetting.set((project, name), self.now() + PAST_KEPT_S * 1000)
         self.bury(queue.entries)
         names = self.names[project]
         del names[bisect_left(names, name)]
         if not names:
             del self.names[project]
+
+    def past(self, project: str, name: str) -> int:
+        """The last rank that a queue had that was deleted, as long as that is remembered; 0 where there was none."""
+        for key in self._forgetting.take(self.now()):
+            del self._past[key]
+        return self._past.get((project, name), 0)
 
     def bury(self, entries: dict[int, _Entry]) -> None:
         """Leave the messages of a deleted or purged queue to ``sweep``: freeing them all would take too long."""
@@ -307,6 +349,7 @@ class Space:
 
     def sweep(self) -> None:
         now = self.now()
+        self.past("", "")
         for key in list(self._agenda.take(now)):
             self.queues[key].settle(now)
             self.plan(*key)
@@ -438,6 +481,7 @@ class MemoryMessages:
                     body=new.body,
                     client=client,
                     ttl_s=ttl_s,
+                    ttl_posted_s=ttl_s,
                     expires_ms=now + ttl_s * 1000,
                     created_ms=now,
                     among=found.delayed if delay_s else found.free,
@@ -543,6 +587,47 @@ class MemoryMessages:
                     break
         return MessagePage(messages, None if entry is None else entry.id, knows_delay)
 
+    async def read(self, project: str, queue: str, marker: str, limit: int) -> StreamPage:
+        now = self._space.now()
+        given = None if marker in (EARLIEST, LATEST) else ids.parse_id(marker)
+        if given is None and marker not in (EARLIEST, LATEST):
+            raise marker_unknown(marker)
+        found = self._space.find(project, queue, now)
+        if found is None:
+            return self._read_none(given, self._space.past(project, queue))
+        cut = ids.format_id(found.cut, found.incarnation)
+        end = ids.format_id(found.last, found.incarnation)
+        if marker == LATEST:
+            return StreamPage([], end, False, cut, False)
+        start, gap = 0, False
+        if given is not None and given[1] == ids.NO_QUEUE:
+            gap = found.cut > given[0]  # and all that is here came later
+        elif given is not None:
+            place = found.place(marker, given)
+            start, gap = place or 0, place is None or found.cut > place
+        posted: list[Posted] = []
+        size = 0
+        for rank in heapq.merge(*(ranks.after(start) for ranks in (found.free, found.delayed, found.held))):
+            entry = found.entries[rank]
+            if len(posted) == limit or size >= PAGE_BYTES:
+                return StreamPage(posted, ids.format_id(start, found.incarnation), gap, cut, True)
+            posted.append(entry.posted(now))
+            start, size = rank, size + len(entry.body)
+        return StreamPage(posted, end, gap, cut, False)
+
+    def _read_none(self, given: tuple[int, str] | None, past: int) -> StreamPage:
+        """A page of a queue that does not exist.
+
+        :param past: the last rank that the queue had which was deleted.
+        """
+        gap = False
+        if given is not None:
+            rank, incarnation = given
+            gap = incarnation != ids.NO_QUEUE or past > rank
+            past = max(past, rank) if incarnation == ids.NO_QUEUE else past
+        marker = ids.format_id(past, ids.NO_QUEUE)
+        return StreamPage([], marker, gap, marker, False)
+
 
 @implementer(IClaimStore)
 @define(eq=False)
@@ -591,6 +676,7 @@ class MemoryClaims:
             queue.remove(entry, now)
             if ttl_s is not None:
                 entry.ttl_s, entry.expires_ms = ttl_s, now + ttl_s * 1000
+            entry.ttl_posted_s = entry.ttl_s
             entry.dead = DeadLetter(name, CLAIMED_TOO_OFTEN)
             dead.adopt(entry, now_us)
         self._space.plan(project, target)

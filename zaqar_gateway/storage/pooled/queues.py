@@ -18,6 +18,7 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    StreamPage,
     Usage,
 )
 from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory, answers
@@ -186,6 +187,9 @@ class PooledMessages:
             include_claimed=include_claimed,
             include_delayed=include_delayed,
         )
+
+    async def read(self, project: str, queue: str, marker: str, limit: int) -> StreamPage:
+        return await (await self._at(project, queue)).read(project, queue, marker, limit)
 
     async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
         await (await self._at(project, queue)).delete(project, queue, message_id, claim_id)

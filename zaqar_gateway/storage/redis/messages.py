@@ -10,16 +10,17 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, QuotaExceeded, StoreError
 from zaqar_gateway.interfaces import IMessageStore
-from zaqar_gateway.model import Message, MessagePage, NewMessage, Quotas
+from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Quotas, StreamPage
 from zaqar_gateway.storage import (
     bytes_exceeded,
     claimed,
+    marker_unknown,
     messages_exceeded,
     mismatch,
     post_too_large,
     queues_exceeded,
 )
-from zaqar_gateway.storage.ids import format_id, parse_id
+from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
@@ -153,6 +154,16 @@ class RedisMessages:
         finally:
             if steps >= _LONG_LISTING:
                 self._long_listings.release()
+
+    async def read(self, project: str, queue: str, marker: str, limit: int) -> StreamPage:
+        key = self._keys.queue(project, queue)
+        place = (marker, "") if marker in (EARLIEST, LATEST) else parse_id(marker)
+        if place is None:
+            raise marker_unknown(marker)
+        again = 1
+        while again:
+            again, *page = await self._redis.script(scripts.READ, [key], [self._now(), *place, limit, NO_QUEUE])
+        return values.stream_page(page)
 
     async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
         claims = [] if claim_id is None else [claim_id]

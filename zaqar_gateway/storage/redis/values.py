@@ -8,7 +8,18 @@ from urllib.parse import unquote
 
 from msgspec.structs import replace
 
-from zaqar_gateway.model import DeadLetter, FailedDelivery, Message, Owed, Place, Post, QueueRules, Subscription
+from zaqar_gateway.model import (
+    DeadLetter,
+    FailedDelivery,
+    Message,
+    Owed,
+    Place,
+    Post,
+    Posted,
+    QueueRules,
+    StreamPage,
+    Subscription,
+)
 from zaqar_gateway.storage.ids import format_cursor, format_id, parse_cursor, parse_id
 
 _FIELDS = 7  # of a message: scripts/common.lua, emit
@@ -33,6 +44,15 @@ def messages(answer: Sequence[Any], first: int, now_ms: int, incarnation: str) -
             message = replace(message, id=message_id, dead=DeadLetter(unquote(queue), reason))
         found.append(message)
     return found
+
+
+def stream_page(answer: Sequence[Any]) -> StreamPage:
+    """A page of what was posted: scripts/read.lua, without its first value."""
+    now_ms, incarnation, gap, cut, rank, more, clients = answer[:7]
+    queue = incarnation.decode()
+    found = messages(answer, 7, now_ms, queue)
+    posted = [Posted(message, client) for message, client in zip(found, clients, strict=True)]
+    return StreamPage(posted, format_id(int(rank), queue), bool(gap), format_id(int(cut), queue), bool(more))
 
 
 def id_arguments(ids: Sequence[str]) -> list[str | int]:

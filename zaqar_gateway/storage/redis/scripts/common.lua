@@ -22,6 +22,10 @@
 -- `bytes` in the queue's hash is how many bytes the bodies in main and later have.  It is there from the first post under
 -- a quota of bytes on that finds the queue empty.
 --
+-- `cut` in the queue's hash is the greatest rank of what was removed from it: deleted, popped, purged, expired, moved.  A
+-- queue that is deleted leaves, for an hour, a string `past` with the greatest rank that it has had, and the next one of its
+-- name has that for its first `cut`.
+--
 -- `subs` in the queue's hash says that there are subscriptions (subscriptions.lua); they outlive the queue.
 --
 -- The messages of `main` after `head` are free without being in any set: a claim takes from there by moving `head`.
@@ -45,6 +49,7 @@ local state = base .. ':s'
 local claims = base .. ':c'
 local left = base .. ':n'
 local alias = base .. ':i'
+local past = base .. ':g'
 
 -- Most elements of one command: Lua hands no more than some 8,000 arguments over, and no step may take long.
 local SLICE = 1000
@@ -120,10 +125,13 @@ end
 
 -- Removes messages from everywhere but the claims that they are in.
 local function remove(ranks, has_later)
-  local counted, bytes = #ranks > 0 and call('HEXISTS', base, 'bytes') == 1, 0
+  local known = #ranks > 0 and call('HMGET', base, 'cut', 'bytes') or {}
+  local cut, counted, bytes = tonumber(known[1]) or 0, known[2], 0
+  local last = cut
   each_slice(ranks, function(...)
-    if counted then
-      for _, rank in ipairs({...}) do
+    for _, rank in ipairs({...}) do
+      last = math.max(last, tonumber(rank))
+      if counted then
         local entry = fetch(rank, has_later)
         bytes = bytes + (entry and #entry[6] or 0)
       end
@@ -138,7 +146,11 @@ local function remove(ranks, has_later)
       call('ZREM', delayed, ...)
     end
   end)
-  if bytes > 0 then -- after something was removed, so that it works when Redis has no memory left
+  -- After something was removed, so that it works when Redis has no memory left:
+  if last > cut then
+    call('HSET', base, 'cut', text(last))
+  end
+  if bytes > 0 then
     call('HINCRBY', base, 'bytes', -bytes)
   end
   drop_if_empty(main)
@@ -241,16 +253,34 @@ local function is_full(catalog, most)
   return catalog and most > 0 and call('ZCARD', catalog) >= most
 end
 
--- Makes a queue exist; its name is the last part of its key.  Returns the last rank that was given out under that name,
--- where subscriptions have outlived an earlier queue.
+-- The greatest rank that any message of the queue has had; 0 where there was none.
+local function last_of_all()
+  local last = tonumber(call('HGET', base, 'cut')) or 0
+  for _, stream in ipairs({main, later}) do
+    local found = call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+    last = math.max(last, found and tonumber(found[1]:sub(1, -3)) or 0)
+  end
+  return last
+end
+
+-- Makes a queue exist; its name is the last part of its key.  Returns the last rank that was given out under that name, as
+-- far as that is known, and whether subscriptions have outlived an earlier queue.
 local function create(queue, catalog, incarnation, metadata)
   call('HSET', queue, 'inc', incarnation, 'md', metadata)
   if catalog then
     call('ZADD', catalog, 0, queue:match('([^/]*)}$'))
   end
-  local rank = call('HGET', queue .. ':um', 'rank')
-  if rank then
-    call('HSET', queue, 'subs', 1, 'rank', rank)
+  local followed, cut = call('HGET', queue .. ':um', 'rank'), call('GET', queue .. ':g')
+  local rank = followed
+  if cut then
+    call('HSET', queue, 'cut', cut)
+    rank = followed and tonumber(followed) > tonumber(cut) and followed or cut
   end
-  return rank
+  if rank then
+    call('HSET', queue, 'rank', rank)
+  end
+  if followed then
+    call('HSET', queue, 'subs', 1)
+  end
+  return rank, followed
 end

@@ -27,8 +27,7 @@ if not incarnation then
     return {3, 0, 0}
   end
   incarnation = ARGV[2]
-  known[2] = create(base, KEYS[2], incarnation, '{}')
-  known[7] = known[2]
+  known[2], known[7] = create(base, KEYS[2], incarnation, '{}')
 end
 local first = next_rank(known[2])
 local rank, ttl_default, delay_default = first - 1, known[3] or ARGV[6], tonumber(known[5])

@@ -1,6 +1,10 @@
 -- queue_purge.lua: remove all messages and claims of a queue; ranks go on where they were.
 -- KEYS: queue
 -- ARGV: now
+local last = last_of_all()
 call('UNLINK', main, later, alive, free, held, delayed, state, claims, left, alias)
 call('HDEL', base, 'head', 'later', 'moved', 'bytes')
+if last > 0 then
+  call('HSET', base, 'cut', text(last))
+end
 return 0

@@ -1,0 +1,1 @@
+"""What is told to clients as it happens: waiting requests, and queues that are read for listeners."""
