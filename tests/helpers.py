@@ -205,6 +205,9 @@ class _Nowhere:
     def answer(self, *reply: object) -> None:
         """See :class:`zaqar_gateway.transport.http.request.Wire`."""
 
+    def stream(self, *reply: object) -> None:
+        """See :class:`zaqar_gateway.transport.http.request.Wire`."""
+
 
 class RecordedRequest(Request):
     """A request that keeps what is replied to it."""

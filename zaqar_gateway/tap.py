@@ -35,6 +35,7 @@ from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IMessageFilter, IStorage
+from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.policy import Policy
@@ -54,6 +55,7 @@ from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
+from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
@@ -121,6 +123,7 @@ class Gateway(Service):
         self._identifying = Identifying(settings, reactor)
         tokens, trusts = self._identifying.tokens, self._identifying.trusts
         self._delivering = Delivering(settings, storage, signer, reactor, trusts)
+        self._readers = QueueReaders(storage, reactor)
         rows = operations(
             storage,
             limits,
@@ -175,9 +178,17 @@ class Gateway(Service):
             unread=unread,
             turns=turns,
         )
+        streams = Streams(
+            self._readers,
+            reactor,
+            refusals,
+            heartbeat_s=settings.live.heartbeat_s,
+            per_project_max=settings.live.streams_max,
+            tokens=tokens,
+        )
         site = Site(
             rows,
-            Answers(limits, settings.enable_checksum),
+            Answers(limits, settings.enable_checksum, streams),
             limits,
             client_ids,
             Anonymous().identify if tokens is None else None,
@@ -316,6 +327,7 @@ class Gateway(Service):
             _log.warn("some requests were still under way after {seconds} s", seconds=_SHUTDOWN_S)
         await closed
         await drained
+        self._readers.stop()
         await self._delivering.stop()
         await self._identifying.stop()
         if self._rates is not None:

@@ -12,7 +12,14 @@ from twisted.trial.unittest import TestCase
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import UNSUBSCRIBE, GivenUp, LogBounds, NewMessage, Quotas
 from zaqar_gateway.storage import ids
-from zaqar_gateway.storage.memory import ALIAS_KEPT_S, SWEPT_AT_ONCE, SWEPT_PLACES, MemoryClaims, MemoryStorage
+from zaqar_gateway.storage.memory import (
+    ALIAS_KEPT_S,
+    PAST_KEPT_S,
+    SWEPT_AT_ONCE,
+    SWEPT_PLACES,
+    MemoryClaims,
+    MemoryStorage,
+)
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered, told
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
@@ -523,6 +530,7 @@ class MemoryUseTests(MemoryCase, TestCase):
                 await self.storage.queues.delete(project, "q")
                 await self.storage.deliveries.leave(project)
                 await self.storage.subscriptions.purge(project, "q")
+                self.clock.advance(PAST_KEPT_S)
                 self.storage.sweep()
 
         self.assertLess(await self.grown(churn), 20_000)
@@ -547,12 +555,13 @@ class MemoryUseTests(MemoryCase, TestCase):
         self.assertLess(await self.grown(churn), 20_000)
 
     async def test_queues_and_projects(self) -> None:
-        """Queues that are deleted leave nothing behind, nor do projects without queues."""
+        """Queues that are deleted leave nothing behind after a while, nor do projects without queues."""
 
         async def churn(times: int) -> None:
             for n in range(times):
                 await self.put(b"x", project=f"{times} {n}")
                 await self.storage.queues.delete(f"{times} {n}", "q")
+                self.clock.advance(PAST_KEPT_S)
                 self.storage.sweep()
 
         self.assertLess(await self.grown(churn), 20_000)

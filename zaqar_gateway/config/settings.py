@@ -124,7 +124,7 @@ class Cors:
         (
             *("X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id", "X-Tenant-Id"),
             *("X-OpenStack-Request-ID", "X-Trace-Info", "X-Trace-HMAC", "Client-id", "X-Project-ID"),
-            *("URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths"),
+            *("URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths", "Last-Event-ID"),
         ),
         TOKENS,
         "The headers that those pages may send, besides those that any page may.",
@@ -362,6 +362,20 @@ class Bounds:
     )
     max_requests: int = _setting(
         4096, COUNT, "The most requests in flight, on both transports; what comes beyond gets 503. 0 is no limit."
+    )
+
+
+@frozen
+class Live:
+    """Messages that are delivered as they come."""
+
+    streams_max: int = _setting(
+        1000,
+        COUNT,
+        "The most streams of events of one project in one gateway process; what comes beyond gets 429. 0 is no limit.",
+    )
+    heartbeat_s: float = _setting(
+        15.0, seconds(), "After how long a stream of events in which nothing was sent gets a comment."
     )
 
 
@@ -646,6 +660,7 @@ class Settings:
     http: Http = Http()
     websocket: WebSocket = WebSocket()
     bounds: Bounds = Bounds()
+    live: Live = Live()
     rates: Rates = Rates()
     quotas: Quotas = Quotas()
     signed_url: SignedUrl = SignedUrl()

@@ -93,6 +93,15 @@ class MessageList(Struct, frozen=True):
     include_delayed: bool = False
 
 
+class MessageEvents(Struct, frozen=True):
+    """``last_event_id`` wins over ``marker``."""
+
+    queue_name: str
+    marker: OptionalStr = UNSET
+    last_event_id: OptionalStr = UNSET
+    echo: bool = False
+
+
 class MessageGet(Struct, frozen=True):
     """One message."""
 

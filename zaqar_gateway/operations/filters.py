@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from msgspec.structs import replace
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -23,7 +23,7 @@ from zaqar_gateway.interfaces import IClaimStore, IMessageFilter, IMessageStore
 from zaqar_gateway.model import Call, Claim, Context, Message, MessagePage, NewMessage, Place, Posted, StreamPage
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.claims import Claims
-from zaqar_gateway.operations.messages import Messages
+from zaqar_gateway.operations.messages import Listening, Messages
 from zaqar_gateway.operations.queues import TOPIC
 
 _log = Logger()
@@ -33,6 +33,7 @@ _Body = TypeVar("_Body", NewMessage, Message)
 
 FILTERED = frozenset(
     ("message_post", "message_list", "message_get", "message_get_many", "message_delete", "message_delete_many")
+    + ("message_events",)
     + ("claim_create", "claim_get", "claim_update", "claim_delete")
 )
 """The rows of the registry that are filtered.  On a WebSocket each has to run alone, since a filter may wait."""
@@ -315,6 +316,10 @@ class FilteredMessages(Messages):
 
     def list(self, ctx: Context, asked: fields.MessageList) -> Coroutine[Any, Any, MessagePage]:
         return self._for(ctx).list(ctx, asked)
+
+    async def listen(self, ctx: Context, asked: fields.MessageEvents) -> Listening:
+        seen = self._for(ctx)
+        return evolve(await seen.listen(ctx, asked), messages=seen.store)
 
     def get(self, ctx: Context, asked: fields.MessageGet) -> Coroutine[Any, Any, Message]:
         return self._for(ctx).get(ctx, asked)

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from attrs import define
+from attrs import define, frozen
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore
 from zaqar_gateway.limits import Limits, in_range
-from zaqar_gateway.model import Context, Message, MessagePage, NewMessage
+from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, Place
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.fields import given
-from zaqar_gateway.operations.queues import QUEUE, Kind
+from zaqar_gateway.operations.queues import QUEUE, TOPIC, Kind
 
 MISSING_BODY = 'Bad request. Missing "body" field.'
 BAD_TTL = 'Bad request. The value of the "ttl" field must be a int.'
@@ -30,6 +30,21 @@ class _Posted(msgspec.Struct):
 _decode_posted = msgspec.json.Decoder(list[_Posted]).decode
 
 
+@frozen
+class Listening:
+    """Somebody may be told of what is posted.
+
+    :ivar marker: from where on.
+    :ivar skip_client: whose messages are not shown.
+    :ivar messages: as they are seen by whoever asks; ``None``: as they are in the store.
+    """
+
+    place: Place
+    marker: str
+    skip_client: bytes | None
+    messages: IMessageStore | None = None
+
+
 @define
 class Messages:
     """The operations on messages of queues, or of topics."""
@@ -38,6 +53,11 @@ class Messages:
     _queues: IQueueStore
     _limits: Limits
     _kind: Kind = QUEUE
+
+    @property
+    def store(self) -> IMessageStore:
+        """The messages."""
+        return self._store
 
     async def post(self, ctx: Context, asked: fields.MessagePost) -> list[str]:
         """Append messages to a queue, which is created where it is missing.
@@ -102,6 +122,20 @@ class Messages:
             skip_client=None if asked.echo else ctx.client,
             include_claimed=asked.include_claimed,
             include_delayed=asked.include_delayed,
+        )
+
+    async def listen(self, ctx: Context, asked: fields.MessageEvents) -> Listening:
+        """Where to begin to tell somebody of what is posted: what was asked for last, else what is posted from now on.
+
+        :raises RuleBroken: there is no such place.
+        """
+        marker = given(asked.last_event_id) or given(asked.marker) or LATEST
+        # Also for markers that are what they are: a stream that begins while the store is away would tell nothing of that.
+        page = await self._store.read(ctx.project, asked.queue_name, marker, 1)
+        return Listening(
+            Place(ctx.project, asked.queue_name, self._kind is TOPIC),
+            page.marker if marker == LATEST else marker,
+            None if asked.echo else ctx.client,
         )
 
     async def get(self, ctx: Context, asked: fields.MessageGet) -> Message:

@@ -58,6 +58,9 @@ class Http:
     :ivar closed: whether a member of the body that is no field is refused.
     :ivar fixed: fields that HTTP sets itself.
     :ivar media_type: the only ``Content-Type`` accepted, where there is such a rule.
+    :ivar headers: header to field.
+    :ivar produces: the media type of the answer where it is not JSON.
+    :ivar shared_as: the last part of the path that a pre-signed URL may name in place of this one's.
     :ivar when: the query parameter that chooses this operation among those of the same method and path.
     """
 
@@ -72,6 +75,9 @@ class Http:
     closed: bool = False
     fixed: Mapping[str, Any] = field(factory=dict)
     media_type: str = ""
+    headers: Mapping[str, str] = field(factory=dict)
+    produces: str = ""
+    shared_as: str = ""
     when: str = ""
 
 
@@ -157,6 +163,7 @@ async def dispatch(operation: Operation, ctx: Context, asked: Asked) -> Any:
 QUEUES = "/v2/queues"
 QUEUE = QUEUES + "/{queue_name}"
 MESSAGES = QUEUE + "/messages"
+EVENTS = QUEUE + "/events"
 CLAIMS = QUEUE + "/claims"
 SUBSCRIPTIONS = QUEUE + "/subscriptions"
 SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
@@ -377,6 +384,20 @@ def _of_messages(messages: Messages) -> list[Operation]:
             Frame(),
             audited=True,
             unaudited="pop",
+        ),
+        Operation(
+            "message_events",
+            "messages:get_all",
+            fields.MessageEvents,
+            messages.listen,
+            Http(
+                "GET",
+                EVENTS,
+                query={name: name for name in ("marker", "last_event_id", "echo")},
+                headers={"Last-Event-ID": "last_event_id"},
+                produces="text/event-stream",
+                shared_as="messages",
+            ),
         ),
         Operation(
             "message_get", "messages:get", fields.MessageGet, messages.get, Http("GET", MESSAGES + "/{message_id}"), Frame()

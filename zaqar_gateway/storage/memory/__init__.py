@@ -6,7 +6,15 @@
 
 from zaqar_gateway.storage.memory.ledgers import SWEPT_PLACES
 from zaqar_gateway.storage.memory.management import MemoryManagement
-from zaqar_gateway.storage.memory.queues import ALIAS_KEPT_S, SWEPT_AT_ONCE, MemoryClaims
+from zaqar_gateway.storage.memory.queues import ALIAS_KEPT_S, PAST_KEPT_S, SWEPT_AT_ONCE, MemoryClaims
 from zaqar_gateway.storage.memory.store import MemoryStorage
 
-__all__ = ["ALIAS_KEPT_S", "SWEPT_AT_ONCE", "SWEPT_PLACES", "MemoryClaims", "MemoryManagement", "MemoryStorage"]
+__all__ = [
+    "ALIAS_KEPT_S",
+    "PAST_KEPT_S",
+    "SWEPT_AT_ONCE",
+    "SWEPT_PLACES",
+    "MemoryClaims",
+    "MemoryManagement",
+    "MemoryStorage",
+]

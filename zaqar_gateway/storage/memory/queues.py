@@ -58,7 +58,7 @@ ALIAS_KEPT_S = 3600
 """How long a queue remembers where a message stood that had been moved into it and is gone.  A marker that is used
 later still goes on from the instant of the post, which is earlier: it shows a message twice and never skips one."""
 
-PAST_KEPT_S = 3600
+PAST_KEPT_S = 300
 """How long it is remembered how far a queue that was deleted had come."""
 
 PAGE_BYTES = 262_144
@@ -318,8 +318,9 @@ class Space:
         if queue is None:
             return
         self._agenda.discard((project, name))
-        self._past[project, name] = queue.last
-        self._forgetting.set((project, name), self.now() + PAST_KEPT_S * 1000)
+        if queue.last:
+            self._past[project, name] = queue.last
+            self._forgetting.set((project, name), self.now() + PAST_KEPT_S * 1000)
         self.bury(queue.entries)
         names = self.names[project]
         del names[bisect_left(names, name)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import lru_cache
 
+from zaqar_gateway import instants
 from zaqar_gateway.errors import BadContentType, MissingHeader, ProjectMissing, Unauthorized
 from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.limits import ClientIds
@@ -26,11 +27,16 @@ def admits_json(accept: bytes) -> bool:
 
     A q that is no number counts as 1.
     """
+    return admits(accept, _ADMIT_JSON) or not accept.strip()
+
+
+def admits(accept: bytes, kinds: Collection[bytes]) -> bool:
+    """Whether one of some media types, or ranges of them, is a member with a q above 0."""
     for member in accept.lower().split(b","):
         kind, *parameters = (part.strip() for part in member.split(b";"))
-        if kind in _ADMIT_JSON and all(_weight(parameter) > 0 for parameter in parameters):
+        if kind in kinds and all(_weight(parameter) > 0 for parameter in parameters):
             return True
-    return not accept.strip()
+    return False
 
 
 def _weight(parameter: bytes) -> float:
@@ -74,11 +80,12 @@ class Admission:
         given = {name: value for name, value in zip(_IDENTITY, values, strict=True) if value is not None}
         return self._identify(given)
 
-    def signature(self, request: Request) -> str | None:
+    def signature(self, request: Request, shared_as: str = "") -> str | None:
         """Step 5: the project that a pre-signed URL gives access to; ``None`` where the request carries none.
 
         The route has been looked for, so that ``prepath`` is the whole path, percent-decoded.
 
+        :param shared_as: what may stand in the place of the last part of the path.
         :raises Refused: 404: the signature does not give what is asked for.
         """
         get = request.headers.get
@@ -92,14 +99,17 @@ class Admission:
             expires=text(get(b"url-expires", b"")),
             signature=text(signature),
         )
-        path = text(b"/" + b"/".join(request.prepath))
-        if self._signer is None or not self._signer.allows(given, text(request.method), path):
+        path, method = text(b"/" + b"/".join(request.prepath)), text(request.method)
+        paths = [path, f"{path.rpartition('/')[0]}/{shared_as}"] if shared_as else [path]
+        if self._signer is None or not any(self._signer.allows(given, method, one) for one in paths):
             raise Refused(404)
+        request.until_s = instants.parse(given.expires)
         return given.project
 
-    def media(self, request: Request) -> None:
+    def media(self, request: Request, produces: str = "") -> None:
         """Steps 6 and 7: no form, and a reply in JSON is welcome.
 
+        :param produces: another media type of the reply; welcoming that is enough.
         :raises BadContentType: the body is declared as a form.
         :raises Refused: 406.
         """
@@ -107,7 +117,7 @@ class Admission:
         if request.has_body and headers.get(b"content-type", b"").lower() == _FORM:
             raise BadContentType("Content-Type is a form's; the body has to be JSON, declared as application/json.")
         accept = headers.get(b"accept", b"")
-        if accept not in _USUAL and not admits_json(accept):
+        if accept not in _USUAL and not admits_json(accept) and not (produces and admits(accept, (produces.encode(),))):
             raise Refused(406)
 
     def caller(

@@ -21,6 +21,7 @@ from zaqar_gateway.errors import (
     GatewayError,
     IdentityUnavailable,
     NotFound,
+    NotSupported,
     Overloaded,
     StoreUnavailable,
     SubscriberTaken,
@@ -33,6 +34,7 @@ from zaqar_gateway.model import (
     Failing,
     Message,
     MessagePage,
+    Place,
     Pool,
     QueueStats,
     SignedUrl,
@@ -40,13 +42,15 @@ from zaqar_gateway.model import (
     Subscription,
 )
 from zaqar_gateway.operations.health import PooledReport, Report
+from zaqar_gateway.operations.messages import Listening
 from zaqar_gateway.operations.pools import FlavorShown
 from zaqar_gateway.operations.queues import QUEUE, TOPIC, QueuePage
 from zaqar_gateway.operations.queues import shown as metadata_shown
 from zaqar_gateway.operations.registry import QUEUES, TOPICS
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport import shown
-from zaqar_gateway.transport.http.request import Headers
+from zaqar_gateway.transport.http.events import HEADERS, Streams, event
+from zaqar_gateway.transport.http.request import Headers, Source
 from zaqar_gateway.transport.replies import text_of
 from zaqar_gateway.transport.status import INTERNAL, told
 
@@ -55,6 +59,13 @@ _encode = msgspec.json.Encoder().encode
 _JSON = (b"Content-Type", b"application/json")
 _JSON_ONLY: Headers = (_JSON,)
 _ERROR: Headers = (_JSON, (b"Vary", b"Accept"))
+
+
+class Streaming(NamedTuple):
+    """A response that is sent piece by piece."""
+
+    headers: Headers
+    source: Source
 
 
 class Reply(NamedTuple):
@@ -119,6 +130,10 @@ class IAsked(Protocol):
     @property
     def collection(self) -> str:
         """The path of the collection, such as that of queues, that the request went to."""
+
+    @property
+    def access(self) -> tuple[str, int | None]:
+        """The token that lets the client in, if one does; and when that access ends, in seconds since the epoch."""
 
     @property
     def target(self) -> bytes:
@@ -209,14 +224,16 @@ class Answers:
 
     :param limits: what is shown where a queue has nothing of its own.
     :param checksums: whether messages carry the checksum of their body.
+    :param streams: tell of what is posted; ``None``: nobody is told.
     :ivar of: the answer for each operation by its name: (what was asked, result) to reply; it may raise
         :class:`~zaqar_gateway.errors.GatewayError`.
     """
 
-    def __init__(self, limits: Limits, checksums: bool = False) -> None:
+    def __init__(self, limits: Limits, checksums: bool = False, streams: Streams | None = None) -> None:
+        self._streams = streams
         self._shown = {QUEUES: metadata_shown(QUEUE, limits), TOPICS: metadata_shown(TOPIC, limits)}
         self._checksum: Callable[[bytes, bytes | None], str | UnsetType] = checksum if checksums else _no_checksum
-        self.of: dict[str, Callable[[IAsked, Any], Reply]] = {
+        self.of: dict[str, Callable[[IAsked, Any], Reply | Streaming]] = {
             "ping": self._ping,
             "health": self._health,
             "queue_list": self._queue_list,
@@ -227,6 +244,7 @@ class Answers:
             "queue_get_stats": self._queue_stats,
             "queue_purge": _nothing,
             "message_list": self._message_list,
+            "message_events": self._message_events,
             "message_get_many": self._message_get_many,
             "message_post": self._message_post,
             "message_delete_many": self._message_delete_many,
@@ -357,6 +375,16 @@ class Answers:
                 parameters["include_delayed"] = True
             links = _next(_queue(asked) + "/messages", parameters)
         return _json({"messages": self._messages(asked, page.messages), "links": links})
+
+    def _message_events(self, asked: IAsked, listening: Listening) -> Streaming:
+        if self._streams is None:
+            raise NotSupported("This gateway does not stream events.")
+        return Streaming(HEADERS, self._streams.open(listening, self.event, *asked.access))
+
+    def event(self, place: Place, message: Message) -> bytes:
+        """A message as an event of a stream: what a listing shows."""
+        base = f"{TOPICS if place.is_topic else QUEUES}/{place.name}/messages/"
+        return event("message", _encode(self._message(base, message)), message.id)
 
     def _message_get_many(self, asked: IAsked, found: list[Message]) -> Reply:
         if not found:

@@ -106,10 +106,11 @@ class Arguments:
                 self._lists[name] = field
             else:
                 self._scalars[name] = field, _CONVERTERS[_kind(hints[field])]
+        self._headers = {name.lower().encode(): field for name, field in http.headers.items()}
         self._sized = _SIZE in hints
         self.collection = "/".join(http.path.split("/")[:3])
         brought = {field_of(name[1:-1]) for name in http.path.split("/") if name[:1] == "{"}
-        brought |= {*http.query.values(), *http.fixed, http.rest, _SIZE}
+        brought |= {*http.query.values(), *http.headers.values(), *http.fixed, http.rest, _SIZE}
         self._members = tuple(name for name in hints if name not in brought) if http.body is not Body.WHOLE else ()
         document = msgspec.defstruct(
             f"{operation.fields.__name__}Body",
@@ -137,6 +138,9 @@ class Arguments:
         http = self._http
         values: dict[str, Any] = {**path, **http.fixed}
         given = self._query(query, values) if query else {}
+        for name, field in self._headers.items():
+            if value := request.headers.get(name):
+                values[field] = text(value)
         if http.body is not Body.NONE:
             self._body(request, http, values)
         return self._make(**values), given
@@ -229,6 +233,14 @@ class Asked:
     def size(self) -> int:
         """See :class:`~zaqar_gateway.operations.registry.Asked`; of a body that is too large what is kept at most."""
         return self._arguments.body_limit if self._request.too_large else len(self._request.body)
+
+    @property
+    def access(self) -> tuple[str, int | None]:
+        """The token that lets the client in, if one does; and when that access ends, in seconds since the epoch."""
+        caller = self._request.caller
+        if caller is None:
+            return "", self._request.until_s
+        return text(self._request.headers[b"x-auth-token"]), caller.expires_s
 
     @property
     def target(self) -> bytes:

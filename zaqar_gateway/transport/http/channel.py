@@ -42,7 +42,15 @@ from zaqar_gateway.direct import write_now
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
-from zaqar_gateway.transport.http.request import Request, encode_fields, encode_head, refusal, request_id
+from zaqar_gateway.transport.http.request import (
+    Request,
+    Source,
+    encode_fields,
+    encode_head,
+    encode_stream_head,
+    refusal,
+    request_id,
+)
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
 from zaqar_gateway.transport.turns import Reads, Turns
 from zaqar_gateway.transport.unread import Unread
@@ -260,6 +268,31 @@ def _tokens(value: bytes | None) -> list[bytes]:
     return [] if value is None else [token.strip() for token in value.lower().split(b",")]
 
 
+class _Outflow:
+    """See :class:`~zaqar_gateway.transport.http.request.Outflow`."""
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, channel: HttpChannel) -> None:
+        self._channel: HttpChannel | None = channel
+
+    @property
+    def is_blocked(self) -> bool:
+        return self._channel is None or self._channel.is_blocked
+
+    def write(self, data: bytes) -> None:
+        if self._channel is not None:
+            self._channel.put_piece(data)
+
+    def finish(self) -> None:
+        if self._channel is not None:
+            self._channel.end_stream()
+
+    def close(self) -> None:
+        """Send nothing more."""
+        self._channel = None
+
+
 @implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class HttpChannel(Protocol):
     """One connection.  As a producer it stands for its replies: pausing it stops that requests are handled."""
@@ -294,6 +327,7 @@ class HttpChannel(Protocol):
         self._forsaken = False  # the rest of its body will not be waited for
         self._http10 = False
         self._bodiless = False  # the reply to HEAD
+        self._stream: tuple[Source, _Outflow] | None = None  # what its reply comes from piece by piece
 
         self._need = 0  # bytes missing of a body with a length
         self._chunks: ChunkedBody | None = None
@@ -355,7 +389,10 @@ class HttpChannel(Protocol):
     def readConnectionLost(self) -> None:
         """The peer has closed its side.  It gets the answer to what it has asked, within ``linger_s``."""
         self._eof = True
-        if self._phase == _LINGER:
+        if self._stream is not None:
+            # Whoever listens to what may have no end closes neither side before it has had enough.
+            self._abort()
+        elif self._phase == _LINGER:
             self._close()
         elif self._phase < _LINGER:
             self._run()
@@ -380,6 +417,8 @@ class HttpChannel(Protocol):
         self._factory.unread.note(self, 0)
         if self._phase < _LINGER:
             self._run()
+        if self._stream is not None:
+            self._stream[0].resume()
 
     def stopProducing(self) -> None:
         """The transport is closing; ``connectionLost`` follows."""
@@ -406,6 +445,52 @@ class HttpChannel(Protocol):
             self._phase = _HEAD
         self._run()
 
+    def stream(self, status: int, fields: bytes, source: Source) -> None:
+        """See :class:`~zaqar_gateway.transport.http.request.Wire`.  The connection ends with such a reply."""
+        if self._phase >= _LINGER or self._eof:
+            source.gone()
+            if self._eof:
+                self._abort()
+            return
+        factory = self._factory
+        self._last = True
+        self._stream = source, _Outflow(self)
+        fields += self._added_cached if _CACHE_CONTROL in fields else self._added
+        self._put(encode_stream_head(status, fields, not self._http10, factory.tail_close))
+        source.begin(self._stream[1])
+        if factory.draining and self._stream is not None:
+            source.drain()
+        self._run()
+
+    def put_piece(self, data: bytes) -> None:
+        """Send a piece of a reply that is streamed."""
+        self._put(data if self._http10 else b"%x\r\n%b\r\n" % (len(data), data))
+        if not self._running:
+            self._flush()
+            if self._blocked:
+                self._settle()
+
+    def end_stream(self) -> None:
+        """A reply that is streamed is complete."""
+        if not self._http10:
+            self._put(b"0\r\n\r\n")
+        self._close_stream()
+        self._answering = False
+        if self._phase == _WAIT:
+            self._phase = _HEAD
+        self._run()
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            (source, out), self._stream = self._stream, None
+            out.close()
+            source.gone()
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the buffer of the transport is full."""
+        return self._blocked
+
     @property
     def peer(self) -> str:
         """See :class:`~zaqar_gateway.transport.http.request.Wire`."""
@@ -428,6 +513,11 @@ class HttpChannel(Protocol):
 
     def drain(self) -> None:
         """Close at once if there is no request, else after the reply to the one that there is."""
+        if self._stream is not None:
+            if self._blocked:  # what is waiting to be read need not be
+                self._abort()
+                return
+            self._stream[0].drain()
         if self._phase == _HEAD and self._pos == len(self._data):
             self._finish(linger=False)
 
@@ -554,7 +644,8 @@ class HttpChannel(Protocol):
         stop = False
         if phase == _WAIT:
             self.deadline = now + self._bounds.linger_s if self._eof else inf
-            stop = self._blocked or waiting > self._bounds.pipeline_max
+            # A peer that does not take what is streamed to it may hang up, which shows in what is read alone.
+            stop = self._blocked and self._stream is None or waiting > self._bounds.pipeline_max
         elif phase != _HEAD:
             self.deadline = self._body_deadline()
         elif self._blocked:
@@ -955,6 +1046,7 @@ class HttpChannel(Protocol):
             request.gone = True
         self._answering = False
         self._request = None
+        self._close_stream()
         if self._place is not None:
             self._factory.peers.leave(self._place)
             self._place = None

@@ -16,8 +16,9 @@ _LISTED = (
     *("X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id", "X-Tenant-Id"),
     *("X-OpenStack-Request-ID", "X-Trace-Info", "X-Trace-HMAC", "Client-id"),
 )
-# Without these a page could not use the API: every request names its project, and a signed one the signature.
-_NEEDED = ("X-Project-ID", "URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths")
+# Without these a page could not use the API: every request names its project, a signed one the signature, and a stream
+# that a page reads by itself goes on behind an id.
+_NEEDED = ("X-Project-ID", "URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths", "Last-Event-ID")
 ALLOWED_HEADERS = (*_LISTED, *_NEEDED)
 """Request headers that a page may send besides those of any page."""
 

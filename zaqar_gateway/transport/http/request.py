@@ -21,6 +21,36 @@ _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.en
 _NO_LINE_ENDS = bytes.maketrans(b"\r\n\0", b"   ")
 
 
+class Outflow(Protocol):
+    """The body of a response that is sent piece by piece.  Once it has ended, or the peer has gone, nothing is sent."""
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the peer has not taken all that was written, and that is much; more would fill memory."""
+
+    def write(self, data: bytes) -> None:
+        """Send a piece, one byte at least."""
+
+    def finish(self) -> None:
+        """End the response, and the connection with it."""
+
+
+class Source(Protocol):
+    """What makes such a response.  It is called in the order of these methods, :meth:`gone` last and always."""
+
+    def begin(self, out: Outflow) -> None:
+        """The head has been sent."""
+
+    def resume(self) -> None:
+        """The peer has taken all that was written."""
+
+    def drain(self) -> None:
+        """The service ends: finish soon."""
+
+    def gone(self) -> None:
+        """The response has ended, or the peer has hung up, which may be before :meth:`begin`."""
+
+
 class Wire(Protocol):
     """What a request needs of the connection that it came on."""
 
@@ -29,6 +59,9 @@ class Wire(Protocol):
 
         :param fields: the header lines, each with its line end.
         """
+
+    def stream(self, status: int, fields: bytes, source: Source) -> None:
+        """Send the head of the reply, and let a source send the rest."""
 
     @property
     def peer(self) -> str:
@@ -49,6 +82,7 @@ class Request:
     :ivar has_body: whether a Content-Length above 0 was declared, or a chunked body has at least one byte.
     :ivar too_large: whether the body is over the bound that the application gave; ``body`` is ``b""`` then.
     :ivar caller: whose token it came with; ``None``: it was not asked for one.
+    :ivar until_s: when the access ends that somebody signed, in seconds since the epoch; ``None``: it is not signed.
     :ivar gone: whether the peer has hung up before the reply.
     :ivar prepath: for the traversal of :mod:`twisted.web.resource`; filled by the application.
     :ivar postpath: see ``prepath``.
@@ -68,6 +102,7 @@ class Request:
         "query",
         "target",
         "too_large",
+        "until_s",
     )
 
     def __init__(
@@ -83,6 +118,7 @@ class Request:
         self.has_body = False
         self.too_large = False
         self.caller: Caller | None = None
+        self.until_s: int | None = None
         self.gone = False
         self.prepath: list[bytes] = []
         self.postpath: list[bytes] = []
@@ -118,6 +154,20 @@ class Request:
         self._wire = None
         wire.answer(status, fields, body)
 
+    def stream(self, status: int, headers: Headers, source: Source) -> None:
+        """Send a response whose length nobody knows.
+
+        :param headers: as for :meth:`reply`.
+        :param source: makes the body.  Where the peer has gone it is told so at once.
+        """
+        wire = self._wire
+        if self.gone or wire is None:
+            source.gone()
+            return
+        fields = encode_fields(headers)
+        self._wire = None
+        wire.stream(status, fields, source)
+
 
 def encode_fields(headers: Headers) -> bytes:
     """Header lines, each with its line end; line ends within a name or a value become spaces."""
@@ -143,6 +193,12 @@ def encode_head(status: int, fields: bytes, length: int, tail: bytes) -> bytes:
     if status == 204 or status == 304:
         return line + fields + tail
     return b"%b%bContent-Length: %d\r\n%b" % (line, fields, length, tail)
+
+
+def encode_stream_head(status: int, fields: bytes, is_chunked: bool, tail: bytes) -> bytes:
+    """The same for a body of unknown length: in chunks, or ended by the end of the connection."""
+    coding = b"Transfer-Encoding: chunked\r\n" if is_chunked else b""
+    return b"".join((_STATUS_LINES[status], fields, coding, tail))
 
 
 def request_id() -> bytes:

@@ -23,10 +23,10 @@ from zaqar_gateway.model import Context
 from zaqar_gateway.operations.registry import Http, Operation, dispatch, field_of
 from zaqar_gateway.transport.audit import audit_of
 from zaqar_gateway.transport.http.admission import Admission
-from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, describe
+from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, Streaming, describe
 from zaqar_gateway.transport.http.arguments import Arguments, Asked, parameters, text
 from zaqar_gateway.transport.http.cors import Cors
-from zaqar_gateway.transport.http.request import Request, request_id
+from zaqar_gateway.transport.http.request import Headers, Request, request_id
 from zaqar_gateway.transport.replies import settle
 
 _log = Logger()
@@ -51,15 +51,16 @@ class Endpoint:
     """
 
     def __init__(
-        self, operation: Operation, http: Http, answer: Callable[[IAsked, Any], Reply], limits: Limits
+        self, operation: Operation, http: Http, answer: Callable[[IAsked, Any], Reply | Streaming], limits: Limits
     ) -> None:
         self.operation = operation
         self.arguments = Arguments(operation, http, limits)
         self.describe = partial(describe, operation=operation.name)
         self.audit = audit_of(operation, "http")
+        self.http = http
         self._answer = answer
 
-    async def run(self, ctx: Context, asked: Asked) -> Reply:
+    async def run(self, ctx: Context, asked: Asked) -> Reply | Streaming:
         """:raises GatewayError: the operation says no, or fails."""
         return self._answer(asked, await dispatch(self.operation, ctx, asked))
 
@@ -89,8 +90,7 @@ class Outlet:
         if request.gone:
             return
         status, headers, body = reply
-        if self._cors is not None and request.method != b"OPTIONS" and (origin := request.headers.get(b"origin")):
-            headers = self._cors.simple(origin, headers)
+        headers = self._with_cors(request, headers)
         name = name or request_id()
         if status == 500:
             _log.error(
@@ -101,6 +101,16 @@ class Outlet:
                 global_request=_global_id(request) or "-",
             )
         request.reply(status, [(b"x-openstack-request-id", name), *headers], body)
+
+    def stream(self, request: Request, reply: Streaming) -> None:
+        """Send a reply piece by piece."""
+        headers = self._with_cors(request, reply.headers)
+        request.stream(200, [(b"x-openstack-request-id", request_id()), *headers], reply.source)
+
+    def _with_cors(self, request: Request, headers: Headers) -> Headers:
+        if self._cors is not None and request.method != b"OPTIONS" and (origin := request.headers.get(b"origin")):
+            return self._cors.simple(origin, headers)
+        return headers
 
 
 class Place(Resource):
@@ -132,6 +142,7 @@ class Place(Resource):
         self._path = tuple((index, field_of(name)) for index, name in path)
         self._check_name = next((_CHECKS[name] for _, name in path if name in _CHECKS), None)
         self._public = public
+        self._produces = self._shared_as = ""
         self._methods: dict[bytes, Endpoint | Reply] = {}
         self._choices: dict[bytes, list[tuple[str, Endpoint]]] = {}
         self._allow = b""
@@ -152,6 +163,9 @@ class Place(Resource):
             self._choices.setdefault(name, []).append((when, served))
         else:
             self._methods[name] = served
+            if isinstance(served, Endpoint):
+                self._produces = self._produces or served.http.produces
+                self._shared_as = self._shared_as or served.http.shared_as
             self._allow = b", ".join((*sorted(self._methods), b"OPTIONS"))
 
     def body_limit(self, method: bytes) -> int:
@@ -168,8 +182,8 @@ class Place(Resource):
         try:
             if not self._methods:
                 raise Refused(404)
-            signed = self._admission.signature(request)
-            self._admission.media(request)
+            signed = self._admission.signature(request, self._shared_as)
+            self._admission.media(request, self._produces)
             if not self._public:
                 ctx = self._admission.caller(request.headers, signed, request.caller)
                 for index, name in self._path:
@@ -199,6 +213,9 @@ class Place(Resource):
 
     async def _answer(self, request: Request, endpoint: Endpoint, ctx: Context, asked: Asked) -> None:
         reply = await settle(endpoint.run(ctx, asked), endpoint.describe)
+        if isinstance(reply, Streaming):
+            self._outlet.stream(request, reply)
+            return
         name = b""
         if endpoint.audit is not None and not asked.brings(endpoint.operation.unaudited):
             name = request_id()

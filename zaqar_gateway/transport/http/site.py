@@ -20,6 +20,7 @@ from zaqar_gateway.transport.http.answers import NO_CONTENT, Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import IHttpApplication
 from zaqar_gateway.transport.http.cors import Cors
+from zaqar_gateway.transport.http.events import identified_by_query
 from zaqar_gateway.transport.http.home import VERSIONS, home
 from zaqar_gateway.transport.http.request import Request
 from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
@@ -103,6 +104,7 @@ class Site:
 
     def body_limit(self, request: Request) -> int:
         """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`; a body that nobody reads is not kept."""
+        identified_by_query(request)
         if self._authentication is not None and self._authentication.hopeless(request):
             return 0
         return self._find(request).body_limit(request.method)
@@ -114,6 +116,7 @@ class Site:
         """
         if request.method == b"OPTIONS" and self._outlet.preflight(request):
             return
+        identified_by_query(request)
         if self._authentication is None:
             self._route(request)
         else:

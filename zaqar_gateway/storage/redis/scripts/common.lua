@@ -23,7 +23,7 @@
 -- a quota of bytes on that finds the queue empty.
 --
 -- `cut` in the queue's hash is the greatest rank of what was removed from it: deleted, popped, purged, expired, moved.  A
--- queue that is deleted leaves, for an hour, a string `past` with the greatest rank that it has had, and the next one of its
+-- queue that is deleted leaves, for five minutes, a string `past` with the greatest rank that it has had, and the next one of its
 -- name has that for its first `cut`.
 --
 -- `subs` in the queue's hash says that there are subscriptions (subscriptions.lua); they outlive the queue.
