@@ -27,6 +27,7 @@ from zaqar_gateway.operations.registry import Operation, operations
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.cors import Cors
+from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.request import Headers, Request
 from zaqar_gateway.transport.http.site import Site
 
@@ -44,9 +45,9 @@ class Built:
     limits: Limits
     signer: UrlSigner
 
-    def answers(self, checksums: bool = False) -> Answers:
+    def answers(self, checksums: bool = False, streams: Streams | None = None) -> Answers:
         """How HTTP tells their results."""
-        return Answers(self.limits, checksums)
+        return Answers(self.limits, checksums, streams)
 
     def site(
         self,
@@ -57,11 +58,12 @@ class Built:
         cors_origins: Iterable[str] = (),
         websocket_factory: IProtocolFactory | None = None,
         tokens: ITokens | None = None,
+        streams: Streams | None = None,
     ) -> Site:
         """HTTP over them."""
         return Site(
             self.operations,
-            self.answers(checksums),
+            self.answers(checksums, streams),
             self.limits,
             client_ids or ClientIds(),
             Anonymous().identify if tokens is None else None,
