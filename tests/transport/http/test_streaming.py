@@ -61,7 +61,8 @@ class StreamCase(SynchronousTestCase):
 
     def body(self) -> bytes:
         """What was sent behind the head, in its chunks."""
-        return self.wired.pipe.value().partition(b"\r\n\r\n")[2]
+        body: bytes = self.wired.pipe.value().partition(b"\r\n\r\n")[2]
+        return body
 
 
 class StreamTests(StreamCase):
