@@ -12,8 +12,8 @@ def bodies_of(page: StreamPage) -> list[bytes]:
     return [one.message.body for one in page.posted]
 
 
-class ReadContract(StoreContract):
-    """Reading what was posted, and what tells that something is gone."""
+class ReadingCase(StoreContract):
+    """Short ways to read what was posted."""
 
     async def read(self, marker: str = EARLIEST, limit: int = 20, *, queue: str = "q") -> StreamPage:
         """A page."""
@@ -37,6 +37,10 @@ class ReadContract(StoreContract):
         page = await self.read(marker)
         self.assertEqual((bodies_of(page), page.gap, page.more), (expected, False, False))
         return page
+
+
+class ReadContract(ReadingCase):
+    """Reading what was posted, and what tells that something is gone."""
 
     # -- reading -----------------------------------------------------------------------------------------------------
 

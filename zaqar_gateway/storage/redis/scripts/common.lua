@@ -123,19 +123,24 @@ local function drop_if_empty(stream)
   end
 end
 
--- Removes messages from everywhere but the claims that they are in.
-local function remove(ranks, has_later)
-  local known = #ranks > 0 and call('HMGET', base, 'cut', 'bytes') or {}
-  local cut, counted, bytes = tonumber(known[1]) or 0, known[2], 0
-  local last = cut
-  each_slice(ranks, function(...)
-    for _, rank in ipairs({...}) do
-      last = math.max(last, tonumber(rank))
-      if counted then
-        local entry = fetch(rank, has_later)
-        bytes = bytes + (entry and #entry[6] or 0)
-      end
+-- Removes messages from everywhere but the claims that they are in.  `kept` is {cut, bytes} as the queue's hash has them, and
+-- changes with it; nil where the caller has no use for them.
+local function remove(ranks, has_later, kept)
+  if #ranks == 0 then
+    return
+  end
+  kept = kept or call('HMGET', base, 'cut', 'bytes')
+  local last, cut, bytes = tonumber(kept[1]) or 0, nil, 0
+  for _, rank in ipairs(ranks) do
+    if tonumber(rank) > last then
+      last, cut = tonumber(rank), rank
     end
+    if kept[2] then
+      local entry = fetch(rank, has_later)
+      bytes = bytes + (entry and #entry[6] or 0)
+    end
+  end
+  each_slice(ranks, function(...)
     call('XDEL', main, ...)
     call('ZREM', alive, ...)
     call('ZREM', free, ...)
@@ -147,8 +152,9 @@ local function remove(ranks, has_later)
     end
   end)
   -- After something was removed, so that it works when Redis has no memory left:
-  if last > cut then
-    call('HSET', base, 'cut', text(last))
+  if cut then
+    call('HSET', base, 'cut', cut)
+    kept[1] = cut
   end
   if bytes > 0 then
     call('HINCRBY', base, 'bytes', -bytes)
@@ -207,8 +213,9 @@ local function give_back(ranks, states)
 end
 
 -- Moves what has become due, in slices: lapsed claims, delays that are over, expired messages.
+-- `kept` is what remove() has it for.
 -- Returns whether there may be more that belongs among the free messages.
-local function settle(has_later)
+local function settle(has_later, kept)
   local more = false
   local lapsed = call('ZRANGE', held, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE)
   if #lapsed > 0 then
@@ -233,7 +240,7 @@ local function settle(has_later)
   if #expired > 0 then
     -- A message outlives its claim, so that any claim which is still known has lapsed.
     end_claims(claims_in(call('HMGET', state, unpack(expired))))
-    remove(expired, has_later)
+    remove(expired, has_later, kept)
   end
   return more, #expired == SLICE
 end
