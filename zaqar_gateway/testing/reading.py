@@ -254,6 +254,16 @@ class ReadContract(ReadingCase):
         await self.check_gap(before, [b"2"])
         await self.check_whole(after, [b"2"])
 
+    async def test_what_is_long_gone(self) -> None:
+        """Five minutes after it is deleted nothing is known of a queue any more."""
+        before = await self.latest()
+        await self.put(b"1")
+        await self.storage.queues.delete("p", "q")
+        self.clock.advance(300)
+        await self.check_whole(before, [])
+        await self.put(b"2")
+        await self.check_whole(before, [b"2"])
+
     async def test_no_gap_by_empty_queue_that_came_and_went(self) -> None:
         """A queue in which nothing ever was loses nothing."""
         before = await self.latest()

@@ -23,8 +23,8 @@
 -- a quota of bytes on that finds the queue empty.
 --
 -- `cut` in the queue's hash is the greatest rank of what was removed from it: deleted, popped, purged, expired, moved.  A
--- queue that is deleted leaves, for five minutes, a string `past` with the greatest rank that it has had, and the next one of its
--- name has that for its first `cut`.
+-- queue that is deleted leaves, for five minutes, a string with the greatest rank that it has had and when that is forgotten
+-- (ms); the next one of its name has that rank for its first `cut`.
 --
 -- `subs` in the queue's hash says that there are subscriptions (subscriptions.lua); they outlive the queue.
 --
@@ -49,7 +49,6 @@ local state = base .. ':s'
 local claims = base .. ':c'
 local left = base .. ':n'
 local alias = base .. ':i'
-local past = base .. ':g'
 
 -- Most elements of one command: Lua hands no more than some 8,000 arguments over, and no step may take long.
 local SLICE = 1000
@@ -270,6 +269,18 @@ local function last_of_all()
   return last
 end
 
+local PAST_KEPT = 300000 -- ms for which it is known how far a queue that was deleted had come
+
+-- How far the last queue had come whose key this is, where it was deleted lately: a rank, or nil.
+local function past_of(queue)
+  local packed = call('GET', queue .. ':g')
+  local rank, until_ms = nil, 0
+  if packed then
+    rank, until_ms = cmsgpack.unpack(packed)
+  end
+  return until_ms > now and rank or nil
+end
+
 -- Makes a queue exist; its name is the last part of its key.  Returns the last rank that was given out under that name, as
 -- far as that is known, and whether subscriptions have outlived an earlier queue.
 local function create(queue, catalog, incarnation, metadata)
@@ -277,7 +288,7 @@ local function create(queue, catalog, incarnation, metadata)
   if catalog then
     call('ZADD', catalog, 0, queue:match('([^/]*)}$'))
   end
-  local followed, cut = call('HGET', queue .. ':um', 'rank'), call('GET', queue .. ':g')
+  local followed, cut = call('HGET', queue .. ':um', 'rank'), past_of(queue)
   local rank = followed
   if cut then
     call('HSET', queue, 'cut', cut)
