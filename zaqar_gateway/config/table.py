@@ -28,6 +28,7 @@ from zaqar_gateway.config.settings import (
     Tls,
     Transport,
     Trustee,
+    Web,
     WebSocket,
 )
 
@@ -75,6 +76,7 @@ SECTIONS: dict[str, type[Any]] = {
     "transport": Transport,
     "http": Http,
     "websocket": WebSocket,
+    "web": Web,
     "bounds": Bounds,
     "rates": Rates,
     "quotas": Quotas,
