@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -29,7 +29,7 @@ from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.request import Headers, Request
-from zaqar_gateway.transport.http.site import Site
+from zaqar_gateway.transport.http.site import IRoom, Site
 
 CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"
 OTHER_CLIENT = "3381af92-2b9e-11e3-b191-71861300734d"
@@ -59,6 +59,7 @@ class Built:
         websocket_factory: IProtocolFactory | None = None,
         tokens: ITokens | None = None,
         streams: Streams | None = None,
+        rooms: Mapping[bytes, IRoom] | None = None,
     ) -> Site:
         """HTTP over them."""
         return Site(
@@ -72,6 +73,7 @@ class Built:
             admin_mode=admin_mode,
             cors=Cors(cors_origins) if cors_origins else None,
             websocket_factory=websocket_factory,
+            rooms=rooms,
         )
 
 
@@ -243,6 +245,7 @@ class HttpApi:
         keys: Sequence[str] = (),
         clock: IReactorTime | None = None,
         tokens: ITokens | None = None,
+        rooms: Mapping[bytes, IRoom] | None = None,
         **collaborators: Any,
     ) -> None:
         built = build_operations(storage, limits, keys, clock, **collaborators)
@@ -253,6 +256,7 @@ class HttpApi:
             cors_origins=cors_origins,
             websocket_factory=websocket_factory,
             tokens=tokens,
+            rooms=rooms,
         )
 
     def make(

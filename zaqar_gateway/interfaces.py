@@ -22,6 +22,7 @@ from zaqar_gateway.model import (
     FailedDelivery,
     Failing,
     Flavor,
+    Login,
     LogPage,
     Message,
     MessagePage,
@@ -37,6 +38,7 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    SignedIn,
     SignedUrl,
     StreamPage,
     Subscription,
@@ -803,6 +805,25 @@ class ITokens(Interface):
         """Whose a token is.
 
         :raises Unauthorized: the token is not valid, or has ended.
+        :raises IdentityUnavailable: that cannot be found out now.
+        """
+
+
+class ISignIn(Interface):
+    """Gets tokens from the identity service for people."""
+
+    async def with_password(login: Login) -> SignedIn:
+        """A new token of a user, for a project.
+
+        :raises Unauthorized: the identity service says no; it does not say to what.
+        :raises IdentityUnavailable: it does not answer.
+        """
+
+    async def with_token(token: str) -> SignedIn:
+        """Whose a token is.
+
+        :raises Unauthorized: the token is not valid, or has ended.
+        :raises ProjectMissing: it is good for no project.
         :raises IdentityUnavailable: that cannot be found out now.
         """
 

@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from importlib.resources import files
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -34,7 +35,7 @@ from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
-from zaqar_gateway.interfaces import IMessageFilter, IStorage
+from zaqar_gateway.interfaces import IMessageFilter, ISignIn, IStorage
 from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.gate import Gate
@@ -51,12 +52,13 @@ from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.accepting import accept_few
+from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
-from zaqar_gateway.transport.http.site import Site
+from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
 from zaqar_gateway.transport.turns import Turns
@@ -197,6 +199,7 @@ class Gateway(Service):
             admin_mode=settings.admin_mode,
             cors=_cors(settings),
             websocket_factory=self._websocket,
+            rooms=_rooms(settings, self._identifying.sign_in, refusals, reactor),
         )
         self._http = HttpFactory(
             site,
@@ -375,6 +378,15 @@ def _cors(settings: Settings) -> Cors | None:
         allow_credentials=given.allow_credentials,
         max_age_s=given.max_age,
     )
+
+
+def _rooms(
+    settings: Settings, sign_in: ISignIn | None, refusals: Refusals, reactor: Any
+) -> dict[bytes, IRoom]:
+    if not settings.web.console:
+        return {}
+    attempts = console.Attempts(settings.web.sign_ins_per_minute, reactor)
+    return {console.NAME: console.Console(files("zaqar_gateway") / "console", sign_in, attempts, refusals)}
 
 
 def _www_authenticate_uri(settings: Settings) -> str:

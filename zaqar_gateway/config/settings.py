@@ -346,6 +346,19 @@ class WebSocket:
 
 
 @frozen
+class Web:
+    """What is served to browsers besides the API."""
+
+    console: bool = _setting(True, BOOLEAN, "Whether the web console is served, at /console/.")
+    sign_ins_per_minute: int = _setting(
+        30,
+        whole(1, 10_000),
+        "How often one address, or one IPv6 network of 64 bits, may sign in to the console by the gateway's Keystone: so"
+        " many times at once, and as many a minute. What comes beyond gets 429. Behind a proxy all are one address.",
+    )
+
+
+@frozen
 class Bounds:
     """What one gateway process takes on, in all its listeners together."""
 
@@ -659,6 +672,7 @@ class Settings:
     transport: Transport = Transport()
     http: Http = Http()
     websocket: WebSocket = WebSocket()
+    web: Web = Web()
     bounds: Bounds = Bounds()
     live: Live = Live()
     rates: Rates = Rates()
