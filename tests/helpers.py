@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -27,8 +27,9 @@ from zaqar_gateway.operations.registry import Operation, operations
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.cors import Cors
+from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.request import Headers, Request
-from zaqar_gateway.transport.http.site import Site
+from zaqar_gateway.transport.http.site import IRoom, Site
 
 CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"
 OTHER_CLIENT = "3381af92-2b9e-11e3-b191-71861300734d"
@@ -44,9 +45,9 @@ class Built:
     limits: Limits
     signer: UrlSigner
 
-    def answers(self, checksums: bool = False) -> Answers:
+    def answers(self, checksums: bool = False, streams: Streams | None = None) -> Answers:
         """How HTTP tells their results."""
-        return Answers(self.limits, checksums)
+        return Answers(self.limits, checksums, streams)
 
     def site(
         self,
@@ -57,11 +58,13 @@ class Built:
         cors_origins: Iterable[str] = (),
         websocket_factory: IProtocolFactory | None = None,
         tokens: ITokens | None = None,
+        streams: Streams | None = None,
+        rooms: Mapping[bytes, IRoom] | None = None,
     ) -> Site:
         """HTTP over them."""
         return Site(
             self.operations,
-            self.answers(checksums),
+            self.answers(checksums, streams),
             self.limits,
             client_ids or ClientIds(),
             Anonymous().identify if tokens is None else None,
@@ -70,6 +73,7 @@ class Built:
             admin_mode=admin_mode,
             cors=Cors(cors_origins) if cors_origins else None,
             websocket_factory=websocket_factory,
+            rooms=rooms,
         )
 
 
@@ -248,6 +252,7 @@ class HttpApi:
         keys: Sequence[str] = (),
         clock: IReactorTime | None = None,
         tokens: ITokens | None = None,
+        rooms: Mapping[bytes, IRoom] | None = None,
         **collaborators: Any,
     ) -> None:
         built = build_operations(storage, limits, keys, clock, **collaborators)
@@ -258,6 +263,7 @@ class HttpApi:
             cors_origins=cors_origins,
             websocket_factory=websocket_factory,
             tokens=tokens,
+            rooms=rooms,
         )
 
     def make(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from zaqar_gateway.interfaces import INotifier, IStorage, ITrusts, IUrlSigner
 from zaqar_gateway.model import CONFIRM, UNSUBSCRIBE
 from zaqar_gateway.push.addresses import AddressRules
 from zaqar_gateway.push.attempts import Attempts
+from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.dispatcher import Dispatcher
 from zaqar_gateway.push.mail import MailNotifier, MailServer
 from zaqar_gateway.push.membership import Membership
@@ -66,12 +68,13 @@ class Delivering:
         }
         self._membership = Membership(storage.deliveries, secrets.token_hex(8), reactor)
         notices = Notices(signer, given.public_url, given.public_websocket_url)
+        self._circuits = Circuits(given.circuit_failures, given.circuit_open_s, time.monotonic)
         turns = Turns(given.max_notifier_workers, given.max_deliveries_per_host)
         self._dispatcher = Dispatcher(
             storage.deliveries,
             storage.doorbells,
             self._membership,
-            Attempts(self.notifiers, notices, turns),
+            Attempts(self.notifiers, notices, turns, self._circuits),
             reactor,
             couriers_max=2 * given.max_notifier_workers,
             required=given.require_confirmation,

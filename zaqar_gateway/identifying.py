@@ -10,9 +10,10 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from zaqar_gateway.config import Settings
 from zaqar_gateway.config.settings import KeystoneAuthtoken, Trustee
 from zaqar_gateway.identity.keystone import Credentials, Keystone
+from zaqar_gateway.identity.sign_in import SignIn
 from zaqar_gateway.identity.tokens import ServiceToken, Tokens
 from zaqar_gateway.identity.trusts import Trusts
-from zaqar_gateway.interfaces import ITokens, ITrusts
+from zaqar_gateway.interfaces import ISignIn, ITokens, ITrusts
 
 _TIMEOUT_S = 10.0
 _IDLE_S = 4
@@ -23,6 +24,7 @@ class Identifying:
     """The parts of :mod:`zaqar_gateway.identity` that have a Keystone.
 
     :ivar tokens: finds out whose tokens are; ``None``: nobody has to have one.
+    :ivar sign_in: gets tokens for people; ``None``: nobody has to have one.
     :ivar trusts: ``None``: there is no trustee.
     """
 
@@ -32,6 +34,7 @@ class Identifying:
         self._pool = HTTPConnectionPool(reactor)
         self._pool.cachedConnectionTimeout = _IDLE_S
         self.tokens = self._make_tokens() if settings.auth_strategy else None
+        self.sign_in = self._make_sign_in(self.tokens) if self.tokens is not None else None
         self.trusts = self._make_trusts() if settings.trustee.auth_url else None
 
     async def stop(self) -> None:
@@ -50,6 +53,9 @@ class Identifying:
             project = {"name": given.project_name, "domain": domain}
         user = _credentials(given, self._settings.keystone_password)
         return Tokens(keystone, ServiceToken(keystone, user, {"project": project}, clock), clock, given.token_cache_time)
+
+    def _make_sign_in(self, tokens: ITokens) -> ISignIn:
+        return SignIn(self._keystone(self._settings.keystone_authtoken.auth_url), tokens)
 
     def _make_trusts(self) -> ITrusts:
         given = self._settings.trustee

@@ -26,6 +26,7 @@ from zaqar_gateway.model import (
     Failing,
     Flavor,
     LiveTerms,
+    Login,
     LogPage,
     Message,
     MessagePage,
@@ -41,6 +42,7 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    SignedIn,
     SignedUrl,
     StreamPage,
     Subscription,
@@ -469,7 +471,11 @@ class IDoorbells(Interface):
         """
 
     def watch(place: Place, ring: Callable[[], None]) -> Callable[[], None]:
-        """Be told when there are new posts in a place that has subscriptions; also when rings may have been lost.
+        """Be told when there is something to look for in a place, whether or not it exists yet; also when rings may have been
+        lost.
+
+        That is after each post; when messages are free again before their claim lapses, or will be sooner than was known;
+        and when messages have been moved there.
 
         :return: ends it.
         """
@@ -970,6 +976,25 @@ class ITokens(Interface):
         """Whose a token is.
 
         :raises Unauthorized: the token is not valid, or has ended.
+        :raises IdentityUnavailable: that cannot be found out now.
+        """
+
+
+class ISignIn(Interface):
+    """Gets tokens from the identity service for people."""
+
+    async def with_password(login: Login) -> SignedIn:
+        """A new token of a user, for a project.
+
+        :raises Unauthorized: the identity service says no; it does not say to what.
+        :raises IdentityUnavailable: it does not answer.
+        """
+
+    async def with_token(token: str) -> SignedIn:
+        """Whose a token is.
+
+        :raises Unauthorized: the token is not valid, or has ended.
+        :raises ProjectMissing: it is good for no project.
         :raises IdentityUnavailable: that cannot be found out now.
         """
 

@@ -56,6 +56,43 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     expires_s: int
 
 
+class SignedIn(msgspec.Struct, frozen=True, gc=False):
+    """A token, and whose it is, as whoever signs in is told.
+
+    :ivar token: a secret.
+    :ivar caller: whose it is.
+    :ivar user_name: the name of the user; empty: only the id was found out.
+    :ivar project_name: the same of the project.
+    """
+
+    token: str
+    caller: Caller
+    user_name: str = ""
+    project_name: str = ""
+
+    def __repr__(self) -> str:
+        return f"SignedIn({self.caller!r}, {self.user_name!r}, {self.project_name!r})"  # and no token
+
+
+class Login(msgspec.Struct, frozen=True, gc=False):
+    """A user with a password who wants a token for a project.
+
+    :ivar password: a secret.
+    :ivar domain: the name of the domain that the user is in; empty: the domain with the id ``default``.
+    :ivar project: its name.
+    :ivar project_domain: the name of the domain that the project is in; empty: that of the user.
+    """
+
+    user: str
+    password: str
+    project: str
+    domain: str = ""
+    project_domain: str = ""
+
+    def __repr__(self) -> str:
+        return f"Login({self.user!r}, {self.project!r}, {self.domain!r}, {self.project_domain!r})"  # and no password
+
+
 ENCRYPTED = b"\x01"
 """How an encrypted body begins, and no JSON text does (RFC 8259, section 2)."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import secrets
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from importlib.resources import files
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -34,7 +36,7 @@ from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
-from zaqar_gateway.interfaces import IMessageFilter, IStorage
+from zaqar_gateway.interfaces import IMessageFilter, ISignIn, IStorage
 from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.live.service import Live
 from zaqar_gateway.operations.filters import FILTERED, Filter
@@ -51,14 +53,17 @@ from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
+from zaqar_gateway.transport.accepting import accept_few
+from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
-from zaqar_gateway.transport.http.site import Site
+from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
+from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
@@ -146,7 +151,7 @@ class Gateway(Service):
             several = frozenset(row.name for row in rows)
         elif any(totals):
             several |= COUNTED
-        given, unread = settings.websocket, Unread(settings.http.unread_max)
+        given, unread, turns = settings.websocket, Unread(settings.http.unread_max), Turns(reactor)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
             client_ids,
@@ -168,6 +173,7 @@ class Gateway(Service):
                 deflate=given.compression,
                 allowed_origins=given.allowed_origins,
                 authentication_timeout_s=given.authentication_timeout_s,
+                expiry_warning_s=given.expiry_warning_s,
                 unauthenticated_frames_max=given.max_unauthenticated_frames,
             ),
             signer,
@@ -176,6 +182,7 @@ class Gateway(Service):
             peers=peers,
             refusals=refusals,
             unread=unread,
+            turns=turns,
         )
         streams = Streams(
             self._readers,
@@ -196,6 +203,7 @@ class Gateway(Service):
             admin_mode=settings.admin_mode,
             cors=_cors(settings),
             websocket_factory=self._websocket,
+            rooms=_rooms(settings, self._identifying.sign_in, refusals, reactor),
         )
         self._http = HttpFactory(
             site,
@@ -217,6 +225,7 @@ class Gateway(Service):
             unread,
             peers,
             refusals,
+            turns,
         )
 
     def startService(self) -> None:
@@ -257,6 +266,8 @@ class Gateway(Service):
         elif self._shows:
             plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
             await show(self._reactor, plain_http, plain_websocket, _print)
+        gc.collect()
+        gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
 
     def _start_tls(self) -> None:
         given = self._settings.tls
@@ -286,6 +297,7 @@ class Gateway(Service):
             described, over_tls = without_tls(endpoint)
             served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
             port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
+            accept_few(port)
             return port
         except CannotListenError as error:
             which = "websocket" if factory is self._websocket else "http"
@@ -371,6 +383,15 @@ def _cors(settings: Settings) -> Cors | None:
         allow_credentials=given.allow_credentials,
         max_age_s=given.max_age,
     )
+
+
+def _rooms(
+    settings: Settings, sign_in: ISignIn | None, refusals: Refusals, reactor: Any
+) -> dict[bytes, IRoom]:
+    if not settings.web.console:
+        return {}
+    attempts = console.Attempts(settings.web.sign_ins_per_minute, reactor)
+    return {console.NAME: console.Console(files("zaqar_gateway") / "console", sign_in, attempts, refusals)}
 
 
 def _www_authenticate_uri(settings: Settings) -> str:

@@ -15,6 +15,7 @@ from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IDoorbells, IListener, INotifier, IPushed
 from zaqar_gateway.model import Delivery, NewMessage, NewSubscription, Place, Verdict
 from zaqar_gateway.push.attempts import Attempts
+from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.dispatcher import Dispatcher
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.payload import Notices
@@ -182,6 +183,7 @@ class Process:
         workers: int = 100,
         per_host: int = 32,
         couriers: int = 200,
+        circuits: Circuits | None = None,
         required: bool = False,
         keys: tuple[str, ...] = ("secret",),
         doorbells: IDoorbells | None = None,
@@ -197,6 +199,7 @@ class Process:
                 dict.fromkeys(receivers.schemes, receivers),
                 Notices(UrlSigner(keys, clock)),
                 Turns(workers, per_host),
+                circuits or Circuits(0, 30, clock.seconds),
                 clock.seconds,
             ),
             clock,

@@ -30,6 +30,7 @@ from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import Difference, walk
 from zaqar_gateway.testing.rates import RatesContract
+from zaqar_gateway.testing.rings import ClaimRingContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
@@ -397,6 +398,10 @@ class LedgerTests(MemoryCase, TestCase):
         self.clock.advance(8)
         await self.storage.deliveries.beat("b")
         self.assertEqual(await self.storage.subscriptions.list("p", "q", "", 9), [])
+
+
+class MemoryClaimRingTests(MemoryCase, ClaimRingContract, TestCase):
+    """Rings for what can be had again."""
 
 
 class RingTests(MemoryCase, TestCase):

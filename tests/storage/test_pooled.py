@@ -25,6 +25,7 @@ from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
 from zaqar_gateway.testing.rates import RatesContract
+from zaqar_gateway.testing.rings import ClaimRingContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract
@@ -93,6 +94,10 @@ class PooledMemoryClaimsTests(PooledMemoryCase, ClaimStoreContract, TestCase):
 
 class PooledMemorySubscriptionsTests(PooledMemoryCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions."""
+
+
+class PooledMemoryClaimRingTests(PooledMemoryCase, ClaimRingContract, TestCase):
+    """Rings for what can be had again."""
 
 
 class PooledMemoryDeliveriesTests(PooledMemoryCase, DeliveryStoreContract, TestCase):
@@ -197,8 +202,8 @@ class PooledRedisSubscriptionTests(SubscriptionStoreContract, PooledRedisCase):
     """The contract of subscriptions."""
 
 
-class PooledRedisDeliveryTests(PooledRedisCase, DeliveryStoreContract):
-    """The contract of deliveries."""
+class PooledRedisRinging(PooledRedisCase):
+    """A test whose stores have doorbells that listen."""
 
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
@@ -219,6 +224,14 @@ class PooledRedisDeliveryTests(PooledRedisCase, DeliveryStoreContract):
 
 class PooledRedisDurableTests(DurableStoreContract, PooledRedisCase):
     """The contract of durable names."""
+
+
+class PooledRedisDeliveryTests(PooledRedisRinging, DeliveryStoreContract):
+    """The contract of deliveries."""
+
+
+class PooledRedisClaimRingTests(PooledRedisRinging, ClaimRingContract):
+    """Rings for what can be had again."""
 
 
 class PooledRedisRatesTests(RatesContract, PooledRedisCase):

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import threading
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from unittest import SkipTest
 
-from tests.system.gateway import CLIENT, Gateway, Http, Process, environment, new_directory
+from tests.system.browser import Pages, start_browser
+from tests.system.gateway import CLIENT, Gateway, Http
 from tests.system.test_launch import LaunchTestCase
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-VISIT_S = 90.0
-"""How long a browser may take from its start to the last line of a page."""
 
 PROJECT = "web"
 ALLOWED, OTHER = "console.example", "evil.example"
@@ -38,76 +31,21 @@ const steps = {
     opened.onerror = () => told("refused");
   }),
 };
-(async () => {
+const found = (async () => {
   const found = {};
   for (const [name, step] of Object.entries(steps)) {
     try { found[name] = await step(); } catch (error) { found[name] = error.name; }
   }
-  await fetch("/found", {method: "POST", body: JSON.stringify(found)});
+  return found;
 })();
 </script>"""
-
-
-class Pages:
-    """A web server whose page tries the gateway and tells what came of it.  It has as many origins as names."""
-
-    def __init__(self) -> None:
-        self.page = b""
-        self._found: dict[str, Any] | None = None
-        self._told = threading.Event()
-        pages = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """One connection."""
-
-            def do_GET(self) -> None:
-                self.answer(pages.page)
-
-            def do_POST(self) -> None:
-                pages._found = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self.answer(b"")
-                pages._told.set()
-
-            def answer(self, body: bytes) -> None:
-                """Send a page."""
-                self.send_response(200)
-                self.send_header("Content-Type", "text/html")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def origin(self, name: str) -> str:
-        """The origin of the page under a name."""
-        return f"http://{name}:{self._server.server_port}"
-
-    def found(self) -> dict[str, Any]:
-        """What the page has told.
-
-        :raises AssertionError: it tells nothing, in time.
-        """
-        if not self._told.wait(VISIT_S) or self._found is None:
-            raise AssertionError(f"the page told nothing within {VISIT_S} s")
-        return self._found
-
-    def close(self) -> None:
-        """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class BrowserTests(LaunchTestCase):
     """A gateway that one origin may use, and Chromium."""
 
     def setUp(self) -> None:
-        if CHROMIUM is None:
-            raise SkipTest("there is no chromium in PATH")
+        self.browser = start_browser(self, ALLOWED, OTHER)
         self.pages = Pages()
         self.addCleanup(self.pages.close)
         origin = self.pages.origin(ALLOWED)
@@ -115,27 +53,11 @@ class BrowserTests(LaunchTestCase):
             storage="memory:", settings={"CORS_ALLOWED_ORIGIN": origin, "WEBSOCKET_ALLOWED_ORIGINS": origin}
         )
 
-    def visit(self, name: str) -> dict[str, Any]:
-        """Open the page under a name in a new browser; what it could do."""
+    def visit(self, name: str) -> Any:
+        """Open the page under a name; what it could do."""
         values = {"http": self.served.http, "socket": self.served.websocket, "client": CLIENT, "project": PROJECT}
-        self.pages.page = (_PAGE % {key: json.dumps(value) for key, value in values.items()}).encode()
-        profile = new_directory()
-        assert CHROMIUM is not None
-        browser = Process(
-            [
-                *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-                *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-                f"--user-data-dir={profile}",
-                f"--host-resolver-rules=MAP {ALLOWED} 127.0.0.1, MAP {OTHER} 127.0.0.1",
-                self.pages.origin(name),
-            ],
-            environment({"HOME": str(profile)}),
-            profile,
-        )
-        try:
-            return self.pages.found()
-        finally:
-            browser.kill()
+        self.pages.files["/"] = "text/html", _PAGE % {key: json.dumps(value) for key, value in values.items()}
+        return self.browser.open(self.pages.origin(name)).evaluate("found")
 
     def stored(self, gateway: Gateway) -> list[Any]:
         """What is in the queue that pages try to post to."""

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.transport.turns import AT_ONCE, Turns
+from zaqar_gateway.transport.turns import AT_ONCE, PART_S, Turns
 
 
 class TurnTests(SynchronousTestCase):
@@ -35,6 +35,13 @@ class TurnTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.gone, [*range(AT_ONCE + 1), 99])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_long(self) -> None:
+        """Where one takes long the next has to wait for the next turn."""
+        for _ in range(2):
+            self.turns.wait(lambda: self.clock.calls or self.gone.append(1) or self.clock.advance(PART_S))  # type: ignore
+        self.turn()
+        self.assertEqual(self.gone, [1])
 
     def test_leave(self) -> None:
         """Who has left is not called; where nobody waits there is no timer."""

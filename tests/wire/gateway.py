@@ -37,6 +37,7 @@ from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
+from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
@@ -196,6 +197,58 @@ class HttpConnection(Connection):
         return await self.response(head=method == "HEAD")
 
 
+class EventConnection(HttpConnection):
+    """A client of server-sent events."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_id = ""
+        self._text = b""
+
+    async def open(self, target: str, headers: Mapping[str, str | None] | None = None, *, bare: bool = False) -> Response:
+        """Begin a stream, and take its first block; the head of the response.  A refusal is taken whole."""
+        self.write(request_bytes("GET", target, None, {"Accept": "text/event-stream", **(headers or {})}, bare=bare))
+        while b"\r\n\r\n" not in self.data:
+            await self.more()
+        if b"chunked" not in self.data.partition(b"\r\n\r\n")[0]:
+            return await self.response()
+        line, *fields = (await self.until(b"\r\n\r\n")).split(b"\r\n")
+        sent = [(name, value.strip()) for name, _, value in (field.partition(b":") for field in fields)]
+        first = await self._block()
+        assert first[0] == "retry: 2000", first
+        return Response(int(line.split()[1]), sent, b"")
+
+    async def _block(self) -> list[str]:
+        """The lines of the next block."""
+        while b"\n\n" not in self._text:
+            size = int(await self.until(b"\r\n"), 16)
+            if not size:
+                return []
+            self._text += await self.take(size)
+            assert await self.take(2) == b"\r\n"
+        block, _, self._text = self._text.partition(b"\n\n")
+        lines = block.decode().split("\n")
+        self.last_id = next((line[4:] for line in lines if line.startswith("id: ")), self.last_id)
+        return lines
+
+    async def event(self) -> tuple[str, Any]:
+        """The next event: its name and its data; at the end of the stream the name is empty."""
+        while lines := await self._block():
+            data = "\n".join(line[6:] for line in lines if line.startswith("data: "))
+            if data:
+                return next(line[7:] for line in lines if line.startswith("event: ")), json.loads(data)
+        return "", None
+
+    async def bodies(self, count: int) -> list[Any]:
+        """The bodies of the next messages, and nothing else between them."""
+        found = []
+        for _ in range(count):
+            kind, data = await self.event()
+            assert kind == "message", (kind, data)
+            found.append(data["body"])
+        return found
+
+
 class SocketConnection(Connection):
     """A client of WebSocket."""
 
@@ -256,7 +309,10 @@ class Gateway:
     :param limits: ``None``: the defaults.
     :param timers: the clock of the timeouts of connections; ``None``: the time that really passes.
     :param tls: for both ports; ``None``: they are plain.
+    :param streams_max: the most streams of a project; 0: any number.
     :param collaborators: what else :func:`zaqar_gateway.operations.registry.operations` takes.
+    :ivar streams: those of events.
+    :ivar readers: read queues for them.
     """
 
     def __init__(
@@ -279,8 +335,17 @@ class Gateway:
         sockets: ISockets | None = None,
         tokens: ITokens | None = None,
         filters: Sequence[Filter] = (),
+        streams_max: int = 0,
         **collaborators: Any,
     ) -> None:
+        self.readers = QueueReaders(storage, timers or _reactor)
+        self.streams = Streams(
+            self.readers,
+            timers or _reactor,
+            refusals or Refusals(),
+            per_project_max=streams_max,
+            tokens=tokens,
+        )
         built = build_operations(storage, limits, keys, clock, sockets=sockets, filters=filters, **collaborators)
         ids = client_ids or ClientIds()
         actions = Actions(built.operations, alone=FILTERED if filters else frozenset())
@@ -302,6 +367,7 @@ class Gateway:
             cors_origins=cors_origins,
             websocket_factory=self._websocket,
             tokens=tokens,
+            streams=self.streams,
         )
         self._http = HttpFactory(site, http_bounds or HttpBounds(), timers or _reactor, peers=peers, refusals=refusals)
         self._ports: list[IListeningPort] = [
@@ -327,6 +393,10 @@ class Gateway:
         """A new connection to the HTTP port."""
         return await self._connect(self._ports[0], HttpConnection())
 
+    async def events(self) -> EventConnection:
+        """A new connection for a stream of events."""
+        return await self._connect(self._ports[0], EventConnection())
+
     async def socket(self, *, upgraded: bool = False) -> SocketConnection:
         """A new WebSocket.
 
@@ -345,6 +415,11 @@ class Gateway:
         await self._websocket.close_all()
         while self._http.connections:
             await deferLater(_reactor, 0)
+        self.readers.stop()
+
+    def drain(self) -> None:
+        """Begin to end, as a gateway does that is told to."""
+        self._http.stop_accepting()
 
 
 class WireCase(TestCase):
@@ -356,10 +431,13 @@ class WireCase(TestCase):
         self.clock: Clock = clock_at_epoch()
         self._gateways: list[Gateway] = []
         self._redis: list[Redis] = []
+        self._bells: list[Doorbells] = []
 
     async def tearDown(self) -> None:  # type: ignore[override]
         for gateway in self._gateways:
             await gateway.stop()
+        for bells in self._bells:
+            await bells.stop()
         for redis in self._redis:
             await redis.stop()
 
@@ -373,7 +451,11 @@ class WireCase(TestCase):
         self._redis.append(redis)
         redis.start()
         await redis.when_ready()
-        return storage_at(redis, self.clock, Keys(), quotas=quotas)
+        storage = storage_at(redis, self.clock, Keys(), quotas=quotas)
+        self._bells.append(storage.doorbells)
+        storage.doorbells.start()
+        await storage.doorbells.when_ready()
+        return storage
 
     def start(
         self,
@@ -414,7 +496,6 @@ class LiveCase(WireCase):
     async def setUp(self) -> None:  # type: ignore[override]
         await super().setUp()
         self._parts: list[Parts] = []
-        self._doorbells: list[Doorbells] = []
 
     async def tearDown(self) -> None:  # type: ignore[override]
         gateways, self._gateways = self._gateways, []
@@ -422,17 +503,10 @@ class LiveCase(WireCase):
             await gateway.stop()
         for parts in self._parts:
             await parts.stop()
-        for doorbells in self._doorbells:
-            await doorbells.stop()
         await super().tearDown()
 
     async def begin(self, storage: IStorage, **options: Any) -> Gateway:
         """A gateway; ``options`` are those of :class:`Gateway`."""
-        doorbells = storage.doorbells
-        if isinstance(doorbells, Doorbells) and doorbells not in self._doorbells:
-            self._doorbells.append(doorbells)
-            doorbells.start()
-            await doorbells.when_ready()
         seen = EncryptingStorage(storage, "passphrase")
         parts = Parts(seen, f"g{len(self._parts)}")
         self._parts.append(parts)

@@ -320,6 +320,11 @@ class WebSocket:
     max_unauthenticated_frames: int = _setting(
         64, whole(1, 10000), "How many frames it may send meanwhile, before it is closed."
     )
+    expiry_warning_s: float = _setting(
+        0.0,
+        seconds(low=0),
+        "How long before the end of its token, which closes it with 4003, a socket is sent a frame that says so. 0: it is not.",
+    )
     max_connections: int = _setting(
         0, COUNT, "The most WebSockets at one time; what comes beyond is answered 503. 0 is no limit of its own."
     )
@@ -337,6 +342,19 @@ class WebSocket:
     )
     write_buffer_max: int = _setting(
         4194304, whole(65536, SIZE_MAX), "Bytes that may wait for a client that does not read, before it is closed."
+    )
+
+
+@frozen
+class Web:
+    """What is served to browsers besides the API."""
+
+    console: bool = _setting(True, BOOLEAN, "Whether the web console is served, at /console/.")
+    sign_ins_per_minute: int = _setting(
+        30,
+        whole(1, 10_000),
+        "How often one address, or one IPv6 network of 64 bits, may sign in to the console by the gateway's Keystone: so"
+        " many times at once, and as many a minute. What comes beyond gets 429. Behind a proxy all are one address.",
     )
 
 
@@ -454,6 +472,14 @@ class Notification:
     max_deliveries_per_host: int = _setting(
         32, whole(1, 100_000), "How many of those may go to one host and port."
     )
+    circuit_failures: int = _setting(
+        20,
+        COUNT,
+        "After how many failed attempts in a row a host is left alone, for the project whose they were: then one attempt is"
+        " made each circuit_open_s, until one succeeds. Others wait meanwhile, save those of subscribers that took what they"
+        " were sent last. 0 is never.",
+    )
+    circuit_open_s: float = _setting(30.0, seconds(), "How long such a host is left alone before the next attempt.")
     webhook_timeout_s: float = _setting(
         10.0, seconds(), "How long one attempt may take, from looking the host up to the end of its answer."
     )
@@ -646,6 +672,7 @@ class Settings:
     transport: Transport = Transport()
     http: Http = Http()
     websocket: WebSocket = WebSocket()
+    web: Web = Web()
     bounds: Bounds = Bounds()
     live: Live = Live()
     rates: Rates = Rates()

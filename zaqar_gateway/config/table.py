@@ -29,6 +29,7 @@ from zaqar_gateway.config.settings import (
     Tls,
     Transport,
     Trustee,
+    Web,
     WebSocket,
 )
 
@@ -76,6 +77,7 @@ SECTIONS: dict[str, type[Any]] = {
     "transport": Transport,
     "http": Http,
     "websocket": WebSocket,
+    "web": Web,
     "bounds": Bounds,
     "live": Live,
     "rates": Rates,

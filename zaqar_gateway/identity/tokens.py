@@ -159,10 +159,11 @@ class Tokens:
                 )
             raise _unavailable() from None
         self._forbidden = False
-        return _caller(described)
+        return caller_of(described)
 
 
-def _caller(described: Described) -> Caller:
+def caller_of(described: Described) -> Caller:
+    """Whose a token is, by what Keystone says of it."""
     return Caller(
         described.project.id if described.project is not None else "",
         described.user.id,

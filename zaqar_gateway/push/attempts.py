@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from zaqar_gateway.errors import GatewayError
 from zaqar_gateway.interfaces import INotifier
 from zaqar_gateway.model import Delivery, Owed, Place, Post, Subscription, Verdict
+from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.payload import Notices, notification
 from zaqar_gateway.push.turns import Lane, Turns
 
@@ -77,6 +79,7 @@ class Attempts:
     _notifiers: Mapping[str, INotifier]
     _notices: Notices
     _turns: Turns
+    _circuits: Circuits
     _monotonic: Callable[[], float] = time.monotonic
     _lanes: dict[str, Lane] = field(factory=dict, init=False)
     _running: dict[_Running, Deferred[Verdict]] = field(factory=dict, init=False)  # in the better lanes, oldest first
@@ -103,6 +106,7 @@ class Attempts:
         :param may_go: asked at the last moment.
         :return: ``None`` where it was not to go any more.
         :raises MadeRoom: it was broken off for the sake of others.
+        :raises HeldBack: it was not made, for the host keeps failing.
         """
         notifier = self._notifiers.get(scheme_of(subscription.subscriber))
         if notifier is None:
@@ -114,7 +118,8 @@ class Attempts:
             if not may_go():
                 return None
             attempt = _Running(host, lane, self._monotonic())
-            verdict = await self._run(attempt, self._send(notifier, place, subscription, post, number))
+            work = partial(self._send, notifier, place, subscription, post, number)
+            verdict = await self._try(place.project, attempt, work)
         except MadeRoom:
             self._remember(subscription.id, Lane.POOR)
             raise
@@ -136,6 +141,19 @@ class Attempts:
             if running is not None and self._turns.is_awaited(attempt.host, attempt.lane):
                 attempt.is_over = True
                 running.cancel()
+
+    async def _try(
+        self, project: str, attempt: _Running, work: Callable[[], Coroutine[Deferred[Any], Any, Verdict]]
+    ) -> Verdict:
+        """Try as far as the circuit of the host lets this one through; and tell the circuit what came of it."""
+        finds_out = attempt.lane is not Lane.GOOD and self._circuits.enter(project, attempt.host)
+        works, reason = None, ""
+        try:
+            verdict = await self._run(attempt, work())
+            works, reason = not verdict.again, verdict.reason
+        finally:
+            self._circuits.leave(project, attempt.host, finds_out, works, reason)
+        return verdict
 
     async def _run(self, attempt: _Running, work: Coroutine[Deferred[Any], Any, Verdict]) -> Verdict:
         if attempt.lane is Lane.POOR:

@@ -14,6 +14,7 @@ from zaqar_gateway.errors import StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IDeliveryStore
 from zaqar_gateway.model import GivenUp, Owed, Place, Post, Progress, Verdict
 from zaqar_gateway.push.attempts import Attempts, MadeRoom, host_of, options_of
+from zaqar_gateway.push.circuits import HeldBack
 from zaqar_gateway.push.retry import RetryPolicy, policy_for
 from zaqar_gateway.push.turns import Lane
 
@@ -41,12 +42,14 @@ class Counters:
 
     :ivar retried: attempts that failed and are followed by another one.
     :ivar given_up: deliveries that are not tried again.
+    :ivar held_back: how often one had to wait because its host keeps failing.
     :ivar gaps: how often a subscriber missed posts that the log kept no longer.
     """
 
     delivered: int = 0
     retried: int = 0
     given_up: int = 0
+    held_back: int = 0
     gaps: int = 0
 
 
@@ -163,6 +166,9 @@ class Courier:
                 verdict = await self._try(post)
             except MadeRoom:
                 return PUT_OFF_MS
+            except HeldBack as error:
+                self._desk.counters.held_back += 1
+                return int(error.wait_s * 1000)
             if verdict is None:
                 return 0
             has_room = self._has_room()

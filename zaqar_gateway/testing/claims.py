@@ -9,10 +9,11 @@ from zope.interface.verify import verifyObject
 from zaqar_gateway.errors import ClaimMismatch, MessageClaimed
 from zaqar_gateway.interfaces import IClaimStore
 from zaqar_gateway.model import CLAIMED_TOO_OFTEN, Claim, DeadLetter, Message, QueueRules
-from zaqar_gateway.testing.base import CLIENT, NO_IDS, OTHER_CLIENT, StoreContract, bodies, numbered
+from zaqar_gateway.testing.base import CLIENT, NO_IDS, OTHER_CLIENT, bodies, numbered
+from zaqar_gateway.testing.reading import ReadingCase, bodies_of
 
 
-class ClaimStoreContract(StoreContract):
+class ClaimStoreContract(ReadingCase):
     """Claims: creation, renewal, release and lapse; what they do to messages; dead letters."""
 
     async def held(self, claim: Claim, *, queue: str = "q") -> list[bytes] | None:
@@ -965,3 +966,54 @@ class ClaimStoreContract(StoreContract):
         self.clock.advance(60)
         self.assertEqual(await self.claimed_bodies(), [])
         self.assertEqual(await self.counts("dead"), (1, 0))
+
+    # -- what is read as it was posted -------------------------------------------------------------------------------
+
+    async def test_claims_make_no_gap(self) -> None:
+        """Claims, by whatever they end, change nothing of what was posted."""
+        ids = await self.put(*numbered(3))
+        claim = await self.claim(2)
+        await self.check_whole(ids[0], numbered(2, 1))
+        await self.storage.claims.update("p", "q", claim.id, 120, 60)
+        await self.storage.claims.release("p", "q", claim.id)
+        await self.claim(3)
+        self.clock.advance(60)
+        page = await self.check_whole(ids[0], numbered(2, 1))
+        self.assertEqual([(one.message.claim_id, one.message.claim_count) for one in page.posted], [(None, 0)] * 2)
+
+    async def test_ttl_as_posted(self) -> None:
+        """What a claim adds to a ttl keeps a message, and is not shown."""
+        ids = await self.put(*numbered(2), ttl_s=60)
+        await self.claim(ttl_s=120)
+        self.clock.advance(60)
+        page = await self.check_whole(ids[0], numbered(1, 1))
+        self.assertEqual(page.posted[0].message.ttl_s, 60)
+
+    async def test_gap_by_delete_under_a_claim(self) -> None:
+        """A message that is deleted under its claim before it was read makes a gap."""
+        ids = await self.put(*numbered(3))
+        claim = await self.claim(2)
+        await self.drop(ids[1], claim.id)
+        await self.check_gap(ids[0], numbered(1, 2))
+        await self.check_whole(ids[1], numbered(1, 2))
+
+    async def test_gap_by_dead_letter(self) -> None:
+        """A message that is moved makes a gap where it was, and stands at the end of where it is, with its id as a marker."""
+        await self.make(claim_count_max=1, dead_letter_queue="dead")
+        ids = await self.put(*numbered(3))
+        here = await self.put(b"0", queue="dead")
+        before = await self.latest("dead")
+        await self.claim(2)
+        self.clock.advance(60)
+        await self.claim(1)
+        await self.check_gap(ids[0], numbered(1, 2))
+        await self.check_whole(ids[1], numbered(1, 2))
+        page = await self.read(before, queue="dead")
+        self.assertEqual((bodies_of(page), page.gap), (numbered(2), False))
+        self.assertEqual([one.message.id for one in page.posted], ids[:2])
+        for marker, left in ((here[0], numbered(2)), (ids[0], numbered(1, 1)), (ids[1], []), (page.marker, [])):
+            again = await self.read(marker, queue="dead")
+            self.assertEqual((bodies_of(again), again.gap), (left, False))
+        await self.drop(ids[1], queue="dead")
+        again = await self.read(ids[0], queue="dead")
+        self.assertEqual((bodies_of(again), again.gap), ([], True))

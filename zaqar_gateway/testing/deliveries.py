@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from zope.interface.verify import verifyObject
 
+from zaqar_gateway.errors import RuleBroken
 from zaqar_gateway.interfaces import IDeliveryStore, IDoorbells
 from zaqar_gateway.model import (
     CONFIRM,
@@ -19,21 +20,18 @@ from zaqar_gateway.model import (
     Place,
     QueueRules,
 )
-from zaqar_gateway.testing.base import EPOCH_S, NO_IDS, StoreContract, numbered, told
+from zaqar_gateway.testing.base import EPOCH_S, NO_IDS, numbered, told
+from zaqar_gateway.testing.rings import Hearing
 
 DAY_S = 86_400
 
 
-class DeliveryStoreContract(StoreContract):
+class DeliveryStoreContract(Hearing):
     """Deliveries: what is owed to whom, leases, what is given up, gateway processes, and rings."""
 
     def bound_log(self, bounds: LogBounds) -> None:
         """Set ``storage`` to an empty store that keeps no more than this for subscribers that lag behind."""
         raise NotImplementedError
-
-    async def hear(self) -> None:
-        """Wait until the rings that are under way have come.  For stores whose rings take more than a turn."""
-        self.clock.advance(0)
 
     async def due(self, limit: int = 100) -> set[Place]:
         """Where something is due."""
@@ -1050,3 +1048,33 @@ class DeliveryStoreContract(StoreContract):
         await self.put(b"2")
         await self.hear()
         self.assertEqual(set(rung), {"two"})
+
+    async def test_ring_without_subscriptions(self) -> None:
+        """A post rings where nobody has subscribed, be the place made by it; a look rings for nobody."""
+        rung, other = await self.watch(), await self.watch("other")
+        await self.put(b"1")
+        self.assertTrue(await self.rings(rung))
+        await self.put(b"2")
+        self.assertTrue(await self.rings(rung))
+        await self.listed()
+        await self.popped()
+        self.assertFalse(await self.rings(rung))
+        self.assertFalse(await self.rings(other))
+
+    async def test_no_ring_for_what_is_refused(self) -> None:
+        """A post that is refused rings for nobody."""
+        await self.make(post_size_max=10)
+        rung = await self.watch()
+        with self.assertRaises(RuleBroken):
+            await self.put(b"1" * 11)
+        self.assertFalse(await self.rings(rung))
+
+    async def test_ring_beside_the_other_kind(self) -> None:
+        """Who watches a queue does not hear the topic of its name, nor the other way round."""
+        rung: list[None] = []
+        self.storage.doorbells.watch(Place("p", "q", not self.is_topic), lambda: rung.append(None))
+        await self.hear()
+        rung.clear()
+        await self.put(b"1")
+        await self.hear()
+        self.assertEqual(rung, [])

@@ -17,6 +17,8 @@ from twisted.internet.task import Clock
 from zaqar_gateway.errors import GatewayError
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import (
+    EARLIEST,
+    LATEST,
     Claim,
     FailedDelivery,
     GivenUp,
@@ -56,6 +58,7 @@ class _Side:
     claims: list[str] = field(factory=list)
     subscriptions: list[str] = field(factory=list)
     leases: list[Owed] = field(factory=list)
+    markers: list[str] = field(factory=list)
     _numbers: dict[str, int] = field(factory=dict)
 
     def give(self, ids: list[str], new: str) -> int:
@@ -353,6 +356,24 @@ class _Walk:
 
         return f"list_all {project!r} {queue!r} {limit=} {skip_client=}", place, run
 
+    def read(self) -> _Step:
+        place = project, queue = self.place()
+        rng = self.rng
+        limit, at = rng.choice((1, 2, 3, 20)), rng.random()
+        message, earlier = self.marker_number(), rng.randrange(1, 4)
+
+        async def run(side: _Side) -> object:
+            if at < 0.2 or not side.markers:
+                marker = LATEST if at < 0.1 else EARLIEST
+            else:
+                marker = side.message_id(message) if at < 0.5 else side.markers[-min(earlier, len(side.markers))]
+            page = await side.storage.messages.read(project, queue, marker, limit)
+            side.markers.append(page.marker)
+            posted = [(side.message(one.message), one.client) for one in page.posted]
+            return ("read", posted, page.gap, page.more, page.cut > page.marker)
+
+        return f"read {project!r} {queue!r} {limit=} {at=} {message=} {earlier=}", place, run
+
     def delete(self) -> _Step:
         number = self.message_number()
         place = project, queue = self.place_of_message(number)
@@ -610,6 +631,7 @@ _WEIGHTS = {
     "get": 6,
     "list": 10,
     "list_all": 2,
+    "read": 4,
     "delete": 12,
     "delete_many": 5,
     "pop": 4,

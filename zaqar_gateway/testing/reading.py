@@ -12,8 +12,8 @@ def bodies_of(page: StreamPage) -> list[bytes]:
     return [one.message.body for one in page.posted]
 
 
-class ReadContract(StoreContract):
-    """Reading what was posted, and what tells that something is gone."""
+class ReadingCase(StoreContract):
+    """Short ways to read what was posted."""
 
     async def read(self, marker: str = EARLIEST, limit: int = 20, *, queue: str = "q") -> StreamPage:
         """A page."""
@@ -37,6 +37,10 @@ class ReadContract(StoreContract):
         page = await self.read(marker)
         self.assertEqual((bodies_of(page), page.gap, page.more), (expected, False, False))
         return page
+
+
+class ReadContract(ReadingCase):
+    """Reading what was posted, and what tells that something is gone."""
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -249,6 +253,16 @@ class ReadContract(StoreContract):
         await self.put(b"2")
         await self.check_gap(before, [b"2"])
         await self.check_whole(after, [b"2"])
+
+    async def test_what_is_long_gone(self) -> None:
+        """Five minutes after it is deleted nothing is known of a queue any more."""
+        before = await self.latest()
+        await self.put(b"1")
+        await self.storage.queues.delete("p", "q")
+        self.clock.advance(300)
+        await self.check_whole(before, [])
+        await self.put(b"2")
+        await self.check_whole(before, [b"2"])
 
     async def test_no_gap_by_empty_queue_that_came_and_went(self) -> None:
         """A queue in which nothing ever was loses nothing."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
 from zaqar_gateway.operations.refusals import Refusals
@@ -16,6 +16,27 @@ ANSWERED_MAX = 100
 """How many refused connections of one factory may be open for their answer; others are dropped without."""
 
 _IPV6_SITE_BITS = 64  # what one customer has (RFC 6177); single addresses of it cost nothing
+
+
+def site_of(host: str) -> str:
+    """Who stands behind an address, as far as that can be told: it, or its IPv6 network of 64 bits.
+
+    :param host: an IP address; any other text is nobody, whose site is empty.
+    """
+    address = _address(host)
+    return "" if address is None else _site(address)
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, IPv6Address) else address
+
+
+def _site(address: IPv4Address | IPv6Address) -> str:
+    return str(address if address.version == 4 else ip_network((address, _IPV6_SITE_BITS), strict=False))
 
 
 class Crowded(NamedTuple):
@@ -53,17 +74,10 @@ class Peers:
         """
         if not self._per_address_max:
             return ""
-        try:
-            address = ip_address(getattr(peer, "host", "").partition("%")[0])
-        except ValueError:
+        address = _address(getattr(peer, "host", ""))
+        if address is None or any(address in network for network in self._uncounted):
             return ""
-        if isinstance(address, IPv6Address):
-            if address.ipv4_mapped is None:
-                if any(address in network for network in self._uncounted):
-                    return ""
-                return str(ip_network((address, _IPV6_SITE_BITS), strict=False))
-            address = address.ipv4_mapped
-        return "" if any(address in network for network in self._uncounted) else str(address)
+        return _site(address)
 
     def enter(self, place: str) -> Crowded | None:
         """Take a connection on, for which :meth:`leave` is to be called when it is lost; or say why not."""

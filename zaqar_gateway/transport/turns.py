@@ -1,7 +1,8 @@
 """Who goes on when: connections that have had their part of a turn of the reactor, in a row.
 
 However many connections send as fast as they can, a turn has room for a few of them only; so whoever asks for one thing at a
-time does not wait for all that the others have asked for.
+time does not wait for all that the others have asked for.  What a connection may do at once is bounded by time
+(:meth:`Turns.is_over`) and by what was read of it without anything being complete (:class:`Reads`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from itertools import islice
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-AT_ONCE = 2
-"""Connections that go on in one turn."""
+AT_ONCE = 4
+"""Connections that go on in one turn, if they take no longer than a part."""
+
+PART_S = 0.00025
+"""What those of the row may take of a turn together, and one connection that is not in it.  The reactor looks at its
+sockets between two turns, so this is what others wait for."""
 
 
 class Turns:
@@ -25,6 +30,11 @@ class Turns:
         self._clock = clock
         self._row: dict[object, Callable[[], None]] = {}
         self._next: IDelayedCall | None = None
+        self.now = clock.seconds
+
+    def is_over(self, began: float) -> bool:
+        """Whether a part that began at an instant of :meth:`now` is over."""
+        return self.now() >= began + PART_S
 
     def wait(self, go_on: Callable[[], None]) -> Callable[[], None]:
         """Be called when it is one's turn.
@@ -45,7 +55,39 @@ class Turns:
 
     def _turn(self) -> None:
         self._next = None
+        began = self.now()
         for place in list(islice(self._row, AT_ONCE)):
             self._row.pop(place, lambda: None)()
+            if self.is_over(began):
+                break
         if self._row and self._next is None:
             self._next = self._clock.callLater(0, self._turn)
+
+
+READS_MAX = 16384
+_READ_COST = 1024  # what a read costs beside its bytes, in bytes
+
+
+class Reads:
+    """What was read of one connection since it last waited in the row, or had nothing begun.
+
+    A request that comes in a few pieces is none of the row's business; one that goes on and on is.
+    """
+
+    __slots__ = ("_taken",)
+
+    def __init__(self) -> None:
+        self._taken = 0
+
+    def note(self, size: int) -> None:
+        """So many bytes were read at once."""
+        self._taken += _READ_COST + size
+
+    def clear(self) -> None:
+        """Nothing is begun, or the connection has waited."""
+        self._taken = 0
+
+    @property
+    def enough(self) -> bool:
+        """Whether the others are to go first now."""
+        return self._taken >= READS_MAX

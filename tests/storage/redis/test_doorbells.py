@@ -127,7 +127,6 @@ class DoorbellTests(TestCase):
         end = self.store.doorbells.watch(Place("p", "q"), first.as_("q"))
         self.store.doorbells.watch(Place("p", "q"), second.as_("q"))
         await self.forget(first, second)
-        await self.subscribe(owner="socket")
         await self.post()
         await second.reach(1)
         end()
@@ -141,7 +140,6 @@ class DoorbellTests(TestCase):
         self.store.doorbells.watch(Place("p", "q"), heard.as_("before"))()
         self.store.doorbells.watch(Place("p", "q"), heard.as_("after"))
         await self.forget(heard)
-        await self.subscribe(owner="socket")
         await self.post()
         await heard.reach(1)
         self.assertEqual(heard.rings, ["after"])
@@ -165,7 +163,6 @@ class DoorbellTests(TestCase):
         await store.doorbells.caught_up()
         for number, each in enumerate(heard, 1):
             each.rings.clear()
-            await self.subscribe(f"q{number}", owner="socket")
             await self.post(f"q{number}")
             await each.reach(1)
         self.assertGreater(len(heard), 2)

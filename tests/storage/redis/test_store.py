@@ -26,6 +26,7 @@ from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
 from zaqar_gateway.testing.rates import RatesContract
+from zaqar_gateway.testing.rings import ClaimRingContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
@@ -164,6 +165,10 @@ class Ringing(OnRedis):
 
 class RedisDeliveryTests(Ringing, DeliveryStoreContract):
     """Deliveries."""
+
+
+class RedisClaimRingTests(Ringing, ClaimRingContract):
+    """Rings for what can be had again."""
 
 
 class RedisStorageTests(StorageContract, OnRedis):

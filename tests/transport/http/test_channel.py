@@ -28,6 +28,7 @@ from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport.http.channel import TURN_MAX, HttpBounds, HttpChannel, HttpFactory, IHttpApplication
 from zaqar_gateway.transport.http.request import Request, refusal
 from zaqar_gateway.transport.peers import ANSWERED_MAX, Peers
+from zaqar_gateway.transport.turns import PART_S, Turns
 
 reactor: Any = _reactor  # its interfaces are found out at run time
 EVERY = {b"cache-control", b"x-content-type-options", b"x-frame-options", b"referrer-policy", b"date"}
@@ -454,6 +455,7 @@ class ConnectionTests(SynchronousTestCase):
             for _ in range(3):
                 while wired.pipe.producerState == "producing":
                     wired.send(b"x" * 10_000)
+                    wired.clock.advance(0)
                     sent += 10_000
                 self.assertEqual(sent, 100_000, head)
                 wired.clock.advance(1)
@@ -472,12 +474,71 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(wired.statuses, [200] * 100)
         self.assertTrue(wired.pipe.disconnecting)
 
+    def test_part_of_a_turn(self) -> None:
+        """Requests that take long end a part of a turn before so many are done; one is always."""
+        wired = Wired()
+        
+        def slowly(request: Request) -> None:
+            wired.clock.rightNow += PART_S
+            wired.application.echo(request)
+
+        wired.application.do = slowly
+        wired.send(GET * 5)
+        self.assertEqual(len(wired.statuses), 1)
+        wired.clock.advance(0)
+        self.assertEqual(len(wired.statuses), 5)
+
     def test_lost_between_turns(self) -> None:
         """A connection that is lost meanwhile leaves nothing behind."""
         wired = Wired()
         wired.send(GET * 100)
         wired.channel.connectionLost()
         self.assertEqual(wired.clock.getDelayedCalls(), [])
+
+    def test_long_request(self) -> None:
+        """After each 16 KiB, or each few pieces, of a request that is not complete the others have their turn."""
+        for begin, piece in (
+            (b"Content-Length: 99999\r\n\r\n", b"x" * 16_000),
+            (b"Content-Length: 9999999\r\n\r\n", b"x" * 16_000),
+            (b"Transfer-Encoding: chunked\r\n\r\n4e20\r\n", b"x" * 16_000),
+            (b"Content-Length: 99999\r\n\r\n", b"x"),
+            (b"A: ", b"x"),
+        ):
+            wired = Wired()
+            wired.application.limit = 100_000
+            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + begin)
+            self.assertEqual(wired.pipe.producerState, "producing")
+            sent = 0
+            while wired.pipe.producerState == "producing":
+                wired.send(piece)
+                sent += 1
+            self.assertEqual(sent, 1 if len(piece) > 1 else 15)
+            wired.clock.advance(0)
+            self.assertEqual(wired.pipe.producerState, "producing")
+            wired.channel.connectionLost()
+            self.assertEqual(wired.clock.getDelayedCalls(), [])
+
+    def test_requests_in_pieces(self) -> None:
+        """Requests that are complete after a few pieces do not wait, however many come one after the other."""
+        wired = Wired()
+        wired.application.limit = 100_000
+        for _ in range(100):
+            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12000\r\n\r\n")
+            wired.send(b"x" * 12_000)
+        self.assertEqual(wired.statuses, [200] * 100)
+        self.assertEqual(wired.pipe.producerState, "producing")
+
+    def test_late_in_the_row(self) -> None:
+        """A request that is too slow is refused while it waits for the others, and so is a body."""
+        for begin, seconds in ((b"A: ", 11), (b"Content-Length: 99999\r\n\r\n", 62)):
+            wired = Wired()
+            wired.application.limit = 100_000
+            wired.factory.turns = Turns(Clock())
+            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + begin + b"x" * 16_384)
+            self.assertEqual(wired.pipe.producerState, "paused")
+            wired.clock.pump([1] * seconds)
+            self.assertEqual(wired.statuses, [408])
+            wired.channel.connectionLost()
 
     def test_pipeline_bound(self) -> None:
         """While a request is being answered 64 KiB of further ones are read, then no more until it is answered."""

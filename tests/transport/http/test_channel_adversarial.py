@@ -277,6 +277,7 @@ def run(data: bytes, *sizes: int) -> tuple[list[int], bool, list[Seen], Wired]:
     while at < len(data):
         size = sizes[turn % len(sizes)] if sizes else len(data)
         wired.send(data[at : at + size])
+        wired.clock.advance(0)  # who sends many pieces has to wait in between
         at += size
         turn += 1
     return [status for status in wired.statuses if status != 100], wired.closed, seen_by(wired), wired

@@ -18,7 +18,7 @@ from zaqar_gateway.transport import audit
 T = "/v2/topics/t"
 THREE = {name: SEVEN[name] for name in ("_max_messages_post_size", "_default_message_ttl", "_default_message_delay")}
 SHARED = (
-    *(f"message_{verb}" for verb in ("list", "get_many", "post", "delete_many", "get", "delete")),
+    *(f"message_{verb}" for verb in ("list", "events", "get_many", "post", "delete_many", "get", "delete")),
     *(f"subscription_{verb}" for verb in ("list", "create", "get", "update", "delete", "confirm")),
     "delivery_list",
     "delivery_resend",

@@ -39,7 +39,12 @@ def frame(action: str, project: str = "p1", token: str | None = None, **body: An
 
 
 class AuthenticationCase(SynchronousTestCase):
-    """A socket of a gateway that asks for tokens; ``t1`` is u1's in p1, and ends after ``LIFE_S``."""
+    """A socket of a gateway that asks for tokens; ``t1`` is u1's in p1, and ends after ``LIFE_S``.
+
+    :cvar warning_s: how long before it is told of that; 0: not at all.
+    """
+
+    warning_s = 0
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -59,7 +64,11 @@ class AuthenticationCase(SynchronousTestCase):
     def connect(self, storage: IStorage) -> Peer:
         """A client of a gateway over a store."""
         bounds = WebSocketBounds(
-            authentication_timeout_s=TIMEOUT_S, unauthenticated_frames_max=FRAMES, ping_interval_s=0, deflate=False
+            authentication_timeout_s=TIMEOUT_S,
+            unauthenticated_frames_max=FRAMES,
+            expiry_warning_s=self.warning_s,
+            ping_interval_s=0,
+            deflate=False,
         )
         return Peer(
             make_factory(
@@ -305,6 +314,67 @@ class ExpiryTests(AuthenticationCase):
         self.tokens.callers["t1"] = caller("p1", "u1", expires_s=LIFE_S)
         self.clock.advance(100)
         self.assertEqual(self.ask("delivery_overview")[0], 403)
+
+    def test_closed(self) -> None:
+        """A socket that is closed leaves no timer."""
+        self.authenticate()
+        self.peer.transport.loseConnection()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class WarningTests(AuthenticationCase):
+    """Word that a token ends soon, for those who ask for it."""
+
+    warning_s = 60
+
+    def test_warned(self) -> None:
+        """A frame without a request says so once, with the seconds that are left, also where the token is looked up often."""
+        self.tokens.age_max_s = 7.0
+        self.authenticate()
+        for _ in range(LIFE_S - 61):
+            self.clock.advance(1)
+        self.assertEqual(self.peer.replies(), [])
+        self.clock.advance(1)
+        self.assertEqual(self.peer.replies(), [{"Message_Type": "AuthenticationExpires", "expires_in": 60}])
+        for _ in range(59):
+            self.clock.advance(1)
+        self.assertEqual(self.peer.received(), [])
+        self.clock.advance(1)
+        self.assertEqual(self.peer.close_code(), 4003)
+
+    def test_late(self) -> None:
+        """Where less time is left, it comes behind the answer."""
+        self.tokens.callers["t1"] = caller("p1", "u1", expires_s=10)
+        self.peer.send(frame("authenticate", "p1", "t1"))
+        (answer,) = self.peer.replies()
+        self.assertEqual(status(answer), 200)
+        self.clock.advance(0)
+        self.assertEqual([each["expires_in"] for each in self.peer.replies()], [10])
+
+    def test_newer(self) -> None:
+        """Who authenticates anew in time is warned of the end of the newer token."""
+        self.authenticate()
+        self.clock.advance(LIFE_S - 60)
+        self.assertEqual(len(self.peer.replies()), 1)
+        self.authenticate("later")
+        self.clock.advance(LIFE_S - 1)
+        self.assertEqual(self.peer.replies(), [])
+        self.clock.advance(1)
+        self.assertEqual(self.peer.replies(), [{"Message_Type": "AuthenticationExpires", "expires_in": 60}])
+
+    def test_encoding(self) -> None:
+        """It has the encoding of the frame that authenticated, or that of notifications where there are any."""
+        self.peer.send(msgpack.packb(document("authenticate", "p1", "t1")), kind=BINARY)
+        self.peer.received()
+        self.clock.advance(LIFE_S - 60)
+        ((first, payload),) = self.peer.received()
+        self.assertEqual(first, 0x82)
+        self.assertEqual(msgpack.unpackb(payload), {"Message_Type": "AuthenticationExpires", "expires_in": 60})
+        self.assertEqual(self.ask("subscription_create", queue_name="q", ttl=600)[0], 201)
+        self.peer.send(msgpack.packb(document("authenticate", "p1", "later")), kind=BINARY)
+        self.peer.received()
+        self.clock.advance(LIFE_S)
+        self.assertEqual([first for first, _ in self.peer.received()], [0x81])
 
     def test_closed(self) -> None:
         """A socket that is closed leaves no timer."""

@@ -17,6 +17,7 @@ from autobahn.websocket.compress import (
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -42,6 +43,8 @@ from zaqar_gateway.interfaces import IQueueStore
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats, Usage
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.transport.turns import PART_S
+from zaqar_gateway.transport.turns import Turns as Row
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 from zaqar_gateway.transport.websocket.protocol import TURN_MAX
 
@@ -109,6 +112,22 @@ class ConnectionCase(SynchronousTestCase):
         return Peer(self.factory(**bounds))
 
 
+@implementer(IHalfCloseableDescriptor)
+class HalfCloseable(Transport):
+    """A transport whose own side can be closed."""
+
+    half_closed = False
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """Part of the interface."""
+
+    def writeConnectionLost(self, reason: Failure) -> None:
+        """Part of the interface."""
+
+
 class Handshake(ConnectionCase):
     """The opening handshake."""
 
@@ -162,8 +181,32 @@ class Handshake(ConnectionCase):
 
     def test_head_bound(self) -> None:
         """A head beyond the bound is refused, complete or not."""
-        for opening in (handshake(Cookie="x" * 3000), b"GET / HTTP/1.1\r\nCookie: " + b"x" * 3000):
-            self.assertTrue(self.refused(opening, handshake_max=2048).startswith(b"HTTP/1.1 431 "))
+        self.assertTrue(self.refused(handshake(Cookie="x" * 3000), handshake_max=2048).startswith(b"HTTP/1.1 431 "))
+
+    def test_rest_of_a_refused_head(self) -> None:
+        """What a peer still sends after a refusal is read and dropped, so that no reset destroys the answer."""
+        for transport in (Transport(), HalfCloseable()):
+            peer = Peer(self.factory(handshake_max=2048), b"GET / HTTP/1.1\r\nCookie: " + b"x" * 3000, transport=transport)
+            self.assertTrue(peer.head.startswith(b"HTTP/1.1 431 "))
+            peer.transport.clear()
+            for _ in range(20):
+                peer.raw(b"x" * 65536)
+                self.assertFalse(peer.read)  # the others have their turn
+                self.clock.advance(0)
+                self.assertTrue(peer.read)
+            self.assertEqual((peer.open, peer.protocol.data, peer.transport.value()), (True, b"", b""))
+            self.clock.advance(5)
+            self.assertFalse(peer.open)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_refused_and_half_closed(self) -> None:
+        """A refusal ends with the end of our side; the peer closes its own, or is dropped in time."""
+        for opening in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", handshake(Cookie="x" * 40000)):
+            transport = HalfCloseable()
+            peer = Peer(self.factory(), opening, transport=transport)
+            self.assertEqual((peer.open, transport.half_closed), (True, True))
+            transport.loseConnection()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_timeout(self) -> None:
         """A peer that does not finish the handshake in time is dropped."""
@@ -492,6 +535,43 @@ class Turns(ConnectionCase):
         self.assertLess(len(peer.replies()), TURN_MAX)
         self.clock.advance(0)
         self.assertGreater(len(peer.replies()), TURN_MAX)
+
+    def test_long_message(self) -> None:
+        """So it is after each 16 KiB, or each few pieces, of a message that is not complete."""
+        for piece, count in ((b"x" * 20_000, 1), (b"x", 15)):
+            peer = self.peer()
+            peer.raw(frame(b"x" * 500_000)[:100])
+            for _ in range(3):
+                sent = 0
+                while peer.read:
+                    peer.raw(piece)
+                    sent += 1
+                self.assertIn(sent, (count, count + 1))
+                self.clock.advance(0)
+            self.assertTrue(peer.read)
+            peer.transport.abortConnection()
+
+    def test_messages_in_pieces(self) -> None:
+        """Messages that are complete after a few pieces do not wait, however many come one after the other."""
+        peer = self.peer()
+        message = frame(text("queue_list", marker="x" * 2000))
+        for _ in range(100):
+            peer.raw(message[:1000])
+            peer.raw(message[1000:])
+        self.assertEqual(len(peer.replies()), 100)
+        self.assertTrue(peer.read)
+
+    def test_part_of_a_turn(self) -> None:
+        """Messages that take long end a part of a turn before so many are answered; one always is."""
+        factory = self.factory()
+        clock = Clock()
+        factory.turns = Row(self.clock)
+        factory.turns.now = lambda: clock.advance(PART_S) or clock.seconds()  # type: ignore[func-returns-value]
+        peer = Peer(factory)
+        peer.send(*[text("queue_list")] * 3)
+        self.assertEqual(len(peer.replies()), 1)
+        self.clock.advance(0)
+        self.assertEqual(len(peer.replies()), 2)
 
     def test_lost(self) -> None:
         """A peer that is lost meanwhile leaves nothing behind."""

@@ -690,6 +690,7 @@ class MemoryClaims:
             entry.dead = DeadLetter(name, CLAIMED_TOO_OFTEN)
             dead.adopt(entry, now_us)
         self._space.plan(project, target)
+        self._space.ring(project, target)
 
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         now = self._space.now()
@@ -706,13 +707,16 @@ class MemoryClaims:
         claim = None if found is None else found.claims.get(claim_id)
         if found is None or claim is None:
             return False
+        lapsed_ms, lapses_ms = claim.renewed_ms + claim.ttl_s * 1000, now + ttl_s * 1000
         claim.ttl_s, claim.renewed_ms = ttl_s, now
         found.extend(claim_id, grace_s, equal=True)
         self._space.plan(project, queue)
+        if lapses_ms < lapsed_ms:  # sooner than whoever waits for that knows
+            self._space.ring(project, queue)
         return True
 
     async def release(self, project: str, queue: str, claim_id: str) -> None:
         found = self._space.find(project, queue, self._space.now())
-        if found is not None:
+        if found is not None and claim_id in found.claims:
             found.end(claim_id)
             self._space.ring(project, queue)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from itertools import chain, zip_longest
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -100,30 +98,31 @@ class PooledDeliveries:
 
 @define(eq=False)
 class _Watch:
-    """Somebody who waits for posts in a place, or for changes.
+    """Somebody who waits at a place.
 
-    :ivar pool: where they are made, once that is known.
-    :ivar end: ends the watch there.
+    :ivar changes: whether for changes, in place of messages.
+    :ivar ends: by pool, what ends the watch there.
     """
 
     place: Place
     ring: Callable[[], None]
-    changes: bool
-    pool: str | None = None
-    end: Callable[[], None] = field(default=lambda: None)
+    changes: bool = False
+    ends: dict[str, Callable[[], None]] = field(factory=dict)
 
-    def begin(self, store: IStorage) -> None:
-        """Watch in a store."""
+    def begin(self, pool: str, store: IStorage) -> None:
+        """Watch in the store of a pool."""
         bells = store.doorbells
-        self.end = (bells.watch_changes if self.changes else bells.watch)(self.place, self.ring)
+        self.ends[pool] = (bells.watch_changes if self.changes else bells.watch)(self.place, self.ring)
 
 
 @implementer(IDoorbells)
 class PooledDoorbells:
-    """The doorbells of all pools, those that come later among them."""
+    """The doorbells of all pools, those that come later among them.
 
-    def __init__(self, placements: Placements, directory: Directory) -> None:
-        self._placements = placements
+    A place is watched in each of them: it may not exist yet, and be in any of them next time.
+    """
+
+    def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._attending: list[tuple[Callable[[Place], None], Callable[[], None]]] = []
         self._watching: set[_Watch] = set()
@@ -140,13 +139,13 @@ class PooledDoorbells:
             store.doorbells.attend(ring, missed)
             missed()
         for watch in self._watching:
-            if watch.pool == pool:
-                watch.end()
-                watch.begin(store)
+            if pool in watch.ends:  # the store that it was before
+                watch.ends[pool]()
+            watch.begin(pool, store)
 
     def watch(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
         """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
-        return self._watch(_Watch(place, ring, changes=False))
+        return self._watch(_Watch(place, ring))
 
     def watch_changes(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
         """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
@@ -154,23 +153,12 @@ class PooledDoorbells:
 
     def _watch(self, watch: _Watch) -> Callable[[], None]:
         self._watching.add(watch)
-        Deferred.fromCoroutine(self._begin(watch)).addErrback(partial(_log.failure, "a place is not watched"))
+        for pool, store in self._directory.all().items():
+            watch.begin(pool, store)
 
         def end() -> None:
             self._watching.discard(watch)
-            watch.end()
+            for end_there in watch.ends.values():
+                end_there()
 
         return end
-
-    async def _begin(self, watch: _Watch) -> None:
-        """Watch where the place is; who watches has subscribed there, so that it stays where it is."""
-        try:
-            pool = await self._placements.pool(watch.place)
-            store = await self._directory.store(pool)
-        except StoreError as error:  # who waits also looks by themselves, every few seconds
-            _log.debug("{place} is not watched: {why}", place=watch.place, why=str(error))
-            return
-        if watch in self._watching:
-            watch.pool = pool
-            watch.begin(store)
-            watch.ring()

@@ -48,7 +48,7 @@ class PooledStorage:
         self.topic_subscriptions = PooledSubscriptions(placements, catalog, directory, True, subscriptions_per_queue)
         self.deliveries = PooledDeliveries(placements, directory, self._has_sockets)
         self.durables = PooledDurables(placements)
-        self.doorbells = PooledDoorbells(placements, directory)
+        self.doorbells = PooledDoorbells(directory)
         self.rates = PooledRates(directory)
 
     def _has_sockets(self, pool: str) -> bool:

@@ -68,17 +68,21 @@ class RedisMessages:
         incarnation = self._new_incarnation() if create else ""
         arguments: list[Argument] = [self._now(), incarnation, client, size, size_max, ttl_default_s]
         arguments.append(b"1" if encrypted else b"")
+        script = scripts.POST
         queues_max, messages_max, bytes_max = self._quota_arguments
-        arguments += (queues_max, messages_max, bytes_max or (_ANY_BYTES if self._quotas.counts_bytes else 0))
+        bytes_max = bytes_max or (_ANY_BYTES if self._quotas.counts_bytes else 0)
+        if queues_max or messages_max or bytes_max:
+            script = scripts.POST_WITHIN_QUOTAS
+            arguments += (queues_max, messages_max, bytes_max)
         for one in messages:
             arguments += (
                 b"" if one.ttl_s is None else one.ttl_s,
                 b"" if one.delay_s is None else one.delay_s,
                 one.body,
             )
-        refused, first, second, *owed = await self._redis.script(scripts.POST, keys, arguments)
+        refused, first, second, *owed = await self._redis.script(script, keys, arguments)
         while refused == _AGAIN:
-            refused, first, second, *owed = await self._redis.script(scripts.POST, keys, arguments)
+            refused, first, second, *owed = await self._redis.script(script, keys, arguments)
         if owed:
             # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
             # process looks everywhere.

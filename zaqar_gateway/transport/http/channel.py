@@ -52,7 +52,7 @@ from zaqar_gateway.transport.http.request import (
     request_id,
 )
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
-from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.turns import Reads, Turns
 from zaqar_gateway.transport.unread import Unread
 
 
@@ -314,6 +314,7 @@ class HttpChannel(Protocol):
         self._phase = _HEAD
         self._running = False
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
+        self._reads = Reads()
         self._begun = False  # a head has begun, and the deadline is that of the head
         self._scanned = 0  # bytes of the head in which its end was looked for; all but the last three
         self._blank = False  # the empty line that may precede a request line has been skipped
@@ -373,9 +374,11 @@ class HttpChannel(Protocol):
             self.deadline = self._factory.now + self._bounds.fresh_timeout_s
 
     def dataReceived(self, data: bytes) -> None:
+        self._reads.note(len(data))
         if self._phase >= _LINGER:
             if self._phase == _LINGER:
                 self._dropped(len(data))
+                self._share()
             return
         if self._pos < len(self._data):
             data = self._data[self._pos :] + data
@@ -543,7 +546,7 @@ class HttpChannel(Protocol):
         if self._running or self._resting is not None:
             return
         self._running = True
-        left = TURN_MAX
+        left, began = TURN_MAX, self._factory.turns.now()
         try:
             while True:
                 phase = self._phase
@@ -551,9 +554,10 @@ class HttpChannel(Protocol):
                     if self._last:
                         self._finish(linger=self._pos < len(self._data))
                         break
-                    if not left:
-                        self._rest(0)
-                        break
+                    if self._pos < len(self._data) and left < TURN_MAX:
+                        if not left or self._factory.turns.is_over(began):
+                            self._rest()
+                            break
                     left -= 1
                     if self._blocked or not self._read_head():
                         break
@@ -573,23 +577,45 @@ class HttpChannel(Protocol):
             self._flush()
         if self._phase < _LINGER:
             self._settle()
+            self._share()
         if self._factory.watched:
             self._factory.check_idle()
 
-    def _rest(self, seconds: float) -> None:
-        """Do nothing before the other connections have had their turn, or so many seconds have passed."""
+    def _share(self) -> None:
+        """Let the others go first where much was read and nothing is complete."""
+        if self._phase == _HEAD and self._pos == len(self._data):
+            self._reads.clear()
+        elif self._reads.enough and self._phase != _WAIT and not self._blocked:
+            self._rest()
+            self._stop_reading()
+
+    def _rest(self, seconds: float = 0) -> None:
+        """Do nothing before the other connections have had their turn, and so many seconds have passed."""
         if self._resting is not None:
             return
         if seconds:
-            self._resting = self._factory.call_later(seconds, self._rested).cancel
+            self._resting = self._factory.call_later(seconds, self._queue_up).cancel
         else:
-            self._resting = self._factory.turns.wait(self._rested)
+            self._queue_up()
+
+    def _queue_up(self) -> None:
+        self._resting = self._factory.turns.wait(self._rested)
 
     def _rested(self) -> None:
         self._resting = None
+        self._reads.clear()
         if self._phase < _LINGER:
             self._run()
-        elif self._phase == _LINGER and self._paused:
+        elif self._phase == _LINGER:
+            self._read_on()
+
+    def _stop_reading(self) -> None:
+        if not self._paused and not self._eof:
+            self._paused = True
+            self._wire.pauseProducing()
+
+    def _read_on(self) -> None:
+        if self._paused and not self._eof:
             self._paused = False
             self._wire.resumeProducing()
 
@@ -597,19 +623,17 @@ class HttpChannel(Protocol):
         """So many bytes were read for nothing.  To read them costs, and whoever sends them may send them fast."""
         if not self._factory.may_drop(size):
             self._rest(1)
-            if not self._paused and not self._eof:
-                self._paused = True
-                self._wire.pauseProducing()
+            self._stop_reading()
 
     def _settle(self) -> None:
         """Nothing more can be done now: say what to wait for, and until when."""
+        if self._pos == len(self._data):
+            self._data, self._pos = b"", 0
         if self._resting is not None:
             self.deadline = self._body_deadline() if self._phase == _DROP else inf
             if self._blocked:
                 self.deadline = min(self.deadline, self._write_deadline())
-            if not self._paused and not self._eof:
-                self._paused = True
-                self._wire.pauseProducing()
+            self._stop_reading()
             return
         if self._eof:
             self._settle_eof()
@@ -617,8 +641,6 @@ class HttpChannel(Protocol):
                 return
         phase, now = self._phase, self._factory.now
         waiting = len(self._data) - self._pos
-        if not waiting:
-            self._data, self._pos = b"", 0
         stop = False
         if phase == _WAIT:
             self.deadline = now + self._bounds.linger_s if self._eof else inf
@@ -636,12 +658,10 @@ class HttpChannel(Protocol):
             self.deadline = now + self._bounds.head_timeout_s
         if self._blocked:
             self.deadline = min(self.deadline, self._write_deadline())
-        if stop != self._paused and not self._eof:
-            self._paused = stop
-            if stop:
-                self._wire.pauseProducing()
-            else:
-                self._wire.resumeProducing()
+        if stop:
+            self._stop_reading()
+        else:
+            self._read_on()
 
     def _settle_eof(self) -> None:
         """The peer has closed its side, and what it sent before has been looked at as far as it goes."""
@@ -996,9 +1016,8 @@ class HttpChannel(Protocol):
             wire.loseConnection()
             return
         self._phase = _LINGER
-        if self._paused:
-            self._paused = False
-            wire.resumeProducing()
+        if self._resting is None:
+            self._read_on()
         if self._half_closeable:
             wire.loseWriteConnection()  # writeConnectionLost sets the deadline
         else:
@@ -1047,7 +1066,7 @@ class HttpFactory(ServerFactory):
     :ivar watched: whether somebody waits for :meth:`when_idle`.
     :ivar unread: counts what peers do not read, besides that of this factory.
     :ivar call_later: of the clock.
-    :ivar turns: the row of those that have had their turn and have more to do.
+    :ivar turns: the row of those that have had their turn and have more to do, besides those of this factory.
     :ivar tail: what every answer has, Date and the end of a head; ``tail_close`` and ``tail_keep`` say too what becomes
         of the connection.
     :ivar transport_security: a header line for answers over TLS, or nothing.
@@ -1064,6 +1083,7 @@ class HttpFactory(ServerFactory):
         unread: Unread | None = None,
         peers: Peers | None = None,
         refusals: Refusals | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.application = application
         self.transport_security = transport_security
@@ -1076,7 +1096,7 @@ class HttpFactory(ServerFactory):
         self.now = 0.0
         self.tail = self.tail_close = self.tail_keep = b""
         self.call_later = clock.callLater
-        self.turns = Turns(clock)
+        self.turns = turns or Turns(clock)
         self._drained = 0  # bytes in this second
         self._clock = clock
         self._channels: set[HttpChannel] = set()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import UNIXAddress
@@ -28,6 +28,16 @@ from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
 _UNKNOWN = UNIXAddress(None)  # a WebSocket protocol learns from its transport who its peer is
 
 
+class IRoom(Protocol):
+    """Answers what is asked for below one path, by rules of its own: without admission, authentication and CORS."""
+
+    def body_limit(self, request: Request) -> int:
+        """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`."""
+
+    def handle(self, request: Request) -> None:
+        """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`."""
+
+
 @implementer(IHttpApplication)
 class Site:
     """Routes, and what stands at their ends.
@@ -40,6 +50,7 @@ class Site:
     :param admin_mode: whether the rows of administration are served.
     :param cors: what pages of other origins may do; ``None``: nothing.
     :param websocket_factory: makes the protocols that take over connections for WebSocket; ``None``: none does.
+    :param rooms: what is no API, by the first segment of its paths, as it is sent.
     """
 
     def __init__(
@@ -55,11 +66,13 @@ class Site:
         admin_mode: bool = False,
         cors: Cors | None = None,
         websocket_factory: IProtocolFactory | None = None,
+        rooms: Mapping[bytes, IRoom] | None = None,
     ) -> None:
         self._admission = Admission(identify, client_ids, signer)
         self._authentication = authentication
         self._outlet = Outlet(cors)
         self._websocket_factory = websocket_factory
+        self._rooms = dict(rooms or {})
         self._missing = Place(self._admission, self._outlet)
         self._root = self._place()
         served = [row for row in operations if row.http is not None and (admin_mode or not row.admin)]
@@ -102,8 +115,14 @@ class Site:
         place: Place = getChildForRequest(self._root, request)
         return place
 
+    def _room(self, request: Request) -> IRoom | None:
+        path = request.path
+        return None if path[:4] == b"/v2/" else self._rooms.get(path[1:].partition(b"/")[0])
+
     def body_limit(self, request: Request) -> int:
         """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`; a body that nobody reads is not kept."""
+        if (room := self._room(request)) is not None:
+            return room.body_limit(request)
         identified_by_query(request)
         if self._authentication is not None and self._authentication.hopeless(request):
             return 0
@@ -114,6 +133,9 @@ class Site:
 
         Authentication (API reference, "Order of checks", step 3) has its place before the route is looked for.
         """
+        if (room := self._room(request)) is not None:
+            room.handle(request)
+            return
         if request.method == b"OPTIONS" and self._outlet.preflight(request):
             return
         identified_by_query(request)

@@ -41,6 +41,8 @@ class Authentication:
     :param frames_max: how many frames it may send meanwhile.
     :param end: closes the connection, with a code and a reason.
     :param changed: called before somebody else takes over, or the same user in another project.
+    :param warn: called once before a token ends, with the seconds that are left.
+    :param warning_s: how long before; 0: it is not called.
     """
 
     _tokens: ITokens
@@ -49,11 +51,15 @@ class Authentication:
     _frames_max: int
     _end: Callable[[int, str], object]
     _changed: Callable[[], object]
+    _warn: Callable[[int], object]
+    _warning_s: float = 0
     token: str = field(default="", init=False, repr=False)
     running: bool = field(default=False, init=False)
     _caller: Caller | None = field(default=None, init=False)
     _frames: int = field(default=0, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
+    _warning: IDelayedCall | None = field(default=None, init=False)
+    _warned_of: float | None = field(default=None, init=False)  # the end (s) of the token that was warned of
     _stopped: bool = field(default=False, init=False)
 
     def start(self) -> None:
@@ -115,6 +121,12 @@ class Authentication:
         self._cancel()
         left_s = max(0.0, caller.expires_s - self._clock.seconds())
         self._timer = self._clock.callLater(min(left_s, self._tokens.age_max_s), self._look, caller)
+        if self._warning_s and self._warned_of != caller.expires_s:
+            self._warning = self._clock.callLater(max(0.0, left_s - self._warning_s), self._send_warning, caller)
+
+    def _send_warning(self, caller: Caller) -> None:
+        self._warning, self._warned_of = None, caller.expires_s
+        self._warn(max(0, int(caller.expires_s - self._clock.seconds())))
 
     def _look(self, caller: Caller) -> None:
         self._timer = None
@@ -152,3 +164,6 @@ class Authentication:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._warning is not None:
+            self._warning.cancel()
+            self._warning = None

@@ -16,9 +16,11 @@ from typing import Any, NamedTuple, Union, get_args, get_type_hints
 import msgspec
 from attrs import frozen
 from msgspec import UNSET, Raw, Struct, UnsetType, field
+from zope.interface import implementer
 
 from zaqar_gateway import model
 from zaqar_gateway.errors import BadBody, GatewayError, Unauthorized
+from zaqar_gateway.interfaces import IPushed
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED, Frame, Operation
 from zaqar_gateway.operations.subscriptions import Subscribed
@@ -531,6 +533,32 @@ NOT_AUTHENTIFIED = "Not authentified."
 NOT_AUTHENTICATED = "Not authenticated."
 AUTHENTICATION_FAILED = Answer(401, {"error": "Authentication failed."})
 AUTHENTICATED = Answer(200, {"message": "Authentified."})
+
+
+@implementer(IPushed)
+@frozen
+class Expiring:
+    """Word to a client that its token ends soon; it is told from answers as notifications are, by having no ``request``.
+
+    :ivar left_s: seconds until then.
+    """
+
+    left_s: int
+
+    @property
+    def text(self) -> bytes:
+        """See :class:`~zaqar_gateway.interfaces.IPushed`."""
+        return msgspec.json.encode(self._document)
+
+    @property
+    def packed(self) -> bytes:
+        """See :class:`~zaqar_gateway.interfaces.IPushed`."""
+        return msgspec.msgpack.encode(self._document)
+
+    @property
+    def _document(self) -> dict[str, object]:
+        return {"Message_Type": "AuthenticationExpires", "expires_in": self.left_s}
+
 """The spellings are those of the API reference, "Authentication"."""
 
 

@@ -21,7 +21,7 @@ from zaqar_gateway.transport.peers import ANSWERED_MAX, Crowded, Peers
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.authentication import Authentication
-from zaqar_gateway.transport.websocket.codec import Actions
+from zaqar_gateway.transport.websocket.codec import Actions, Expiring
 from zaqar_gateway.transport.websocket.origins import Origins
 from zaqar_gateway.transport.websocket.projects import Projects
 from zaqar_gateway.transport.websocket.protocol import GatewayProtocol, Pushes
@@ -55,6 +55,7 @@ class WebSocketBounds:
     :ivar authentication_timeout_s: seconds until somebody has to have authenticated, where there is authentication; a good
         signature in a frame begins them anew.
     :ivar unauthenticated_frames_max: how many frames a socket may send meanwhile; either bound closes it with 1008.
+    :ivar expiry_warning_s: seconds before the end of its token at which a socket is told of it; 0: it is not.
     :ivar idle_timeout_s: seconds without a request or a push after which a socket is closed with 1008, or up to twice as
         many; 0: never.
     :ivar handshake_max: bytes of the request head.
@@ -77,6 +78,7 @@ class WebSocketBounds:
     close_timeout_s: float = field(default=5, validator=_at_least(0))
     authentication_timeout_s: float = field(default=30, validator=_at_least(0))
     unauthenticated_frames_max: int = field(default=64, validator=_at_least(1))
+    expiry_warning_s: float = field(default=0, validator=_at_least(0))
     idle_timeout_s: float = field(default=0, validator=_at_least(0))
     handshake_max: int = field(default=32 * 1024, validator=_at_least(1024))
     headers_max: int = field(default=100, validator=_at_least(1))
@@ -110,7 +112,7 @@ class GatewayFactory(WebSocketServerFactory):
     :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
     :param unread: counts what peers do not read, besides that of this factory; ``None``: of this factory alone.
     :ivar pushes: the frames of the notification that is being pushed.
-    :ivar turns: the row of those that have had their turn and have more to do.
+    :ivar turns: the row of those that have had their turn and have more to do, besides those of this factory.
     :ivar options: Autobahn's, for each protocol.
     :ivar closing: whether new connections are refused.
     """
@@ -131,6 +133,7 @@ class GatewayFactory(WebSocketServerFactory):
         peers: Peers | None = None,
         refusals: Refusals | None = None,
         unread: Unread | None = None,
+        turns: Turns | None = None,
     ) -> None:
         super().__init__(server="", reactor=clock)
         self._batched_timer = _Timers(clock)
@@ -145,7 +148,7 @@ class GatewayFactory(WebSocketServerFactory):
         self._clock = clock
         self.sockets = sockets
         self.unread = unread or Unread()
-        self.turns = Turns(clock)
+        self.turns = turns or Turns(clock)
         self.pushes = Pushes()
         self._refusals = refusals or Refusals()
         self.peers = peers or Peers(self._refusals)
@@ -183,6 +186,8 @@ class GatewayFactory(WebSocketServerFactory):
                 self.bounds.unauthenticated_frames_max,
                 connection.end,
                 connection.drop_subscriptions,
+                lambda left_s: connection.push(Expiring(left_s)),
+                self.bounds.expiry_warning_s,
             )
             authentication.start()
         return Session(

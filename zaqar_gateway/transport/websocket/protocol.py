@@ -25,7 +25,14 @@ from attrs import define, field
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IConsumer, IDelayedCall, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IHalfCloseableDescriptor,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -36,6 +43,7 @@ from zaqar_gateway.direct import write_now
 from zaqar_gateway.interfaces import IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
+from zaqar_gateway.transport.turns import Reads
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -176,6 +184,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._place: str | None = None  # that it is counted in
         self._crowded: Crowded | None = None
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
+        self._reads = Reads()
+        self._is_whole = False  # the head of the handshake has come, and nothing after it
+        self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
 
     # -- the connection ------------------------------------------------------------------------------------------------
@@ -187,7 +198,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._session = self.factory.session(self)
         factory = self.factory
         factory.connections.add(self)
-        self.transport.registerProducer(self, True)
+        transport = self.transport
+        transport.registerProducer(self, True)
+        # TLS has no half-close in Twisted: it would cut off the encrypted stream below.
+        self._half_closeable = IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
         place = factory.peers.place_of(self.transport.getPeer())
         self._crowded = factory.take_on(place)
         if self._crowded is None:
@@ -225,6 +239,7 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def processHandshake(self) -> None:
         end, most = self.data.find(b"\r\n\r\n"), self._bounds.handshake_max
+        self._is_whole = 0 <= end == len(self.data) - 4
         if end > most or (end < 0 and len(self.data) > most):
             self.failHandshake(f"The request head has more than {most} bytes.", 431)
         elif self.data.count(b"\r\n", 0, max(end, 0)) > self._bounds.headers_max:
@@ -241,6 +256,12 @@ class GatewayProtocol(WebSocketServerProtocol):
         peer = getattr(self.transport.getPeer(), "host", "")
         if not self.factory.origins.admits(headers.get("origin"), headers.get("host", ""), peer):
             raise ConnectionDeny(403, "Pages of this origin may not connect; websocket.allowed_origins has to name it.")
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
+        # The peer may be sending.  To close while it does is to reset, and a reset may destroy the answer that it has
+        # not read yet.  So the peer closes, or _ending drops it; over TLS, which has no half-close, where there is more.
+        self._is_refused = self._half_closeable or not self._is_whole
+        super().failHandshake(reason, code, responseHeaders)
 
     def sendHttpErrorResponse(self, code: int, reason: str, responseHeaders: Any = None) -> None:
         """Refuse the handshake, or answer what is no handshake."""
@@ -299,6 +320,14 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._ending = self.factory.call_later(self.closeHandshakeTimeout, self.abort)
         super().dropConnection(abort)
 
+    def _closeConnection(self, abort: bool = False) -> None:
+        if abort or not self._is_refused:
+            super()._closeConnection(abort)
+            return
+        self.data = b""
+        if self._half_closeable:
+            self.transport.loseWriteConnection()
+
     def onAutoPingTimeout(self) -> None:
         # An answer may be there, unread; and who does not read what it is sent has not read the ping.
         if self._paused or self._congested:
@@ -317,7 +346,18 @@ class GatewayProtocol(WebSocketServerProtocol):
     # -- frames in -----------------------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
+        self._reads.note(len(data))
+        if not self._is_refused:
+            self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
+        if self._is_refused or self.state != self.STATE_CLOSED:
+            self._share()
+
+    def _share(self) -> None:
+        """Let the others go first where much was read and nothing is complete."""
+        if self.state == self.STATE_OPEN and not self.data and self.current_frame is None and not self.inside_message:
+            self._reads.clear()
+        elif self._reads.enough:
+            self._rest()
 
     def consumeData(self) -> None:
         if self._consuming:
@@ -327,12 +367,13 @@ class GatewayProtocol(WebSocketServerProtocol):
             return
         self._consuming = True
         try:
-            left, more = TURN_MAX, True
+            left, more, began = TURN_MAX, True, self.factory.turns.now()
             while more and not self._paused and self.state != self.STATE_CLOSED:
                 if self.current_frame is None and not self.inside_message:
-                    left = self._take_whole_frames(left)
-                if left <= 0:
-                    self._rest()
+                    left = self._take_whole_frames(left, began)
+                if left <= 0 or (left < TURN_MAX and self.factory.turns.is_over(began)):
+                    if self.data:
+                        self._rest()
                     break
                 more = not self._paused and self.processData()
                 left -= _SLOW_FRAME
@@ -347,6 +388,7 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _rested(self) -> None:
         self._resting = None
+        self._reads.clear()
         self._adjust()
 
     def onMessageFrame(self, payload: Any) -> None:
@@ -354,13 +396,14 @@ class GatewayProtocol(WebSocketServerProtocol):
         if not self.failedByMe:
             self.message_data.extend(part for part in payload if part)
 
-    def _take_whole_frames(self, left: int) -> int:
+    def _take_whole_frames(self, left: int, began: float) -> int:
         """Take the whole, unfragmented, uncompressed data frames, and pings, off the data; leave the others to Autobahn.
 
         :param left: how many to take at most.
+        :param began: when this part of a turn began.
         :return: how many of these are left.
         """
-        data, at = self.data, 0
+        data, at, is_over = self.data, 0, self.factory.turns.is_over
         have, most = len(data), self._bounds.message_max
         pongs: list[bytes] = []
         while left > 0 and have - at >= 6 and not self._paused and self.state == self.STATE_OPEN:
@@ -390,6 +433,8 @@ class GatewayProtocol(WebSocketServerProtocol):
                 pongs.append(frame(_PONG, payload))
             else:
                 self.onMessage(payload, kind == _BINARY)
+            if is_over(began):
+                break
         if at:
             self.data = data[at:]
         if pongs and self.state == self.STATE_OPEN:
@@ -639,6 +684,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             if self.state != self.STATE_CLOSED:
                 self.transport.resumeProducing()
                 self.consumeData()
+            elif self._is_refused:
+                self.transport.resumeProducing()
 
     def _stop_draining(self) -> None:
         if self._draining is not None:

@@ -68,6 +68,8 @@ class Request:
         assert self._action is not None and self._headers is not None and self._asked is not None
         operation, headers = self._action.operation, self._headers
         if self.aside:
+            if not self._session.is_subscribed:
+                self._session.pushes_binary = self._is_binary
             return await self._session.authenticate(headers)
         is_signed = self._session.signed(operation, headers, self._asked)
         caller = self._session.caller(headers, is_signed)
@@ -87,7 +89,7 @@ class Request:
         assert self._asked is not None
         result = await dispatch(operation, context, self)
         if isinstance(result, Subscribed) and result.listens:
-            self._session.pushes_binary = self._is_binary
+            self._session.pushes_binary, self._session.is_subscribed = self._is_binary, True
         return codec.answer(operation.name, self._asked, result)
 
 
@@ -129,7 +131,9 @@ class Session:
     :param authentication: who has authenticated; ``None``: nobody has to.
     :param projects: counts the sockets of projects; ``None``: nobody does.
     :param peer: gives where the client is (:func:`zaqar_gateway.transport.audit.peer_of`).
-    :ivar pushes_binary: whether pushes are MessagePack: as the request was that last subscribed the connection.
+    :ivar pushes_binary: whether pushes are MessagePack: as the request was that last subscribed the connection, or
+        authenticated where none has.
+    :ivar is_subscribed: whether one has subscribed it.
     """
 
     _actions: Actions
@@ -140,6 +144,7 @@ class Session:
     _projects: Projects | None = None
     peer: Callable[[], str] = field(default=str, kw_only=True)
     pushes_binary: bool = field(init=False, default=False)
+    is_subscribed: bool = field(init=False, default=False)
     _project: str | None = field(init=False, default=None)
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:

@@ -82,6 +82,7 @@ if moved ~= (known[3] or '0') then
 end
 if #dead > 0 then
   remove(dead, known[2])
+  ring(base:match('^(.*/)') .. known[5] .. '}')
 end
 if taken > 0 then
   each_slice(holds, function(...) call('ZADD', held, ...) end)

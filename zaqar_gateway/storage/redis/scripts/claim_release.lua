@@ -5,6 +5,6 @@ local created, _, ranks, states = claim_of(ARGV[2])
 if created then
   end_claims({ARGV[2]})
   give_back(ranks, states)
-  call('PUBLISH', base, '')
+  ring(base)
 end
 return 0

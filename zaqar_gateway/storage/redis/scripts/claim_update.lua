@@ -3,7 +3,7 @@
 -- ARGV: now, claim, ttl (s), grace (s)
 -- Returns whether the claim was live: 1 or 0.
 local known = call('HMGET', base, 'inc', 'later')
-local created, _, ranks, states = claim_of(ARGV[2])
+local created, ttl_before_s, ranks, states = claim_of(ARGV[2])
 if not created then
   return 0
 end
@@ -23,4 +23,7 @@ each_slice(holds, function(...) call('ZADD', held, ...) end)
 each_slice(renewed, function(...) call('HSET', state, ...) end)
 each_slice(expiries, function(...) call('ZADD', alive, ...) end)
 call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, ranks))
+if lapses < created + ttl_before_s * 1000 then -- sooner than whoever waits for that knows
+  ring(base)
+end
 return 1

@@ -2,11 +2,12 @@
 -- KEYS: queue
 -- ARGV: now, limit, whether bodies may be encrypted only with keys of these ids ('1' or '0'), ids
 -- Returns {whether to call again, now, incarnation, messages...}, or {2, now, id of another key}: nothing was removed.
-local known = call('HMGET', base, 'inc', 'later', 'head')
+local known = call('HMGET', base, 'inc', 'later', 'head', 'cut', 'bytes')
 if not known[1] then
   return {0, now, ''}
 end
-if settle(known[2]) then
+local kept = {known[4], known[5]}
+if settle(known[2], kept) then
   return {1, now, known[1]}
 end
 local out, ranks, readable, unknown = {0, now, known[1]}, {}, {}, nil
@@ -32,7 +33,7 @@ if unknown then
   each_slice(scores, function(...) call('ZADD', free, ...) end)
   return {2, now, unknown}
 end
-remove(ranks, known[2])
+remove(ranks, known[2], kept)
 if again and #ranks == 0 then
   out[1] = 1
 end

@@ -1,12 +1,14 @@
 -- post.lua: append messages to a queue, which is created where it is missing.
 -- KEYS: queue, catalog (zset: names of the project's queues; left out where it lives in another slot)
 -- ARGV: now, incarnation for a new queue ('': none is created), client, size, largest size, default ttl, whether bodies
---       are encrypted ('1' or ''), most queues of the project, most messages, most bytes of bodies (0: any number), then
---       of each message: ttl, delay ('' where it has none), body
--- Returns {0, incarnation, rank of the first} and 1 where something came to be owed to a subscriber who waits for it, {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are
--- not encrypted as the queue asks, or {3, 0, 0} where there is no queue, or {4, which, 0}: there would be more than the most
--- (1 queues, 2 messages, 3 bytes), or {5, 0, 0}: call again.
-local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc', 'subs', 'bytes', 'later')
+--       are encrypted ('1' or ''), what quotas.lua asks for where there are quotas, then of each message: ttl, delay (''
+--       where it has none), body
+-- Returns {0, incarnation, rank of the first} and 1 where something came to be owed to a subscriber who waits for it,
+-- {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are not encrypted as the queue asks, or {3, 0, 0}
+-- where there is no queue, or {4, which, 0}: there would be more than the most (1 queues, 2 messages, 3 bytes), or
+-- {5, 0, 0}: call again.
+local INTEGER = '%d' -- a call of text() for each number is too much here
+local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc', 'subs', 'bytes')
 local size, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
 local own = known[4] and tonumber(known[4]) < limit
 if own then limit = tonumber(known[4]) end
@@ -16,28 +18,9 @@ end
 if (known[6] or '') ~= ARGV[7] then
   return {2, 0, 0}
 end
-local incarnation, most_messages, most_bytes = known[1], tonumber(ARGV[9]), tonumber(ARGV[10])
-if not incarnation and ARGV[2] ~= '' and is_full(KEYS[2], tonumber(ARGV[8])) then
-  return {4, 1, 0}
-end
-if most_messages > 0 and call('ZCOUNT', alive, '(' .. now, '+inf') + (#ARGV - 10) / 3 > most_messages then
-  return {4, 2, 0}
-end
-local bytes = known[8] or most_bytes > 0 and call('EXISTS', alive) == 0 and 0
-if bytes then
-  local added = 0
-  for i = 13, #ARGV, 3 do
-    added = added + #ARGV[i]
-  end
-  if most_bytes > 0 and bytes + added > most_bytes then
-    -- What has expired does not count, and may not have been cleared away yet.
-    local _, unswept = settle(known[9])
-    bytes = call('HGET', base, 'bytes') or 0
-    if bytes + added > most_bytes then
-      return {unswept and 5 or 4, 3, 0}
-    end
-  end
-  bytes = bytes + added
+local incarnation, bytes, refused = known[1], admit(known[1], known[8])
+if refused then
+  return {refused, bytes, 0}
 end
 if not incarnation then
   if ARGV[2] == '' then
@@ -47,44 +30,48 @@ if not incarnation then
   known[2], known[7] = create(base, KEYS[2], incarnation, '{}')
 end
 local first = next_rank(known[2])
-local rank, ttl_default, delay_default = first - 1, known[3] or ARGV[6], tonumber(known[5]) or 0
-local client, expiries, dues = ARGV[3], {}, {}
+local rank, ttl_default, delay_default = first - 1, known[3] or ARGV[6], tonumber(known[5])
+local client, expiries, is_later = ARGV[3], {}, false
 local log = known[7] and open_log()
 local told = log and log.begun()
-for i = 11, #ARGV, 3 do
+for i = MESSAGES, #ARGV, 3 do
   rank = rank + 1
-  local id, ttl, delay = text(rank), ARGV[i], 0
+  local id, ttl, delay, body, stream = INTEGER:format(rank), ARGV[i], nil, ARGV[i + 2], main
   if ttl == '' then ttl = ttl_default end
-  if delay_default > 0 then
+  if delay_default then
     delay = ARGV[i + 1] == '' and delay_default or tonumber(ARGV[i + 1])
+    if delay > 0 then
+      stream, is_later = base .. ':l', true
+      call('ZADD', base .. ':d', INTEGER:format(now + delay * 1000), id)
+    end
   end
-  local stream = delay > 0 and later or main
   if math.floor(rank / 1000) == now then
-    call('XADD', stream, id, 't', ttl, 'c', client, 'b', ARGV[i + 2])
+    call('XADD', stream, id, 't', ttl, 'c', client, 'b', body)
   else -- the rank ran ahead of the clock: more messages than microseconds, or a clock that was set back
-    call('XADD', stream, id, 't', ttl, 'c', client, 'b', ARGV[i + 2], 'a', now)
+    call('XADD', stream, id, 't', ttl, 'c', client, 'b', body, 'a', now)
   end
-  expiries[#expiries + 1], expiries[#expiries + 2] = now + ttl * 1000, id
+  if #expiries == SLICE then
+    call('ZADD', alive, unpack(expiries))
+    expiries = {}
+  end
+  expiries[#expiries + 1], expiries[#expiries + 2] = INTEGER:format(now + ttl * 1000), id
   if told then
-    log.post(told, id, ttl, ARGV[i + 2], delay_default > 0 and delay)
+    log.post(told, id, ttl, body, delay)
   end
-  if delay > 0 then
-    dues[#dues + 1], dues[#dues + 2] = now + delay * 1000, id
-  end
+  if bytes then bytes = bytes + #body end
 end
-each_slice(expiries, function(...) call('ZADD', alive, ...) end)
+call('ZADD', alive, unpack(expiries))
 if bytes then
-  call('HSET', base, 'bytes', text(bytes))
+  call('HSET', base, 'bytes', INTEGER:format(bytes))
 end
-if #dues > 0 then
-  each_slice(dues, function(...) call('ZADD', delayed, ...) end)
-  call('HSET', base, 'rank', text(rank), 'later', 1)
+if is_later then
+  call('HSET', base, 'rank', INTEGER:format(rank), 'later', 1)
 else
-  call('HSET', base, 'rank', text(rank))
+  call('HSET', base, 'rank', INTEGER:format(rank))
 end
 if not told then
   ring(base)
-elseif log.ended(told, text(rank)) then
+elseif log.ended(told, INTEGER:format(rank)) then
   return {0, incarnation, first, 1}
 end
 return {0, incarnation, first}

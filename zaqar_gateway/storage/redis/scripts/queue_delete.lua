@@ -4,7 +4,7 @@
 local last = last_of_all()
 call('UNLINK', base, main, later, alive, free, held, delayed, state, claims, left, alias)
 if last > 0 then -- after the UNLINK, so that it works when Redis has no memory left
-  call('SET', past, text(last), 'EX', 300)
+  call('SET', base .. ':g', cmsgpack.pack(text(last), now + PAST_KEPT), 'PX', PAST_KEPT)
 end
 if KEYS[2] then
   call('ZREM', KEYS[2], ARGV[2])

@@ -10,7 +10,7 @@ local BATCH = 16
 local known = call('HMGET', base, 'inc', 'later', 'moved')
 local from, incarnation, none = ARGV[2], ARGV[3], ARGV[5]
 if not known[1] then
-  local last = tonumber(call('GET', past)) or 0
+  local last = tonumber(past_of(base)) or 0
   local gap = false
   if from ~= 'earliest' and from ~= 'latest' then
     gap = incarnation ~= none or last > tonumber(from)

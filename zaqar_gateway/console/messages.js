@@ -1,0 +1,186 @@
+// The messages of a queue, page by page.
+
+import { button, busy, h, icon, newId, put, say, tick } from "./dom.js";
+import { count, jsonView, plural, preview, reveal, span, stringify } from "./format.js";
+import { ask, toast } from "./overlay.js";
+import { claimOf, life, nothing, toolbar, trouble } from "./parts.js";
+
+const PAGE = 20;
+
+export function showMessages(queue, also) {
+  const { api, panel } = queue;
+  let before = [];
+  let at = "";
+  let next = "";
+  let shown = [];
+  const chosen = new Set();
+  const wrong = trouble();
+  const list = h("div", { class: "card" });
+  const claimed = tick("Claimed", { checked: true, onchange: first });
+  const delayed = tick("Delayed", { checked: true, onchange: first });
+  const which = h("span", { class: "muted" });
+  const removeChosen = button("Delete chosen", () => removeMany(), { kind: "danger", picture: "trash", hidden: true });
+  const back = button("Previous", () => turn(-1), { disabled: true });
+  const forth = button("Next", () => turn(1), { disabled: true });
+  const refresh = button("Refresh", () => load(), { picture: "refresh", bare: true });
+  put(
+    panel,
+    toolbar(claimed.element, delayed.element, refresh, removeChosen, h("span", { class: "space" }), which, back, forth),
+    wrong.element,
+    list,
+  );
+
+  function start() {
+    const query = new URLSearchParams({ echo: "true" });
+    query.set("include_claimed", String(claimed.box.checked));
+    query.set("include_delayed", String(delayed.box.checked));
+    return `${queue.path("messages")}?${query}`;
+  }
+
+  function first() {
+    before = [];
+    at = "";
+    return load();
+  }
+
+  function turn(by) {
+    if (by > 0) {
+      before.push(at);
+      at = next;
+    } else {
+      at = before.pop() ?? "";
+    }
+    return load();
+  }
+
+  const load = () =>
+    busy(list, () =>
+      wrong.during(async () => {
+        const page = await api.page(at || start(), "messages", PAGE);
+        shown = page.items;
+        next = page.items.length >= PAGE ? page.next : "";
+        chosen.clear();
+        draw();
+      }),
+    );
+
+  function draw() {
+    back.disabled = !before.length;
+    forth.disabled = !next;
+    say(which, before.length || next ? `Page ${count(before.length + 1)}` : plural(shown.length, "message"));
+    removeChosen.hidden = true;
+    if (!shown.length) {
+      put(list, nothing(h("p", null, before.length ? "There are no further messages." : "There is nothing to show in this queue.")));
+      return;
+    }
+    const all = h("input", { type: "checkbox", "aria-label": "Choose all of this page", onchange: () => {
+      for (const box of list.querySelectorAll("tbody input[type=checkbox]")) {
+        box.checked = all.checked;
+        box.dispatchEvent(new Event("change"));
+      }
+    } });
+    put(
+      list,
+      h("table", { class: "messages" },
+        h("thead", null, h("tr", null,
+          h("th", { class: "box" }, all),
+          h("th", { scope: "col" }, "Body"),
+          h("th", { scope: "col", class: "number" }, "Age"),
+          h("th", { scope: "col", class: "number" }, "Ends in"),
+          h("th", { scope: "col" }, "Id"))),
+        h("tbody", null, shown.map(draw1))),
+    );
+  }
+
+  function draw1(message) {
+    const claim = claimOf(message);
+    const more = h("tr", { class: "more", hidden: true, id: newId("m") });
+    const box = h("input", { type: "checkbox", "aria-label": `Choose message ${message.id}`, onchange: () => {
+      if (box.checked) chosen.add(message.id);
+      else chosen.delete(message.id);
+      removeChosen.hidden = !chosen.size;
+      say(removeChosen.querySelector("span"), `Delete ${plural(chosen.size, "message")}`);
+    } });
+    const open = h("button", { type: "button", class: "body mono", "data-row": true, "aria-expanded": "false", "aria-controls": more.id, onclick: () => {
+      const opened = more.hidden;
+      more.hidden = !opened;
+      open.setAttribute("aria-expanded", String(opened));
+      if (opened && !more.firstChild) more.append(h("td", { colspan: 5 }, details(message, claim)));
+    } }, icon("chevron"), claim && h("span", { class: "tag held" }, "claimed"), h("span", { class: "text" }, preview(message.body)));
+    return [
+      h("tr", null,
+        h("td", { class: "box" }, box),
+        h("td", { class: "wide" }, open),
+        h("td", { class: "number", "data-label": "Age" }, span(message.age)),
+        h("td", { class: "number", "data-label": "Ends in" }, life(message)),
+        h("td", { class: "mono id", "data-label": "Id" }, reveal(message.id))),
+      more,
+    ];
+  }
+
+  function details(message, claim) {
+    return h("div", { class: "details" },
+      jsonView(message.body),
+      h("div", { class: "facts" },
+        h("dl", null,
+          h("dt", null, "Id"), h("dd", { class: "mono" }, reveal(message.id)),
+          h("dt", null, "Lifetime"), h("dd", null, span(message.ttl)),
+          claim && [h("dt", null, "Claim"), h("dd", { class: "mono" }, reveal(claim))],
+          message.checksum && [h("dt", null, "Checksum"), h("dd", { class: "mono" }, reveal(message.checksum))]),
+        h("div", { class: "tools" },
+          navigator.clipboard && button("Copy body", () => copy(message), { picture: "copy" }),
+          button("Delete", () => remove(message, claim), { kind: "danger", picture: "trash" }))));
+  }
+
+  async function copy(message) {
+    try {
+      await navigator.clipboard.writeText(stringify(message.body, 2));
+      toast("The body was copied.");
+    } catch {
+      toast("The browser does not let the page copy.", "failed");
+    }
+  }
+
+  function remove(message, claim) {
+    ask(
+      `Delete message ${message.id}?`,
+      claim
+        ? `It is under claim ${claim}: somebody is working on it. It will be deleted under that claim.`
+        : `It is in ${queue.name}, and will be gone.`,
+      "Delete message",
+      async () => {
+        await api.call("DELETE", queue.path("messages", message.id), { query: { claim_id: claim } });
+        toast("The message was deleted.");
+        queue.changed();
+      },
+    );
+  }
+
+  function removeMany() {
+    const ids = [...chosen];
+    const held = shown.filter(one => chosen.has(one.id) && claimOf(one)).length;
+    ask(
+      `Delete ${plural(ids.length, "message")} of ${queue.name}?`,
+      held ? `${plural(held, "of them is", "of them are")} under a claim; that does not protect them.` : "They will be gone.",
+      `Delete ${plural(ids.length, "message")}`,
+      async () => {
+        await api.call("DELETE", queue.path("messages"), { query: { ids: ids.join(",") } });
+        toast(`${plural(ids.length, "message")} deleted.`);
+        queue.changed();
+      },
+    );
+  }
+
+  queue.onChange = load;
+  let known = "";
+  queue.onStats = stats => {
+    const now = [stats.total, stats.claimed, stats.newest?.href, stats.oldest?.href].join();
+    const previous = known;
+    known = now;
+    // What somebody reads, or has chosen, stays where it is.
+    const isRead = list.contains(document.activeElement) || list.querySelector("[aria-expanded=true]") || chosen.size;
+    if (previous && previous !== now && !before.length && !isRead) load();
+  };
+  also([["x", "Choose the message, or not", () => document.activeElement?.closest("tr")?.querySelector("input[type=checkbox]")?.click()]]);
+  load();
+}

@@ -1,0 +1,36 @@
+// What the tabs of a queue share.
+
+import { h } from "./dom.js";
+import { left } from "./format.js";
+
+/** A row of tools over a list. */
+export const toolbar = (...children) => h("div", { class: "toolbar" }, children);
+
+/** A place for what went wrong in a tab. */
+export function trouble() {
+  const element = h("p", { class: "wrong", role: "alert", hidden: true });
+  return {
+    element,
+    async during(work) {
+      try {
+        const result = await work();
+        element.hidden = true;
+        return result;
+      } catch (error) {
+        if (error.name === "AbortError") return undefined;
+        element.textContent = error.message;
+        element.hidden = false;
+        return undefined;
+      }
+    },
+  };
+}
+
+/** Said where there is nothing to list. */
+export const nothing = (...children) => h("div", { class: "empty" }, children);
+
+/** How long something lives yet. */
+export const life = one => left(one.ttl, one.age);
+
+/** The claim that holds a message, as its path says. */
+export const claimOf = message => new URL(message.href, location.origin).searchParams.get("claim_id") ?? "";

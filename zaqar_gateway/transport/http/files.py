@@ -1,0 +1,106 @@
+"""A room of files: what comes with the package and is served as it is.
+
+The files are read once and found by their whole path, so that no request reaches the file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from importlib.resources.abc import Traversable
+from typing import NamedTuple
+
+from attrs import frozen
+
+from zaqar_gateway.transport.http.answers import OK, Refused, Reply, describe
+from zaqar_gateway.transport.http.request import Headers, Request
+
+TYPES = {
+    "html": b"text/html; charset=utf-8",
+    "css": b"text/css; charset=utf-8",
+    "js": b"text/javascript; charset=utf-8",
+    "ts": b"text/plain; charset=utf-8",
+    "svg": b"image/svg+xml",
+}
+"""What is served, by the ending of its name; files with other endings are not."""
+
+_ALLOW = (b"Allow", b"GET, HEAD, OPTIONS")
+# A browser asks each time whether it has the newest, so that what it shows never mixes two versions.
+_CACHED = (b"Cache-Control", b"no-cache")
+
+
+class File(NamedTuple):
+    """A file.
+
+    :ivar tag: its entity tag (RFC 9110, section 8.8.3).
+    """
+
+    kind: bytes
+    content: bytes
+    tag: bytes
+
+
+@frozen
+class Files:
+    """Serves files.
+
+    :param files: by their path, such as ``b"/console/main.js"``.
+    :param headers: of the answers that have a file, besides those that say what it is.
+    """
+
+    _files: dict[bytes, File]
+    _headers: Headers = ()
+
+    def body_limit(self, request: Request) -> int:
+        """See :class:`~zaqar_gateway.transport.http.site.IRoom`; no request has a body that matters."""
+        return 0
+
+    def handle(self, request: Request) -> None:
+        """See :class:`~zaqar_gateway.transport.http.site.IRoom`."""
+        request.reply(*self._answer(request))
+
+    def _answer(self, request: Request) -> Reply:
+        found = self._files.get(request.path)
+        if found is None:
+            # What is wrong with an OPTIONS request is never told (API reference, "Methods").
+            return describe(Refused(404)) if request.method != b"OPTIONS" else OK
+        if request.method == b"OPTIONS":
+            return Reply(200, (_ALLOW,))
+        if request.method not in (b"GET", b"HEAD"):
+            return describe(Refused(405, headers=(_ALLOW,)))
+        headers = ((b"ETag", found.tag), _CACHED, *self._headers)
+        if _matches(request.headers.get(b"if-none-match", b""), found.tag):
+            return Reply(304, headers)
+        return Reply(200, ((b"Content-Type", found.kind), *headers), found.content)
+
+
+def read(folder: Traversable, prefix: str) -> dict[bytes, File]:
+    """The files of a folder, and of those in it, by the path that each is served under.
+
+    :param prefix: what stands before their names, such as ``/console/``.
+    """
+    return {path.encode(): _file(found) for path, found in _walk(folder.iterdir(), prefix)}
+
+
+def _walk(found: Iterable[Traversable], prefix: str) -> Iterator[tuple[str, Traversable]]:
+    for each in found:
+        if each.is_dir():
+            yield from _walk(each.iterdir(), f"{prefix}{each.name}/")
+        elif _ending(each) in TYPES:
+            yield prefix + each.name, each
+
+
+def _ending(file: Traversable) -> str:
+    return file.name.rpartition(".")[2]
+
+
+def _file(found: Traversable) -> File:
+    content = found.read_bytes()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode()
+    return File(TYPES[_ending(found)], content, tag)
+
+
+def _matches(condition: bytes, tag: bytes) -> bool:
+    """Whether ``If-None-Match`` names a tag; weak ones count (RFC 9110, section 13.1.2)."""
+    wanted = (part.strip().removeprefix(b"W/") for part in condition.split(b","))
+    return condition.strip() == b"*" or tag in wanted
