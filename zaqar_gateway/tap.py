@@ -166,6 +166,7 @@ class Gateway(Service):
                 open_timeout_s=given.handshake_timeout_s,
                 close_timeout_s=given.handshake_timeout_s,
                 idle_timeout_s=given.idle_timeout_s,
+                slow_max_s=given.slow_reader_max_s if given.slow_reader == "close" else 0,
                 handshake_max=settings.http.max_head_size,
                 headers_max=settings.http.max_headers,
                 connections_max=given.max_connections,
