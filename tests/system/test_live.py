@@ -21,10 +21,10 @@ from tests.system.gateway import Gateway, Http, RedisProcess, Socket, until
 PROJECT = "live"
 MESSAGES = 3000
 PER_POST = 5
-CUTS = 24
+CUTS = 12
 """How often a connection is cut, or its gateway killed: each third time."""
 
-PAUSE_S = 1.5
+PAUSE_S = 2.0
 """The longest time from one cut to the next."""
 
 
@@ -66,7 +66,6 @@ class Follower:
         self.seen: list[int] = []
         self.unmarked: list[int] = []
         self.gaps: list[Any] = []
-        self.done: set[int] = set()
         self.resumed = 0
         self._queue = queue
         self._where = where
@@ -84,23 +83,22 @@ class Follower:
             return False
 
     def _read(self, client: Socket, stop_at: float) -> bool:
-        asked: list[list[int]] = []
+        asked = 0
         held: list[tuple[str, int]] = []
         client.connection.settimeout(0.5)
         while time.monotonic() < stop_at:
             try:
                 frame = json.loads(client.connection.recv())
             except websocket.WebSocketTimeoutException:
-                if len(self.done) == MESSAGES:
+                if len(self._known) == MESSAGES and not held and not asked:
                     return True
                 frame = None
             if frame is None:
                 pass
             elif "request" in frame:
                 if frame["request"]["action"] == "message_acknowledge":
-                    numbers = asked.pop(0)
-                    if frame["headers"]["status"] == 200:
-                        self.done.update(numbers)
+                    assert frame["headers"]["status"] == 200, frame
+                    asked -= 1
                 elif frame["headers"]["status"] == 201:
                     self.resumed += frame["body"]["live"]["resumed"]
                 else:
@@ -124,7 +122,7 @@ class Follower:
                     client.send(
                         "message_acknowledge", {"queue_name": self._queue, "message_ids": [each for each, _ in some]}
                     )
-                    asked.append([number for _, number in some])
+                    asked += 1
         cut(client)
         return False
 
@@ -135,7 +133,7 @@ class LiveTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.redis = RedisProcess()
         self.addCleanup(self.redis.stop)
-        self.gateways: list[Gateway] = [self.gateway() for _ in range(3)]
+        self.gateways: list[Gateway] = [self.gateway() for _ in range(2)]
 
     def gateway(self) -> Gateway:
         """A gateway."""
@@ -147,7 +145,7 @@ class LiveTests(SynchronousTestCase):
         """Every message comes at least once and, seen without repetitions, in order; what comes again is marked; nothing is told
         to be lost, since nothing is."""
         rng = random.Random(3)
-        quiet, *struck = self.gateways
+        quiet, *struck = *self.gateways, self.gateway()
         current = [0]
         follower = Follower("q", lambda: struck[current[0]], rng)
         poster = Poster(quiet, "q")
@@ -181,7 +179,7 @@ class LiveTests(SynchronousTestCase):
             self.gateways[1].kill()
             http("POST", "/v2/queues/g/purge", {"resource_types": ["messages"]})
             kept = http.post("g", 3).json["resources"][0].rpartition("/")[2]
-        with closing(Socket(self.gateways[2].websocket, PROJECT)) as client:
+        with closing(Socket(self.gateways[0].websocket, PROJECT)) as client:
             client("subscription_create", queue_name="g", durable="f")
             gap = client.pushed()
             self.assertEqual((gap["Message_Type"], gap["continues_at"]), ("Gap", kept))
@@ -189,7 +187,7 @@ class LiveTests(SynchronousTestCase):
 
     def test_worker_that_goes(self) -> None:
         """What a worker has whose connection is cut, another worker at another gateway gets at once."""
-        with closing(Socket(self.gateways[2].websocket, PROJECT)) as other, closing(
+        with closing(Socket(self.gateways[0].websocket, PROJECT)) as other, closing(
             Http(self.gateways[0].http, PROJECT)
         ) as http:
             worker = Socket(self.gateways[1].websocket, PROJECT)
@@ -200,8 +198,7 @@ class LiveTests(SynchronousTestCase):
             began = time.monotonic()
             cut(worker)
             self.assertEqual(sorted(other.pushed()["body"] for _ in range(10)), list(range(10)))
-            self.taken_s = time.monotonic() - began
-            self.assertLess(self.taken_s, 5)
+            self.assertLess(time.monotonic() - began, 5)
 
     def test_end_in_good_order(self) -> None:
         """A gateway that is asked to end closes its sockets with 1001; what its workers had is free, its names are let go."""
@@ -228,6 +225,9 @@ class LiveTests(SynchronousTestCase):
             slow("subscription_create", queue_name="s", start="earliest")
             slow("subscription_create", queue_name="plain")
             quick("subscription_create", queue_name="s", start="earliest")
+            for each in (slow, quick):  # which that library does in Python, at 3 MB a second
+                each.connection.frame_buffer.skip_utf8_validation = True
+                each.connection.cont_frame.skip_utf8_validation = True
             before = _resident(gateway.pid)
 
             def read() -> None:
@@ -241,7 +241,7 @@ class LiveTests(SynchronousTestCase):
                     posted = [{"n": each, "x": body} for each in range(number, number + 10)]
                     self.assertEqual(http.post("s", *posted).status, 201)
                     http.post("plain", number)
-            until(lambda: not reader.is_alive(), 60, "the quick reader has read all")
+            until(lambda: not reader.is_alive(), 120, "the quick reader has read all")
             self.assertLess(_resident(gateway.pid) - before, 40 * 2**20)
             numbers: dict[str, list[int]] = {"s": [], "plain": []}
             while len(numbers["s"]) < count or len(numbers["plain"]) < count // 10:
