@@ -32,6 +32,7 @@ from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import PooledBackend, make_backend
 from zaqar_gateway.config import Settings, without_tls
 from zaqar_gateway.delivering import Delivering
+from zaqar_gateway.direct import poll_directly
 from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
@@ -233,6 +234,7 @@ class Gateway(Service):
         self._starting.addErrback(self._failed)
 
     async def _start(self) -> None:
+        poll_directly(self._reactor)
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
         if self._settings.log.audit_file:
             self._audit_file = AuditFile(self._settings.log.audit_file)

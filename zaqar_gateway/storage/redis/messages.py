@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -24,6 +25,7 @@ from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now, word
 from zaqar_gateway.storage.redis.schedule import Schedule
 
 _ANY_BYTES = 2**53
@@ -50,6 +52,15 @@ class RedisMessages:
     _schedule: Schedule
     _quotas: Quotas
     _long_listings: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(1))
+    _post: scripts.Script = field(init=False)
+    _arguments_of_post: int = field(init=False)  # and keys, besides the messages
+    _terms: Callable[[int, int, bool], bytes] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        is_bounded = any(self._quota_arguments) or self._quotas.counts_bytes
+        self._post = scripts.POST_WITHIN_QUOTAS if is_bounded else scripts.POST
+        self._arguments_of_post = 2 + (10 if is_bounded else 7)
+        self._terms = lru_cache(maxsize=64)(self._packed_terms)
 
     async def post(
         self,
@@ -64,29 +75,28 @@ class RedisMessages:
         encrypted: bool = False,
         create: bool = True,
     ) -> list[str]:
-        keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
-        incarnation = self._new_incarnation() if create else ""
-        arguments: list[Argument] = [self._now(), incarnation, client, size, size_max, ttl_default_s]
-        arguments.append(b"1" if encrypted else b"")
-        script = scripts.POST
-        queues_max, messages_max, bytes_max = self._quota_arguments
-        bytes_max = bytes_max or (_ANY_BYTES if self._quotas.counts_bytes else 0)
-        if queues_max or messages_max or bytes_max:
-            script = scripts.POST_WITHIN_QUOTAS
-            arguments += (queues_max, messages_max, bytes_max)
+        parts = [
+            self._keys.packed_with_catalog(project, queue),
+            packed_now(self._now()),
+            bulk(self._new_incarnation().encode()) if create else NOTHING,
+            word(client),
+            number(size),
+            self._terms(size_max, ttl_default_s, encrypted),
+        ]
         for one in messages:
-            arguments += (
-                b"" if one.ttl_s is None else one.ttl_s,
-                b"" if one.delay_s is None else one.delay_s,
-                one.body,
-            )
-        refused, first, second, *owed = await self._redis.script(script, keys, arguments)
-        while refused == _AGAIN:
-            refused, first, second, *owed = await self._redis.script(script, keys, arguments)
-        if owed:
+            parts.append(NOTHING if one.ttl_s is None else number(one.ttl_s))
+            parts.append(NOTHING if one.delay_s is None else number(one.delay_s))
+            parts.append(bulk(one.body))
+        count = self._arguments_of_post + 3 * len(messages)
+        answer = await self._redis.run(self._post, count, *parts)
+        while answer[0] == _AGAIN:
+            answer = await self._redis.run(self._post, count, *parts)
+        if len(answer) > 3:
             # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
             # process looks everywhere.
-            Deferred.fromCoroutine(self._schedule.nudge(keys[0])).addErrback(lambda failure: failure.trap(StoreError) and None)
+            nudged = Deferred.fromCoroutine(self._schedule.nudge(self._keys.queue(project, queue)))
+            nudged.addErrback(lambda failure: failure.trap(StoreError) and None)
+        refused, first, second = answer[:3]
         if refused == 1:
             raise post_too_large(size, first, own=bool(second))
         if refused == _BEYOND_QUOTA:
@@ -95,6 +105,15 @@ class RedisMessages:
             raise EncryptionDiffers if refused == 2 else QueueMissing
         incarnation = first.decode()
         return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
+
+    def _packed_terms(self, size_max: int, ttl_default_s: int, encrypted: bool) -> bytes:
+        """The arguments that are the same for nearly all posts."""
+        terms = [number(size_max), number(ttl_default_s), bulk(b"1") if encrypted else NOTHING]
+        if self._post is scripts.POST_WITHIN_QUOTAS:
+            queues_max, messages_max, bytes_max = self._quota_arguments
+            bytes_max = bytes_max or (_ANY_BYTES if self._quotas.counts_bytes else 0)
+            terms += (number(queues_max), number(messages_max), number(bytes_max))
+        return b"".join(terms)
 
     @property
     def _quota_arguments(self) -> tuple[int, int, int]:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
+from zaqar_gateway.storage.redis.packing import bulk
+
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _PIECE = re.compile(r"^(?=local )", re.MULTILINE)
 _NAMES = re.compile(r"local (?:function )?(\w+(?:, \w+)*)")
@@ -20,6 +22,7 @@ class Script:
     :ivar name: for the log.
     :ivar text: the Lua text.
     :ivar sha: its SHA-1 in hexadecimal, by which EVALSHA names it.
+    :ivar by_sum: the beginning of a command that runs it, packed; :ivar by_text: the same with all of it.
     """
 
     def __init__(self, *parts: str) -> None:
@@ -28,6 +31,8 @@ class Script:
         *shared, own = (_COMMENT.sub("", (here / f"{part}.lua").read_text("utf-8")) for part in parts)
         self.text = _with_what_it_uses(own, shared).encode()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        self.by_sum = bulk(b"EVALSHA") + bulk(self.sha)
+        self.by_text = bulk(b"EVAL") + bulk(self.text)
 
 
 def _with_what_it_uses(script: str, shared: Sequence[str]) -> str:
