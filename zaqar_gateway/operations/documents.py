@@ -46,11 +46,12 @@ def check(text: bytes) -> None:
             text.decode()
         except UnicodeDecodeError as error:
             raise unparsable(f"it is not UTF-8 at byte {error.start}") from None
-    uniform = text.translate(_SAME_DIGITS)
+    uniform = text.translate(_SAME_DIGITS, b"+")
     # An integer beyond 64 bits has 19 digits or more; a float beyond a double has those or a long exponent.
-    if b"0000000000000000000" in uniform or b"0e000" in uniform or b"0e+000" in uniform:
+    if b"0000000000000000000" in uniform or b"0e000" in uniform:
         _check_numbers(text)
-    if text.count(b"[") + text.count(b"{") > DEPTH_MAX:
+    # What opens has to be closed, too.
+    if len(text) > 2 * DEPTH_MAX and text.count(b"[") + text.count(b"{") > DEPTH_MAX:
         _check_depth(text)
 
 
