@@ -8,90 +8,41 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from unittest import SkipTest
 from urllib.parse import urlencode, urlsplit
 
 import psutil
 
 from tests.helpers import OTHER_CLIENT
+from tests.system.browser import Pages, start_browser
 from tests.system.gateway import (
     ANSWER_S,
     Gateway,
     Http,
-    Process,
     RedisProcess,
-    environment,
-    new_directory,
     until,
 )
-from tests.system.test_browser import CHROMIUM, VISIT_S
 from tests.system.test_launch import LaunchTestCase
 
 PROJECT = "events"
 QUEUE = "feed"
+ORIGIN = "console.example"
 QUERY = urlencode({"project_id": PROJECT, "client_id": OTHER_CLIENT})
 EVENTS = f"/v2/queues/{QUEUE}/events?{QUERY}"
 
 _PAGE = """<!doctype html><title>Events</title><script>
 const told = [], gaps = [];
 let opened = 0;
-const report = () => fetch("/told", {method: "POST", body: JSON.stringify({opened, gaps, told})});
 const source = new EventSource(%(url)s);
-source.onopen = () => { opened += 1; report(); };
+source.onopen = () => { opened += 1; };
 source.addEventListener("message", event => {
   const message = JSON.parse(event.data);
   told.push([event.lastEventId, message.id, message.body]);
-  report();
 });
-source.addEventListener("gap", event => { gaps.push(JSON.parse(event.data)); report(); });
+source.addEventListener("gap", event => gaps.push(JSON.parse(event.data)));
 </script>"""
-
-
-class Page:
-    """A web server with one page, which reports what its EventSource was told."""
-
-    def __init__(self) -> None:
-        self.html = b""
-        self.reported: dict[str, Any] = {"opened": 0, "gaps": [], "told": []}
-        page = self
-
-        class Handler(BaseHTTPRequestHandler):
-            """One connection."""
-
-            def do_GET(self) -> None:
-                self.answer(page.html)
-
-            def do_POST(self) -> None:
-                reported = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if [reported["opened"], len(reported["told"])] >= [page.reported["opened"], len(page.reported["told"])]:
-                    page.reported = reported  # reports may overtake each other
-                self.answer(b"")
-
-            def answer(self, body: bytes) -> None:
-                """Send a page."""
-                self.send_response(200)
-                self.send_header("Content-Type", "text/html")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.origin = f"http://127.0.0.1:{self._server.server_port}"
-
-    def close(self) -> None:
-        """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class BrowserTests(LaunchTestCase):
@@ -99,26 +50,14 @@ class BrowserTests(LaunchTestCase):
 
     def test_gateway_killed_and_stopped(self) -> None:
         """A page of another origin gets each message once and in order, though the gateway is killed, and stopped, meanwhile."""
-        if CHROMIUM is None:
-            raise SkipTest("there is no chromium in PATH")
-        redis, page = RedisProcess(), Page()
+        browser, redis, pages = start_browser(self, ORIGIN), RedisProcess(), Pages()
         self.addCleanup(redis.stop)
-        self.addCleanup(page.close)
-        settings = {"CORS_ALLOWED_ORIGIN": page.origin}
+        self.addCleanup(pages.close)
+        settings = {"CORS_ALLOWED_ORIGIN": pages.origin(ORIGIN)}
         gateway = self.gateway(storage=redis.tcp, settings=settings)
         again = f"tcp:{urlsplit(gateway.http).port}:interface=127.0.0.1"
-        page.html = (_PAGE % {"url": json.dumps(gateway.http + EVENTS)}).encode()
-        profile = new_directory()
-        browser = Process(
-            [
-                *(CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-                *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-                *(f"--user-data-dir={profile}", page.origin),
-            ],
-            environment({"HOME": str(profile)}),
-            profile,
-        )
-        self.addCleanup(browser.kill)
+        pages.files["/"] = "text/html", _PAGE % {"url": json.dumps(gateway.http + EVENTS)}
+        page = browser.open(pages.origin(ORIGIN))
         count = 0
 
         def post(number: int) -> None:
@@ -129,18 +68,18 @@ class BrowserTests(LaunchTestCase):
                     count += 2
 
         for opened, end in ((1, Gateway.kill), (2, Gateway.stop)):
-            until(lambda at=opened: page.reported["opened"] == at, VISIT_S, "the page does not listen")  # type: ignore[misc]
+            page.wait_for(f"opened === {opened}")
             post(20)
             end(gateway)  # while the page is being told
             gateway = self.gateway(storage=redis.tcp, settings=settings, listen=(again, "tcp:0:interface=127.0.0.1"))
             post(20)  # before the page has come again
-        until(lambda: len(page.reported["told"]) >= count, VISIT_S, "the page was not told all")
-        told = page.reported["told"]
+        page.wait_for(f"told.length >= {count}")
+        told = page.evaluate("told")
         self.assertEqual([body["n"] for _, _, body in told], list(range(count)))
         ids = [message_id for _, message_id, _ in told]
         self.assertEqual(ids, sorted(set(ids)))
         self.assertEqual([last_id for last_id, _, _ in told], ids)
-        self.assertEqual((page.reported["gaps"], page.reported["opened"]), ([], 3))
+        self.assertEqual(page.evaluate("[gaps, opened]"), [[], 3])
         gateway.stop()
 
 
