@@ -624,7 +624,7 @@ class IMessageFilter(Interface):
         by :meth:`request`.
 
         :return: what is shown, in the same order with the same ids.  Messages may be left out of the answers of
-            ``list`` and ``get``: a listing goes on to those that follow, and a single one is not found.
+            ``list``, ``read`` and ``get``: a listing goes on to those that follow, and a single one is not found.
         """
 
 

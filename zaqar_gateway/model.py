@@ -284,7 +284,8 @@ class SignedUrl(msgspec.Struct, frozen=True, gc=False):
 class Call(msgspec.Struct, frozen=True, gc=False):
     """An operation on messages or on claims, as message filters see it: accepted by the rules of the API, not yet run.
 
-    :ivar name: ``post``, ``list``, ``get`` (by id, one or several), ``delete``, ``delete_many``, ``pop``;
+    :ivar name: ``post``, ``list``, ``read`` (a page for whoever listens to a queue), ``get`` (by id, one or several),
+        ``delete``, ``delete_many``, ``pop``;
         ``claim_create``, ``claim_get``, ``claim_update``, ``claim_release``.
     :ivar message_ids: the messages that it names.
     :ivar claim_ids: the claims that it names.
