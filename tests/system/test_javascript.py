@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 
 from tests.clients.test_javascript import CLIENT
 from tests.system.browser import Page, Pages, start_browser
-from tests.system.gateway import Gateway, Http, environment, new_directory
+from tests.system.gateway import Answer, Gateway, Http, environment, new_directory
 from tests.system.proxy import Proxy
 from tests.system.test_launch import LaunchTestCase
 
@@ -74,6 +75,33 @@ class JavaScriptTestCase(LaunchTestCase):
         """The bodies of the messages of the queue."""
         with closing(Http(self.served.http, PROJECT)) as http:
             return http.all_messages(QUEUE)
+
+
+class ServedTests(LaunchTestCase):
+    """The client as any gateway serves it."""
+
+    def get(self, gateway: Gateway, path: str, **headers: str) -> Answer:
+        """Ask for a file."""
+        with closing(Http(gateway.http, PROJECT)) as http:
+            return http("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    def test_files(self) -> None:
+        """Modules and types are served as they are, to pages of any origin, and once."""
+        gateway = self.gateway(storage="memory:")
+        for name, kind in (("zaqar.js", "text/javascript"), ("msgpack.js", "text/javascript"), ("zaqar.d.ts", "text/plain")):
+            found = self.get(gateway, f"/js/{name}")
+            self.assertEqual((found.status, found.body), (200, (CLIENT / "src" / name).read_bytes()))
+            self.assertEqual(found.headers["Content-Type"], f"{kind}; charset=utf-8")
+            self.assertEqual(found.headers["X-Content-Type-Options"], "nosniff")
+            self.assertEqual(found.headers["Access-Control-Allow-Origin"], "*")
+            self.assertEqual(self.get(gateway, f"/js/{name}", If_None_Match=found.headers["ETag"]).status, 304)
+            packed = self.get(gateway, f"/js/{name}", Accept_Encoding="gzip")
+            self.assertEqual(gzip.decompress(packed.body), found.body)
+
+    def test_switched_off(self) -> None:
+        """It need not be served."""
+        gateway = self.gateway(storage="memory:", settings={"WEB_CLIENT": "false"})
+        self.assertEqual(self.get(gateway, "/js/zaqar.js").status, 404)
 
 
 class PageTests(JavaScriptTestCase):
