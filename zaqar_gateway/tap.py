@@ -59,6 +59,7 @@ from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
+from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
@@ -385,10 +386,13 @@ def _cors(settings: Settings) -> Cors | None:
 def _rooms(
     settings: Settings, sign_in: ISignIn | None, refusals: Refusals, reactor: Any
 ) -> dict[bytes, IRoom]:
-    if not settings.web.console:
-        return {}
-    attempts = console.Attempts(settings.web.sign_ins_per_minute, reactor)
-    return {console.NAME: console.Console(files("zaqar_gateway") / "console", sign_in, attempts, refusals)}
+    rooms: dict[bytes, IRoom] = {}
+    if settings.web.client:
+        rooms[b"js"] = Files(read(files("zaqar_gateway") / "javascript", "/js/"), ANY_ORIGIN)
+    if settings.web.console:
+        attempts = console.Attempts(settings.web.sign_ins_per_minute, reactor)
+        rooms[console.NAME] = console.Console(files("zaqar_gateway") / "console", sign_in, attempts, refusals)
+    return rooms
 
 
 def _www_authenticate_uri(settings: Settings) -> str:

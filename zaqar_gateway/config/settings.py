@@ -350,6 +350,9 @@ class Web:
     """What is served to browsers besides the API."""
 
     console: bool = _setting(True, BOOLEAN, "Whether the web console is served, at /console/.")
+    client: bool = _setting(
+        True, BOOLEAN, "Whether the JavaScript client is served, at /js/zaqar.js, to pages of any origin."
+    )
     sign_ins_per_minute: int = _setting(
         30,
         whole(1, 10_000),
