@@ -8,26 +8,15 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface import implementer
 
-from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, QuotaExceeded, StoreError
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, StoreError
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Quotas, StreamPage
-from zaqar_gateway.storage import (
-    bytes_exceeded,
-    claimed,
-    marker_unknown,
-    messages_exceeded,
-    mismatch,
-    post_too_large,
-    queues_exceeded,
-)
+from zaqar_gateway.storage import claimed, marker_unknown, mismatch, post_too_large
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.schedule import Schedule
-
-_ANY_BYTES = 2**53
-"""A bound of bytes that is never reached, by which they are counted."""
 
 _BEYOND_QUOTA, _AGAIN = 4, 5
 """What a post may be answered besides (``scripts/post.lua``)."""
@@ -69,11 +58,10 @@ class RedisMessages:
         arguments: list[Argument] = [self._now(), incarnation, client, size, size_max, ttl_default_s]
         arguments.append(b"1" if encrypted else b"")
         script = scripts.POST
-        queues_max, messages_max, bytes_max = self._quota_arguments
-        bytes_max = bytes_max or (_ANY_BYTES if self._quotas.counts_bytes else 0)
-        if queues_max or messages_max or bytes_max:
+        quotas = values.quota_arguments(self._quotas)
+        if any(quotas):
             script = scripts.POST_WITHIN_QUOTAS
-            arguments += (queues_max, messages_max, bytes_max)
+            arguments += quotas
         for one in messages:
             arguments += (
                 b"" if one.ttl_s is None else one.ttl_s,
@@ -90,19 +78,11 @@ class RedisMessages:
         if refused == 1:
             raise post_too_large(size, first, own=bool(second))
         if refused == _BEYOND_QUOTA:
-            raise self._exceeded(first)
+            raise values.exceeded(self._quotas, first)
         if refused:
             raise EncryptionDiffers if refused == 2 else QueueMissing
         incarnation = first.decode()
         return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
-
-    @property
-    def _quota_arguments(self) -> tuple[int, int, int]:
-        return self._quotas.queues, self._quotas.messages_per_queue, self._quotas.bytes_per_queue
-
-    def _exceeded(self, which: int) -> QuotaExceeded:
-        told = (queues_exceeded, messages_exceeded, bytes_exceeded)[which - 1]
-        return told(self._quota_arguments[which - 1])
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         key = self._keys.queue(project, queue)
