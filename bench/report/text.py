@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from bench.results import IDENTITY, KNOWN, PLAIN, Case, Results, Summary
+from bench.stats import median_or_none
 
 BUSY = 0.9  # share of its core above which the load generator may be what is measured
 IDLE = 0.8  # share of their core below which something else may have kept a server and its Redis from working
@@ -34,10 +35,15 @@ def advantage(case: Case, ours: Summary, theirs: Summary) -> str:
     return ratio(ours.rate, theirs.rate)
 
 
-def identity_us(row: dict[str, Summary]) -> float | None:
-    """What the gateway's CPU for a request is more with identity and policy than without, in microseconds."""
-    plain, known = (row[name].server_cpu_us if name in row else None for name in (PLAIN, KNOWN))
-    return None if plain is None or known is None else known - plain
+def identity_us(results: Results, case: Case) -> float | None:
+    """What the gateway's CPU for a request is more with identity and policy than without, in microseconds: the median of the
+    differences of runs that were made beside each other."""
+    plain, known = (
+        {each.run: each.server_cpu_us for each in results.samples if each.case == case and each.target == name}
+        for name in (PLAIN, KNOWN)
+    )
+    pairs = [(plain[run], known[run]) for run in plain.keys() & known.keys()]
+    return median_or_none([None if one is None or other is None else other - one for one, other in pairs])
 
 
 def notes(results: Results) -> list[str]:
@@ -72,8 +78,8 @@ def notes(results: Results) -> list[str]:
         found.append(
             f"Less than {IDLE:.0%} of their core was used by a server and its Redis; was the machine busy? {what}"
         )
-    for case, row in summaries.items():
-        if case.scenario == IDENTITY and (added := identity_us(row)) is not None:
+    for case in summaries:
+        if case.scenario == IDENTITY and (added := identity_us(results, case)) is not None:
             found.append(
                 f"Identity by a token that is remembered, and a policy file, take {added:.1f} us of the gateway's CPU for each"
                 f" request over {'WebSocket' if case.transport == 'websocket' else 'HTTP'}, {case.in_flight} in flight."
