@@ -119,6 +119,7 @@ class FailingStorage(_Failing):
         self.queues: Any = _Failing(error)
         self.messages: Any = _Failing(error)
         self.claims: Any = _Failing(error)
+        self.dead_letters: Any = _Failing(error)
         self.topics: Any = _Failing(error)
         self.topic_messages: Any = _Failing(error)
         self.subscriptions: Any = _Failing(error)

@@ -22,6 +22,7 @@ from zaqar_gateway.model import (
     FailedDelivery,
     Failing,
     Flavor,
+    Letter,
     Login,
     LogPage,
     Message,
@@ -38,6 +39,8 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    SendBack,
+    SentBack,
     SignedIn,
     SignedUrl,
     StreamPage,
@@ -217,6 +220,40 @@ class IClaimStore(Interface):
 
     async def release(project: str, queue: str, claim_id: str) -> None:
         """End a claim; its messages are free at once.  An unknown claim is no error."""
+
+
+class IDeadLetterStore(Interface):
+    """Dead letters: messages that claims moved to a queue because they were handed out too often, and that are there still.
+
+    One that is sent back goes to the end of a queue as an ordinary message: with its id, body, age and ttl, which counts from
+    when it becomes deliverable; it was in no claim there.  Nobody is told of it as of a post.
+    """
+
+    async def list(project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        """Up to ``limit`` dead letters after ``marker``, claimed ones too, in the order in which they were moved.
+
+        A marker that has not the form of an id gives none; ``None`` is the beginning.
+        """
+
+    async def send_back(project: str, queue: str, asked: SendBack, *, create: bool = True) -> SentBack:
+        """Send dead letters back, oldest first.  Those that a live claim holds stay, as does what is no dead letter.
+
+        :param create: whether a queue that one goes to is created where it is missing; else that one and what follows stays.
+        :raises QuotaExceeded: a queue would have more than it may have, or the project more queues; a part of them may
+            have been sent back, and for the others nothing has changed.
+        """
+
+    async def letters(project: str, queue: str, asked: SendBack, to: str) -> Sequence[Letter]:
+        """The first of what :meth:`send_back` would send, as far as that goes to one queue; nothing changes."""
+
+    async def adopt(project: str, queue: str, letters: Sequence[Letter], asked: SendBack) -> None:
+        """Take in dead letters of another store, all or none, as :meth:`send_back` does.
+
+        One that was taken in from the same place before is not taken in again, for an hour at least.
+
+        :raises QueueMissing: the queue is missing; it is not created.
+        :raises QuotaExceeded: it would have more than it may have.
+        """
 
 
 class ISubscriptionStore(Interface):
@@ -426,6 +463,7 @@ class IStorage(Interface):
     queues: IQueueStore = Attribute("Queues.")
     messages: IMessageStore = Attribute("Messages.")
     claims: IClaimStore = Attribute("Claims.")
+    dead_letters: IDeadLetterStore = Attribute("What claims moved to other queues.")
     topics: IQueueStore = Attribute("Topics.")
     topic_messages: IMessageStore = Attribute("Messages of topics; nothing claims them.")
     subscriptions: ISubscriptionStore = Attribute("Subscriptions of queues.")
@@ -624,7 +662,8 @@ class IMessageFilter(Interface):
         by :meth:`request`.
 
         :return: what is shown, in the same order with the same ids.  Messages may be left out of the answers of
-            ``list``, ``read`` and ``get``: a listing goes on to those that follow, and a single one is not found.
+            ``list``, ``read``, ``get`` and ``dead_letter_list``: a listing goes on to those that follow, and a single one is
+            not found.
         """
 
 

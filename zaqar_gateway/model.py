@@ -147,10 +147,12 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
 
     :ivar queue: where it was moved from, the last time.
     :ivar reason: :data:`CLAIMED_TOO_OFTEN`; there is no other yet.
+    :ivar moved_ms: when it was moved.
     """
 
     queue: str
     reason: str
+    moved_ms: int
 
 
 CLAIMED_TOO_OFTEN = "claims"
@@ -176,6 +178,55 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     claim_count: int = 0
     stored: bytes | None = None
     dead: DeadLetter | None = None
+
+
+class SendBack(msgspec.Struct, frozen=True, gc=False):
+    """Which dead letters of a queue go back, and how.
+
+    :ivar ids: those; ``None``: the oldest.
+    :ivar limit: at most so many.
+    :ivar to: the queue that they go to; ``None``: each to where it was moved from.
+    :ivar gap_ms: how much later than the one before each becomes deliverable.
+    :ivar sent: how many went before these; the first becomes deliverable after so many gaps.
+    """
+
+    ids: tuple[str, ...] | None
+    limit: int
+    to: str | None = None
+    gap_ms: float = 0
+    sent: int = 0
+
+    def after(self, number: int) -> SendBack:
+        """The rest, when so many more went."""
+        return msgspec.structs.replace(self, limit=self.limit - number, sent=self.sent + number)
+
+
+class SentBack(msgspec.Struct, frozen=True, gc=False):
+    """What became of a :class:`SendBack`.
+
+    :ivar number: how many went back.
+    :ivar remaining: how many dead letters the queue has left, claimed ones too.
+    :ivar missing: the queue that the next one would go to, where that is missing and was not to be created.
+    """
+
+    number: int
+    remaining: int
+    missing: str | None = None
+
+
+class Letter(msgspec.Struct, frozen=True, gc=False):
+    """A dead letter on its way to another store.
+
+    :ivar place: its place in the dead letter queue in the form of an id; no other letter has it, nor has had it.
+    :ivar client: who posted it.
+    """
+
+    place: str
+    id: str
+    body: bytes
+    client: bytes
+    ttl_s: int
+    created_ms: int
 
 
 class MessagePage(msgspec.Struct, frozen=True, gc=False):
@@ -285,8 +336,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """An operation on messages or on claims, as message filters see it: accepted by the rules of the API, not yet run.
 
     :ivar name: ``post``, ``list``, ``read`` (a page for whoever listens to a queue), ``get`` (by id, one or several),
-        ``delete``, ``delete_many``, ``pop``;
-        ``claim_create``, ``claim_get``, ``claim_update``, ``claim_release``.
+        ``delete``, ``delete_many``, ``pop``; ``claim_create``, ``claim_get``, ``claim_update``, ``claim_release``;
+        ``dead_letter_list``, ``dead_letter_return``.
     :ivar message_ids: the messages that it names.
     :ivar claim_ids: the claims that it names.
     :ivar limit: the most messages that it shows, takes or claims; ``None`` where it has no such bound.

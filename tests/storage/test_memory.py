@@ -22,6 +22,7 @@ from zaqar_gateway.storage.memory import (
 )
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered, told
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
@@ -61,6 +62,10 @@ class MemoryClaimsTests(MemoryCase, ClaimStoreContract, TestCase):
     """The contract of claims."""
 
 
+class MemoryDeadLettersTests(MemoryCase, DeadLetterStoreContract, TestCase):
+    """The contract of dead letters."""
+
+
 class MemorySubscriptionsTests(MemoryCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions."""
 
@@ -76,7 +81,7 @@ class MemoryRatesTests(MemoryCase, RatesContract, TestCase):
     """The contract of buckets of tokens."""
 
 
-class MemoryQuotaTests(MemoryCase, QuotaContract, TestCase):
+class MemoryQuotaTests(MemoryCase, QuotaContract, DeadLetterQuotaContract, TestCase):
     """The contract of quotas."""
 
     def bound(self, quotas: Quotas) -> None:
@@ -593,7 +598,7 @@ class RandomWalkTests(TestCase):
     async def test_walk_comes_to_everything(self) -> None:
         """A walk sees each operation succeed and each be refused or find nothing, so that it compares something."""
         told: Counter[str] = Counter()
-        for seed in range(20):
+        for seed in range(30):
             told += await self.compare(seed, 500)
         for expected in (
             "post: something",
@@ -612,6 +617,8 @@ class RandomWalkTests(TestCase):
             "claim: something",
             "claim: nothing",
             "release: nothing",
+            "dead_letters: something",
+            "send_back: something",
             "stats: something",
             "stats: nothing",
             "subscribe: something",

@@ -16,6 +16,7 @@ from zaqar_gateway.storage.redis.management import RedisManagement
 from zaqar_gateway.storage.redis.store import RedisStorage
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.management import ManagementContract
@@ -91,6 +92,10 @@ class PooledMemoryClaimsTests(PooledMemoryCase, ClaimStoreContract, TestCase):
     """The contract of claims."""
 
 
+class PooledMemoryDeadLettersTests(PooledMemoryCase, DeadLetterStoreContract, TestCase):
+    """The contract of dead letters."""
+
+
 class PooledMemorySubscriptionsTests(PooledMemoryCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions."""
 
@@ -107,7 +112,7 @@ class PooledMemoryRatesTests(PooledMemoryCase, RatesContract, TestCase):
     """The contract of buckets of tokens."""
 
 
-class PooledMemoryQuotaTests(PooledMemoryCase, QuotaContract, TestCase):
+class PooledMemoryQuotaTests(PooledMemoryCase, QuotaContract, DeadLetterQuotaContract, TestCase):
     """The contract of quotas."""
 
     async def test_queues_at_one_time(self) -> None:
@@ -193,6 +198,10 @@ class PooledRedisClaimTests(ClaimStoreContract, PooledRedisCase):
     """The contract of claims."""
 
 
+class PooledRedisDeadLetterTests(PooledRedisCase, DeadLetterStoreContract):
+    """The contract of dead letters."""
+
+
 class PooledRedisSubscriptionTests(SubscriptionStoreContract, PooledRedisCase):
     """The contract of subscriptions."""
 
@@ -229,7 +238,7 @@ class PooledRedisRatesTests(RatesContract, PooledRedisCase):
     """The contract of buckets of tokens."""
 
 
-class PooledRedisQuotaTests(PooledRedisCase, QuotaContract):
+class PooledRedisQuotaTests(PooledRedisCase, QuotaContract, DeadLetterQuotaContract):
     """The contract of quotas."""
 
 

@@ -96,6 +96,7 @@ _NAMES = {
     "array": "an array",
 }
 _TYPES = {int: "int", float: "float", str: "str", bool: "bool", type(None): "null", dict: "object", list: "array"}
+_WANTED = {**_NAMES, "float": "a number"}
 _EXPECTED = re.compile(r"Expected `([^`]*)`, got `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 
@@ -122,7 +123,7 @@ def explain(error: msgspec.ValidationError, where: str = "") -> str:
     """
     text = str(error)
     if found := _EXPECTED.match(text):
-        wanted = " or ".join(_NAMES.get(part, part) for part in found[1].split(" | "))
+        wanted = " or ".join(_WANTED.get(part, part) for part in found[1].split(" | "))
         return f"{where + (found[3] or '') or 'The document'} has to be {wanted}, not {_NAMES.get(found[2], found[2])}."
     if found := _MISSING.match(text):
         return f"{where + found[2] + '.' if found[2] else ''}{found[1]} is missing."

@@ -158,6 +158,28 @@ class ClaimUpdate(Struct, frozen=True):
     grace: OptionalInt = UNSET
 
 
+class DeadLetterList(Struct, frozen=True):
+    """``marker`` is the id of a message."""
+
+    queue_name: str
+    marker: OptionalStr = UNSET
+    limit: OptionalInt = UNSET
+
+
+class DeadLetterReturn(Struct, frozen=True):
+    """Exactly one of ``ids`` and ``limit``.
+
+    :ivar destination: the queue that they go to; left out: each to where it came from.
+    :ivar rate: how many of them become deliverable in a second; left out: all at once.
+    """
+
+    queue_name: str
+    ids: list[str] | UnsetType = UNSET
+    limit: OptionalInt = UNSET
+    destination: OptionalStr = UNSET
+    rate: float | UnsetType = UNSET
+
+
 class SubscriptionCreate(Struct, frozen=True):
     """A subscriber, a ttl in seconds and options, of whatever type they came; the operation looks at them.
 

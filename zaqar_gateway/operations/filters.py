@@ -19,10 +19,24 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from zaqar_gateway.errors import BadBody, FilterFault, GatewayError, StoreError
-from zaqar_gateway.interfaces import IClaimStore, IMessageFilter, IMessageStore
-from zaqar_gateway.model import Call, Claim, Context, Message, MessagePage, NewMessage, Place, Posted, StreamPage
+from zaqar_gateway.interfaces import IClaimStore, IDeadLetterStore, IMessageFilter, IMessageStore
+from zaqar_gateway.model import (
+    Call,
+    Claim,
+    Context,
+    Letter,
+    Message,
+    MessagePage,
+    NewMessage,
+    Place,
+    Posted,
+    SendBack,
+    SentBack,
+    StreamPage,
+)
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.dead_letters import DeadLetters
 from zaqar_gateway.operations.messages import Listening, Messages
 from zaqar_gateway.operations.queues import TOPIC
 
@@ -34,7 +48,7 @@ _Body = TypeVar("_Body", NewMessage, Message)
 FILTERED = frozenset(
     ("message_post", "message_list", "message_get", "message_get_many", "message_delete", "message_delete_many")
     + ("message_events",)
-    + ("claim_create", "claim_get", "claim_update", "claim_delete")
+    + ("claim_create", "claim_get", "claim_update", "claim_delete", "dead_letter_list", "dead_letter_return")
 )
 """The rows of the registry that are filtered.  On a WebSocket each has to run alone, since a filter may wait."""
 
@@ -109,7 +123,7 @@ async def _asked(asked: Filter, work: Awaitable[_T]) -> _T:
 
 
 async def _answered(asked: Filter, ctx: Context, call: Call, messages: Sequence[Message]) -> Sequence[Message]:
-    if call.name in ("list", "get", "read"):
+    if call.name in ("list", "get", "read", "dead_letter_list"):
         shown = await asked.does.answer(ctx, call, messages)
         _check_bodies(_originals(messages, shown), shown)
         return shown
@@ -301,6 +315,41 @@ class _Claims:
         return replace(claim, messages=list(await self._filters.answer(self._ctx, call, claim.messages)))
 
 
+@implementer(IDeadLetterStore)
+@define
+class _DeadLetters:
+    """The dead letters of a store as filters have somebody see them."""
+
+    _store: IDeadLetterStore
+    _filters: Filters
+    _ctx: Context
+
+    async def list(self, project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        call = Call("dead_letter_list", Place(project, queue), limit=limit)
+        await self._filters.request(self._ctx, call)
+        messages: list[Message] = []
+        while page := await self._store.list(project, queue, marker=marker, limit=limit - len(messages)):
+            messages += await self._filters.answer(self._ctx, call, page)
+            marker = page[-1].id
+            if len(messages) == limit:
+                break
+        return messages
+
+    async def send_back(self, project: str, queue: str, asked: SendBack, *, create: bool = True) -> SentBack:
+        await self._filters.request(
+            self._ctx, Call("dead_letter_return", Place(project, queue), asked.ids or (), limit=asked.limit)
+        )
+        return await self._store.send_back(project, queue, asked, create=create)
+
+    def letters(self, project: str, queue: str, asked: SendBack, to: str) -> Coroutine[Any, Any, Sequence[Letter]]:
+        return self._store.letters(project, queue, asked, to)
+
+    def adopt(
+        self, project: str, queue: str, letters: Sequence[Letter], asked: SendBack
+    ) -> Coroutine[Any, Any, None]:
+        return self._store.adopt(project, queue, letters, asked)
+
+
 @define
 class FilteredMessages(Messages):
     """The operations on messages, seen by filters."""
@@ -358,9 +407,31 @@ class FilteredClaims(Claims):
         return self._for(ctx).release(ctx, asked)
 
 
-def operations_on(filters: Sequence[Filter]) -> tuple[Callable[..., Messages], Callable[..., Claims]]:
-    """What makes the operations on messages, and those on claims: the plain ones, where there are no filters."""
+@define
+class FilteredDeadLetters(DeadLetters):
+    """The operations on dead letters, seen by filters."""
+
+    _filters: Filters = field(kw_only=True)
+
+    def _for(self, ctx: Context) -> DeadLetters:
+        return DeadLetters(_DeadLetters(self._store, self._filters, ctx), self._limits)
+
+    def list(self, ctx: Context, asked: fields.DeadLetterList) -> Coroutine[Any, Any, Sequence[Message]]:
+        return self._for(ctx).list(ctx, asked)
+
+    def send_back(self, ctx: Context, asked: fields.DeadLetterReturn) -> Coroutine[Any, Any, SentBack]:
+        return self._for(ctx).send_back(ctx, asked)
+
+
+def operations_on(
+    filters: Sequence[Filter],
+) -> tuple[Callable[..., Messages], Callable[..., Claims], Callable[..., DeadLetters]]:
+    """What makes the operations on messages, on claims and on dead letters: the plain ones, where there are no filters."""
     if not filters:
-        return Messages, Claims
+        return Messages, Claims, DeadLetters
     row = Filters(filters)
-    return partial(FilteredMessages, filters=row), partial(FilteredClaims, filters=row)
+    return (
+        partial(FilteredMessages, filters=row),
+        partial(FilteredClaims, filters=row),
+        partial(FilteredDeadLetters, filters=row),
+    )

@@ -19,6 +19,7 @@ from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.dead_letters import DeadLetters
 from zaqar_gateway.operations.deliveries import Deliveries
 from zaqar_gateway.operations.filters import Filter, operations_on
 from zaqar_gateway.operations.gate import Gate
@@ -167,6 +168,7 @@ EVENTS = QUEUE + "/events"
 CLAIMS = QUEUE + "/claims"
 SUBSCRIPTIONS = QUEUE + "/subscriptions"
 SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
+DEAD_LETTERS = QUEUE + "/dead_letters"
 DELIVERIES = QUEUE + "/deliveries"
 TOPICS = "/v2/topics"
 TOPIC = TOPICS + "/{topic_name}"
@@ -221,7 +223,7 @@ def operations(
     """
     health, urls = Health(storage, pooling.directory if pooling else None), Urls(signer, clock)
     flavors = pooling.flavors if pooling else None
-    messages, claims = operations_on(filters)
+    messages, claims, dead_letters = operations_on(filters)
     notices = Notices(require_confirmation, signer.enabled)
 
     def subscriptions(store: ISubscriptionStore, kind: Kind) -> Subscriptions:
@@ -249,6 +251,7 @@ def operations(
         *_of_queues(Queues(storage.queues, storage.subscriptions, limits, flavors=flavors)),
         *_of_messages(messages(storage.messages, storage.queues, limits)),
         *_of_claims(claims(storage.claims, limits)),
+        *_of_dead_letters(dead_letters(storage.dead_letters, limits)),
         *_of_subscriptions(subscriptions(storage.subscriptions, QUEUE_KIND)),
         *_of_deliveries(deliveries),
         Operation(
@@ -439,6 +442,28 @@ def _of_claims(claims: Claims) -> list[Operation]:
             claims.release,
             Http("DELETE", CLAIMS + "/{claim_id}"),
             Frame(),
+        ),
+    ]
+
+
+def _of_dead_letters(dead_letters: DeadLetters) -> list[Operation]:
+    return [
+        Operation(
+            "dead_letter_list",
+            "dead_letters:get_all",
+            fields.DeadLetterList,
+            dead_letters.list,
+            Http("GET", DEAD_LETTERS, query={"marker": "marker", "limit": "limit"}),
+            Frame(),
+        ),
+        Operation(
+            "dead_letter_return",
+            "dead_letters:return",
+            fields.DeadLetterReturn,
+            dead_letters.send_back,
+            Http("POST", DEAD_LETTERS + "/return", body=Body.REQUIRED),
+            Frame(alone=True),
+            audited=True,
         ),
     ]
 

@@ -237,6 +237,7 @@ class BoundedStorage:
         self.queues = store.queues
         self.messages = BoundedMessages(store.messages, totals)
         self.claims = store.claims
+        self.dead_letters = store.dead_letters
         self.topics = store.topics
         self.topic_messages = BoundedMessages(store.topic_messages, totals)
         self.subscriptions, self.topic_subscriptions = (BoundedSubscriptions(each, totals) for each in of_subscriptions)

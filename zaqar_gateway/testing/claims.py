@@ -558,7 +558,7 @@ class ClaimStoreContract(ReadingCase):
         self.assertIsNone((await self.one(message_id)).dead)
         await self.spend(1)
         self.assertIsNone(await self.storage.claims.create("p", "q", 60, 60, 10))
-        why = DeadLetter("q", CLAIMED_TOO_OFTEN)
+        why = DeadLetter("q", CLAIMED_TOO_OFTEN, int(self.clock.seconds() * 1000))
         (found,) = await self.storage.messages.get("p", "dead", [message_id])
         (listed,) = (await self.page(queue="dead")).messages
         claim = await self.claim(queue="dead")
@@ -581,7 +581,7 @@ class ClaimStoreContract(ReadingCase):
         await self.spend(2)
         self.clock.advance(5)
         await self.claimed_bodies()
-        why = DeadLetter("q", CLAIMED_TOO_OFTEN)
+        why = DeadLetter("q", CLAIMED_TOO_OFTEN, int(self.clock.seconds() * 1000))
         moved = Message(message_id, b'{"a": 1}', ttl_s=600, age_s=5, claim_id=None, claim_count=2, dead=why)
         self.assertEqual((await self.page(queue="dead")).messages, [moved])
         self.assertEqual(await self.storage.messages.get("p", "dead", [message_id]), [moved])

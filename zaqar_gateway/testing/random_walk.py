@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 from attrs import define, field
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 
 from zaqar_gateway.errors import GatewayError
@@ -29,6 +30,7 @@ from zaqar_gateway.model import (
     Place,
     Progress,
     QueueRules,
+    SendBack,
     StatsEdge,
     Subscription,
 )
@@ -136,11 +138,13 @@ class _Walk:
     :ivar subscriptions: where each subscription was made.
     :ivar leases: where each lease was taken.
     :ivar required: whether only confirmed subscriptions are delivered to.
+    :ivar graves: the queues that were last to get dead letters.
     """
 
     rng: Random
     clock: Clock
     required: bool
+    graves: list[_Place] = field(factory=list)
     posted: int = 0
     claims: list[_Place] = field(factory=list)
     subscriptions: list[_Place] = field(factory=list)
@@ -230,14 +234,21 @@ class _Walk:
     def ttl(self) -> int:
         return self.rng.choice((60, 60, 61, 90, 300, 3600))
 
-    def rules(self, queue: str) -> QueueRules:
+    def place_of_dead_letters(self) -> _Place:
+        """Mostly where there may be some."""
+        return self.rng.choice(self.graves[-4:]) if self.graves and self.rng.random() < 0.9 else self.place()
+
+    def rules(self, project: str, queue: str) -> QueueRules:
         rng = self.rng
+        grave = rng.choice([None, *(name for name in QUEUES if name != queue)])
+        if grave is not None:
+            self.graves.append((project, grave))
         return QueueRules(
             message_ttl_s=rng.choice((None, 60, 240)),
             post_size_max=rng.choice((None, None, 30, 1000)),
             message_delay_s=rng.choice((0, 0, 5, 60)),
             claim_count_max=rng.choice((None, 0, 1, 1, 2)),
-            dead_letter_queue=rng.choice([None, *(name for name in QUEUES if name != queue)]),
+            dead_letter_queue=grave,
             dead_letter_ttl_s=rng.choice((None, None, 60, 600)),
             retry_policy=rng.choice((b"", b'{"a":1}', b'{"b":2}')),
         )
@@ -271,7 +282,7 @@ class _Walk:
 
     def create(self) -> _Step:
         place = project, queue = self.place()
-        metadata, rules = b'{"created": %d}' % self.posted, self.rules(queue)
+        metadata, rules = b'{"created": %d}' % self.posted, self.rules(project, queue)
         return (
             f"create {project!r} {queue!r} {rules}",
             place,
@@ -280,7 +291,7 @@ class _Walk:
 
     def update(self) -> _Step:
         place = project, queue = self.place()
-        metadata, rules, guess = b'{"updated": %d}' % self.posted, self.rules(queue), self.rng.random() < 0.1
+        metadata, rules, guess = b'{"updated": %d}' % self.posted, self.rules(project, queue), self.rng.random() < 0.1
 
         async def run(side: _Side) -> object:
             seen = b"{}" if guess else await side.storage.queues.get(project, queue)
@@ -320,6 +331,48 @@ class _Walk:
             return [side.message(message) for message in await side.storage.messages.get(project, queue, ids)]
 
         return f"get {project!r} {queue!r} {numbers}", place, run
+
+    def bury(self) -> _Step:
+        """Have messages become dead letters, which else few of them do."""
+        place = project, queue = self.place()
+        rules = replace(self.rules(project, queue), claim_count_max=0, message_delay_s=0, post_size_max=None)
+        texts = [b"%d" % (self.posted + number) for number in range(3)]
+
+        async def run(side: _Side) -> object:
+            await side.storage.queues.delete(project, queue)
+            await side.storage.queues.create(project, queue, b"{}", rules)
+            ids = await side.storage.messages.post(
+                project, queue, CLIENTS[0], [NewMessage(text) for text in texts], size=9, ttl_default_s=120, size_max=100
+            )
+            claim = await side.storage.claims.create(project, queue, 60, 60, 20)
+            return [("posted", [side.give(side.messages, new) for new in ids]), side.claim(claim, new=True)]
+
+        return f"bury {project!r} {queue!r} {rules}", place, run
+
+    def dead_letters(self) -> _Step:
+        place = project, queue = self.place_of_dead_letters()
+        marker, limit = self.marker_number() if self.rng.random() < 0.5 else None, self.rng.choice((1, 2, 20))
+
+        async def run(side: _Side) -> object:
+            after = None if marker is None else side.message_id(marker)
+            page = await side.storage.dead_letters.list(project, queue, marker=after, limit=limit)
+            return [(side.message(message), message.dead) for message in page]
+
+        return f"dead_letters {project!r} {queue!r} {marker=} {limit=}", place, run
+
+    def send_back(self) -> _Step:
+        rng = self.rng
+        numbers = [self.message_number() for _ in range(rng.randint(1, 8))] if rng.random() < 0.5 else None
+        place = project, queue = self.place_of_dead_letters()
+        limit, gap_ms = 8 if numbers else rng.choice((1, 2, 20)), rng.choice((0, 0, 1000, 2500))
+        to = rng.choice([None, None, *(name for name in QUEUES if name != queue)])
+
+        async def run(side: _Side) -> object:
+            ids = None if numbers is None else tuple(side.message_id(number) for number in numbers)
+            sent = await side.storage.dead_letters.send_back(project, queue, SendBack(ids, limit, to, gap_ms))
+            return sent if sent.number else []
+
+        return f"send_back {project!r} {queue!r} {numbers} {limit=} {gap_ms=} {to=}", place, run
 
     def list(self) -> _Step:
         place = project, queue = self.place()
@@ -639,10 +692,13 @@ _WEIGHTS = {
     "get_claim": 8,
     "update_claim": 6,
     "release": 4,
+    "bury": 2,
+    "dead_letters": 5,
+    "send_back": 4,
     "subscribe": 8,
     "get_subscription": 3,
     "list_subscriptions": 3,
-    "update_subscription": 5,
+    "update_subscription": 7,
     "confirm": 6,
     "unsubscribe": 2,
     "purge_subscriptions": 0.3,

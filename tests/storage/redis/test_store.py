@@ -18,6 +18,7 @@ from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import Sweeper
 from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
@@ -61,6 +62,10 @@ class RedisClaimTests(ClaimStoreContract, OnRedis):
     """Claims."""
 
 
+class RedisDeadLetterTests(DeadLetterStoreContract, OnRedis):
+    """Dead letters."""
+
+
 class RedisSubscriptionTests(SubscriptionStoreContract, OnRedis):
     """Subscriptions."""
 
@@ -76,7 +81,7 @@ class RedisRatesTests(RatesContract, OnRedis):
         self.assertLessEqual(left_ms, 26_000)
 
 
-class RedisQuotaTests(QuotaContract, OnRedis):
+class RedisQuotaTests(QuotaContract, DeadLetterQuotaContract, OnRedis):
     """Quotas."""
 
     def bound(self, quotas: Quotas) -> None:

@@ -210,6 +210,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "subscription_list": ("queue_name",),
     "subscription_get": ("queue_name", "subscription_id"),
     "subscription_delete": ("queue_name", "subscription_id"),
+    "dead_letter_list": ("queue_name",),
+    "dead_letter_return": ("queue_name",),
     "delivery_overview": (),
     "delivery_list": ("queue_name",),
     "delivery_resend": ("queue_name",),

@@ -14,15 +14,18 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, GatewayError, KeyUnknown, StoreError, StoreUnavailable
-from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
+from zaqar_gateway.interfaces import IClaimStore, IDeadLetterStore, IMessageStore, IQueueStore
 from zaqar_gateway.model import (
     Claim,
+    Letter,
     Message,
     MessagePage,
     NewMessage,
     QueueEntry,
     QueueRules,
     QueueStats,
+    SendBack,
+    SentBack,
     StreamPage,
     Usage,
 )
@@ -267,6 +270,32 @@ class EncryptingClaims:
 
     def release(self, project: str, queue: str, claim_id: str) -> Coroutine[Any, Any, None]:
         return self._store.release(project, queue, claim_id)
+
+
+@implementer(IDeadLetterStore)
+@define
+class EncryptingDeadLetters:
+    """Dead letters of :class:`EncryptingStorage`; they are moved as they are stored."""
+
+    _store: IDeadLetterStore
+    _opener: Opener
+
+    async def list(self, project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        found = await self._store.list(project, queue, marker=marker, limit=limit)
+        return await self._opener.open_all(project, queue, found) if any_encrypted(found) else found
+
+    def send_back(
+        self, project: str, queue: str, asked: SendBack, *, create: bool = True
+    ) -> Coroutine[Any, Any, SentBack]:
+        return self._store.send_back(project, queue, asked, create=create)
+
+    def letters(self, project: str, queue: str, asked: SendBack, to: str) -> Coroutine[Any, Any, Sequence[Letter]]:
+        return self._store.letters(project, queue, asked, to)
+
+    def adopt(
+        self, project: str, queue: str, letters: Sequence[Letter], asked: SendBack
+    ) -> Coroutine[Any, Any, None]:
+        return self._store.adopt(project, queue, letters, asked)
 
 
 @implementer(IQueueStore)

@@ -11,14 +11,15 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
+import msgspec
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing
-from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
+from zaqar_gateway.interfaces import IClaimStore, IDeadLetterStore, IMessageStore, IQueueStore
 from zaqar_gateway.model import (
     CLAIMED_TOO_OFTEN,
     EARLIEST,
@@ -28,6 +29,7 @@ from zaqar_gateway.model import (
     NO_RULES,
     Claim,
     DeadLetter,
+    Letter,
     Message,
     MessagePage,
     NewMessage,
@@ -37,6 +39,8 @@ from zaqar_gateway.model import (
     QueueRules,
     QueueStats,
     Quotas,
+    SendBack,
+    SentBack,
     StatsEdge,
     StreamPage,
     Usage,
@@ -53,6 +57,9 @@ from zaqar_gateway.storage import (
 )
 from zaqar_gateway.storage.memory.ledgers import Ledgers
 from zaqar_gateway.storage.memory.ordered import Agenda, Ranks, RankSource
+
+ADOPTED_KEPT_S = 3600
+"""How long a queue remembers which dead letters of other stores it has taken in."""
 
 ALIAS_KEPT_S = 3600
 """How long a queue remembers where a message stood that had been moved into it and is gone.  A marker that is used
@@ -136,6 +143,8 @@ class _Queue:
     bytes: int = 0
     cut: int = 0
     last: int = 0
+    dead: Ranks = field(factory=Ranks)  # of the dead letters, whatever set they are in besides
+    adopted: Agenda[str] = field(factory=Agenda)  # places of dead letters of other stores, and until when they are known
     _aliases: dict[str, int] = field(factory=dict)  # id to local rank, of messages moved into this queue
     _expiring: Agenda[int] = field(factory=Agenda)
     _due: Agenda[int] = field(factory=Agenda)
@@ -190,19 +199,24 @@ class _Queue:
         if entry.among is self.delayed:
             self._due.set(entry.rank, due_ms)
 
-    def adopt(self, entry: _Entry, now_us: int) -> None:
-        """Take in an entry of another queue, free and at the end."""
+    def adopt(self, entry: _Entry, now_us: int, due_ms: int = 0) -> None:
+        """Take in an entry of another queue at the end, delayed where it is due at some time."""
         entry.rank = self.ranks.next(now_us)
-        entry.among = self.free
+        entry.among = self.delayed if due_ms else self.free
         self._aliases[entry.id] = entry.rank
         self._forgetting.discard(entry.id)
-        self.add(entry)
+        if entry.dead is not None:
+            entry.dead = msgspec.structs.replace(entry.dead, moved_ms=entry.rank // 1000)
+            self.dead.add(entry.rank)
+        self.add(entry, due_ms)
 
     def remove(self, entry: _Entry, now: int) -> None:
         del self.entries[entry.rank]
         self.bytes -= len(entry.body)
         self.cut = max(self.cut, entry.rank)
         entry.among.remove(entry.rank)
+        if entry.dead is not None:
+            self.dead.remove(entry.rank)
         self._expiring.discard(entry.rank)
         if entry.among is self.delayed:
             self._due.discard(entry.rank)
@@ -259,7 +273,7 @@ class _Queue:
         purged = self.entries
         self.cut = self.last
         self.entries, self.claims, self.bytes = {}, {}, 0
-        self.free, self.delayed, self.held = Ranks(), Ranks(), Ranks()
+        self.free, self.delayed, self.held, self.dead = Ranks(), Ranks(), Ranks(), Ranks()
         self._expiring, self._due, self._lapsing = Agenda(), Agenda(), Agenda()
         # What is posted from now on comes after the places and the posts of all that was here, so any id will do.
         self._aliases, self._forgetting = {}, Agenda()
@@ -297,11 +311,20 @@ class Space:
             queue.settle(now)
         return queue
 
-    def check_room(self, project: str) -> None:
-        """:raises QuotaExceeded: the project has as many queues as it may have."""
+    def check_room(self, project: str, more: int = 1) -> None:
+        """:raises QuotaExceeded: with so many queues more the project would have more than it may have."""
         most = self.quotas.queues
-        if most and len(self.names.get(project, ())) >= most:
+        if most and len(self.names.get(project, ())) + more > most:
             raise queues_exceeded(most)
+
+    def check_quotas(self, queue: _Queue | None, number: int, size: int) -> None:
+        """:raises QuotaExceeded: with so many messages more, and bytes of their bodies, there would be more than there may be."""
+        if queue is not None:
+            number, size = number + len(queue.entries), size + queue.bytes
+        if 0 < self.quotas.messages_per_queue < number:
+            raise messages_exceeded(self.quotas.messages_per_queue)
+        if 0 < self.quotas.bytes_per_queue < size:
+            raise bytes_exceeded(self.quotas.bytes_per_queue)
 
     def create(self, project: str, name: str, metadata: bytes = b"{}", rules: QueueRules = NO_RULES) -> _Queue:
         """Create a queue that does not exist."""
@@ -459,7 +482,7 @@ class MemoryMessages:
             raise EncryptionDiffers
         if found is None and create:
             self._space.check_room(project)
-        self._check_quotas(found, messages)
+        self._space.check_quotas(found, len(messages), sum(len(new.body) for new in messages))
         if found is None:
             if not create:
                 raise QueueMissing
@@ -497,16 +520,6 @@ class MemoryMessages:
             self._space.ledgers.posted(ledger, now)
         self._space.plan(project, queue)
         return posted
-
-    def _check_quotas(self, queue: _Queue | None, messages: Sequence[NewMessage]) -> None:
-        """:raises QuotaExceeded: there would be more than there may be."""
-        quotas, number, size = self._space.quotas, len(messages), sum(len(new.body) for new in messages)
-        if queue is not None:
-            number, size = number + len(queue.entries), size + queue.bytes
-        if 0 < quotas.messages_per_queue < number:
-            raise messages_exceeded(quotas.messages_per_queue)
-        if 0 < quotas.bytes_per_queue < size:
-            raise bytes_exceeded(quotas.bytes_per_queue)
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         now = self._space.now()
@@ -678,7 +691,7 @@ class MemoryClaims:
             if ttl_s is not None:
                 entry.ttl_s, entry.expires_ms = ttl_s, now + ttl_s * 1000
             entry.ttl_posted_s = entry.ttl_s
-            entry.dead = DeadLetter(name, CLAIMED_TOO_OFTEN)
+            entry.dead = DeadLetter(name, CLAIMED_TOO_OFTEN, 0)
             dead.adopt(entry, now_us)
         self._space.plan(project, target)
         self._space.ring(project, target)
@@ -711,3 +724,89 @@ class MemoryClaims:
         if found is not None and claim_id in found.claims:
             found.end(claim_id)
             self._space.ring(project, queue)
+
+
+@implementer(IDeadLetterStore)
+@define(eq=False)
+class MemoryDeadLetters:
+    """Dead letters, of :class:`MemoryStorage`."""
+
+    _space: Space
+
+    async def list(self, project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
+        start = -1 if marker is None or found is None else found.position(marker)
+        if found is None or start is None:
+            return []
+        return [found.entries[rank].message(now) for rank in islice(found.dead.after(start), limit)]
+
+    async def send_back(self, project: str, queue: str, asked: SendBack, *, create: bool = True) -> SentBack:
+        now, number, missing = self._space.now(), 0, None
+        found = self._space.find(project, queue, now)
+        if found is None:
+            return SentBack(0, 0)
+        going: list[tuple[str, _Entry]] = []
+        added: dict[str, tuple[int, int]] = {}
+        for to, entry in self._sendable(found, asked):
+            target = self._space.find(project, to, now)
+            if target is None and not create:
+                missing = to
+                break
+            number, size = added.get(to, (0, 0))
+            added[to] = number + 1, size + len(entry.body)
+            self._space.check_quotas(target, *added[to])
+            going.append((to, entry))
+        fresh = [to for to in added if (project, to) not in self._space.queues]
+        if fresh:
+            self._space.check_room(project, len(fresh))
+        for to in fresh:
+            self._space.create(project, to)
+        for nth, (to, entry) in enumerate(going):
+            found.remove(entry, now)
+            self._arrive(self._space.queues[project, to], entry, asked, nth)
+        for to in added:
+            self._arrived(project, to)
+        return SentBack(len(going), len(found.dead), missing)
+
+    def _sendable(self, queue: _Queue, asked: SendBack) -> Iterable[tuple[str, _Entry]]:
+        """What nobody has claimed, and where it goes."""
+        entries = (queue.entries[rank] for rank in list(queue.dead.after(-1)))
+        ids = None if asked.ids is None else set(asked.ids)
+        going = (one for one in entries if one.claim_id is None and (ids is None or one.id in ids))
+        return [(asked.to or one.dead.queue, one) for one in islice(going, asked.limit) if one.dead is not None]
+
+    def _arrive(self, queue: _Queue, entry: _Entry, asked: SendBack, nth: int) -> None:
+        now = self._space.now()
+        due_ms = now + int((asked.sent + nth) * asked.gap_ms)
+        entry.dead, entry.claim_count = None, 0
+        entry.ttl_posted_s, entry.expires_ms = entry.ttl_s, due_ms + entry.ttl_s * 1000
+        queue.adopt(entry, self._space.now_us(), due_ms if due_ms > now else 0)
+
+    def _arrived(self, project: str, queue: str) -> None:
+        self._space.plan(project, queue)
+        self._space.ring(project, queue)
+
+    async def letters(self, project: str, queue: str, asked: SendBack, to: str) -> Sequence[Letter]:
+        found = self._space.find(project, queue, self._space.now())
+        going = [] if found is None else self._sendable(found, asked)
+        return [
+            Letter(ids.format_id(one.rank, found.incarnation), one.id, one.body, one.client, one.ttl_s, one.created_ms)
+            for _, one in takewhile(lambda each: each[0] == to, going)
+            if found is not None
+        ]
+
+    async def adopt(self, project: str, queue: str, letters: Sequence[Letter], asked: SendBack) -> None:
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
+        if found is None:
+            raise QueueMissing
+        for _ in found.adopted.take(now):
+            pass  # forgotten
+        new = [(nth, one) for nth, one in enumerate(letters) if found.adopted.get(one.place) is None]
+        self._space.check_quotas(found, len(new), sum(len(one.body) for _, one in new))
+        for nth, one in new:
+            entry = _Entry(0, one.id, one.body, one.client, one.ttl_s, one.ttl_s, 0, one.created_ms, found.free)
+            self._arrive(found, entry, asked, nth)
+            found.adopted.set(one.place, now + ADOPTED_KEPT_S * 1000)
+        self._arrived(project, queue)

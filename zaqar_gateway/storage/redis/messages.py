@@ -9,27 +9,16 @@ from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface import implementer
 
-from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, QuotaExceeded, StoreError
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, StoreError
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Quotas, StreamPage
-from zaqar_gateway.storage import (
-    bytes_exceeded,
-    claimed,
-    marker_unknown,
-    messages_exceeded,
-    mismatch,
-    post_too_large,
-    queues_exceeded,
-)
+from zaqar_gateway.storage import claimed, marker_unknown, mismatch, post_too_large
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now, word
 from zaqar_gateway.storage.redis.schedule import Schedule
-
-_ANY_BYTES = 2**53
-"""A bound of bytes that is never reached, by which they are counted."""
 
 _BEYOND_QUOTA, _AGAIN = 4, 5
 """What a post may be answered besides (``scripts/post.lua``)."""
@@ -57,7 +46,7 @@ class RedisMessages:
     _terms: Callable[[int, int, bool], bytes] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        is_bounded = any(self._quota_arguments) or self._quotas.counts_bytes
+        is_bounded = any(values.quota_arguments(self._quotas))
         self._post = scripts.POST_WITHIN_QUOTAS if is_bounded else scripts.POST
         self._arguments_of_post = 2 + (10 if is_bounded else 7)
         self._terms = lru_cache(maxsize=64)(self._packed_terms)
@@ -100,7 +89,7 @@ class RedisMessages:
         if refused == 1:
             raise post_too_large(size, first, own=bool(second))
         if refused == _BEYOND_QUOTA:
-            raise self._exceeded(first)
+            raise values.exceeded(self._quotas, first)
         if refused:
             raise EncryptionDiffers if refused == 2 else QueueMissing
         incarnation = first.decode()
@@ -110,18 +99,8 @@ class RedisMessages:
         """The arguments that are the same for nearly all posts."""
         terms = [number(size_max), number(ttl_default_s), bulk(b"1") if encrypted else NOTHING]
         if self._post is scripts.POST_WITHIN_QUOTAS:
-            queues_max, messages_max, bytes_max = self._quota_arguments
-            bytes_max = bytes_max or (_ANY_BYTES if self._quotas.counts_bytes else 0)
-            terms += (number(queues_max), number(messages_max), number(bytes_max))
+            terms += map(number, values.quota_arguments(self._quotas))
         return b"".join(terms)
-
-    @property
-    def _quota_arguments(self) -> tuple[int, int, int]:
-        return self._quotas.queues, self._quotas.messages_per_queue, self._quotas.bytes_per_queue
-
-    def _exceeded(self, which: int) -> QuotaExceeded:
-        told = (queues_exceeded, messages_exceeded, bytes_exceeded)[which - 1]
-        return told(self._quota_arguments[which - 1])
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         key = self._keys.queue(project, queue)

@@ -37,6 +37,7 @@ from zaqar_gateway.model import (
     Place,
     Pool,
     QueueStats,
+    SentBack,
     SignedUrl,
     StatsEdge,
     Subscription,
@@ -254,6 +255,8 @@ class Answers:
             "claim_get": self._claim_get,
             "claim_update": _nothing,
             "claim_delete": _nothing,
+            "dead_letter_list": self._dead_letter_list,
+            "dead_letter_return": self._dead_letter_return,
             "subscription_list": self._subscription_list,
             "subscription_create": self._subscription_create,
             "subscription_get": self._subscription_get,
@@ -440,6 +443,15 @@ class Answers:
                 "messages": self._messages(asked, claim.messages),
             }
         )
+
+    def _dead_letter_list(self, asked: IAsked, page: Sequence[Message]) -> Reply:
+        base = _queue(asked)
+        links = _next(base + "/dead_letters", {**asked.given, "marker": page[-1].id}) if page else []
+        found = [shown.dead_letter(message, f"{base}/messages/{message.id}") for message in page]
+        return _json({"dead_letters": found, "links": links})
+
+    def _dead_letter_return(self, asked: IAsked, sent: SentBack) -> Reply:
+        return _json({"returned": sent.number, "remaining": sent.remaining})
 
     def _subscription_list(self, asked: IAsked, page: Sequence[Subscription]) -> Reply:
         links = _next(_subscriptions(asked), {**asked.given, "marker": page[-1].id}) if page else []

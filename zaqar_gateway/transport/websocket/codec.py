@@ -493,6 +493,8 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     ),
     "claim_update": lambda asked, _: Answer(204, f"Claim {asked.claim_id} updated."),
     "claim_delete": lambda asked, _: Answer(204, f"Claim {asked.claim_id} deleted."),
+    "dead_letter_list": lambda asked, page: Answer(200, {"dead_letters": [shown.dead_letter(one) for one in page]}),
+    "dead_letter_return": lambda asked, sent: Answer(200, {"returned": sent.number, "remaining": sent.remaining}),
     "subscription_create": _subscribed,
     "subscription_list": lambda asked, page: Answer(
         200, {"subscriptions": [shown.subscription(asked.queue_name, one) for one in page]}

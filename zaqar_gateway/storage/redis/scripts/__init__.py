@@ -53,6 +53,7 @@ def _with_what_it_uses(script: str, shared: Sequence[str]) -> str:
 
 
 _SUBSCRIPTIONS = ("common", "log", "subscriptions")
+_DEAD_LETTERS = ("common", "moved", "dead_letters")
 
 POST = Script("common", "log", "no_quotas", "post")
 POST_WITHIN_QUOTAS = Script("common", "log", "quotas", "post")
@@ -61,10 +62,14 @@ LIST = Script("common", "list")
 READ = Script("common", "read")
 DELETE = Script("common", "delete")
 POP = Script("common", "deliverable", "pop")
-CLAIM = Script("common", "deliverable", "claim")
+CLAIM = Script("common", "deliverable", "moved", "claim")
 CLAIM_GET = Script("common", "claim_of", "claim_get")
 CLAIM_UPDATE = Script("common", "claim_of", "claim_update")
 CLAIM_RELEASE = Script("common", "claim_of", "claim_release")
+DEAD_LETTER_LIST = Script("common", "dead_letter_list")
+DEAD_LETTER_SEND = Script(*_DEAD_LETTERS, "dead_letter_send")
+DEAD_LETTER_SHOW = Script(*_DEAD_LETTERS, "dead_letter_show")
+DEAD_LETTER_ADOPT = Script(*_DEAD_LETTERS, "dead_letter_adopt")
 STATS = Script("common", "stats")
 SWEEP = Script("common", "sweep")
 VOLUME = Script("common", "volume")
