@@ -242,14 +242,14 @@ class Gateway(Service):
         _warn_of_key(self._settings)
         _warn_of_subscribers(self._settings, self._delivering.notifiers)
         authenticates = bool(self._settings.auth_strategy)
+        gc.collect()
+        gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
         _print(_banner(self._backend.where, http, websocket, authenticates))
         if self._shows and authenticates:
             _print("There is no token to show anything with.")
         elif self._shows:
             plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
             await show(self._reactor, plain_http, plain_websocket, _print)
-        gc.collect()
-        gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
 
     def _start_tls(self) -> None:
         given = self._settings.tls
