@@ -49,13 +49,13 @@ from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
-from zaqar_gateway.transport.accepting import accept_few
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.peers import Peers
+from zaqar_gateway.transport.ports import share
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
@@ -142,7 +142,8 @@ class Gateway(Service):
             several = frozenset(row.name for row in rows)
         elif any(totals):
             several |= COUNTED
-        given, unread, turns = settings.websocket, Unread(settings.http.unread_max), Turns(reactor)
+        self._turns = Turns(reactor)
+        given, unread = settings.websocket, Unread(settings.http.unread_max)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
             client_ids,
@@ -173,7 +174,7 @@ class Gateway(Service):
             peers=peers,
             refusals=refusals,
             unread=unread,
-            turns=turns,
+            turns=self._turns,
         )
         site = Site(
             rows,
@@ -207,7 +208,7 @@ class Gateway(Service):
             unread,
             peers,
             refusals,
-            turns,
+            self._turns,
         )
 
     def startService(self) -> None:
@@ -279,7 +280,7 @@ class Gateway(Service):
             described, over_tls = without_tls(endpoint)
             served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
             port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
-            accept_few(port)
+            share(port, self._turns)
             return port
         except CannotListenError as error:
             which = "websocket" if factory is self._websocket else "http"

@@ -221,6 +221,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.factory.gone(self)
 
     def processHandshake(self) -> None:
+        if not self._has_waited and b"\r\n\r\n" in self.data:
+            self._rest()  # an opening handshake takes as long as several requests
+            return
         end, most = self.data.find(b"\r\n\r\n"), self._bounds.handshake_max
         self._is_whole = 0 <= end == len(self.data) - 4
         if end > most or (end < 0 and len(self.data) > most):
