@@ -9,6 +9,8 @@ from twisted.internet import reactor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Server
+from twisted.internet.unix import Server as UnixServer
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -83,6 +85,16 @@ class PortTests(SynchronousTestCase):
         transport.connectionLost(Failure(ConnectionDone()))
         self.clock.advance(0)
         self.assertNotIn(transport, listening.getWriters())
+
+    def test_kinds(self) -> None:
+        """Connections of TCP and of Unix sockets wait, each as the kind that it is."""
+        path = self.mktemp()
+        unix = listening.listenUNIX(path, Factory())
+        self.addCleanup(unix.stopListening)
+        share(unix, Turns(self.clock))
+        for port, kind in ((self.port, Server), (unix, UnixServer)):
+            self.assertTrue(issubclass(port.transport, kind) and port.transport is not kind)
+        self.assertFalse(issubclass(self.port.transport, UnixServer))
 
     def test_other_ports(self) -> None:
         """A port that is none of Twisted's own is left as it is."""

@@ -50,6 +50,9 @@ class _UnixConnection(_Patient, unix.Server):
     _written = unix.Server.doWrite
 
 
+_PATIENT: dict[Any, Any] = {tcp.Server: _TcpConnection, unix.Server: _UnixConnection}
+
+
 def share(port: Any, turns: Turns) -> None:
     """Have a port take on few connections in a turn, and those write in the row.
 
@@ -65,8 +68,5 @@ def share(port: Any, turns: Turns) -> None:
         return do_read()
 
     shared.doRead, shared.turns = few, turns
-    for connection in (_UnixConnection, _TcpConnection):
-        if issubclass(connection, port.transport):
-            shared.transport = connection
-            break
+    shared.transport = _PATIENT.get(port.transport, port.transport)
     port.socket.listen(max(QUEUE_MIN, port.backlog))
