@@ -628,4 +628,9 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _not_drained(self) -> None:
         self._draining = None
-        self._close(POLICY_VIOLATION, f"replies were not read for {self._bounds.drain_timeout_s:g} seconds")
+        # Thousands of them may be late at once.
+        self.factory.turns.wait(self._give_up)
+
+    def _give_up(self) -> None:
+        if self._unsent > self._bounds.write_buffer_max:
+            self._close(POLICY_VIOLATION, f"replies were not read for {self._bounds.drain_timeout_s:g} seconds")
