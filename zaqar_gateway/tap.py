@@ -52,7 +52,6 @@ from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
-from zaqar_gateway.transport.accepting import accept_few
 from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
@@ -62,6 +61,7 @@ from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.peers import Peers
+from zaqar_gateway.transport.ports import share
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
@@ -149,7 +149,8 @@ class Gateway(Service):
             several = frozenset(row.name for row in rows)
         elif any(totals):
             several |= COUNTED
-        given, unread, turns = settings.websocket, Unread(settings.http.unread_max), Turns(reactor)
+        self._turns = Turns(reactor)
+        given, unread = settings.websocket, Unread(settings.http.unread_max)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
             client_ids,
@@ -180,7 +181,7 @@ class Gateway(Service):
             peers=peers,
             refusals=refusals,
             unread=unread,
-            turns=turns,
+            turns=self._turns,
         )
         streams = Streams(
             self._readers,
@@ -223,7 +224,7 @@ class Gateway(Service):
             unread,
             peers,
             refusals,
-            turns,
+            self._turns,
         )
 
     def startService(self) -> None:
@@ -259,14 +260,14 @@ class Gateway(Service):
         _warn_of_key(self._settings)
         _warn_of_subscribers(self._settings, self._delivering.notifiers)
         authenticates = bool(self._settings.auth_strategy)
+        gc.collect()
+        gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
         _print(_banner(self._backend.where, http, websocket, authenticates))
         if self._shows and authenticates:
             _print("There is no token to show anything with.")
         elif self._shows:
             plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
             await show(self._reactor, plain_http, plain_websocket, _print)
-        gc.collect()
-        gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
 
     def _start_tls(self) -> None:
         given = self._settings.tls
@@ -296,7 +297,7 @@ class Gateway(Service):
             described, over_tls = without_tls(endpoint)
             served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
             port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
-            accept_few(port)
+            share(port, self._turns)
             return port
         except CannotListenError as error:
             which = "websocket" if factory is self._websocket else "http"

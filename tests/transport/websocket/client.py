@@ -143,6 +143,8 @@ class Peer:
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
         self.protocol.dataReceived((handshake() if opening is None else opening) + after)
+        clock: Any = factory._clock
+        clock.advance(0)  # the handshake waits for its turn
         parts = self.transport.value().partition(b"\r\n\r\n")
         self.head: bytes = parts[0]
         self.rest: bytes = parts[2]

@@ -14,6 +14,7 @@ import re
 import typing
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from math import inf
 
 from attrs import frozen
@@ -543,12 +544,16 @@ class HttpChannel(Protocol):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow."""
+    def _run(self, has_waited: bool = False) -> None:
+        """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow.
+
+        :param has_waited: whether it is our turn in the row.
+        """
         if self._running or self._resting is not None:
             return
         self._running = True
-        left, began = TURN_MAX, self._factory.turns.now()
+        turns = self._factory.turns
+        left, ends = TURN_MAX, turns.begin(has_waited)
         try:
             while True:
                 phase = self._phase
@@ -557,7 +562,7 @@ class HttpChannel(Protocol):
                         self._finish(linger=self._pos < len(self._data))
                         break
                     if self._pos < len(self._data) and left < TURN_MAX:
-                        if not left or self._factory.turns.is_over(began):
+                        if not left or turns.now() >= ends:
                             self._rest()
                             break
                     left -= 1
@@ -607,7 +612,7 @@ class HttpChannel(Protocol):
         self._resting = None
         self._reads.clear()
         if self._phase < _LINGER:
-            self._run()
+            self._run(has_waited=True)
         elif self._phase == _LINGER:
             self._read_on()
 
@@ -1201,4 +1206,8 @@ class HttpFactory(ServerFactory):
         self.tail_keep = date + b"Connection: keep-alive\r\n\r\n"
         self._ticking = self._clock.callLater(1, self._tick)
         for channel in [channel for channel in self._channels if channel.deadline <= now]:
-            channel.expire(now)
+            self.turns.wait(partial(self._expire, channel))
+
+    def _expire(self, channel: HttpChannel) -> None:
+        if channel.deadline <= self.now:
+            channel.expire(self.now)

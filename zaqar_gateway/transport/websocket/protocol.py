@@ -170,6 +170,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._crowded: Crowded | None = None
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
+        self._has_waited = False  # it is our turn in the row
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
@@ -220,6 +221,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.factory.gone(self)
 
     def processHandshake(self) -> None:
+        if not self._has_waited and b"\r\n\r\n" in self.data:
+            self._rest()  # an opening handshake takes as long as several requests
+            return
         end, most = self.data.find(b"\r\n\r\n"), self._bounds.handshake_max
         self._is_whole = 0 <= end == len(self.data) - 4
         if end > most or (end < 0 and len(self.data) > most):
@@ -348,11 +352,12 @@ class GatewayProtocol(WebSocketServerProtocol):
             return
         self._consuming = True
         try:
-            left, more, began = TURN_MAX, True, self.factory.turns.now()
+            turns = self.factory.turns
+            left, more, ends = TURN_MAX, True, turns.begin(self._has_waited)
             while more and not self._paused and self.state != self.STATE_CLOSED:
                 if self.current_frame is None and not self.inside_message:
-                    left = self._take_whole_frames(left, began)
-                if left <= 0 or (left < TURN_MAX and self.factory.turns.is_over(began)):
+                    left = self._take_whole_frames(left, ends)
+                if left <= 0 or (left < TURN_MAX and turns.now() >= ends):
                     if self.data:
                         self._rest()
                     break
@@ -370,21 +375,23 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _rested(self) -> None:
         self._resting = None
         self._reads.clear()
+        self._has_waited = True
         self._adjust()
+        self._has_waited = False
 
     def onMessageFrame(self, payload: Any) -> None:
         """Keep the parts of a fragment; an empty one adds nothing, and nothing bounds how many there may be."""
         if not self.failedByMe:
             self.message_data.extend(part for part in payload if part)
 
-    def _take_whole_frames(self, left: int, began: float) -> int:
+    def _take_whole_frames(self, left: int, ends: float) -> int:
         """Take the whole, unfragmented, uncompressed data frames, and pings, off the data; leave the others to Autobahn.
 
         :param left: how many to take at most.
-        :param began: when this part of a turn began.
+        :param ends: when this part of a turn is over.
         :return: how many of these are left.
         """
-        data, at, is_over = self.data, 0, self.factory.turns.is_over
+        data, at, now = self.data, 0, self.factory.turns.now
         have, most = len(data), self._bounds.message_max
         pongs: list[bytes] = []
         while left > 0 and have - at >= 6 and not self._paused and self.state == self.STATE_OPEN:
@@ -414,7 +421,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 pongs.append(frame(_PONG, payload))
             else:
                 self.onMessage(payload, kind == _BINARY)
-            if is_over(began):
+            if now() >= ends:
                 break
         if at:
             self.data = data[at:]
@@ -621,4 +628,9 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _not_drained(self) -> None:
         self._draining = None
-        self._close(POLICY_VIOLATION, f"replies were not read for {self._bounds.drain_timeout_s:g} seconds")
+        # Thousands of them may be late at once.
+        self.factory.turns.wait(self._give_up)
+
+    def _give_up(self) -> None:
+        if self._unsent > self._bounds.write_buffer_max:
+            self._close(POLICY_VIOLATION, f"replies were not read for {self._bounds.drain_timeout_s:g} seconds")
