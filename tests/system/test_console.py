@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.keystone_server import shared_keystone
 from tests.system.browser import CHROMIUM, Browser, Page
-from tests.system.gateway import CLIENT, Gateway, Http, RedisProcess, new_directory
+from tests.system.gateway import CLIENT, ROOT, Gateway, Http, RedisProcess, new_directory
 from tests.system.test_keystone import gateway_at
 
 PICTURES = "CONSOLE_PICTURES"
@@ -322,11 +322,17 @@ class SignInTests(ConsoleCase):
 
     def test_projects_are_apart(self) -> None:
         """What is shown is what the project has."""
+        console = self.console
         self.client("other").post("theirs", 1)
         self.http.post("mine", 1)
-        self.console.sign_in()
-        self.console.sees("mine", "tbody")
-        self.console.misses("theirs")
+        console.sign_in()
+        console.sees("mine", "tbody")
+        console.misses("theirs")
+        console.click("Sign out")
+        console.sign_in("проект ∑")
+        console.sees("no queues in this project", "main")
+        self.client("проект ∑".encode().decode("latin-1")).post("unser", 1)
+        console.sees("unser", "tbody")
 
     def test_rebinding(self) -> None:
         """A name in somebody's DNS that leads to this machine gets no socket, and that is said."""
@@ -714,6 +720,73 @@ class MessageTests(ConsoleCase):
         console.sees("1 delivery will be sent again.", "#toasts")
 
 
+class DeadLetterTests(ConsoleCase):
+    """Messages that were claimed too often."""
+
+    def buried(self, *bodies: Any) -> None:
+        """Have messages of ``work`` moved to ``dead``."""
+        self.http("PUT", "/v2/queues/work", {"_max_claim_count": 1, "_dead_letter_queue": "dead"})
+        self.http("PUT", "/v2/queues/dead")
+        self.http.post("work", *bodies)
+        claim = self.http("POST", "/v2/queues/work/claims?limit=20", {"ttl": 300, "grace": 60}).headers["Location"]
+        self.http("DELETE", claim)
+        self.assertEqual(self.http("POST", "/v2/queues/work/claims?limit=20", {"ttl": 300, "grace": 60}).status, 204)
+
+    def test_send_back(self) -> None:
+        """They are shown with where they were and why they are here, and go back: those that are chosen, or the oldest."""
+        self.buried("a", {"n": 1234567890123456789}, "<b>c</b>", "d")
+        console = self.console
+        console.sign_in()
+        console.at("/queues/work/dead-letters")
+        console.sees("There are no dead letters in this queue.")
+        console.click("dead", ".note a")
+        console.sees("dead", "h1")
+        console.counts(".messages tbody tr:not(.more)", 4)
+        console.sees("work", ".messages tbody td.mono")
+        console.click('{"n":1234567890123456789}')
+        console.sees('"n": 1234567890123456789', "pre.json")
+        console.sees("claimed", ".facts")
+        console.page.evaluate("document.querySelectorAll('tbody input')[2].click()")
+        console.click("Send 1 message back")
+        console.sees("their claims are counted from 0", "dialog")
+        console.fill("Messages a second", "0")
+        console.click("Send back")
+        console.sees("rate", "dialog [role=alert]")
+        console.fill("Messages a second", "")
+        console.click("Send back")
+        console.closed()
+        console.sees("1 message sent back, 3 left.", "#toasts")
+        self.assertEqual(self.bodies("work"), ["<b>c</b>"])
+        console.counts(".messages tbody tr:not(.more)", 3)
+        console.click("Send back")
+        console.fill("Most messages", "2")
+        console.fill("To the queue", "no such name!")
+        console.click("Send back")
+        console.sees("name", "dialog [role=alert]")
+        console.fill("To the queue", "elsewhere")
+        console.click("Send back")
+        console.closed()
+        console.counts(".messages tbody tr:not(.more)", 1)
+        self.assertEqual(self.bodies("elsewhere"), ["a", {"n": 1234567890123456789}])
+        console.click("Send back")
+        console.click("Send back")
+        console.sees("There are no dead letters in this queue.")
+        self.assertEqual(self.bodies("work"), ["<b>c</b>", "d"])
+
+    def test_pages(self) -> None:
+        """Many come page by page."""
+        for start in range(0, 40, 20):
+            self.buried(*range(start, start + 20))
+        console = self.console
+        console.sign_in()
+        console.at("/queues/dead/dead-letters")
+        console.counts(".messages tbody tr:not(.more)", 20)
+        console.click("Next")
+        console.sees("20", ".messages .text")
+        console.click("Previous")
+        console.sees("0", ".messages .text")
+
+
 class LiveTests(ConsoleCase):
     """What is posted, as it is posted."""
 
@@ -1051,7 +1124,7 @@ class UseTests(ConsoleCase):
 
     def test_pictures(self) -> None:
         """The pictures of the documentation, as the browser shows it."""
-        folder = Path(os.environ.get(PICTURES) or new_directory()).resolve()
+        folder = ROOT / (os.environ.get(PICTURES) or new_directory())
         folder.mkdir(parents=True, exist_ok=True)
         self.filled()
         console, page = self.console, self.console.page
@@ -1061,12 +1134,20 @@ class UseTests(ConsoleCase):
         console.sign_in("demo-web", roles="admin")
         console.click("Sign out")
         console.sign_in(roles="admin")
-        for step in range(8):
-            self.http.post("thumbnails", *range(step * 7 % 11)) if step % 3 else None
-            self.http("DELETE", f"/v2/queues/mail-outbox/messages?pop={1 + step % 2}")
-            self.http("DELETE", "/v2/queues/thumbnails/messages?pop=9") if step % 4 == 2 else None
-            seen = page.evaluate("document.querySelectorAll('.chart')[1].querySelectorAll('.bar').length")
-            page.wait_for(f"document.querySelectorAll('.chart')[1].querySelectorAll('.bar').length > {seen}")
+        console.at("/queues/orders/messages")
+        for step in range(7):
+            self.http.post("orders", *({"event": "order.paid", "order": 31_000 + at} for at in range(1 + step * 5 % 7)))
+            if step % 3 == 1:
+                self.http("POST", f"/v2/queues/orders/claims?limit={2 + step}", {"ttl": 600, "grace": 60})
+            self.next_reading()
+        console.at("/queues")
+        for step in range(9):
+            if step % 3:
+                self.http.post("thumbnails", *range(1 + step * 7 % 11))
+            else:
+                self.http("DELETE", f"/v2/queues/thumbnails/messages?pop={12 + step}")
+            self.http("DELETE", "/v2/queues/mail-outbox/messages?pop=1")
+            self.next_reading()
         self.keep(folder / "queues-light.png")
         page.prefer(prefers_color_scheme="dark")
         self.keep(folder / "queues-dark.png")
@@ -1100,9 +1181,17 @@ class UseTests(ConsoleCase):
         page.prefer(prefers_color_scheme="dark")
         self.keep(folder / "phone-queue-dark.png")
 
+    def next_reading(self) -> None:
+        """Wait until the charts have one more value."""
+        bars = "document.querySelectorAll('.chart')[1]?.querySelectorAll('.bar').length"
+        seen = self.console.page.evaluate(f"{bars} ?? 0")
+        self.console.page.wait_for(f"{bars} > {seen}")
+
     def keep(self, path: Path) -> None:
         """Take a picture, and see that it is one."""
         page = self.console.page
+        page.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+        page.evaluate("document.activeElement.matches('dialog *') || document.activeElement.blur()")
         page.evaluate("document.getElementById('toasts').replaceChildren()")
         page.evaluate("new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
         page.screenshot(path)
