@@ -7,7 +7,8 @@ any other error nothing has.  Each method is one indivisible step for everybody 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from zope.interface import Attribute, Interface
 
@@ -49,6 +50,8 @@ from zaqar_gateway.model import (
     Verdict,
     Volume,
 )
+
+T = TypeVar("T")
 
 
 class IQueueStore(Interface):
@@ -187,6 +190,15 @@ class IMessageStore(Interface):
 
         :param key_ids: where given, the keys that encrypted bodies may want, so that none is lost that nobody can read.
         :raises KeyUnknown: one of the bodies wants another key; nothing was removed.
+        """
+
+
+    async def due_in(project: str, queue: str) -> int | None:
+        """After how many milliseconds messages become deliverable by themselves, since a claim lapses or a delay ends.
+
+        It may be that they expire before.
+
+        :return: ``None``: as it is now none will; a missing queue has none.
         """
 
 
@@ -713,6 +725,41 @@ class ITrusts(Interface):
         """End a trust; one that does not exist is no error.
 
         :raises IdentityUnavailable: it may still hold.
+        """
+
+
+class IAsker(Interface):
+    """Whoever has asked for something and waits for the answer."""
+
+    left: bool = Attribute("Whether there may be nobody any more to take the answer.")
+
+    def when_left(call: Callable[[], None]) -> Callable[[], None]:
+        """Have something called when that comes to be so.
+
+        :return: takes that back, which has to be done once.
+        """
+
+
+class IWaits(Interface):
+    """Has requests wait for messages."""
+
+    async def until_found(
+        place: Place,
+        wait_s: int,
+        asker: IAsker | None,
+        look: Callable[[], Awaitable[T]],
+        is_found: Callable[[T], object],
+        *,
+        takes: bool,
+    ) -> T:
+        """Look for something until it is there.
+
+        :param wait_s: after so many seconds the answer is what the last look has given.
+        :param asker: once they have left, likewise; ``None``: they do not.
+        :param look: one look at the store; what it raises ends the wait.
+        :param is_found: whether a look has given what is waited for.
+        :param takes: whether a look takes something out of the queue, so that one who looks is enough.
+        :raises TooManyRequests: there would be too many who wait.
         """
 
 

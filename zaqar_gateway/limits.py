@@ -15,6 +15,7 @@ from zaqar_gateway.errors import BadClientId, BadQueueName, BadTopicName, RuleBr
 PROJECT_LENGTH_MAX = 256
 NAME_LENGTH_MAX = 64
 TTL_MIN_S = 60
+WAIT_MAX_S = 20
 
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}")
 _UUID_DIGITS = re.compile("[0-9a-f]{32}")
@@ -51,6 +52,14 @@ def in_range(field: str, value: int, low: int, high: int, unit: str = "") -> int
     if low <= value <= high:
         return value
     raise RuleBroken(f"{field} is {value}{unit and ' ' + unit}; it has to be from {low} to {high}.")
+
+
+def wait(wait_s: int | None) -> int:
+    """For how many seconds a request may wait for messages; 0 where nothing is said of it.
+
+    :raises RuleBroken: it is out of range.
+    """
+    return 0 if wait_s is None else in_range("wait", wait_s, 0, WAIT_MAX_S, "seconds")
 
 
 class ClientIds:

@@ -8,7 +8,7 @@ takes a quarter of the time, and a transport encodes a struct of its own from th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,6 +29,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     :ivar roles: names of roles in lower case.
     :ivar user: the id of the user, empty where nobody is known.
     :ivar token: what the caller showed who they are with, empty where nothing was shown; a secret.
+    :ivar asker: where the request may have to wait, whoever waits for its answer
+        (:class:`~zaqar_gateway.interfaces.IAsker`).
     """
 
     project: str
@@ -36,6 +38,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     roles: frozenset[str] = NO_ROLES
     user: str = ""
     token: str = ""
+    asker: Any = None
 
     def __repr__(self) -> str:
         return f"Context({self.project!r}, {self.client!r}, {self.roles!r}, {self.user!r})"  # and no token

@@ -393,6 +393,12 @@ class Live:
     heartbeat_s: float = _setting(
         15.0, seconds(), "After how long a stream of events in which nothing was sent gets a comment."
     )
+    waits_max: int = _setting(
+        1000,
+        COUNT,
+        "The most requests of one project that wait for messages (wait) in one gateway process; what comes beyond gets 429."
+        " 0 is no limit.",
+    )
 
 
 @frozen

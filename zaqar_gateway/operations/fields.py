@@ -83,7 +83,7 @@ class MessagePost(Struct, frozen=True):
 
 
 class MessageList(Struct, frozen=True):
-    """Flags are false unless given."""
+    """Flags are false unless given; ``wait`` in seconds."""
 
     queue_name: str
     marker: OptionalStr = UNSET
@@ -91,6 +91,7 @@ class MessageList(Struct, frozen=True):
     echo: bool = False
     include_claimed: bool = False
     include_delayed: bool = False
+    wait: OptionalInt = UNSET
 
 
 class MessageEvents(Struct, frozen=True):
@@ -125,21 +126,23 @@ class MessageDelete(Struct, frozen=True):
 
 
 class MessageDeleteMany(Struct, frozen=True):
-    """Exactly one of ``message_ids`` and ``pop``."""
+    """Exactly one of ``message_ids`` and ``pop``; ``wait`` in seconds, with ``pop``."""
 
     queue_name: str
     message_ids: list[str] | UnsetType = UNSET
     pop: OptionalInt = UNSET
     claim_ids: list[str] | UnsetType = UNSET
+    wait: OptionalInt = UNSET
 
 
 class ClaimCreate(Struct, frozen=True):
-    """``ttl`` and ``grace`` in seconds; what is left out is the configured default."""
+    """``ttl``, ``grace`` and ``wait`` in seconds; what is left out is the configured default, or no wait."""
 
     queue_name: str
     limit: OptionalInt = UNSET
     ttl: OptionalInt = UNSET
     grace: OptionalInt = UNSET
+    wait: OptionalInt = UNSET
 
 
 class Claim(Struct, frozen=True):

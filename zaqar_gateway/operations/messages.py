@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from attrs import define, frozen
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
-from zaqar_gateway.interfaces import IMessageStore, IQueueStore
-from zaqar_gateway.limits import Limits, in_range
+from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IWaits
+from zaqar_gateway.limits import Limits, in_range, wait
 from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, Place
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.fields import given
@@ -53,6 +54,7 @@ class Messages:
     _queues: IQueueStore
     _limits: Limits
     _kind: Kind = QUEUE
+    _waits: IWaits | None = None
 
     @property
     def store(self) -> IMessageStore:
@@ -113,16 +115,26 @@ class Messages:
         return [NewMessage(one.body, one.ttl_s, delay) for one, delay in zip(new, delays, strict=True)]
 
     async def list(self, ctx: Context, asked: fields.MessageList) -> MessagePage:
-        """A page of the messages after a marker, oldest first."""
-        return await self._store.list(
-            ctx.project,
-            asked.queue_name,
-            marker=given(asked.marker),
-            limit=self._limits.page(given(asked.limit), self._limits.messages_page_max),
-            skip_client=None if asked.echo else ctx.client,
-            include_claimed=asked.include_claimed,
-            include_delayed=asked.include_delayed,
-        )
+        """A page of the messages after a marker, oldest first; where there are none, after as long as is asked to wait."""
+        marker = given(asked.marker)
+        limit = self._limits.page(given(asked.limit), self._limits.messages_page_max)
+
+        def look() -> Awaitable[MessagePage]:
+            return self._store.list(
+                ctx.project,
+                asked.queue_name,
+                marker=marker,
+                limit=limit,
+                skip_client=None if asked.echo else ctx.client,
+                include_claimed=asked.include_claimed,
+                include_delayed=asked.include_delayed,
+            )
+
+        wait_s = wait(given(asked.wait))
+        if not wait_s or self._waits is None:
+            return await look()
+        place = Place(ctx.project, asked.queue_name, is_topic=self._kind is TOPIC)
+        return await self._waits.until_found(place, wait_s, ctx.asker, look, lambda page: page.messages, takes=False)
 
     async def listen(self, ctx: Context, asked: fields.MessageEvents) -> Listening:
         """Where to begin to tell somebody of what is posted: what was asked for last, else what is posted from now on.
@@ -179,9 +191,16 @@ class Messages:
             raise RuleBroken("claim_ids goes with ids only.")
         elif ids is not None and not claims:
             raise RuleBroken("claim_ids is missing; it has to name the claims that the messages are under.")
+        wait_s = wait(given(asked.wait))
         if pop is not None:
             in_range("pop", pop, 1, self._limits.claim_or_pop_max)
-            return await self._store.pop(ctx.project, asked.queue_name, pop)
+            look = partial(self._store.pop, ctx.project, asked.queue_name, pop)
+            if not wait_s or self._waits is None:
+                return await look()
+            place = Place(ctx.project, asked.queue_name, is_topic=self._kind is TOPIC)
+            return await self._waits.until_found(place, wait_s, ctx.asker, look, bool, takes=True)
+        if wait_s:
+            raise RuleBroken("wait goes with pop only.")
         if ids is None:
             raise RuleBroken("ids or pop is missing; one of them has to say what to delete.")
         self._check_ids("ids", ids)

@@ -234,6 +234,9 @@ class EncryptingMessages:
             else:
                 return await self._opener.open_all(project, queue, popped) if any_encrypted(popped) else popped
 
+    def due_in(self, project: str, queue: str) -> Coroutine[Any, Any, int | None]:
+        return self._store.due_in(project, queue)
+
 
 @implementer(IClaimStore)
 @define(eq=False)

@@ -167,6 +167,10 @@ class _Queue:
         agendas = (self._expiring.next(), self._due.next(), self._lapsing.next(), self._forgetting.next())
         return min((at for at in agendas if at is not None), default=None)
 
+    def next_deliverable(self) -> int | None:
+        """When a claim lapses, or a delay ends."""
+        return min((at for at in (self._due.next(), self._lapsing.next()) if at is not None), default=None)
+
     def position(self, marker: str) -> int | None:
         """The rank that an id means in this queue; ``None`` where the text is no id."""
         moved = self._aliases.get(marker)
@@ -641,6 +645,12 @@ class MemoryMessages:
             past = max(past, rank) if incarnation == ids.NO_QUEUE else past
         marker = ids.format_id(past, ids.NO_QUEUE)
         return StreamPage([], marker, gap, marker, False)
+
+    async def due_in(self, project: str, queue: str) -> int | None:
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
+        at = None if found is None else found.next_deliverable()
+        return None if at is None else max(0, at - now)
 
 
 @implementer(IClaimStore)

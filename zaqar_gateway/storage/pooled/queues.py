@@ -208,6 +208,9 @@ class PooledMessages:
     ) -> Sequence[Message]:
         return await (await self._at(project, queue)).pop(project, queue, limit, key_ids=key_ids)
 
+    async def due_in(self, project: str, queue: str) -> int | None:
+        return await (await self._at(project, queue)).due_in(project, queue)
+
 
 @implementer(IClaimStore)
 @define(eq=False)

@@ -194,3 +194,7 @@ class RedisMessages:
                 return values.messages(found, 3, found[1], found[2].decode())
             if found[0] == 2:
                 raise KeyUnknown(project, queue, found[2])
+
+    async def due_in(self, project: str, queue: str) -> int | None:
+        due_ms: int = await self._redis.script(scripts.DUE, [self._keys.queue(project, queue)], [self._now()])
+        return None if due_ms < 0 else due_ms

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from zaqar_gateway.errors import BadBody, BadParameter, RuleBroken
+from zaqar_gateway.interfaces import IAsker
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import Body, Http, Operation, field_of
@@ -241,6 +242,11 @@ class Asked:
         if caller is None:
             return "", self._request.until_s
         return text(self._request.headers[b"x-auth-token"]), caller.expires_s
+
+    @property
+    def asker(self) -> IAsker:
+        """Whoever waits for the answer."""
+        return self._request
 
     @property
     def target(self) -> bytes:
