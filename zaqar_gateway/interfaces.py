@@ -30,6 +30,7 @@ from zaqar_gateway.model import (
     MessagePage,
     NewMessage,
     NewSubscription,
+    Once,
     Owed,
     Place,
     Placed,
@@ -116,6 +117,7 @@ class IMessageStore(Interface):
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         """Append messages, all or none; create the queue where it is missing.
 
@@ -125,11 +127,16 @@ class IMessageStore(Interface):
         :param ttl_default_s: for messages without a ttl in a queue without a default.
         :param encrypted: whether the bodies are encrypted, which has to be as the queue's rules say.
         :param create: whether a missing queue is created.
-        :return: the ids in the order of ``messages``.
+        :param once: keys, of any client, by which what was posted before in this queue is left out; of messages of one post
+            with the same key the first one counts.  A purge forgets no key, the end of the queue all.
+        :return: the ids in the order of ``messages``, those of before where they were known; all of them were where this
+            is :class:`~zaqar_gateway.model.Replayed`, and nothing else was looked at then.
         :raises RuleBroken: the post is too large; nothing was stored and no queue created.
         :raises QuotaExceeded: the project would have more queues, or the queue more in it, than it may have; likewise.
         :raises QueueMissing: the queue is missing and not to be created; nothing was stored.
         :raises EncryptionDiffers: ``encrypted`` is not as the queue's rules say; nothing was stored.
+        :raises RuleBroken: the key of the post came with another number of messages before; nothing was stored.
+        :raises TooManyRequests: as many keys are kept as may be; nothing was stored.
         """
 
     async def get(project: str, queue: str, ids: Sequence[str]) -> list[Message]:

@@ -145,6 +145,25 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     delay_s: int | None = None
 
 
+class Once(msgspec.Struct, frozen=True, gc=False):
+    """Keys under which messages are posted once: what comes with a key that counts is known and is not stored again.
+
+    :ivar window_s: for how long a key counts, from the post that it came with first.
+    :ivar most: how many keys are kept of a queue, or topic, at one time.
+    :ivar key: of a whole post; empty: the messages have keys of their own.
+    :ivar keys: those, in their order; empty for a message without one.
+    """
+
+    window_s: int
+    most: int
+    key: str = ""
+    keys: tuple[str, ...] = ()
+
+
+class Replayed(list[str]):
+    """The ids of messages that were posted before, all of them, under the keys that they came with."""
+
+
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     """Why a message was moved to a dead letter queue.
 

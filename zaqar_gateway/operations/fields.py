@@ -74,12 +74,14 @@ class MessagePost(Struct, frozen=True):
 
     :ivar size: bytes that are held against the limits; ``UNSET``: those of ``messages``.
     :ivar delays: whether an element may bring its own delay, as on HTTP.
+    :ivar idempotency_key: under which the whole is posted once.
     """
 
     queue_name: str
     messages: Raw | UnsetType = UNSET
     size: OptionalInt = UNSET
     delays: bool = False
+    idempotency_key: OptionalStr = UNSET
 
 
 class MessageList(Struct, frozen=True):

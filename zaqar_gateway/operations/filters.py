@@ -28,6 +28,7 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
+    Once,
     Place,
     Posted,
     SendBack,
@@ -186,6 +187,7 @@ class _Messages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         call = await self._request("post", project, queue)
         return await self._store.post(
@@ -198,6 +200,7 @@ class _Messages:
             size_max=size_max,
             encrypted=encrypted,
             create=create,
+            once=once,
         )
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:

@@ -11,8 +11,8 @@ from attrs import define, frozen
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IWaits
-from zaqar_gateway.limits import Limits, in_range, wait
-from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, Place
+from zaqar_gateway.limits import Limits, idempotency_key, in_range, wait
+from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, Once, Place
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.fields import given
 from zaqar_gateway.operations.queues import QUEUE, TOPIC, Kind
@@ -26,6 +26,7 @@ class _Posted(msgspec.Struct):
     body: msgspec.Raw
     ttl: int | msgspec.UnsetType = msgspec.UNSET
     delay: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # looked at in queues that know a delay only
+    idempotency_key: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode_posted = msgspec.json.Decoder(list[_Posted]).decode
@@ -64,7 +65,7 @@ class Messages:
     async def post(self, ctx: Context, asked: fields.MessagePost) -> list[str]:
         """Append messages to a queue, which is created where it is missing.
 
-        :return: their ids, in order.
+        :return: their ids, in order; :class:`~zaqar_gateway.model.Replayed` where all were posted before.
         :raises BadBody: an element is not a message.
         :raises RuleBroken: there is none, a ttl or delay is out of range, or the post is too large.
         """
@@ -89,7 +90,28 @@ class Messages:
             size=size,
             ttl_default_s=self._limits.message_ttl_default_s,
             size_max=self._limits.post_size_max,
+            once=self._once(given(asked.idempotency_key), posted),
         )
+
+    def _once(self, key: str | None, posted: Sequence[_Posted]) -> Once | None:
+        """The keys that a post comes with.
+
+        :raises RuleBroken: one of them is none, or both the post and messages have some.
+        """
+        keys: list[str] = []
+        for number, one in enumerate(posted):
+            if one.idempotency_key is not msgspec.UNSET:
+                field = f"messages[{number}].idempotency_key"
+                if key is not None:
+                    raise RuleBroken(f"idempotency_key and {field} exclude each other; the post has one, or messages have.")
+                keys = keys or [""] * len(posted)
+                keys[number] = idempotency_key(field, one.idempotency_key)
+        if key is None and not keys:
+            return None
+        window_s, most = self._limits.idempotency_window_s, self._limits.idempotency_keys_max
+        if key is not None:
+            return Once(window_s, most, idempotency_key("idempotency_key", key))
+        return Once(window_s, most, keys=tuple(keys))
 
     def _ttl(self, number: int, posted: _Posted) -> int | None:
         if posted.ttl is msgspec.UNSET:

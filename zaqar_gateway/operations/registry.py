@@ -59,7 +59,7 @@ class Http:
     :ivar closed: whether a member of the body that is no field is refused.
     :ivar fixed: fields that HTTP sets itself.
     :ivar media_type: the only ``Content-Type`` accepted, where there is such a rule.
-    :ivar headers: header to field.
+    :ivar headers: header to the field, a text, that it brings; where the body brings it too, both have to say the same.
     :ivar produces: the media type of the answer where it is not JSON.
     :ivar shared_as: the last part of the path that a pre-signed URL may name in place of this one's.
     :ivar when: the query parameter that chooses this operation among those of the same method and path.
@@ -380,8 +380,14 @@ def _of_messages(messages: Messages) -> list[Operation]:
             "messages:create",
             fields.MessagePost,
             messages.post,
-            Http("POST", MESSAGES, body=Body.REQUIRED, fixed={"delays": True}),
-            Frame(only=("queue_name", "messages"), needed=("messages",), checks_client=True),
+            Http(
+                "POST",
+                MESSAGES,
+                body=Body.REQUIRED,
+                fixed={"delays": True},
+                headers={"Idempotency-Key": "idempotency_key"},
+            ),
+            Frame(only=("queue_name", "messages", "idempotency_key"), needed=("messages",), checks_client=True),
         ),
         Operation(
             "message_delete_many",

@@ -22,6 +22,7 @@ from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLett
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
@@ -171,6 +172,10 @@ class RedisClaimRingTests(Ringing, ClaimRingContract):
     """Rings for what can be had again."""
 
 
+class RedisOnceTests(OnceContract, OnRedis):
+    """Keys."""
+
+
 class RedisStorageTests(StorageContract, OnRedis):
     """The store as a whole."""
 
@@ -200,6 +205,12 @@ class RedisTopicMessageTests(MessageStoreContract, OnTopics):
 
 class RedisTopicStorageTests(StorageContract, OnTopics):
     """The store as a whole, by topics."""
+
+
+class RedisTopicOnceTests(OnceContract, OnTopics):
+    """Keys, by topics."""
+
+    is_topic = True
 
 
 class RedisTopicSubscriptionTests(SubscriptionStoreContract, OnTopics):

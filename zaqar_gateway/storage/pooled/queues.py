@@ -16,6 +16,7 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
+    Once,
     Place,
     QueueEntry,
     QueueRules,
@@ -145,6 +146,7 @@ class PooledMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         place = Place(project, queue, self._is_topics)
         for _ in range(_POST_TRIES):
@@ -161,6 +163,7 @@ class PooledMessages:
                     size_max=size_max,
                     encrypted=encrypted,
                     create=False,
+                    once=once,
                 )
             except QueueMissing:
                 if not create:
