@@ -414,7 +414,7 @@ class Messages:
     idempotency_keys_max: int = _setting(
         1_000_000,
         whole(1, 100_000_000),
-        "The most of those keys that are kept of one queue or topic, at some 100 bytes each; what comes beyond gets 429.",
+        "The most of those keys that are kept of one queue or topic, at some 130 bytes each; what comes beyond gets 429.",
     )
 
 
