@@ -7,7 +7,8 @@ any other error nothing has.  Each method is one indivisible step for everybody 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from zope.interface import Attribute, Interface
 
@@ -29,6 +30,7 @@ from zaqar_gateway.model import (
     MessagePage,
     NewMessage,
     NewSubscription,
+    Once,
     Owed,
     Place,
     Placed,
@@ -49,6 +51,8 @@ from zaqar_gateway.model import (
     Verdict,
     Volume,
 )
+
+T = TypeVar("T")
 
 
 class IQueueStore(Interface):
@@ -113,6 +117,7 @@ class IMessageStore(Interface):
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         """Append messages, all or none; create the queue where it is missing.
 
@@ -122,11 +127,16 @@ class IMessageStore(Interface):
         :param ttl_default_s: for messages without a ttl in a queue without a default.
         :param encrypted: whether the bodies are encrypted, which has to be as the queue's rules say.
         :param create: whether a missing queue is created.
-        :return: the ids in the order of ``messages``.
+        :param once: keys, of any client, by which what was posted before in this queue is left out; of messages of one post
+            with the same key the first one counts.  A purge forgets no key, the end of the queue all.
+        :return: the ids in the order of ``messages``, those of before where they were known; all of them were where this
+            is :class:`~zaqar_gateway.model.Replayed`, and nothing else was looked at then.
         :raises RuleBroken: the post is too large; nothing was stored and no queue created.
         :raises QuotaExceeded: the project would have more queues, or the queue more in it, than it may have; likewise.
         :raises QueueMissing: the queue is missing and not to be created; nothing was stored.
         :raises EncryptionDiffers: ``encrypted`` is not as the queue's rules say; nothing was stored.
+        :raises RuleBroken: the key of the post came with another number of messages before; nothing was stored.
+        :raises TooManyRequests: as many keys are kept as may be; nothing was stored.
         """
 
     async def get(project: str, queue: str, ids: Sequence[str]) -> list[Message]:
@@ -187,6 +197,15 @@ class IMessageStore(Interface):
 
         :param key_ids: where given, the keys that encrypted bodies may want, so that none is lost that nobody can read.
         :raises KeyUnknown: one of the bodies wants another key; nothing was removed.
+        """
+
+
+    async def due_in(project: str, queue: str) -> int | None:
+        """After how many milliseconds messages become deliverable by themselves, since a claim lapses or a delay ends.
+
+        It may be that they expire before.
+
+        :return: ``None``: as it is now none will; a missing queue has none.
         """
 
 
@@ -713,6 +732,41 @@ class ITrusts(Interface):
         """End a trust; one that does not exist is no error.
 
         :raises IdentityUnavailable: it may still hold.
+        """
+
+
+class IAsker(Interface):
+    """Whoever has asked for something and waits for the answer."""
+
+    left: bool = Attribute("Whether there may be nobody any more to take the answer.")
+
+    def when_left(call: Callable[[], None]) -> Callable[[], None]:
+        """Have something called when that comes to be so.
+
+        :return: takes that back, which has to be done once.
+        """
+
+
+class IWaits(Interface):
+    """Has requests wait for messages."""
+
+    async def until_found(
+        place: Place,
+        wait_s: int,
+        asker: IAsker | None,
+        look: Callable[[], Awaitable[T]],
+        is_found: Callable[[T], object],
+        *,
+        takes: bool,
+    ) -> T:
+        """Look for something until it is there.
+
+        :param wait_s: after so many seconds the answer is what the last look has given.
+        :param asker: once they have left, likewise; ``None``: they do not.
+        :param look: one look at the store; what it raises ends the wait.
+        :param is_found: whether a look has given what is waited for.
+        :param takes: whether a look takes something out of the queue, so that one who looks is enough.
+        :raises TooManyRequests: there would be too many who wait.
         """
 
 

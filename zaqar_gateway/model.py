@@ -8,7 +8,7 @@ takes a quarter of the time, and a transport encodes a struct of its own from th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,6 +29,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     :ivar roles: names of roles in lower case.
     :ivar user: the id of the user, empty where nobody is known.
     :ivar token: what the caller showed who they are with, empty where nothing was shown; a secret.
+    :ivar asker: where the request may have to wait, whoever waits for its answer
+        (:class:`~zaqar_gateway.interfaces.IAsker`).
     """
 
     project: str
@@ -36,6 +38,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     roles: frozenset[str] = NO_ROLES
     user: str = ""
     token: str = ""
+    asker: Any = None
 
     def __repr__(self) -> str:
         return f"Context({self.project!r}, {self.client!r}, {self.roles!r}, {self.user!r})"  # and no token
@@ -140,6 +143,25 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     ttl_s: int | None = None
     delay_s: int | None = None
+
+
+class Once(msgspec.Struct, frozen=True, gc=False):
+    """Keys under which messages are posted once: what comes with a key that counts is known and is not stored again.
+
+    :ivar window_s: for how long a key counts, from the post that it came with first.
+    :ivar most: how many keys are kept of a queue, or topic, at one time.
+    :ivar key: of a whole post; empty: the messages have keys of their own.
+    :ivar keys: those, in their order; empty for a message without one.
+    """
+
+    window_s: int
+    most: int
+    key: str = ""
+    keys: tuple[str, ...] = ()
+
+
+class Replayed(list[str]):
+    """The ids of messages that were posted before, all of them, under the keys that they came with."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):

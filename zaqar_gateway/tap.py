@@ -8,6 +8,7 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -38,6 +39,7 @@ from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IMessageFilter, ISignIn, IStorage
 from zaqar_gateway.live.readers import QueueReaders
+from zaqar_gateway.live.waiting import Waits
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.policy import Policy
@@ -126,6 +128,15 @@ class Gateway(Service):
         self._audit_file: AuditFile | None = None
         self._identifying = Identifying(settings, reactor)
         tokens, trusts = self._identifying.tokens, self._identifying.trusts
+        gate = Gate(settings.bounds.max_requests, refusals, self._rates)
+        self._waits = Waits(
+            storage,
+            reactor,
+            settings.live.waits_max,
+            refused=partial(refusals.note, "live.waits_max"),
+            aside=gate.leave,
+            back=gate.rejoin,
+        )
         self._delivering = Delivering(settings, storage, signer, reactor, trusts)
         self._readers = QueueReaders(storage, reactor)
         rows = operations(
@@ -138,9 +149,10 @@ class Gateway(Service):
             sockets=self._delivering.sockets,
             trusts=trusts,
             filters=filters,
-            gate=Gate(settings.bounds.max_requests, refusals, self._rates),
+            gate=gate,
             pooling=pooling,
             policy=policy,
+            waits=self._waits,
         )
         if not settings.admin_mode:
             rows = [row for row in rows if not row.admin]
@@ -327,6 +339,7 @@ class Gateway(Service):
         await gatherResults([each for each in stopped if each is not None])
         self._http.stop_accepting()
         closed = self._websocket.close_all(_SHUTDOWN_S)
+        self._waits.stop()
         drained = Deferred.fromCoroutine(self._delivering.drain())
         try:
             await self._http.when_idle().addTimeout(_SHUTDOWN_S, self._reactor)

@@ -38,6 +38,7 @@ from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.dead_letters import DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
@@ -230,6 +231,10 @@ class DeadLettersTests(EncryptingCase, DeadLetterStoreContract, TestCase):
 
 class SubscriptionsTests(EncryptingCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions, of queues that do not ask for encryption."""
+
+
+class OnceTests(EncryptingCase, OnceContract, TestCase):
+    """The contract of keys."""
 
 
 class DeliveriesTests(EncryptingCase, DeliveryStoreContract, TestCase):

@@ -26,6 +26,7 @@ from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLett
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import Difference, walk
@@ -120,6 +121,10 @@ class MemoryTopicMessagesTests(TopicsCase, MessageStoreContract, TestCase):
 
 class MemoryTopicSubscriptionsTests(TopicsCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions, by topics."""
+
+
+class MemoryTopicOnceTests(TopicsCase, OnceContract, TestCase):
+    """Keys, by topics."""
 
 
 class MemoryTopicDeliveriesTests(TopicsCase, DeliveryStoreContract, TestCase):
@@ -402,6 +407,10 @@ class LedgerTests(MemoryCase, TestCase):
 
 class MemoryClaimRingTests(MemoryCase, ClaimRingContract, TestCase):
     """Rings for what can be had again."""
+
+
+class MemoryOnceTests(MemoryCase, OnceContract, TestCase):
+    """The contract of keys."""
 
 
 class RingTests(MemoryCase, TestCase):

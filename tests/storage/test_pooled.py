@@ -21,6 +21,7 @@ from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.management import ManagementContract
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
@@ -98,6 +99,10 @@ class PooledMemoryDeadLettersTests(PooledMemoryCase, DeadLetterStoreContract, Te
 
 class PooledMemorySubscriptionsTests(PooledMemoryCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions."""
+
+
+class PooledMemoryOnceTests(PooledMemoryCase, OnceContract, TestCase):
+    """The contract of keys."""
 
 
 class PooledMemoryClaimRingTests(PooledMemoryCase, ClaimRingContract, TestCase):
@@ -200,6 +205,10 @@ class PooledRedisClaimTests(ClaimStoreContract, PooledRedisCase):
 
 class PooledRedisDeadLetterTests(PooledRedisCase, DeadLetterStoreContract):
     """The contract of dead letters."""
+
+
+class PooledRedisOnceTests(OnceContract, PooledRedisCase):
+    """The contract of keys."""
 
 
 class PooledRedisSubscriptionTests(SubscriptionStoreContract, PooledRedisCase):

@@ -210,6 +210,7 @@ DOCUMENTS: dict[str, Any] = {"queue_share": {}, "subscription_update": {"ttl": 1
 
 OTHERS = {"limit", "ttl", "grace", "options", "resource_types", "pop", "detailed", "name", "with_count", "filters", "echo"}
 OTHERS |= {"rate", "include_claimed", "include_delayed", "size", "delays", "strict", "confirmable", "listener"}
+OTHERS |= {"wait", "idempotency_key"}
 """Fields that name nothing; they are left out."""
 
 MORE: dict[str, list[Callable[[Names], dict[str, Any]]]] = {

@@ -28,6 +28,7 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
+    Once,
     Place,
     Posted,
     SendBack,
@@ -172,6 +173,7 @@ class _Messages:
     _filters: Filters
     _ctx: Context
     _is_topic: bool
+    _asked: Call | None = None
 
     async def post(
         self,
@@ -185,6 +187,7 @@ class _Messages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         call = await self._request("post", project, queue)
         return await self._store.post(
@@ -197,6 +200,7 @@ class _Messages:
             size_max=size_max,
             encrypted=encrypted,
             create=create,
+            once=once,
         )
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
@@ -256,6 +260,9 @@ class _Messages:
         popped = await self._store.pop(project, queue, limit, key_ids=key_ids)
         return await self._filters.taken(self._ctx, call, popped)
 
+    def due_in(self, project: str, queue: str) -> Coroutine[Any, Any, int | None]:
+        return self._store.due_in(project, queue)
+
     async def _request(
         self,
         name: str,
@@ -266,7 +273,9 @@ class _Messages:
         limit: int | None = None,
     ) -> Call:
         call = Call(name, Place(project, queue, self._is_topic), tuple(message_ids), tuple(claim_ids), limit)
-        await self._filters.request(self._ctx, call)
+        if call != self._asked:  # a request that waits looks several times
+            await self._filters.request(self._ctx, call)
+            self._asked = call
         return call
 
 
@@ -278,6 +287,7 @@ class _Claims:
     _store: IClaimStore
     _filters: Filters
     _ctx: Context
+    _asked: Call | None = None
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
         call = await self._request("claim_create", project, queue, limit=limit)
@@ -308,7 +318,9 @@ class _Claims:
         self, name: str, project: str, queue: str, claim_ids: Sequence[str] = (), limit: int | None = None
     ) -> Call:
         call = Call(name, Place(project, queue), claim_ids=tuple(claim_ids), limit=limit)
-        await self._filters.request(self._ctx, call)
+        if call != self._asked:  # a request that waits looks several times
+            await self._filters.request(self._ctx, call)
+            self._asked = call
         return call
 
     async def _shown(self, call: Call, claim: Claim) -> Claim:
@@ -358,7 +370,7 @@ class FilteredMessages(Messages):
 
     def _for(self, ctx: Context) -> Messages:
         seen = _Messages(self._store, self._filters, ctx, self._kind is TOPIC)
-        return Messages(seen, self._queues, self._limits, self._kind)
+        return Messages(seen, self._queues, self._limits, self._kind, self._waits)
 
     def post(self, ctx: Context, asked: fields.MessagePost) -> Coroutine[Any, Any, list[str]]:
         return self._for(ctx).post(ctx, asked)
@@ -392,7 +404,7 @@ class FilteredClaims(Claims):
     _filters: Filters = field(kw_only=True)
 
     def _for(self, ctx: Context) -> Claims:
-        return Claims(_Claims(self._store, self._filters, ctx), self._limits)
+        return Claims(_Claims(self._store, self._filters, ctx), self._limits, self._waits)
 
     def create(self, ctx: Context, asked: fields.ClaimCreate) -> Coroutine[Any, Any, Claim | None]:
         return self._for(ctx).create(ctx, asked)

@@ -14,7 +14,7 @@ import msgspec
 from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-from zaqar_gateway.interfaces import INotifier, ISockets, IStorage, ISubscriptionStore, ITrusts, IUrlSigner
+from zaqar_gateway.interfaces import INotifier, ISockets, IStorage, ISubscriptionStore, ITrusts, IUrlSigner, IWaits
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations import fields
@@ -59,7 +59,7 @@ class Http:
     :ivar closed: whether a member of the body that is no field is refused.
     :ivar fixed: fields that HTTP sets itself.
     :ivar media_type: the only ``Content-Type`` accepted, where there is such a rule.
-    :ivar headers: header to field.
+    :ivar headers: header to the field, a text, that it brings; where the body brings it too, both have to say the same.
     :ivar produces: the media type of the answer where it is not JSON.
     :ivar shared_as: the last part of the path that a pre-signed URL may name in place of this one's.
     :ivar when: the query parameter that chooses this operation among those of the same method and path.
@@ -114,6 +114,7 @@ class Operation:
         (:mod:`zaqar_gateway.transport.audit`), with what its path names.
     :ivar unaudited: the field with which it does not.
     :ivar policy: decides on ``rule``.
+    :ivar waits: whether it has a field ``wait``; where that is given, the context has to say who waits for the answer.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Operation:
     audited: bool = False
     unaudited: str = ""
     policy: Policy = DEFAULT_POLICY
+    waits: bool = False
 
 
 class Asked(Protocol):
@@ -207,6 +209,7 @@ def operations(
     gate: Gate | None = None,
     policy: Policy = DEFAULT_POLICY,
     pooling: Pooling | None = None,
+    waits: IWaits | None = None,
 ) -> list[Operation]:
     """All rows, in the order of the API reference.
 
@@ -220,6 +223,7 @@ def operations(
     :param gate: what all requests pass; ``None``: nothing.
     :param policy: who may run what.
     :param pooling: ``None``: there are no pools; with them all rows make several steps.
+    :param waits: has requests wait for messages; ``None``: none waits.
     """
     health, urls = Health(storage, pooling.directory if pooling else None), Urls(signer, clock)
     flavors = pooling.flavors if pooling else None
@@ -231,7 +235,7 @@ def operations(
 
     of_topics = (
         *_of_queues(Queues(storage.topics, storage.topic_subscriptions, limits, TOPIC_KIND, flavors)),
-        *_of_messages(messages(storage.topic_messages, storage.topics, limits, TOPIC_KIND)),
+        *_of_messages(messages(storage.topic_messages, storage.topics, limits, TOPIC_KIND, waits)),
         *_of_subscriptions(subscriptions(storage.topic_subscriptions, TOPIC_KIND)),
         *_of_deliveries(Deliveries(storage.deliveries, limits, TOPIC_KIND)),
     )
@@ -249,8 +253,8 @@ def operations(
             admin=True,
         ),
         *_of_queues(Queues(storage.queues, storage.subscriptions, limits, flavors=flavors)),
-        *_of_messages(messages(storage.messages, storage.queues, limits)),
-        *_of_claims(claims(storage.claims, limits)),
+        *_of_messages(messages(storage.messages, storage.queues, limits, QUEUE_KIND, waits)),
+        *_of_claims(claims(storage.claims, limits, waits)),
         *_of_dead_letters(dead_letters(storage.dead_letters, limits)),
         *_of_subscriptions(subscriptions(storage.subscriptions, QUEUE_KIND)),
         *_of_deliveries(deliveries),
@@ -358,9 +362,10 @@ def _of_messages(messages: Messages) -> list[Operation]:
             Http(
                 "GET",
                 MESSAGES,
-                query={name: name for name in ("marker", "limit", "echo", "include_claimed", "include_delayed")},
+                query={name: name for name in ("marker", "limit", "echo", "include_claimed", "include_delayed", "wait")},
             ),
             Frame(checks_client=True),
+            waits=True,
         ),
         Operation(
             "message_get_many",
@@ -375,18 +380,29 @@ def _of_messages(messages: Messages) -> list[Operation]:
             "messages:create",
             fields.MessagePost,
             messages.post,
-            Http("POST", MESSAGES, body=Body.REQUIRED, fixed={"delays": True}),
-            Frame(only=("queue_name", "messages"), needed=("messages",), checks_client=True),
+            Http(
+                "POST",
+                MESSAGES,
+                body=Body.REQUIRED,
+                fixed={"delays": True},
+                headers={"Idempotency-Key": "idempotency_key"},
+            ),
+            Frame(only=("queue_name", "messages", "idempotency_key"), needed=("messages",), checks_client=True),
         ),
         Operation(
             "message_delete_many",
             "messages:delete_all",
             fields.MessageDeleteMany,
             messages.delete_many,
-            Http("DELETE", MESSAGES, query={"ids": "message_ids", "pop": "pop", "claim_ids": "claim_ids"}),
+            Http(
+                "DELETE",
+                MESSAGES,
+                query={"ids": "message_ids", "pop": "pop", "claim_ids": "claim_ids", "wait": "wait"},
+            ),
             Frame(),
             audited=True,
             unaudited="pop",
+            waits=True,
         ),
         Operation(
             "message_events",
@@ -423,8 +439,9 @@ def _of_claims(claims: Claims) -> list[Operation]:
             "claims:create",
             fields.ClaimCreate,
             claims.create,
-            Http("POST", CLAIMS, query={"limit": "limit"}, body=Body.OPTIONAL),
+            Http("POST", CLAIMS, query={"limit": "limit", "wait": "wait"}, body=Body.OPTIONAL),
             Frame(),
+            waits=True,
         ),
         Operation("claim_get", "claims:get", fields.Claim, claims.get, Http("GET", CLAIMS + "/{claim_id}"), Frame()),
         Operation(

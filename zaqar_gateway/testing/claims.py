@@ -975,3 +975,43 @@ class ClaimStoreContract(ReadingCase):
         await self.drop(ids[1], queue="dead")
         again = await self.read(ids[0], queue="dead")
         self.assertEqual((bodies_of(again), again.gap), ([], True))
+
+    # -- what becomes deliverable by itself --------------------------------------------------------------------------
+
+    async def due_in(self, queue: str = "q") -> int | None:
+        """After how many ms messages become deliverable."""
+        return await self.storage.messages.due_in("p", queue)
+
+    async def test_due_of_nothing(self) -> None:
+        """Nothing becomes deliverable in a queue that is missing, or where all is or nothing is."""
+        self.assertIsNone(await self.due_in())
+        await self.put(b"1")
+        self.assertIsNone(await self.due_in())
+        await self.popped()
+        self.assertIsNone(await self.due_in())
+
+    async def test_due_of_claims(self) -> None:
+        """The messages of the claim that lapses first become deliverable when it does, and not when it is renewed or released."""
+        await self.put(*numbered(3))
+        await self.claim(1, ttl_s=300)
+        second = await self.claim(1, ttl_s=100)
+        self.assertEqual(await self.due_in(), 100_000)
+        self.clock.advance(40.25)
+        self.assertEqual(await self.due_in(), 59_750)
+        await self.storage.claims.update("p", "q", second.id, 120, 60)
+        self.assertEqual(await self.due_in(), 120_000)
+        await self.storage.claims.release("p", "q", second.id)
+        self.assertEqual(await self.due_in(), 259_750)
+
+    async def test_due_of_delays(self) -> None:
+        """A delayed message becomes deliverable when its delay is over."""
+        await self.make(message_delay_s=30)
+        await self.put(b"1")
+        await self.put(b"2", delay_s=20)
+        self.assertEqual(await self.due_in(), 20_000)
+        self.clock.advance(20)
+        self.assertEqual(await self.popped(), [b"2"])
+        self.assertEqual(await self.due_in(), 10_000)
+        self.clock.advance(10)
+        self.assertEqual(await self.popped(), [b"1"])
+        self.assertIsNone(await self.due_in())

@@ -26,10 +26,12 @@ from zaqar_gateway.model import (
     Message,
     NewMessage,
     NewSubscription,
+    Once,
     Owed,
     Place,
     Progress,
     QueueRules,
+    Replayed,
     SendBack,
     StatsEdge,
     Subscription,
@@ -70,6 +72,12 @@ class _Side:
         self._numbers[new] = len(ids)
         ids.append(new)
         return self._numbers[new]
+
+    def posted(self, message_id: str, once: Once | None) -> int:
+        """The number of a message that was posted, now or under a key before."""
+        if once is not None and message_id in self._numbers:
+            return self._numbers[message_id]
+        return self.give(self.messages, message_id)
 
     def message_id(self, number: int | None) -> str:
         return NO_ID if number is None else self.messages[number]
@@ -156,10 +164,11 @@ class _Walk:
     def learn(self, place: _Place, answer: object) -> None:
         """Note what an answer tells about messages and claims."""
         match answer:
-            case ("posted", list(numbers)):
-                self.seen.update(dict.fromkeys(numbers, self.clock.seconds()))
-                self.home.update(dict.fromkeys(numbers, place))
-                self.posted += len(numbers)
+            case ("posted", list(numbers), _):
+                new = [number for number in dict.fromkeys(numbers) if number >= self.posted]
+                self.seen.update(dict.fromkeys(new, self.clock.seconds()))
+                self.home.update(dict.fromkeys(new, place))
+                self.posted += len(new)
             case ("message", int(number), _, _, _, claim, _):
                 self.seen[number], self.home[number] = self.clock.seconds(), place
                 if isinstance(claim, int):
@@ -269,16 +278,26 @@ class _Walk:
             for n in range(rng.choice((1, 1, 2, 3, 8)))
         ]
         size, size_max = rng.choice((10, 30, 31)), rng.choice((30, 100, 100, 100))
+        once = self.once(len(messages))
 
         async def run(side: _Side) -> object:
             ids = await side.storage.messages.post(
-                project, queue, client, messages, size=size, ttl_default_s=120, size_max=size_max
+                project, queue, client, messages, size=size, ttl_default_s=120, size_max=size_max, once=once
             )
-            if sorted(ids) != ids:
+            if once is None and sorted(ids) != ids:
                 raise Difference(f"ids are not in order: {ids}")
-            return ("posted", [side.give(side.messages, new) for new in ids])
+            return ("posted", [side.posted(each, once) for each in ids], isinstance(ids, Replayed))
 
-        return f"post {project!r} {queue!r} {client!r} {messages} {size=} {size_max=}", place, run
+        return f"post {project!r} {queue!r} {client!r} {messages} {size=} {size_max=} {once=}", place, run
+
+    def once(self, number: int) -> Once | None:
+        """Keys for so many messages."""
+        rng = self.rng
+        if rng.random() < 0.7:
+            return None
+        if rng.random() < 0.5:
+            return Once(200, 12, rng.choice("abcdefgh"))
+        return Once(200, 12, keys=tuple(rng.choice(("", *"abcdefgh")) for _ in range(number)))
 
     def create(self) -> _Step:
         place = project, queue = self.place()

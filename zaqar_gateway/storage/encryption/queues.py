@@ -21,9 +21,11 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
+    Once,
     QueueEntry,
     QueueRules,
     QueueStats,
+    Replayed,
     SendBack,
     SentBack,
     StreamPage,
@@ -105,6 +107,7 @@ class EncryptingMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         place = (project, queue)
         if self._queues.waiting:
@@ -122,6 +125,7 @@ class EncryptingMessages:
                     size_max=size_max,
                     encrypted=encrypted,
                     create=create,
+                    once=once,
                 )
             except EncryptionDiffers:
                 if encrypted:
@@ -136,6 +140,7 @@ class EncryptingMessages:
             ttl_default_s=ttl_default_s,
             size_max=size_max,
             create=create,
+            once=once,
         )
         if known:
             try:
@@ -150,7 +155,8 @@ class EncryptingMessages:
                 except EncryptionDiffers:
                     asks = not asks
                 else:
-                    self._queues.learn(place, asks)
+                    if not isinstance(ids, Replayed):  # that tells nothing of the queue
+                        self._queues.learn(place, asks)
                     return ids
         raise StoreUnavailable("Whether the queue asks for encryption is changed by many at once.")
 
@@ -233,6 +239,9 @@ class EncryptingMessages:
                     raise
             else:
                 return await self._opener.open_all(project, queue, popped) if any_encrypted(popped) else popped
+
+    def due_in(self, project: str, queue: str) -> Coroutine[Any, Any, int | None]:
+        return self._store.due_in(project, queue)
 
 
 @implementer(IClaimStore)

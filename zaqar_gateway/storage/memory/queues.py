@@ -33,12 +33,14 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
+    Once,
     Place,
     Posted,
     QueueEntry,
     QueueRules,
     QueueStats,
     Quotas,
+    Replayed,
     SendBack,
     SentBack,
     StatsEdge,
@@ -56,6 +58,7 @@ from zaqar_gateway.storage import (
     queues_exceeded,
 )
 from zaqar_gateway.storage.memory.ledgers import Ledgers
+from zaqar_gateway.storage.memory.once import Keys
 from zaqar_gateway.storage.memory.ordered import Agenda, Ranks, RankSource
 
 ADOPTED_KEPT_S = 3600
@@ -129,6 +132,7 @@ class _Queue:
     :ivar bytes: of the bodies of its entries.
     :ivar cut: the greatest rank of what is gone from it; at first of what an earlier one of its name has had.
     :ivar last: the greatest rank that any message here has had, or that an earlier queue left.
+    :ivar keys: under which messages were posted.
     """
 
     incarnation: str
@@ -145,6 +149,7 @@ class _Queue:
     last: int = 0
     dead: Ranks = field(factory=Ranks)  # of the dead letters, whatever set they are in besides
     adopted: Agenda[str] = field(factory=Agenda)  # places of dead letters of other stores, and until when they are known
+    keys: Keys = field(factory=Keys)
     _aliases: dict[str, int] = field(factory=dict)  # id to local rank, of messages moved into this queue
     _expiring: Agenda[int] = field(factory=Agenda)
     _due: Agenda[int] = field(factory=Agenda)
@@ -166,6 +171,10 @@ class _Queue:
         """When ``settle`` has something to do again."""
         agendas = (self._expiring.next(), self._due.next(), self._lapsing.next(), self._forgetting.next())
         return min((at for at in agendas if at is not None), default=None)
+
+    def next_deliverable(self) -> int | None:
+        """When a claim lapses, or a delay ends."""
+        return min((at for at in (self._due.next(), self._lapsing.next()) if at is not None), default=None)
 
     def position(self, marker: str) -> int | None:
         """The rank that an id means in this queue; ``None`` where the text is no id."""
@@ -471,9 +480,23 @@ class MemoryMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         now, now_us = self._space.now(), self._space.now_us()
         found = self._space.find(project, queue, now)
+        known = [""] * len(messages)
+        if once is not None:
+            known = (Keys() if found is None else found.keys).known(once, len(messages), now)
+            if all(known):
+                return Replayed(known)
+        fresh = [position for position, message_id in enumerate(known) if not message_id]
+        if once is not None and once.keys:
+            first: dict[str, int] = {}
+            fresh = [each for each in fresh if not once.keys[each] or first.setdefault(once.keys[each], each) == each]
+        if once is not None:
+            keyed = fresh if once.key else [position for position in fresh if once.keys[position]]
+            if keyed:
+                (Keys() if found is None else found.keys).check_room(once, len(keyed), now)
         rules = NO_RULES if found is None else found.rules
         limit = size_max if rules.post_size_max is None else min(rules.post_size_max, size_max)
         if size > limit:
@@ -482,7 +505,8 @@ class MemoryMessages:
             raise EncryptionDiffers
         if found is None and create:
             self._space.check_room(project)
-        self._space.check_quotas(found, len(messages), sum(len(new.body) for new in messages))
+        new_ones = [messages[position] for position in fresh]
+        self._space.check_quotas(found, len(new_ones), sum(len(new.body) for new in new_ones))
         if found is None:
             if not create:
                 raise QueueMissing
@@ -490,14 +514,15 @@ class MemoryMessages:
         default_s = ttl_default_s if rules.message_ttl_s is None else rules.message_ttl_s
         ledger = self._space.ledgers.followed(self._space.place(project, queue), now)
         posted = []
-        for new in messages:
+        for position in fresh:
+            new = messages[position]
             rank = found.ranks.next(now_us)
             ttl_s = default_s if new.ttl_s is None else new.ttl_s
             delay_s = rules.message_delay_s
             if delay_s and new.delay_s is not None:
                 delay_s = new.delay_s
             message_id = ids.format_id(rank, found.incarnation)
-            posted.append(message_id)
+            posted.append((position, message_id))
             found.add(
                 _Entry(
                     rank=rank,
@@ -519,7 +544,12 @@ class MemoryMessages:
         else:
             self._space.ledgers.posted(ledger, now)
         self._space.plan(project, queue)
-        return posted
+        if once is None:
+            return [message_id for _, message_id in posted]
+        found.keys.keep(once, posted)
+        new_ids = dict(posted)
+        kept = found.keys.known(once, len(messages), now)
+        return [message_id or new_ids[position] for position, message_id in enumerate(kept)]
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         now = self._space.now()
@@ -641,6 +671,12 @@ class MemoryMessages:
             past = max(past, rank) if incarnation == ids.NO_QUEUE else past
         marker = ids.format_id(past, ids.NO_QUEUE)
         return StreamPage([], marker, gap, marker, False)
+
+    async def due_in(self, project: str, queue: str) -> int | None:
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
+        at = None if found is None else found.next_deliverable()
+        return None if at is None else max(0, at - now)
 
 
 @implementer(IClaimStore)

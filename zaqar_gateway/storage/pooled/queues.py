@@ -16,6 +16,7 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
+    Once,
     Place,
     QueueEntry,
     QueueRules,
@@ -145,6 +146,7 @@ class PooledMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         place = Place(project, queue, self._is_topics)
         for _ in range(_POST_TRIES):
@@ -161,6 +163,7 @@ class PooledMessages:
                     size_max=size_max,
                     encrypted=encrypted,
                     create=False,
+                    once=once,
                 )
             except QueueMissing:
                 if not create:
@@ -207,6 +210,9 @@ class PooledMessages:
         self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
     ) -> Sequence[Message]:
         return await (await self._at(project, queue)).pop(project, queue, limit, key_ids=key_ids)
+
+    async def due_in(self, project: str, queue: str) -> int | None:
+        return await (await self._at(project, queue)).due_in(project, queue)
 
 
 @implementer(IClaimStore)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -11,8 +12,8 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, StoreError
 from zaqar_gateway.interfaces import IMessageStore
-from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Quotas, StreamPage
-from zaqar_gateway.storage import claimed, marker_unknown, mismatch, post_too_large
+from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Once, Quotas, Replayed, StreamPage
+from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismatch, other_number, post_too_large
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
@@ -20,13 +21,26 @@ from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now, word
 from zaqar_gateway.storage.redis.schedule import Schedule
 
-_BEYOND_QUOTA, _AGAIN = 4, 5
-"""What a post may be answered besides (``scripts/post.lua``)."""
+_BEYOND_QUOTA, _AGAIN, _BY_KEYS, _OTHER_NUMBER, _BEYOND_KEYS = 4, 5, 6, 7, 8
+"""What a post may be answered besides (``scripts/post.lua``, ``scripts/once.lua``)."""
 
 _LONG_LISTING = 8
 _LONG_LISTING_PAUSE_S = 0.002
 """A listing that leaves out thousands of a client's own messages takes many steps.  From the eighth on they have pauses
 between them, and one such listing goes on at a time, so that Redis has time for others."""
+
+
+def _packed_keys(once: Once) -> list[bytes]:
+    """What ``scripts/once.lua`` asks for: digests, those of keys of posts and of messages apart, and how they count."""
+    if once.key:
+        parts = [_digest("p" + once.key)]
+    else:
+        parts = [_digest("m" + key) if key else NOTHING for key in once.keys]
+    return [*parts, number(once.window_s * 1000), number(once.most), word(b"post" if once.key else b"each")]
+
+
+def _digest(text: str) -> bytes:
+    return bulk(blake2b(text.encode(), digest_size=16).digest())
 
 
 @implementer(IMessageStore)
@@ -42,12 +56,14 @@ class RedisMessages:
     _quotas: Quotas
     _long_listings: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(1))
     _post: scripts.Script = field(init=False)
+    _post_once: scripts.Script = field(init=False)
     _arguments_of_post: int = field(init=False)  # and keys, besides the messages
     _terms: Callable[[int, int, bool], bytes] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         is_bounded = any(values.quota_arguments(self._quotas))
         self._post = scripts.POST_WITHIN_QUOTAS if is_bounded else scripts.POST
+        self._post_once = scripts.POST_ONCE_WITHIN_QUOTAS if is_bounded else scripts.POST_ONCE
         self._arguments_of_post = 2 + (10 if is_bounded else 7)
         self._terms = lru_cache(maxsize=64)(self._packed_terms)
 
@@ -63,6 +79,7 @@ class RedisMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         parts = [
             self._keys.packed_with_catalog(project, queue),
@@ -76,11 +93,15 @@ class RedisMessages:
             parts.append(NOTHING if one.ttl_s is None else number(one.ttl_s))
             parts.append(NOTHING if one.delay_s is None else number(one.delay_s))
             parts.append(bulk(one.body))
-        count = self._arguments_of_post + 3 * len(messages)
-        answer = await self._redis.run(self._post, count, *parts)
+        script, count = self._post, self._arguments_of_post + 3 * len(messages)
+        if once is not None:
+            script, more = self._post_once, _packed_keys(once)
+            parts += more
+            count += len(more)
+        answer = await self._redis.run(script, count, *parts)
         while answer[0] == _AGAIN:
-            answer = await self._redis.run(self._post, count, *parts)
-        if len(answer) > 3:
+            answer = await self._redis.run(script, count, *parts)
+        if len(answer) > 3 and (once is None or answer[2]):
             # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
             # process looks everywhere.
             nudged = Deferred.fromCoroutine(self._schedule.nudge(self._keys.queue(project, queue)))
@@ -90,6 +111,13 @@ class RedisMessages:
             raise post_too_large(size, first, own=bool(second))
         if refused == _BEYOND_QUOTA:
             raise values.exceeded(self._quotas, first)
+        if refused == _BY_KEYS:
+            found = [format_id(int(rank), first.decode()) for rank in answer[4:]]
+            return found if answer[3] else Replayed(found)
+        if refused == _OTHER_NUMBER:
+            raise other_number(first)
+        if refused == _BEYOND_KEYS and once is not None:
+            raise keys_exceeded(once.most, first)
         if refused:
             raise EncryptionDiffers if refused == 2 else QueueMissing
         incarnation = first.decode()
@@ -194,3 +222,7 @@ class RedisMessages:
                 return values.messages(found, 3, found[1], found[2].decode())
             if found[0] == 2:
                 raise KeyUnknown(project, queue, found[2])
+
+    async def due_in(self, project: str, queue: str) -> int | None:
+        due_ms: int = await self._redis.script(scripts.DUE, [self._keys.queue(project, queue)], [self._now()])
+        return None if due_ms < 0 else due_ms

@@ -37,6 +37,7 @@ from zaqar_gateway.model import (
     Place,
     Pool,
     QueueStats,
+    Replayed,
     SentBack,
     SignedUrl,
     StatsEdge,
@@ -398,11 +399,10 @@ class Answers:
         # The queue name and the ids are of characters that need no escape, in JSON or in a URL.
         base = _queue(asked) + "/messages"
         resources = f'","{base}/'.join(ids)
-        return Reply(
-            201,
-            (_JSON, (b"Location", f"{base}?ids={','.join(ids)}".encode())),
-            f'{{"resources":["{base}/{resources}"]}}'.encode(),
-        )
+        headers: Headers = (_JSON, (b"Location", f"{base}?ids={','.join(ids)}".encode()))
+        if isinstance(ids, Replayed):
+            headers = (*headers, (b"Idempotency-Replayed", b"true"))
+        return Reply(201, headers, f'{{"resources":["{base}/{resources}"]}}'.encode())
 
     def _message_delete_many(self, asked: IAsked, popped: list[Message] | None) -> Reply:
         if popped is None:

@@ -392,6 +392,8 @@ class HttpChannel(Protocol):
     def readConnectionLost(self) -> None:
         """The peer has closed its side.  It gets the answer to what it has asked, within ``linger_s``."""
         self._eof = True
+        if self._answering and self._request is not None:
+            self._request.leave()
         if self._stream is not None:
             # Whoever listens to what may have no end closes neither side before it has had enough.
             self._abort()
@@ -653,6 +655,9 @@ class HttpChannel(Protocol):
             self.deadline = now + self._bounds.linger_s if self._eof else inf
             # A peer that does not take what is streamed to it may hang up, which shows in what is read alone.
             stop = self._blocked and self._stream is None or waiting > self._bounds.pipeline_max
+            if stop and not self._paused and self._request is not None:
+                # From here on nobody notices a peer that hangs up.
+                self._factory.call_later(0, self._request.leave)
         elif phase != _HEAD:
             self.deadline = self._body_deadline()
         elif self._blocked:
@@ -1072,6 +1077,8 @@ class HttpChannel(Protocol):
             self._place = None
         self._factory.unread.note(self, 0)
         self._factory.forget(self)
+        if request is not None:
+            request.leave()
 
 
 class HttpFactory(ServerFactory):

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
 from itertools import count
 from random import getrandbits
 from typing import Any, NoReturn, Protocol
 
+from zope.interface import implementer
+
+from zaqar_gateway.interfaces import IAsker
 from zaqar_gateway.model import Caller, Context
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -102,6 +105,7 @@ def tokens(value: bytes | None) -> list[bytes]:
     return [] if value is None else [token.strip() for token in value.lower().split(b",")]
 
 
+@implementer(IAsker)
 class Request:
     """One HTTP request, complete.
 
@@ -116,17 +120,20 @@ class Request:
     :ivar caller: whose token it came with; ``None``: it was not asked for one.
     :ivar until_s: when the access ends that somebody signed, in seconds since the epoch; ``None``: it is not signed.
     :ivar gone: whether the peer has hung up before the reply.
+    :ivar left: whether it may have: its side is closed, or so much of further requests is unread that nobody would notice.
     :ivar place: what stands at its path; filled by the application.
     :ivar prepath: the parts of the path that lead there, percent-decoded; likewise.
     """
 
     __slots__ = (
+        "_when_left",
         "_wire",
         "body",
         "caller",
         "gone",
         "has_body",
         "headers",
+        "left",
         "method",
         "path",
         "place",
@@ -152,6 +159,8 @@ class Request:
         self.caller: Caller | None = None
         self.until_s: int | None = None
         self.gone = False
+        self.left = False
+        self._when_left: Callable[[], None] | None = None
         self.place: Any = None
         self.prepath: list[bytes] = []
 
@@ -159,6 +168,20 @@ class Request:
     def peer(self) -> str:
         """From where it came (:func:`zaqar_gateway.transport.audit.peer_of`); empty once it has been answered."""
         return "" if self._wire is None else self._wire.peer
+
+    def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`; one at a time."""
+        self._when_left = call
+        return self._stay
+
+    def _stay(self) -> None:
+        self._when_left = None
+
+    def leave(self) -> None:
+        """The peer may have hung up; whoever waits for its sake need not."""
+        self.left = True
+        if self._when_left is not None:
+            self._when_left()
 
     @property
     def answered(self) -> bool:

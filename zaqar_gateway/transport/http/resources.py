@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -222,6 +223,8 @@ class Place:
         return ctx
 
     async def _answer(self, request: Request, endpoint: Endpoint, ctx: Context, asked: Asked) -> None:
+        if endpoint.operation.waits and asked.brings("wait"):
+            ctx = replace(ctx, asker=asked.asker)
         reply: Reply | Streaming
         try:
             reply = endpoint.answer(asked, await dispatch(endpoint.operation, ctx, asked))

@@ -7,6 +7,8 @@ written here, because that takes a quarter of the time.
 Notifications (pushes) have a place among the replies: behind those to all requests that were read before they came.  They
 do not count as requests in flight.
 
+Requests that wait for messages are not running: others go on beside them, and their replies come after.
+
 Reading stops, and the peer's own writes with it, while as many requests are in flight as one socket may have, while a
 request runs that has to run alone, and while the peer leaves too much unread.
 """
@@ -38,7 +40,7 @@ from txaio.tx import make_logger
 from zope.interface import implementer
 
 from zaqar_gateway.direct import write_now
-from zaqar_gateway.interfaces import IListener, IPushed
+from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.turns import Reads
@@ -63,6 +65,7 @@ _SLOW_FRAME = 4  # what each step of Autobahn costs, in frames that are taken ap
 _TEXT, _BINARY, _PING, _PONG = 0x81, 0x82, 0x89, 0x8A
 _CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
+_AHEAD_MAX = 65536  # bytes that are read while no frame is looked at, to notice a peer that hangs up
 _REASON_MAX = 123  # bytes that a close frame has room for (RFC 6455, section 5.5)
 _PHRASES = {
     400: "Bad Request",
@@ -133,7 +136,7 @@ class Pushes:
         return frame(kind | _COMPRESSED, deflated[:-4]), True  # RFC 7692, section 7.2.1
 
 
-@implementer(IPushProducer, IListener)
+@implementer(IPushProducer, IListener, IAsker)
 class GatewayProtocol(WebSocketServerProtocol):
     """A connected client, made by :class:`~zaqar_gateway.transport.websocket.factory.GatewayFactory`.
 
@@ -151,11 +154,14 @@ class GatewayProtocol(WebSocketServerProtocol):
     def __init__(self) -> None:
         super().__init__()
         self._slots: deque[_Slot] = deque()
+        self._waiting: dict[object, Callable[[], None]] = {}  # what ends the waits of requests that wait for messages
+        self._running = 0  # requests in slots that are not answered yet and do not wait
         self._next: tuple[Request, bool] | None = None  # read, and waiting to run alone
         self._alone = False
         self._aside: _Slot | None = None  # of the request that later ones do not wait for
         self._finishing = False
-        self._paused = False
+        self._paused = False  # no frame is looked at
+        self._deaf = False  # the transport does not read
         self._consuming = False
         self._congested = False
         self._unsent = 0  # bytes written since the transport said that it is congested
@@ -336,6 +342,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
         if self._is_refused or self.state != self.STATE_CLOSED:
             self._share()
+        if self._paused and not self._deaf:
+            self._adjust()
 
     def _share(self) -> None:
         """Let the others go first where much was read and nothing is complete."""
@@ -445,7 +453,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 return
         self._was_active = True
         request = self._session.receive(payload, isBinary)
-        if request.alone and self._slots:
+        if request.alone and self._running:
             self._next = request, isBinary
             self._adjust()
         else:
@@ -460,6 +468,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._aside = slot
         else:
             self._slots.append(slot)
+            self._running += 1
             self._alone = request.alone
         Deferred.fromCoroutine(request.reply()).addCallbacks(
             self._replied, self._crashed, callbackArgs=(slot,)
@@ -474,11 +483,17 @@ class GatewayProtocol(WebSocketServerProtocol):
         if slot is self._aside:
             self._aside = None
             self._write_done(slot, payload)
+        else:
+            self._running -= 1
         while slots and (ready := slots[0].payload) is not None:
             self._write_done(slots.popleft(), ready)
         if self._left:  # it may just have subscribed
             self._leave()
-        if not slots:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Start the request that waits to run alone, where it can; then read, or do not."""
+        if not self._running:
             self._alone = False
             if self._next is not None:
                 (request, is_binary), self._next = self._next, None
@@ -507,6 +522,29 @@ class GatewayProtocol(WebSocketServerProtocol):
             payload = compress.compress_message_data(payload) + compress.end_compress_message()
         self.sendData(frame(kind, payload))
 
+    # -- requests that wait --------------------------------------------------------------------------------------------
+
+    @property
+    def left(self) -> bool:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`."""
+        return self._left
+
+    def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`.
+
+        A request that waits does not keep others from running, only their replies from leaving.
+        """
+        key = object()
+        self._waiting[key] = call
+        self._running -= 1
+        self._go_on()
+
+        def stay() -> None:
+            del self._waiting[key]
+            self._running += 1
+
+        return stay
+
     # -- pushes --------------------------------------------------------------------------------------------------------
 
     @property
@@ -531,7 +569,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._close(POLICY_VIOLATION, f"notifications of more than {most} bytes were not read")
         elif self._next is not None:
             self._hold(message, self._pushed_next)
-        elif self._slots:
+        elif len(self._slots) > len(self._waiting):
             self._hold(message, self._slots[-1].pushed)
         elif self._aside is not None:
             self._hold(message, self._aside.pushed)
@@ -561,6 +599,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         """End the subscriptions of this connection; whatever it subscribes to afterwards ends at once."""
         self._left = True
         self.drop_subscriptions()
+        for end in list(self._waiting.values()):
+            end()
 
     def drop_subscriptions(self) -> None:
         """End the subscriptions that this connection has made for itself."""
@@ -610,16 +650,17 @@ class GatewayProtocol(WebSocketServerProtocol):
             full = len(self._slots) >= self._bounds.in_flight_max
             blocked = blocked or full or slow or self._alone or self._finishing or self._next is not None
         # A closing connection is read: what comes is dropped, but the peer's close frame has to be seen.
-        if blocked and not self._paused:
-            self._paused = True
-            self.transport.pauseProducing()
-        elif self._paused and not blocked:
-            self._paused = False
-            if self.state != self.STATE_CLOSED:
+        was_paused, self._paused = self._paused, blocked
+        # While requests wait a peer that hangs up is noticed, as far as what it sends besides can be kept.
+        deaf = blocked and not (self._waiting and len(self.data) <= _AHEAD_MAX)
+        if deaf != self._deaf and (self.state != self.STATE_CLOSED or self._is_refused):
+            self._deaf = deaf
+            if deaf:
+                self.transport.pauseProducing()
+            else:
                 self.transport.resumeProducing()
-                self.consumeData()
-            elif self._is_refused:
-                self.transport.resumeProducing()
+        if was_paused and not blocked and self.state != self.STATE_CLOSED:
+            self.consumeData()
 
     def _stop_draining(self) -> None:
         if self._draining is not None:

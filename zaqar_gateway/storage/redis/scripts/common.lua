@@ -20,6 +20,7 @@
 --   left         hash      claim: how many of them are left
 --   alias        zset      ids of messages that were moved here by their rank here
 --   dead         zset      dead letters by rank
+--   keys, sizes            what was posted under a key (once.lua); a purge leaves them
 --
 -- `bytes` in the queue's hash is how many bytes the bodies in main and later have.  It is there from the first post under
 -- a quota of bytes on that finds the queue empty.
