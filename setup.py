@@ -63,7 +63,7 @@ setup(
     packages=[*find_packages(include=["zaqar_gateway", "zaqar_gateway.*"]), "twisted.plugins"],
     # Said in so many words, an editable install puts this folder on the path, where Twisted looks for plug-ins.
     package_dir={"": "."},
-    package_data={"zaqar_gateway": ["py.typed", "storage/redis/scripts/*.lua", "console/*"]},
+    package_data={"zaqar_gateway": ["py.typed", "storage/redis/scripts/*.lua", "console/*", "javascript/*"]},
     zip_safe=False,
     install_requires=[
         "attrs>=24.2",

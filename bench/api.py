@@ -97,8 +97,8 @@ class Api(ABC):
         """List a page; the cursor is empty for the first one."""
 
     @abstractmethod
-    def pop(self, limit: int) -> bytes:
-        """Take messages out."""
+    def pop(self, limit: int, wait_s: int = 0) -> bytes:
+        """Take messages out; where there are none, wait for them so long."""
 
     # Replies
 
@@ -176,13 +176,14 @@ class HttpApi(Api):
     transport = "http"
     _claim_id = _HTTP_CLAIM
 
-    def __init__(self, queue: str, host: str) -> None:
+    def __init__(self, queue: str, host: str, token: str = "") -> None:
         super().__init__(queue)
         self._headers = {
             "Host": host,
             "Client-ID": CLIENT_ID,
             "X-Project-ID": PROJECT,
             "Accept": "application/json",
+            **({"X-Auth-Token": token} if token else {}),
         }
         self._path = f"/v2/queues/{queue}"
         self._before: dict[str, bytes] = {}
@@ -217,8 +218,9 @@ class HttpApi(Api):
     def page(self, limit: int, cursor: bytes) -> bytes:
         return b"GET %b%b" % (cursor or f"{self._path}/messages?limit={limit}&echo=true".encode(), self._after)
 
-    def pop(self, limit: int) -> bytes:
-        return request("DELETE", f"{self._path}/messages?pop={limit}", self._headers)
+    def pop(self, limit: int, wait_s: int = 0) -> bytes:
+        wait = f"&wait={wait_s}" if wait_s else ""
+        return request("DELETE", f"{self._path}/messages?pop={limit}{wait}", self._headers)
 
     def _posted_ids(self, body: bytes) -> list[bytes]:
         return _HTTP_POSTED.findall(body)
@@ -284,8 +286,9 @@ class WebSocketApi(Api):
         marker = {"marker": cursor.decode()} if cursor else {}
         return self._request("message_list", limit=limit, echo=True, **marker)
 
-    def pop(self, limit: int) -> bytes:
-        return self._request("message_delete_many", pop=limit)
+    def pop(self, limit: int, wait_s: int = 0) -> bytes:
+        wait = {"wait": wait_s} if wait_s else {}
+        return self._request("message_delete_many", pop=limit, **wait)
 
     def _posted_ids(self, body: bytes) -> list[bytes]:
         found = _WS_POSTED.search(body)

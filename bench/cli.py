@@ -9,21 +9,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-from bench import backlog, peer_zaqar
+from bench import backlog, compare, keystone, live, peer_zaqar
 from bench.load import ceiling
+from bench.load.audience import allow_sockets
 from bench.load.engine import LoadFailed
 from bench.measure import Shape
 from bench.progress import Progress
 from bench.report import write_reports
 from bench.report.text import terminal_table
-from bench.results import Results
+from bench.results import IDENTITY, KNOWN, PLAIN, Results
 from bench.scenarios import BACKLOG, SCENARIOS
 from bench.servers import TRANSPORTS, Cores, StartFailed, Target, gateway, parse_target
 from bench.suite import Plan, environment, run
 
 _T = TypeVar("_T")
-_NAMES = (*SCENARIOS, BACKLOG)
+_NAMES = (*SCENARIOS, BACKLOG, *live.SCENARIOS)
 _STARTED = ("gateway", "zaqar")
+_GATED = ("post1", "post10", "cycle", "claim20", "list10", "get", "pop10")
 _RAW = argparse.RawDescriptionHelpFormatter
 
 _EXAMPLES = """\
@@ -33,6 +35,7 @@ examples:
   python -m bench                                 gateway and Zaqar, every scenario, five times
   python -m bench --targets gateway --scenarios post1,cycle --transports http
   python -m bench --targets gateway --target other=http://127.0.0.1:8888,ws=ws://127.0.0.1:9000,pid=4711
+  python -m bench compare ../before . --in-flight 16 --repeat 9
   python -m bench ceiling                         how fast the load generator is by itself
 
 "python -m bench run --help" has the options of a run; "run" itself may be left out.
@@ -83,6 +86,13 @@ def _core(text: str) -> int:
     return int(text)
 
 
+def _checkout(text: str) -> Path:
+    path = Path(text)
+    if not (path / "zaqar_gateway" / "__init__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is no checkout of the gateway: it has no zaqar_gateway/__init__.py")
+    return path.resolve()
+
+
 def _target(text: str) -> Target:
     try:
         return parse_target(text)
@@ -104,6 +114,22 @@ def parser() -> argparse.ArgumentParser:
     )
     _run_options(runs)
     runs.set_defaults(function=_run)
+
+    gate = commands.add_parser(
+        "compare",
+        help="say whether one checkout of the gateway is slower than another",
+        description="Start the gateways of two checkouts and measure them in turns.  Exits with 1 where one scenario takes more"
+        f" than {compare.LOSS_MAX:.0%} more in the newer one, beyond what may be noise.",
+    )
+    gate.add_argument("old", type=_checkout, metavar="OLD_CHECKOUT", help="the directory of one checkout")
+    gate.add_argument("new", type=_checkout, metavar="NEW_CHECKOUT", help="and of the other")
+    gate.add_argument(
+        "--by", choices=("cpu", "rate"), default="cpu", help="what is compared (default: %(default)s of an operation)"
+    )
+    _how_options(gate, _GATED)
+    _pin_options(gate)
+    _out_options(gate)
+    gate.set_defaults(function=_compare)
 
     reports = commands.add_parser("report", help="write the reports of an earlier run again")
     reports.add_argument("file", type=Path, help="the results.json of the run")
@@ -129,6 +155,7 @@ def _about_scenarios() -> str:
     lines.append(
         f"  {BACKLOG:8} latency of post, claim with delete, and list, with more and more messages in the queue"
     )
+    lines += [f"  {name:8} {about}" for name, about in live.SCENARIOS.items()]
     return "Measure.  Message bodies are JSON of 200 bytes.  The scenarios:\n\n" + "\n".join(lines)
 
 
@@ -160,9 +187,19 @@ def _run_options(runs: argparse.ArgumentParser) -> None:
         help="where setup-zaqar installed it (default: %(default)s)",
     )
 
-    how = runs.add_argument_group("how it is measured")
+    _how_options(runs, _NAMES)
+    _pin_options(runs)
+    _out_options(runs)
+
+
+def _how_options(command: argparse.ArgumentParser, scenarios: tuple[str, ...]) -> None:
+    how = command.add_argument_group("how it is measured")
     how.add_argument(
-        "--scenarios", type=_words("scenario", _NAMES), default=_NAMES, metavar="NAME,...", help="default: all"
+        "--scenarios",
+        type=_words("scenario", _NAMES),
+        default=scenarios,
+        metavar="NAME,...",
+        help=f"default: {'all' if scenarios == _NAMES else ','.join(scenarios)}",
     )
     how.add_argument(
         "--transports",
@@ -185,13 +222,24 @@ def _run_options(runs: argparse.ArgumentParser) -> None:
         help="messages in the queue (default: " + ",".join(map(str, backlog.SIZES)) + ")",
     )
     how.add_argument(
+        "--audiences",
+        type=_counts,
+        metavar="N,...",
+        help="sockets in fanout (default: " + ",".join(map(str, live.AUDIENCES)) + ")",
+    )
+    how.add_argument(
+        "--idle-sockets", type=_count, metavar="N", help=f"sockets in idle (default: {live.IDLE_SOCKETS})"
+    )
+    how.add_argument(
         "--quick",
         action="store_true",
-        help="defaults for a short run: 0.3 s, warm-up 0.1 s, once, 4 connections, backlogs of 1,000 and 5,000",
+        help="defaults for a short run: 0.3 s, warm-up 0.1 s, once, 4 connections, backlogs of 1,000 and 5,000, audiences of "
+        "10 and 100, 200 idle sockets",
     )
-    _pin_options(runs)
 
-    out = runs.add_argument_group("what is written")
+
+def _out_options(command: argparse.ArgumentParser) -> None:
+    out = command.add_argument_group("what is written")
     out.add_argument(
         "--output",
         type=Path,
@@ -247,6 +295,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
         repeat=pick(options.repeat, 5, 1),
         shape=shape,
         backlog_sizes=sizes,
+        audiences=live.Audiences(
+            pick(options.audiences, live.AUDIENCES, (10, 100)), pick(options.idle_sockets, live.IDLE_SOCKETS, 200)
+        ),
     )
 
 
@@ -254,6 +305,8 @@ def _run(options: argparse.Namespace, command: str) -> int:
     plan, cores = plan_of(options), _cores(options)
     started = options.targets if options.targets is not None else () if options.target else _STARTED
     names = [*started, *(target.name for target in options.target)]
+    if KNOWN in names:
+        raise _Wrong(f"a target cannot be called {KNOWN}, which is the gateway that the scenario {IDENTITY} starts besides")
     if len(set(names)) < len(names):
         raise _Wrong(f"two targets have the same name: {', '.join(names)}")
     if options.baseline is not None and options.baseline not in names:
@@ -265,27 +318,68 @@ def _run(options: argparse.Namespace, command: str) -> int:
     baseline = options.baseline or ("zaqar" if "zaqar" in names else names[0])
     options.output.mkdir(parents=True, exist_ok=True)
 
+    settings = _settings_for(plan)
     with ExitStack() as stack:
         targets = []
         for name in started:
             print(f"starting {name} ...", file=sys.stderr)
-            start = gateway(cores) if name == "gateway" else peer_zaqar.zaqar(cores, options.zaqar_dir)
+            start = (
+                gateway(cores, settings=settings) if name == PLAIN else peer_zaqar.zaqar(cores, options.zaqar_dir)
+            )
             targets.append(stack.enter_context(start))
+        if PLAIN in started and IDENTITY in plan.scenarios:
+            targets.append(stack.enter_context(keystone.known_gateway(cores)))
         targets += options.target
-        if cores.client is not None:
-            os.sched_setaffinity(0, {cores.client})
-        about = {"command": command, "pinning": str(cores), **environment(), "plan": _plan_text(plan)}
-        results = Results(about, {target.name: target.about for target in targets}, baseline)
-        try:
-            run(plan, targets, results, Progress(len(plan) * len(targets)))
-        except KeyboardInterrupt:
-            results.failures.append("the run was interrupted")
-            print("\ninterrupted; what was measured is kept", file=sys.stderr)
+        results = _measured(plan, targets, baseline, cores, command)
     results.save(options.output / "results.json")
     _publish(results, options.output, options.markdown)
     excused = results.baseline if len(targets) > 1 else None
     wrong = [sample for sample in results.samples if sample.errors and sample.target != excused]
     return 1 if results.failures or wrong else 0
+
+
+def _settings_for(plan: Plan) -> dict[str, str]:
+    """See to it that there may be as many sockets as a plan takes; what a gateway has to be told for that."""
+    if {live.FANOUT, live.IDLE}.isdisjoint(plan.scenarios):
+        return {}
+    allow_sockets(plan.audiences.most)  # before the servers are started, which inherit it
+    return {"WEBSOCKET_MAX_SOCKETS_PER_PROJECT": "0"}
+
+
+def _measured(plan: Plan, targets: Sequence[Target], baseline: str, cores: Cores, command: str) -> Results:
+    """Follow a plan; what was measured is kept where that is interrupted."""
+    if cores.client is not None:
+        os.sched_setaffinity(0, {cores.client})
+    about = {"command": command, "pinning": str(cores), **environment(), "plan": _plan_text(plan)}
+    results = Results(about, {target.name: target.about for target in targets}, baseline)
+    try:
+        run(plan, targets, results, Progress(sum(map(plan.measurements, targets))))
+    except KeyboardInterrupt:
+        results.failures.append("the run was interrupted")
+        print("\ninterrupted; what was measured is kept", file=sys.stderr)
+    return results
+
+
+def _compare(options: argparse.Namespace, command: str) -> int:
+    plan, cores = plan_of(options), _cores(options)
+    if IDENTITY in plan.scenarios:
+        raise _Wrong(f"--scenarios: {IDENTITY} is not about checkouts")
+    options.output.mkdir(parents=True, exist_ok=True)
+    settings = _settings_for(plan)
+    with ExitStack() as stack:
+        targets = []
+        for name, root in ((compare.OLD, options.old), (compare.NEW, options.new)):
+            print(f"starting {name}: {root} ...", file=sys.stderr)
+            targets.append(stack.enter_context(gateway(cores, name, root, settings)))
+        results = _measured(plan, targets, compare.OLD, cores, command)
+    results.save(options.output / "results.json")
+    found = compare.verdicts(results, options.by)
+    text = compare.table(found, options.by)
+    print(text)
+    (options.output / "comparison.md").write_text(text + "\n")
+    for path in write_reports(results, options.output, options.markdown):
+        print(f"written: {path}")
+    return 1 if results.failures or any(each.is_lost for each in found) else 0
 
 
 def _plan_text(plan: Plan) -> str:

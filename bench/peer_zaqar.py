@@ -31,6 +31,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.live import WAKEUP
+from bench.results import IDENTITY
 from bench.servers import Address, Cores, StartFailed, Target, free_port, listens, process, redis_version, wait_until
 
 VERSION = "23.0.1"
@@ -154,6 +156,7 @@ def zaqar(cores: Cores, directory: Path = DEFAULT_DIR, name: str = "zaqar") -> I
                 redis_pid=redis_child.pid,
                 pipelining=False,
                 most_connections=_THREADS,
+                lacks=frozenset((IDENTITY, WAKEUP)),
                 about={
                     "server": f"Zaqar {VERSION}",
                     "redis": f"{redis_version(redis_child.pid)}, {' '.join(redis_options[:4])}",

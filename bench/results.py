@@ -10,6 +10,10 @@ from bench.stats import median, median_or_none, percentile
 
 FORMAT = 1
 
+IDENTITY = "identity"
+PLAIN, KNOWN = "gateway", "keystone"
+"""The scenario of what identity and policy cost, and the gateways that it compares: without, and with them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -35,24 +39,37 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured, apart from whom and how often.  ``backlog`` is 0 save in the backlog scenario."""
+    """What is measured, apart from whom and how often.
+
+    ``backlog`` is 0 save in the backlog scenario; ``paced`` is how many operations a second are asked for, 0: as many as go.
+    """
 
     scenario: str
     transport: str
     in_flight: int
     backlog: int = 0
+    paced: int = 0
+
+    @property
+    def is_for_latency(self) -> bool:
+        """Whether latency is what counts, and not the rate."""
+        return bool(self.backlog or self.paced)
 
     @property
     def title(self) -> str:
         """For people."""
         where = "WebSocket" if self.transport == "websocket" else "HTTP"
         size = f" at {self.backlog:,}" if self.backlog else f", {self.in_flight} in flight"
+        size = f" at {self.paced:,}/s" if self.paced else size
         return f"{self.scenario} {where}{size}"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measurement.  CPU is in microseconds for each operation, ``None`` where it could not be read."""
+    """One measurement.  CPU is in microseconds for each operation, ``None`` where it could not be read.
+
+    ``memory_kib`` is that of the server for each connection, where that was measured.
+    """
 
     target: str
     case: Case
@@ -67,6 +84,7 @@ class Sample:
     client_busy: float  # share of the time in which the load generator was on its core
     errors: int = 0
     complaints: tuple[str, ...] = ()
+    memory_kib: float | None = None
 
     @property
     def rate(self) -> float:
@@ -91,6 +109,7 @@ class Summary:
     redis_cpu_us: float | None
     client_busy: float
     errors: int
+    memory_kib: float | None = None
 
     @property
     def server_busy(self) -> float | None:
@@ -119,6 +138,7 @@ class Summary:
             redis_cpu_us=median_or_none([sample.redis_cpu_us for sample in samples]),
             client_busy=median([sample.client_busy for sample in samples]),
             errors=sum(sample.errors for sample in samples),
+            memory_kib=median_or_none([sample.memory_kib for sample in samples]),
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.api import Api, expect
 from bench.load.engine import Operation, Unexpected
+from bench.results import IDENTITY
 
 LISTED = 10_000  # messages in the queue that list10 reads
 GOTTEN = 1_000  # messages that get asks for in turn
@@ -154,6 +155,9 @@ SCENARIOS = {
         Scenario("claim20", "claim twenty, delete those twenty by ids", "cycles", lambda api: ClaimMany(api, 20)),
         Scenario("list10", f"list ten of {LISTED:,}, page after page", "requests", ListPages),
         Scenario("get", "get one message by id", "requests", Get),
+        Scenario(
+            IDENTITY, "post one message without identity, and with a token and a policy", "requests", lambda api: Post(api, 1)
+        ),
         Scenario("pop10", "pop ten messages", "requests", lambda api: Pop(api, 10)),
     )
 }

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from bench.api import Api, HttpApi, WebSocketApi
+from bench.api import CLIENT_ID, PROJECT, Api, HttpApi, WebSocketApi
 from bench.load.engine import Connect, Connection, LoadFailed, ProtocolFailure
 from bench.load.http import HttpReader
-from bench.load.websocket import WebSocketReader, handshake
+from bench.load.websocket import WebSocketReader, authenticate, handshake
 
 ROOT = Path(__file__).resolve().parent.parent
 TRANSPORTS = ("http", "websocket")
@@ -60,7 +60,8 @@ class Target:
     """A running server.
 
     ``redis_pid`` may be a child of a server process; it is counted by itself.  A server that does not pipeline HTTP
-    gets as many more connections instead of requests in flight on each, up to ``most_connections``.
+    gets as many more connections instead of requests in flight on each, up to ``most_connections``.  ``token`` is what
+    requests have to bring, if anything.  It is measured in the scenarios ``only``, where there are some, and never in ``lacks``.
     """
 
     name: str
@@ -71,6 +72,15 @@ class Target:
     pipelining: bool = True
     most_connections: int | None = None
     about: dict[str, str] = field(default_factory=dict)
+    token: str = ""
+    only: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
+
+    def serves(self, scenario: str, transport: str) -> bool:
+        """Whether it is measured in a scenario over a transport."""
+        if self.address(transport) is None or scenario in self.lacks:
+            return False
+        return not self.only or scenario in self.only
 
     def address(self, transport: str) -> Address | None:
         """Where this transport is served, if it is."""
@@ -78,7 +88,7 @@ class Target:
 
     def api(self, transport: str, queue: str) -> Api:
         """The API on one queue."""
-        return HttpApi(queue, str(self.http)) if transport == "http" else WebSocketApi(queue)
+        return HttpApi(queue, str(self.http), self.token) if transport == "http" else WebSocketApi(queue)
 
     def lanes(self, transport: str, connections: int, in_flight: int) -> tuple[int, int]:
         """How many connections to open, and how many requests to have in flight on each."""
@@ -102,7 +112,10 @@ class Target:
             if transport == "http":
                 return Connection(sock, HttpReader())
             try:
-                return Connection(sock, WebSocketReader(handshake(sock, str(address))))
+                rest = handshake(sock, str(address))
+                if self.token:
+                    rest = authenticate(sock, self.token, PROJECT, CLIENT_ID)
+                return Connection(sock, WebSocketReader(rest))
             except (OSError, ProtocolFailure) as error:
                 sock.close()
                 raise LoadFailed(f"no WebSocket to {self.name} at {address}: {error}") from None
@@ -268,10 +281,13 @@ def revision(root: Path) -> str:
 
 
 @contextmanager
-def gateway(cores: Cores, name: str = "gateway", root: Path = ROOT) -> Iterator[Target]:
+def gateway(
+    cores: Cores, name: str = "gateway", root: Path = ROOT, settings: Mapping[str, str] | None = None
+) -> Iterator[Target]:
     """A gateway from a checkout, with the Redis that it starts itself.
 
     :param root: the checkout; ``twistd`` is that of the running interpreter.
+    :param settings: by the names that they have in the environment, without the prefix.
     :raises StartFailed: it did not come up.
     """
     http, websocket = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
@@ -283,7 +299,7 @@ def gateway(cores: Cores, name: str = "gateway", root: Path = ROOT) -> Iterator[
     ]
     command = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "zaqar-gateway", *options]
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])  # also where not installed
-    env = {**os.environ, "PYTHONPATH": path}
+    env = {**os.environ, "PYTHONPATH": path, **{f"ZAQAR_GATEWAY_{key}": value for key, value in (settings or {}).items()}}
     try:
         with process([*command, f"--data-dir={home / 'data'}"], log=log, core=cores.server, cwd=root, env=env) as child:
             wait_until(lambda: listens(http) and listens(websocket), child, log, name)

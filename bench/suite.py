@@ -8,9 +8,11 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from bench import backlog as backlogs
+from bench import live
 from bench.load.engine import LoadFailed
 from bench.measure import Shape, fill, measure, queue, settle
 from bench.progress import Progress
@@ -23,18 +25,24 @@ from bench.servers import Target
 class Plan:
     """What to measure."""
 
-    scenarios: tuple[str, ...] = (*SCENARIOS, BACKLOG)
+    scenarios: tuple[str, ...] = (*SCENARIOS, BACKLOG, *live.SCENARIOS)
     transports: tuple[str, ...] = ("http", "websocket")
     in_flight: tuple[int, ...] = (1, 16)
     repeat: int = 5
     shape: Shape = field(default_factory=Shape)
     backlog_sizes: tuple[int, ...] = backlogs.SIZES
+    audiences: live.Audiences = field(default_factory=live.Audiences)
 
-    def __len__(self) -> int:
-        """Measurements of one target."""
-        plain = sum(name != BACKLOG for name in self.scenarios) * len(self.in_flight)
-        sizes = len(self.backlog_sizes) if BACKLOG in self.scenarios else 0
-        return len(self.transports) * self.repeat * (plain + sizes)
+    def measurements(self, target: Target) -> int:
+        """How many of them a target gets."""
+        audiences = sum(len(self.audiences.rates(count)) for count in self.audiences.fanout)
+        each = {BACKLOG: len(self.backlog_sizes), live.FANOUT: audiences, live.WAKEUP: 1}
+        return sum(
+            1 if name == live.IDLE else self.repeat * each.get(name, len(self.in_flight))
+            for name in self.scenarios
+            for transport in self.transports
+            if target.serves(name, transport) and (transport == "websocket" or name not in (live.FANOUT, live.IDLE))
+        )
 
 
 def environment() -> dict[str, str]:
@@ -53,28 +61,78 @@ def environment() -> dict[str, str]:
 
 
 def run(plan: Plan, targets: Sequence[Target], results: Results, progress: Progress) -> None:
-    """Measure, and add to ``results``.  What cannot be measured becomes a line in ``results.failures``."""
-    for name in plan.scenarios:
+    """Measure, and add to ``results``.  What cannot be measured becomes a line in ``results.failures``.
+
+    Memory is measured first, and once: what a process has had before it uses again.
+    """
+    for name in sorted(plan.scenarios, key=lambda name: name != live.IDLE):
         for transport in plan.transports:
-            able = [target for target in targets if target.address(transport)]
+            able = [target for target in targets if target.serves(name, transport)]
             if name == BACKLOG:
                 _backlog(plan, transport, able, results, progress)
-                continue
-            for in_flight in plan.in_flight:
-                broken: set[str] = set()
-                for number in range(1, plan.repeat + 1):
-                    for target in able:
-                        what = f"{name} {transport}, {in_flight} in flight, {target.name}, run {number}"
-                        if target.name not in broken:
-                            progress.begin(what)
-                            try:
-                                sample = measure(target, SCENARIOS[name], transport, in_flight, plan.shape, number)
-                                _keep([sample], results, progress)
-                            except LoadFailed as error:
-                                broken.add(target.name)
-                                _fail(what, error, results, progress)
-                        progress.step()
+            elif name == live.FANOUT:
+                if transport == "websocket":
+                    for count in sorted(plan.audiences.fanout):
+                        _fanout(plan, count, able, results, progress)
+            elif name == live.IDLE:
+                if transport == "websocket":
+                    idle = partial(live.measure_idle, count=plan.audiences.idle)
+                    _take_turns(replace(plan, repeat=1), f"{name} {transport}", able, idle, results, progress)
+            elif name == live.WAKEUP:
+                wake = partial(live.measure_wakeup, transport=transport, shape=plan.shape)
+                _take_turns(plan, f"{name} {transport}", able, wake, results, progress)
+            else:
+                for in_flight in plan.in_flight:
+                    take = partial(
+                        measure, scenario=SCENARIOS[name], transport=transport, in_flight=in_flight, shape=plan.shape
+                    )
+                    _take_turns(plan, f"{name} {transport}, {in_flight} in flight", able, take, results, progress)
     progress.end()
+
+
+def _take_turns(
+    plan: Plan,
+    about: str,
+    targets: Sequence[Target],
+    take: Callable[..., Sample],
+    results: Results,
+    progress: Progress,
+) -> None:
+    """Measure again and again, one target after the other, each of them first in turn."""
+    broken: set[str] = set()
+    for number in range(1, plan.repeat + 1):
+        for target in targets if number % 2 else reversed(targets):
+            what = f"{about}, {target.name}, run {number}"
+            if target.name not in broken:
+                progress.begin(what)
+                try:
+                    _keep([take(target, run=number)], results, progress)
+                except LoadFailed as error:
+                    broken.add(target.name)
+                    _fail(what, error, results, progress)
+            progress.step()
+
+
+def _fanout(plan: Plan, count: int, targets: Sequence[Target], results: Results, progress: Progress) -> None:
+    """Each target has its audience; at each rate they take turns."""
+    with ExitStack() as stack:
+        people = {}
+        for target in targets:
+            what = f"{live.FANOUT} {count:,}, {target.name}"
+            progress.begin(f"{what}: sockets subscribe")
+            settle(target)
+            try:
+                people[target.name] = stack.enter_context(live.audience(target, count))
+            except LoadFailed as error:
+                _fail(what, error, results, progress)
+        able = [target for target in targets if target.name in people]
+        for rate in plan.audiences.rates(count):
+
+            def take(target: Target, run: int, rate: int = rate) -> Sample:
+                return live.measure_fanout(target, people[target.name], rate, plan.shape, run)
+
+            at = f"{rate:,} a second" if rate else "as many as go"
+            _take_turns(plan, f"{live.FANOUT} {count:,} websocket, {at}", able, take, results, progress)
 
 
 def _keep(samples: list[Sample], results: Results, progress: Progress) -> None:

@@ -28,7 +28,7 @@ from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
-from zaqar_gateway.transport.http.request import Headers, Request
+from zaqar_gateway.transport.http.request import Fields, Headers, Request
 from zaqar_gateway.transport.http.site import IRoom, Site
 
 CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"
@@ -119,6 +119,7 @@ class FailingStorage(_Failing):
         self.queues: Any = _Failing(error)
         self.messages: Any = _Failing(error)
         self.claims: Any = _Failing(error)
+        self.dead_letters: Any = _Failing(error)
         self.topics: Any = _Failing(error)
         self.topic_messages: Any = _Failing(error)
         self.subscriptions: Any = _Failing(error)
@@ -227,7 +228,7 @@ class RecordedRequest(Request):
 
     def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
         path, _, query = target.partition(b"?")
-        super().__init__(_Nowhere(), method, target, path, query, headers)
+        super().__init__(_Nowhere(), method, target, path, query, Fields(headers))
         self.responses: list[Response] = []
 
     def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
@@ -283,15 +284,16 @@ class HttpApi:
         """
         sent: dict[str, str | None] = {} if bare else {"client-id": CLIENT, "x-project-id": PROJECT}
         sent |= {name.lower(): value for name, value in (headers or {}).items()}
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        if content:
+            sent["content-length"] = str(len(content))
         request = RecordedRequest(
             method.encode(),
             target if isinstance(target, bytes) else target.encode(),
             {name.encode(): value.encode() for name, value in sent.items() if value is not None},
         )
-        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         if content:
             request.has_body = True
-            request.headers[b"content-length"] = b"%d" % len(content)
             request.too_large = len(content) > self.site.body_limit(request)
             request.body = b"" if request.too_large else content
         return request

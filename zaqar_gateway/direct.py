@@ -1,15 +1,108 @@
-"""Writing to a socket at once instead of in the next turn of the reactor.
+"""Short ways past what Twisted does in general: to write to a socket, to have a coroutine wait for an answer, and to look at
+sockets.
 
 Twisted's transports keep what is written and ask the poller to say when the socket takes it, which it nearly always does
 at once: two system calls and another turn for each small write.  Trying first saves about a quarter of the CPU of a request
 (``python -m bench``, post over HTTP).
+
+``Deferred.fromCoroutine`` and a Deferred for each step serve any number of callbacks, cancelling, and context variables.  A
+request has none of that: one coroutine waits for one answer at a time, and nobody waits for the coroutine.  :func:`run` and
+:class:`Answer` do only this, which saves an eighth of the CPU of a request.
+
+The reactor makes a context for the texts of Twisted's old logging whenever a socket can be read, which nothing here writes.
+:func:`poll_directly` leaves that out, which saves a tenth of the CPU of a request.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Coroutine, Generator
+from select import EPOLLIN
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.epollreactor import EPollReactor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+_log = Logger()
+
+
+class Answer(Deferred[Any]):
+    """A result that is still to come, and that one coroutine may wait for without Twisted's help.
+
+    To everybody else it is a Deferred like any other.
+    """
+
+    waiter: _Running | None = None
+
+    def __await__(self) -> Generator[Deferred[Any], Any, Any]:
+        if self.called:
+            return (yield from super().__await__())
+        return (yield self)
+
+    def give(self, value: Any) -> None:
+        """It has come."""
+        if self.waiter is None:
+            self.callback(value)
+        else:
+            self.waiter.go_on(value)
+
+    def fail(self, error: Exception) -> None:
+        """It will not come."""
+        if self.waiter is None:
+            self.errback(Failure(error))
+        else:
+            self.waiter.fail(error)
+
+
+class _Running:
+    """A coroutine that nobody waits for."""
+
+    __slots__ = ("_coroutine", "_crashed")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], crashed: Callable[[Failure], object]) -> None:
+        self._coroutine = coroutine
+        self._crashed = crashed
+
+    def go_on(self, value: Any) -> None:
+        try:
+            awaited = self._coroutine.send(value)
+        except StopIteration:
+            return
+        except Exception:
+            self._crashed(Failure())
+            return
+        if isinstance(awaited, Answer):
+            awaited.waiter = self
+        else:
+            awaited.addCallbacks(self.go_on, self._fail)
+
+    def fail(self, error: BaseException) -> None:
+        try:
+            awaited = self._coroutine.throw(error)
+        except StopIteration:
+            return
+        except Exception:
+            self._crashed(Failure())
+            return
+        if isinstance(awaited, Answer):
+            awaited.waiter = self
+        else:
+            awaited.addCallbacks(self.go_on, self._fail)
+
+    def _fail(self, failure: Failure) -> None:
+        assert failure.value is not None
+        self.fail(failure.value)
+
+
+def run(coroutine: Coroutine[Any, Any, None], crashed: Callable[[Failure], object]) -> None:
+    """Run a coroutine, now as far as it comes and later to its end.
+
+    :param crashed: is told of an exception that it raises.
+    """
+    _Running(coroutine, crashed).go_on(None)
 
 
 def write_now(transport: Any, data: bytes) -> None:
@@ -31,3 +124,32 @@ def write_now(transport: Any, data: bytes) -> None:
             return
     # Here, too, where the connection is lost: the transport finds that out, and tells its protocol, by itself.
     transport.write(data)
+
+
+def poll_directly(reactor: Any) -> None:
+    """Have a reactor call what reads and writes without anything between.
+
+    :param reactor: any; one that is not Twisted's epoll reactor, which is the usual one on Linux, is left as it is.
+    """
+    if type(reactor) is not EPollReactor:
+        return
+    selectables: dict[int, Any] = reactor._selectables
+    poll, act, disconnect = reactor._poller.poll, reactor._doReadOrWrite, reactor._disconnectSelectable
+
+    def do_iteration(timeout: float | None) -> None:
+        for fd, event in poll(-1 if timeout is None else timeout, len(selectables)):
+            selectable = selectables.get(fd)
+            if selectable is None:  # it was lost in this iteration
+                continue
+            if event != EPOLLIN:
+                act(selectable, fd, event)
+                continue
+            try:
+                why = selectable.doRead()
+            except BaseException:
+                why = sys.exc_info()[1]
+                _log.failure("what reads a socket has failed")
+            if why:
+                disconnect(selectable, why, True)
+
+    setattr(reactor, "doIteration", do_iteration)  # noqa: B010 - a type checker takes methods for constants

@@ -7,7 +7,8 @@ any other error nothing has.  Each method is one indivisible step for everybody 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TypeVar
 
 from zope.interface import Attribute, Interface
 
@@ -25,6 +26,7 @@ from zaqar_gateway.model import (
     FailedDelivery,
     Failing,
     Flavor,
+    Letter,
     LiveTerms,
     Login,
     LogPage,
@@ -32,6 +34,7 @@ from zaqar_gateway.model import (
     MessagePage,
     NewMessage,
     NewSubscription,
+    Once,
     Owed,
     Place,
     Placed,
@@ -42,6 +45,8 @@ from zaqar_gateway.model import (
     QueueEntry,
     QueueRules,
     QueueStats,
+    SendBack,
+    SentBack,
     SignedIn,
     SignedUrl,
     StreamPage,
@@ -51,6 +56,8 @@ from zaqar_gateway.model import (
     Volume,
     WorkTerms,
 )
+
+T = TypeVar("T")
 
 
 class IQueueStore(Interface):
@@ -115,6 +122,7 @@ class IMessageStore(Interface):
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         """Append messages, all or none; create the queue where it is missing.
 
@@ -124,11 +132,16 @@ class IMessageStore(Interface):
         :param ttl_default_s: for messages without a ttl in a queue without a default.
         :param encrypted: whether the bodies are encrypted, which has to be as the queue's rules say.
         :param create: whether a missing queue is created.
-        :return: the ids in the order of ``messages``.
+        :param once: keys, of any client, by which what was posted before in this queue is left out; of messages of one post
+            with the same key the first one counts.  A purge forgets no key, the end of the queue all.
+        :return: the ids in the order of ``messages``, those of before where they were known; all of them were where this
+            is :class:`~zaqar_gateway.model.Replayed`, and nothing else was looked at then.
         :raises RuleBroken: the post is too large; nothing was stored and no queue created.
         :raises QuotaExceeded: the project would have more queues, or the queue more in it, than it may have; likewise.
         :raises QueueMissing: the queue is missing and not to be created; nothing was stored.
         :raises EncryptionDiffers: ``encrypted`` is not as the queue's rules say; nothing was stored.
+        :raises RuleBroken: the key of the post came with another number of messages before; nothing was stored.
+        :raises TooManyRequests: as many keys are kept as may be; nothing was stored.
         """
 
     async def get(project: str, queue: str, ids: Sequence[str]) -> list[Message]:
@@ -192,6 +205,15 @@ class IMessageStore(Interface):
         """
 
 
+    async def due_in(project: str, queue: str) -> int | None:
+        """After how many milliseconds messages become deliverable by themselves, since a claim lapses or a delay ends.
+
+        It may be that they expire before.
+
+        :return: ``None``: as it is now none will; a missing queue has none.
+        """
+
+
 class IClaimStore(Interface):
     """Claims on the messages of a queue.
 
@@ -228,6 +250,40 @@ class IClaimStore(Interface):
 
     async def release(project: str, queue: str, claim_id: str) -> None:
         """End a claim; its messages are free at once.  An unknown claim is no error."""
+
+
+class IDeadLetterStore(Interface):
+    """Dead letters: messages that claims moved to a queue because they were handed out too often, and that are there still.
+
+    One that is sent back goes to the end of a queue as an ordinary message: with its id, body, age and ttl, which counts from
+    when it becomes deliverable; it was in no claim there.  Nobody is told of it as of a post.
+    """
+
+    async def list(project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        """Up to ``limit`` dead letters after ``marker``, claimed ones too, in the order in which they were moved.
+
+        A marker that has not the form of an id gives none; ``None`` is the beginning.
+        """
+
+    async def send_back(project: str, queue: str, asked: SendBack, *, create: bool = True) -> SentBack:
+        """Send dead letters back, oldest first.  Those that a live claim holds stay, as does what is no dead letter.
+
+        :param create: whether a queue that one goes to is created where it is missing; else that one and what follows stays.
+        :raises QuotaExceeded: a queue would have more than it may have, or the project more queues; a part of them may
+            have been sent back, and for the others nothing has changed.
+        """
+
+    async def letters(project: str, queue: str, asked: SendBack, to: str) -> Sequence[Letter]:
+        """The first of what :meth:`send_back` would send, as far as that goes to one queue; nothing changes."""
+
+    async def adopt(project: str, queue: str, letters: Sequence[Letter], asked: SendBack) -> None:
+        """Take in dead letters of another store, all or none, as :meth:`send_back` does.
+
+        One that was taken in from the same place before is not taken in again, for an hour at least.
+
+        :raises QueueMissing: the queue is missing; it is not created.
+        :raises QuotaExceeded: it would have more than it may have.
+        """
 
 
 class ISubscriptionStore(Interface):
@@ -504,6 +560,7 @@ class IStorage(Interface):
     queues: IQueueStore = Attribute("Queues.")
     messages: IMessageStore = Attribute("Messages.")
     claims: IClaimStore = Attribute("Claims.")
+    dead_letters: IDeadLetterStore = Attribute("What claims moved to other queues.")
     topics: IQueueStore = Attribute("Topics.")
     topic_messages: IMessageStore = Attribute("Messages of topics; nothing claims them.")
     subscriptions: ISubscriptionStore = Attribute("Subscriptions of queues.")
@@ -703,7 +760,8 @@ class IMessageFilter(Interface):
         by :meth:`request`.
 
         :return: what is shown, in the same order with the same ids.  Messages may be left out of the answers of
-            ``list`` and ``get``: a listing goes on to those that follow, and a single one is not found.
+            ``list``, ``read``, ``get`` and ``dead_letter_list``: a listing goes on to those that follow, and a single one is
+            not found.
         """
 
 
@@ -753,6 +811,41 @@ class ITrusts(Interface):
         """End a trust; one that does not exist is no error.
 
         :raises IdentityUnavailable: it may still hold.
+        """
+
+
+class IAsker(Interface):
+    """Whoever has asked for something and waits for the answer."""
+
+    left: bool = Attribute("Whether there may be nobody any more to take the answer.")
+
+    def when_left(call: Callable[[], None]) -> Callable[[], None]:
+        """Have something called when that comes to be so.
+
+        :return: takes that back, which has to be done once.
+        """
+
+
+class IWaits(Interface):
+    """Has requests wait for messages."""
+
+    async def until_found(
+        place: Place,
+        wait_s: int,
+        asker: IAsker | None,
+        look: Callable[[], Awaitable[T]],
+        is_found: Callable[[T], object],
+        *,
+        takes: bool,
+    ) -> T:
+        """Look for something until it is there.
+
+        :param wait_s: after so many seconds the answer is what the last look has given.
+        :param asker: once they have left, likewise; ``None``: they do not.
+        :param look: one look at the store; what it raises ends the wait.
+        :param is_found: whether a look has given what is waited for.
+        :param takes: whether a look takes something out of the queue, so that one who looks is enough.
+        :raises TooManyRequests: there would be too many who wait.
         """
 
 

@@ -15,7 +15,9 @@ from zaqar_gateway.errors import BadClientId, BadQueueName, BadTopicName, RuleBr
 PROJECT_LENGTH_MAX = 256
 NAME_LENGTH_MAX = 64
 TTL_MIN_S = 60
+WAIT_MAX_S = 20
 
+_KEY = re.compile(r"[!-~]{1,255}")
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}")
 _UUID_DIGITS = re.compile("[0-9a-f]{32}")
 _NAME_RULE = f"1 to {NAME_LENGTH_MAX} characters, each a letter a-z or A-Z, a digit, '_', '-' or '.'"
@@ -51,6 +53,25 @@ def in_range(field: str, value: int, low: int, high: int, unit: str = "") -> int
     if low <= value <= high:
         return value
     raise RuleBroken(f"{field} is {value}{unit and ' ' + unit}; it has to be from {low} to {high}.")
+
+
+def wait(wait_s: int | None) -> int:
+    """For how many seconds a request may wait for messages; 0 where nothing is said of it.
+
+    :raises RuleBroken: it is out of range.
+    """
+    return 0 if wait_s is None else in_range("wait", wait_s, 0, WAIT_MAX_S, "seconds")
+
+
+def idempotency_key(field: str, key: str) -> str:
+    """The key itself, if it is one.
+
+    :raises RuleBroken: it is not.
+    """
+    if _KEY.fullmatch(key) is None:
+        shown = key if len(key) <= 40 else f"{key[:40]}..."
+        raise RuleBroken(f"{field} is {shown!r}; it has to be 1 to 255 visible characters of ASCII.")
+    return key
 
 
 class ClientIds:
@@ -107,6 +128,8 @@ class Limits:
     subscriptions_page_max: int = 20
     pools_page_max: int = 20
     flavors_page_max: int = 20
+    idempotency_window_s: int = 3600
+    idempotency_keys_max: int = 1_000_000
     subscriber_types: tuple[str, ...] = ("http", "https", "mailto", "trust+http", "trust+https")
 
     def page(self, limit: int | None, maximum: int) -> int:

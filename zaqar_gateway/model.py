@@ -8,7 +8,7 @@ takes a quarter of the time, and a transport encodes a struct of its own from th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -29,6 +29,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     :ivar roles: names of roles in lower case.
     :ivar user: the id of the user, empty where nobody is known.
     :ivar token: what the caller showed who they are with, empty where nothing was shown; a secret.
+    :ivar asker: where the request may have to wait, whoever waits for its answer
+        (:class:`~zaqar_gateway.interfaces.IAsker`).
     """
 
     project: str
@@ -36,6 +38,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     roles: frozenset[str] = NO_ROLES
     user: str = ""
     token: str = ""
+    asker: Any = None
 
     def __repr__(self) -> str:
         return f"Context({self.project!r}, {self.client!r}, {self.roles!r}, {self.user!r})"  # and no token
@@ -142,15 +145,36 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     delay_s: int | None = None
 
 
+class Once(msgspec.Struct, frozen=True, gc=False):
+    """Keys under which messages are posted once: what comes with a key that counts is known and is not stored again.
+
+    :ivar window_s: for how long a key counts, from the post that it came with first.
+    :ivar most: how many keys are kept of a queue, or topic, at one time.
+    :ivar key: of a whole post; empty: the messages have keys of their own.
+    :ivar keys: those, in their order; empty for a message without one.
+    """
+
+    window_s: int
+    most: int
+    key: str = ""
+    keys: tuple[str, ...] = ()
+
+
+class Replayed(list[str]):
+    """The ids of messages that were posted before, all of them, under the keys that they came with."""
+
+
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     """Why a message was moved to a dead letter queue.
 
     :ivar queue: where it was moved from, the last time.
     :ivar reason: :data:`CLAIMED_TOO_OFTEN`; there is no other yet.
+    :ivar moved_ms: when it was moved.
     """
 
     queue: str
     reason: str
+    moved_ms: int
 
 
 CLAIMED_TOO_OFTEN = "claims"
@@ -176,6 +200,55 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     claim_count: int = 0
     stored: bytes | None = None
     dead: DeadLetter | None = None
+
+
+class SendBack(msgspec.Struct, frozen=True, gc=False):
+    """Which dead letters of a queue go back, and how.
+
+    :ivar ids: those; ``None``: the oldest.
+    :ivar limit: at most so many.
+    :ivar to: the queue that they go to; ``None``: each to where it was moved from.
+    :ivar gap_ms: how much later than the one before each becomes deliverable.
+    :ivar sent: how many went before these; the first becomes deliverable after so many gaps.
+    """
+
+    ids: tuple[str, ...] | None
+    limit: int
+    to: str | None = None
+    gap_ms: float = 0
+    sent: int = 0
+
+    def after(self, number: int) -> SendBack:
+        """The rest, when so many more went."""
+        return msgspec.structs.replace(self, limit=self.limit - number, sent=self.sent + number)
+
+
+class SentBack(msgspec.Struct, frozen=True, gc=False):
+    """What became of a :class:`SendBack`.
+
+    :ivar number: how many went back.
+    :ivar remaining: how many dead letters the queue has left, claimed ones too.
+    :ivar missing: the queue that the next one would go to, where that is missing and was not to be created.
+    """
+
+    number: int
+    remaining: int
+    missing: str | None = None
+
+
+class Letter(msgspec.Struct, frozen=True, gc=False):
+    """A dead letter on its way to another store.
+
+    :ivar place: its place in the dead letter queue in the form of an id; no other letter has it, nor has had it.
+    :ivar client: who posted it.
+    """
+
+    place: str
+    id: str
+    body: bytes
+    client: bytes
+    ttl_s: int
+    created_ms: int
 
 
 class MessagePage(msgspec.Struct, frozen=True, gc=False):
@@ -284,8 +357,9 @@ class SignedUrl(msgspec.Struct, frozen=True, gc=False):
 class Call(msgspec.Struct, frozen=True, gc=False):
     """An operation on messages or on claims, as message filters see it: accepted by the rules of the API, not yet run.
 
-    :ivar name: ``post``, ``list``, ``get`` (by id, one or several), ``delete``, ``delete_many``, ``pop``;
-        ``claim_create``, ``claim_get``, ``claim_update``, ``claim_release``.
+    :ivar name: ``post``, ``list``, ``read`` (a page for whoever listens to a queue), ``get`` (by id, one or several),
+        ``delete``, ``delete_many``, ``pop``; ``claim_create``, ``claim_get``, ``claim_update``, ``claim_release``;
+        ``dead_letter_list``, ``dead_letter_return``.
     :ivar message_ids: the messages that it names.
     :ivar claim_ids: the claims that it names.
     :ivar limit: the most messages that it shows, takes or claims; ``None`` where it has no such bound.

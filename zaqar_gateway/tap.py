@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -33,12 +34,14 @@ from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import PooledBackend, make_backend
 from zaqar_gateway.config import Settings, without_tls
 from zaqar_gateway.delivering import Delivering
+from zaqar_gateway.direct import poll_directly
 from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IMessageFilter, ISignIn, IStorage
 from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.live.service import Live
+from zaqar_gateway.live.waiting import Waits
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.policy import Policy
@@ -53,15 +56,16 @@ from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
-from zaqar_gateway.transport.accepting import accept_few
 from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
+from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.peers import Peers
+from zaqar_gateway.transport.ports import share
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
@@ -126,6 +130,15 @@ class Gateway(Service):
         self._audit_file: AuditFile | None = None
         self._identifying = Identifying(settings, reactor)
         tokens, trusts = self._identifying.tokens, self._identifying.trusts
+        gate = Gate(settings.bounds.max_requests, refusals, self._rates)
+        self._waits = Waits(
+            storage,
+            reactor,
+            settings.live.waits_max,
+            refused=partial(refusals.note, "live.waits_max"),
+            aside=gate.leave,
+            back=gate.rejoin,
+        )
         self._delivering = Delivering(settings, storage, signer, reactor, trusts)
         self._readers = QueueReaders(storage, reactor)
         self._live = Live(storage, self._readers, self._delivering.sockets, reactor, lambda: secrets.token_hex(12))
@@ -140,9 +153,10 @@ class Gateway(Service):
             trusts=trusts,
             live=self._live,
             filters=filters,
-            gate=Gate(settings.bounds.max_requests, refusals, self._rates),
+            gate=gate,
             pooling=pooling,
             policy=policy,
+            waits=self._waits,
         )
         if not settings.admin_mode:
             rows = [row for row in rows if not row.admin]
@@ -151,7 +165,8 @@ class Gateway(Service):
             several = frozenset(row.name for row in rows)
         elif any(totals):
             several |= COUNTED
-        given, unread, turns = settings.websocket, Unread(settings.http.unread_max), Turns(reactor)
+        self._turns = Turns(reactor)
+        given, unread = settings.websocket, Unread(settings.http.unread_max)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
             client_ids,
@@ -183,7 +198,7 @@ class Gateway(Service):
             peers=peers,
             refusals=refusals,
             unread=unread,
-            turns=turns,
+            turns=self._turns,
         )
         streams = Streams(
             self._readers,
@@ -226,7 +241,7 @@ class Gateway(Service):
             unread,
             peers,
             refusals,
-            turns,
+            self._turns,
         )
 
     def startService(self) -> None:
@@ -238,6 +253,7 @@ class Gateway(Service):
         self._starting.addErrback(self._failed)
 
     async def _start(self) -> None:
+        poll_directly(self._reactor)
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
         if self._settings.log.audit_file:
             self._audit_file = AuditFile(self._settings.log.audit_file)
@@ -261,14 +277,14 @@ class Gateway(Service):
         _warn_of_key(self._settings)
         _warn_of_subscribers(self._settings, self._delivering.notifiers)
         authenticates = bool(self._settings.auth_strategy)
+        gc.collect()
+        gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
         _print(_banner(self._backend.where, http, websocket, authenticates))
         if self._shows and authenticates:
             _print("There is no token to show anything with.")
         elif self._shows:
             plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
             await show(self._reactor, plain_http, plain_websocket, _print)
-        gc.collect()
-        gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
 
     def _start_tls(self) -> None:
         given = self._settings.tls
@@ -298,7 +314,7 @@ class Gateway(Service):
             described, over_tls = without_tls(endpoint)
             served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
             port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
-            accept_few(port)
+            share(port, self._turns)
             return port
         except CannotListenError as error:
             which = "websocket" if factory is self._websocket else "http"
@@ -328,6 +344,7 @@ class Gateway(Service):
         await gatherResults([each for each in stopped if each is not None])
         self._http.stop_accepting()
         closed = self._websocket.close_all(_SHUTDOWN_S)
+        self._waits.stop()
         drained = Deferred.fromCoroutine(self._delivering.drain())
         try:
             await self._http.when_idle().addTimeout(_SHUTDOWN_S, self._reactor)
@@ -389,10 +406,13 @@ def _cors(settings: Settings) -> Cors | None:
 def _rooms(
     settings: Settings, sign_in: ISignIn | None, refusals: Refusals, reactor: Any
 ) -> dict[bytes, IRoom]:
-    if not settings.web.console:
-        return {}
-    attempts = console.Attempts(settings.web.sign_ins_per_minute, reactor)
-    return {console.NAME: console.Console(files("zaqar_gateway") / "console", sign_in, attempts, refusals)}
+    rooms: dict[bytes, IRoom] = {}
+    if settings.web.client:
+        rooms[b"js"] = Files(read(files("zaqar_gateway") / "javascript", "/js/"), ANY_ORIGIN)
+    if settings.web.console:
+        attempts = console.Attempts(settings.web.sign_ins_per_minute, reactor)
+        rooms[console.NAME] = console.Console(files("zaqar_gateway") / "console", sign_in, attempts, refusals)
+    return rooms
 
 
 def _www_authenticate_uri(settings: Settings) -> str:

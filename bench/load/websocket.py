@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import os
 import socket
 
@@ -48,6 +49,25 @@ def handshake(sock: socket.socket, host: str) -> bytes:
     return rest
 
 
+def authenticate(sock: socket.socket, token: str, project: str, client: str) -> bytes:
+    """Say on a blocking WebSocket who we are.
+
+    :return: bytes that came after the reply, usually none.
+    :raises ProtocolFailure: the server does not believe it.
+    """
+    headers = {"X-Auth-Token": token, "X-Project-ID": project, "Client-ID": client}
+    sock.sendall(frame(json.dumps({"action": "authenticate", "headers": headers}).encode()))
+    reader = WebSocketReader()
+    while True:
+        data = sock.recv(65536)
+        if not data:
+            raise ProtocolFailure("the connection closed while it was authenticated")
+        for reply in reader.feed(data):
+            if reply.status != 200:
+                raise ProtocolFailure(f"not authenticated: {reply.body[:200]!r}")
+            return reader.rest
+
+
 def status_of(payload: bytes) -> int:
     """The status of a reply.  The echo of the request never has the word, since no request of ours has it."""
     at = payload.rfind(_STATUS)
@@ -63,7 +83,7 @@ class WebSocketReader:
     """Cuts the stream of one connection into replies, and answers pings."""
 
     def __init__(self, rest: bytes = b"") -> None:
-        self._rest = rest
+        self.rest = rest
         self.answer = b""
 
     def feed(self, data: bytes) -> list[Reply]:
@@ -71,8 +91,8 @@ class WebSocketReader:
 
         :raises ProtocolFailure: the server closed, or sent what this client does not take.
         """
-        if self._rest:
-            data = self._rest + data
+        if self.rest:
+            data = self.rest + data
         self.answer = b""
         replies: list[Reply] = []
         start, have = 0, len(data)
@@ -99,5 +119,5 @@ class WebSocketReader:
             elif opcode != _PONG:
                 raise ProtocolFailure("a fragmented or unknown frame from the server")
             start = stop
-        self._rest = data[start:] if start else data
+        self.rest = data[start:] if start else data
         return replies

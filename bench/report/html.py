@@ -148,7 +148,7 @@ def _backlog(summaries: dict[Case, dict[str, Summary]], css: dict[str, str]) -> 
 
 _COLUMNS = (
     "scenario", "target", "rate/s", "slowest", "fastest", "ratio", "p50 ms", "p90 ms", "p99 ms", "max ms",
-    "server us", "redis us", "generator busy", "errors",
+    "server us", "redis us", "KiB each", "generator busy", "errors",
 )  # fmt: skip
 
 
@@ -164,7 +164,8 @@ def _numbers(results: Results, summaries: dict[Case, dict[str, Summary]]) -> lis
             cells += [
                 number(value) for value in (at.p50, at.p90, at.p99, at.max, each.server_cpu_us, each.redis_cpu_us)
             ]
-            cells += [f"{each.client_busy:.0%}", str(each.errors)]
+            memory = "" if each.memory_kib is None else number(each.memory_kib)
+            cells += [memory, f"{each.client_busy:.0%}", str(each.errors)]
             head = f'<td>{escape(case.title)}</td><td class="left">{escape(target)}</td>'
             rows.append(head + "".join(f"<td>{cell}</td>" for cell in cells))
     table = "".join(f"<tr>{row}</tr>" for row in rows)
@@ -174,7 +175,9 @@ def _numbers(results: Results, summaries: dict[Case, dict[str, Summary]]) -> lis
     return [
         f'<h2>All numbers</h2><div class="wide"><table>{table}</table></div>',
         '<p class="soft">Medians of all runs. In the backlog scenario, CPU is that of a whole round of post, claim, '
-        "delete and list, and the ratio is that of median latencies.</p>",
+        "delete and list. Where it is about latency, by backlog or at a given rate, the ratio is that of median latencies. "
+        "An operation of fanout is a delivery to one socket, its latency reaches from the post to the receipt; "
+        "KiB are the memory of the server for each connection.</p>",
         f"<h3>Errors and failures</h3><ul>{listed}</ul>" if troubles else "",
     ]
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from bench.results import Case, Results, Summary
+from bench.results import IDENTITY, KNOWN, PLAIN, Case, Results, Summary
+from bench.stats import median_or_none
 
 BUSY = 0.9  # share of its core above which the load generator may be what is measured
 IDLE = 0.8  # share of their core below which something else may have kept a server and its Redis from working
@@ -26,10 +27,23 @@ def ratio(ours: float, theirs: float) -> str:
 
 
 def advantage(case: Case, ours: Summary, theirs: Summary) -> str:
-    """By what factor the first one is better: in rate, or in median latency where the case is about that."""
-    if case.backlog:
+    """By what factor the first one is better: in rate, or in what else the case is about: median latency, memory."""
+    if ours.memory_kib is not None and theirs.memory_kib is not None:
+        return ratio(theirs.memory_kib, ours.memory_kib)
+    if case.is_for_latency:
         return ratio(theirs.latency.p50, ours.latency.p50)
     return ratio(ours.rate, theirs.rate)
+
+
+def identity_us(results: Results, case: Case) -> float | None:
+    """What the gateway's CPU for a request is more with identity and policy than without, in microseconds: the median of the
+    differences of runs that were made beside each other."""
+    plain, known = (
+        {each.run: each.server_cpu_us for each in results.samples if each.case == case and each.target == name}
+        for name in (PLAIN, KNOWN)
+    )
+    pairs = [(plain[run], known[run]) for run in plain.keys() & known.keys()]
+    return median_or_none([None if one is None or other is None else other - one for one, other in pairs])
 
 
 def notes(results: Results) -> list[str]:
@@ -44,14 +58,16 @@ def notes(results: Results) -> list[str]:
     }
     if fewer:
         found.append(f"Not pipelined, but over more connections with one request each: {', '.join(sorted(fewer))}.")
-    busy = [each for each in everything if each.client_busy > BUSY and not each.case.backlog]
+    busy = [each for each in everything if each.client_busy > BUSY and not each.case.is_for_latency]
     if busy:
         what = ", ".join(f"{each.target} {each.case.title}" for each in busy)
         found.append(f"The load generator used over {BUSY:.0%} of its core, so the server may be faster: {what}.")
     idle = [
         each
         for each in everything
-        if not each.case.backlog
+        if not each.case.is_for_latency
+        and each.case.scenario != IDENTITY
+        and each.memory_kib is None
         and each.server_busy is not None
         and each.server_busy < IDLE
         and each.client_busy <= BUSY
@@ -62,6 +78,12 @@ def notes(results: Results) -> list[str]:
         found.append(
             f"Less than {IDLE:.0%} of their core was used by a server and its Redis; was the machine busy? {what}"
         )
+    for case in summaries:
+        if case.scenario == IDENTITY and (added := identity_us(results, case)) is not None:
+            found.append(
+                f"Identity by a token that is remembered, and a policy file, take {added:.1f} us of the gateway's CPU for each"
+                f" request over {'WebSocket' if case.transport == 'websocket' else 'HTTP'}, {case.in_flight} in flight."
+            )
     errors = sum(each.errors for each in everything)
     if errors:
         bad = [each for each in everything if each.errors]
@@ -80,6 +102,7 @@ _COLUMNS = (
     "max ms",
     "server us",
     "redis us",
+    "KiB each",
     "errors",
 )
 
@@ -95,6 +118,7 @@ def terminal_table(results: Results) -> str:
             times = "" if base is None or target == results.baseline else advantage(case, each, base)
             percentiles = [number(value) for value in (latency.p50, latency.p90, latency.p99, latency.max)]
             cpu = [number(each.server_cpu_us), number(each.redis_cpu_us)]
+            cpu.append("" if each.memory_kib is None else number(each.memory_kib))
             lines.append([title, target, number(each.rate), times, *percentiles, *cpu, str(each.errors)])
             title = ""
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
@@ -109,19 +133,27 @@ def terminal_table(results: Results) -> str:
 
 
 def markdown_table(results: Results) -> str:
-    """Scenario, reference, ours, ratio: two tables, of rates and of latencies by backlog."""
+    """Scenario, reference, ours, ratio: tables of rates, of latencies by backlog or rate, and of memory."""
     summaries = results.summaries()
     others = [name for name in results.targets if name != results.baseline]
-    rates = [case for case in summaries if not case.backlog]
+    heavy = [case for case, row in summaries.items() if any(each.memory_kib is not None for each in row.values())]
+    rates = [case for case in summaries if not case.is_for_latency and case not in heavy]
     backlogs = [case for case in summaries if case.backlog]
+    paced = [case for case in summaries if case.paced]
     text = []
     if rates:
         text += ["Operations per second:", "", *_markdown(results, rates, others, lambda each: number(each.rate)), ""]
     if backlogs:
         text += ["Latency by messages in the queue, median / 99th percentile in milliseconds:", ""]
-        text += _markdown(
-            results, backlogs, others, lambda each: f"{number(each.latency.p50)} / {number(each.latency.p99)}"
-        )
+        text += _markdown(results, backlogs, others, _latency)
+        text.append("")
+    if paced:
+        text += ["Latency at a given rate, median / 99th percentile in milliseconds:", ""]
+        text += _markdown(results, paced, others, _latency)
+        text.append("")
+    if heavy:
+        text += ["Memory of the server for each connection, in KiB:", ""]
+        text += _markdown(results, heavy, others, lambda each: number(each.memory_kib))
         text.append("")
     text += [f"* {note}" for note in notes(results)]
     text += [
@@ -134,6 +166,10 @@ def markdown_table(results: Results) -> str:
     text += [f"* Python {about['python']}; pinning: {about['pinning']}"] if "python" in about else []
     text += [f"* `{about['command']}`"] if "command" in about else []
     return "\n".join(text).rstrip() + "\n"
+
+
+def _latency(each: Summary) -> str:
+    return f"{number(each.latency.p50)} / {number(each.latency.p99)}"
 
 
 def _markdown(results: Results, cases: list[Case], others: list[str], show: Callable[[Summary], str]) -> list[str]:

@@ -18,8 +18,11 @@ class Queues:
 
     def __init__(self) -> None:
         self._queues: dict[str, dict[str, dict[str, Any]]] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._last = 0
+        self._subscribed: dict[str, list[socket.socket]] = {}
+        self.is_odd = False  # sends pings besides, and every other push to the first socket late
+        self._late: list[tuple[socket.socket, bytes]] = []
 
     def _next_id(self) -> str:
         self._last += 1
@@ -42,7 +45,29 @@ class Queues:
             ids = [self._next_id() for _ in messages]
             for each, message in zip(ids, messages, strict=True):
                 self._queues[queue][each] = {"id": each, "body": message["body"], "claim": None}
+                self._push(queue, message["body"])
+            self._lock.notify_all()
             return ids
+
+    def subscribe(self, queue: str, sock: socket.socket) -> None:
+        """Push to a socket what is posted from now on."""
+        with self._lock:
+            self._subscribed.setdefault(queue, []).append(sock)
+
+    def _push(self, queue: str, body: Any) -> None:
+        text = json.dumps({"queue_name": queue, "body": body, "Message_Type": "Notification"}).encode()
+        push = b"\x81" + _size(len(text)) + text
+        late, self._late = self._late, []
+        for number, sock in enumerate(self._subscribed.get(queue, ())):
+            if not self.is_odd:
+                sock.sendall(push)
+            elif number == 0 and not late:
+                self._late.append((sock, push))
+            else:
+                sock.sendall(b"\x89\x02hi" + push[:9])
+                sock.sendall(push[9:])
+        for sock, each in late:
+            sock.sendall(each)
 
     def claim(self, queue: str, limit: int) -> tuple[str, list[dict[str, Any]]]:
         """Claim the first free messages."""
@@ -82,9 +107,11 @@ class Queues:
             del self._queues[queue][message]
             return 204
 
-    def pop(self, queue: str, count: int) -> list[dict[str, Any]]:
-        """Take the first messages out."""
+    def pop(self, queue: str, count: int, wait_s: float = 0) -> list[dict[str, Any]]:
+        """Take the first messages out, once there are some."""
         with self._lock:
+            if wait_s:
+                self._lock.wait_for(lambda: self._queues[queue], wait_s)
             return [self._queues[queue].pop(each) for each in list(self._queues[queue])[:count]]
 
 
@@ -120,7 +147,7 @@ def _http(queues: Queues, method: str, target: str, body: Any) -> _Answer:
             return 200, shown(queues.get(queue, message))
         case "DELETE", ["messages"]:
             if "pop" in query:
-                return 200, {"messages": [shown(each) for each in queues.pop(queue, int(query["pop"]))]}
+                return 200, {"messages": [shown(each) for each in queues.pop(queue, int(query["pop"]), int(query.get("wait", 0)))]}
             queues.delete(queue, query["ids"].split(","))
             return 204, None
         case "DELETE", ["messages", message]:
@@ -129,8 +156,8 @@ def _http(queues: Queues, method: str, target: str, body: Any) -> _Answer:
 
 
 def _websocket(queues: Queues, request: dict[str, Any]) -> _Answer:
-    body = request["body"]
-    queue = body["queue_name"]
+    body = request.get("body", {})
+    queue = body.get("queue_name", "")
 
     def shown(message: dict[str, Any], claim: str | None = None) -> dict[str, Any]:
         return {"id": message["id"], "claim_id": claim, "ttl": 60, "age": 0, "body": message["body"]}
@@ -142,6 +169,8 @@ def _websocket(queues: Queues, request: dict[str, Any]) -> _Answer:
         case "queue_delete":
             queues.remove(queue)
             return 204, "removed"
+        case "authenticate":
+            return 200, {"message": "Authentified."}
         case "message_post":
             return 201, {"message_ids": queues.post(queue, body["messages"])}
         case "claim_create":
@@ -154,7 +183,7 @@ def _websocket(queues: Queues, request: dict[str, Any]) -> _Answer:
         case "message_get":
             return 200, {"messages": shown(queues.get(queue, body["message_id"]))}
         case "message_delete_many" if "pop" in body:
-            return 200, {"messages": [shown(each) for each in queues.pop(queue, body["pop"])]}
+            return 200, {"messages": [shown(each) for each in queues.pop(queue, body["pop"], body.get("wait", 0))]}
         case "message_delete_many":
             queues.delete(queue, body["message_ids"])
             return 204, {}
@@ -243,8 +272,15 @@ class Responder:
             b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
         )
         while True:
-            request = json.loads(_payload(stream))
-            status, body = _websocket(self.queues, request)
+            payload = _payload(stream)
+            if payload == b"hi":  # a pong
+                continue
+            request = json.loads(payload)
+            if request["action"] == "subscription_create":
+                self.queues.subscribe(request["body"]["queue_name"], sock)
+                status, body = 201, {"subscription_id": "s"}
+            else:
+                status, body = _websocket(self.queues, request)
             document = {"request": {**request, "api": "v2"}, "body": body, "headers": {"status": status}}
             answer = json.dumps(document).encode()
             sock.sendall(b"\x81" + _size(len(answer)) + answer)

@@ -1,6 +1,7 @@
 """Tests of the reports."""
 
 import io
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,7 +10,7 @@ from bench.progress import Progress
 from bench.report.html import page
 from bench.report.svg import LogScale
 from bench.report.text import markdown_table, number, ratio, terminal_table
-from bench.results import Case
+from bench.results import IDENTITY, KNOWN, PLAIN, Case
 from tests.bench.samples import CYCLE, POST, results, sample
 
 
@@ -64,6 +65,29 @@ class TextTests(SynchronousTestCase):
         self.assertIn("one request each: zaqar (16 connections).", text)
         self.assertIn("gateway post10 HTTP, 1 in flight 55%", text)
         self.assertNotIn("gateway list10 HTTP, 1 in flight 95%", text)
+
+
+    def test_live(self) -> None:
+        """Memory and latency at a given rate have tables of their own, and ratios that are about them."""
+        found = results()
+        for target, size, p50 in (("zaqar", 90.0, 40.0), ("gateway", 9.0, 2.0)):
+            found.samples.append(replace(sample(target, Case("idle 100", "websocket", 1)), memory_kib=size))
+            found.samples.append(sample(target, Case("fanout 10", "websocket", 1, paced=2_000), p50=p50))
+        text = markdown_table(found)
+        self.assertIn("| idle 100 WebSocket, 1 in flight | 90.0 | 9.00 | 10.0x |", text)
+        self.assertIn("| fanout 10 WebSocket at 2,000/s | 40.0 / 120 | 2.00 / 6.00 | 20.0x |", text)
+        self.assertIn("9.00", terminal_table(found))
+        self.assertIn("KiB each", page(found))
+
+    def test_identity(self) -> None:
+        """What identity costs is the difference of the gateway's CPU; without both there is none."""
+        found = results()
+        case = Case(IDENTITY, "http", 16)
+        found.samples.append(sample(PLAIN, case, server_us=60))
+        self.assertNotIn("Identity by", terminal_table(found))
+        found.targets[KNOWN] = {}
+        found.samples.append(sample(KNOWN, case, server_us=67.5))
+        self.assertIn("take 7.5 us of the gateway's CPU for each request over HTTP, 16 in flight.", terminal_table(found))
 
 
 class HtmlTests(SynchronousTestCase):

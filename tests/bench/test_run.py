@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,7 +15,18 @@ from bench.measure import CpuMeter, settle
 from bench.peer_zaqar import zaqar
 from bench.results import Results
 from bench.scenarios import SCENARIOS
-from bench.servers import Address, Cores, StartFailed, Target, free_port, gateway, parse_target, process, wait_until
+from bench.servers import (
+    ROOT,
+    Address,
+    Cores,
+    StartFailed,
+    Target,
+    free_port,
+    gateway,
+    parse_target,
+    process,
+    wait_until,
+)
 from tests.bench.responder import Responder
 
 
@@ -141,6 +153,10 @@ class CommandTests(SynchronousTestCase):
             (["--targets", "gateway", "--target", "gateway=http://127.0.0.1:1"], "two targets have the same name"),
             (["--server-core", "9999"], "'9999' is not a core that this process may use"),
             (["report", "/nonexistent/file"], "/nonexistent/file"),
+            (["--target", "keystone=http://127.0.0.1:1"], "a target cannot be called keystone"),
+            (["compare", "/nonexistent", "."], "'/nonexistent' is no checkout of the gateway"),
+            (["compare", str(ROOT)], "NEW_CHECKOUT"),
+            (["compare", str(ROOT), str(ROOT), "--scenarios", "identity"], "identity is not about checkouts"),
             (["frobnicate"], "invalid choice: 'frobnicate'"),
         ):
             self.assertIn(expected, self.refuse(*arguments))
@@ -154,8 +170,15 @@ class CommandTests(SynchronousTestCase):
         """Without options, everything is measured, five times."""
         plan = cli.plan_of(cli.parser().parse_args(["run"]))
         self.assertEqual((plan.repeat, plan.shape.connections, plan.in_flight), (5, 16, (1, 16)))
-        self.assertEqual(plan.scenarios, (*SCENARIOS, "backlog"))
-        self.assertEqual(len(plan), 2 * 5 * (7 * 2 + 3))
+        self.assertEqual(plan.scenarios, (*SCENARIOS, "backlog", "fanout", "idle", "wakeup"))
+        fanout = 3 + 3 + 3 + 2  # with and without rates; 2,000 a second are none for 5,000 sockets
+        everything = Target("a", Address("127.0.0.1", 1), Address("127.0.0.1", 2))
+        self.assertEqual(plan.measurements(everything), 5 * (2 * (8 * 2 + 3 + 1) + fanout) + 1)
+        self.assertEqual(plan.measurements(Target("a", Address("127.0.0.1", 1))), 5 * (8 * 2 + 3 + 1))
+        known = replace(everything, only=frozenset(("identity",)))
+        self.assertEqual(plan.measurements(known), 5 * 2 * 2)
+        lacking = replace(everything, lacks=frozenset(("identity", "wakeup")))
+        self.assertEqual(plan.measurements(lacking), 5 * (2 * (7 * 2 + 3) + fanout) + 1)
 
 
 class EndToEndTests(SynchronousTestCase):
@@ -174,27 +197,43 @@ class EndToEndTests(SynchronousTestCase):
             code, out, error = self.run_bench(
                 *("--target", f"a{target}", "--target", f"b{target},pipelining=no", "--no-pin", "--repeat", "1"),
                 *("--connections", "2", "--in-flight", "3", "--duration", "0.02", "--warmup", "0.01"),
+                *("--audiences", "3", "--idle-sockets", "4"),
                 *("--backlog-sizes", "100,200", "--output", str(output), "--markdown", str(output / "table.md")),
             )
             self.assertEqual((code, len(server.queues)), (0, 0), error)
         found = Results.load(output / "results.json")
         self.assertEqual((found.baseline, found.failures), ("a", []))
         self.assertEqual({each.errors for each in found.samples}, {0})
-        cases = 7 * 2 + 3 * 2 * 2  # scenarios, transports; steps, transports, backlogs
+        cases = 8 * 2 + 3 * 2 * 2  # scenarios, transports; steps, transports, backlogs
+        cases += 3 + 1 + 2  # rates of fanout; idle; transports of wakeup
         self.assertEqual(len(found.samples), 2 * cases)
         self.assertEqual(len(found.cases()), cases)
         self.assertTrue(all(each.operations and each.rate and each.latency.max for each in found.samples))
         self.assertIn("claim20 WebSocket, 3 in flight", out)
+        self.assertIn("fanout 3 WebSocket at 20,000/s", out)
         self.assertIn("| post1 HTTP, 3 in flight |", (output / "table.md").read_text())
         self.assertIn("python -m bench --target", (output / "report.html").read_text())
         code, again, _ = self.run_bench("report", str(output / "results.json"))
         self.assertEqual((code, again.splitlines()[:4]), (0, out.splitlines()[:4]))
 
+    def test_identity(self) -> None:
+        """The gateway is measured without identity and with it, and the report says what the difference is."""
+        output = Path(self.mktemp())
+        code, out, error = self.run_bench(
+            *("--targets", "gateway", "--no-pin", "--repeat", "1", "--scenarios", "identity", "--in-flight", "2"),
+            *("--connections", "2", "--duration", "0.1", "--warmup", "0", "--output", str(output)),
+        )
+        self.assertEqual(code, 0, error)
+        found = Results.load(output / "results.json")
+        targets = [(each.case.transport, each.target) for each in found.samples]
+        self.assertEqual(targets, [(over, name) for over in ("http", "websocket") for name in ("gateway", "keystone")])
+        self.assertIn("Identity by a token that is remembered, and a policy file, take", out)
+
     def test_wrong_answers(self) -> None:
         """A server that answers wrongly fails the run, and the report tells how."""
         output = Path(self.mktemp())
         with Responder() as server:
-            server.queues.pop = lambda queue, count: []  # type: ignore[method-assign]
+            server.queues.pop = lambda queue, count, wait_s=0: []  # type: ignore[method-assign]
             code, _, error = self.run_bench(
                 *("--target", f"a=http://127.0.0.1:{server.http_port}", "--no-pin", "--repeat", "2"),
                 *("--scenarios", "pop10", "--in-flight", "1", "--connections", "1", "--duration", "0.02"),

@@ -16,6 +16,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import cache
 
 from attrs import define, field
 
@@ -168,7 +169,12 @@ async def slow_socket(peer: Peer) -> None:
     await peer.send(handshake())
     await peer.head()
     while True:
-        await peer.send(frame(text("queue_get", queue_name="x" * 20000), TEXT) * 4)
+        await peer.send(_long_requests())
+
+
+@cache
+def _long_requests() -> bytes:
+    return frame(text("queue_get", queue_name="x" * 20000), TEXT) * 4
 
 
 async def ping_flood(peer: Peer) -> None:

@@ -20,7 +20,7 @@ import psutil
 from attrs import define, evolve, field
 from twisted.internet import reactor
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableDescriptor
+from twisted.internet.interfaces import IHalfCloseableDescriptor, IHalfCloseableProtocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
@@ -86,7 +86,7 @@ class Wire(StringTransport):
     def peer_done(self) -> None:
         """The peer closes its side."""
         self._peer_done = True
-        if IHalfCloseableDescriptor.providedBy(self) and hasattr(self.protocol, "readConnectionLost"):
+        if IHalfCloseableProtocol.providedBy(self.protocol):
             self.protocol.readConnectionLost()
             if self._done:
                 self._end()
@@ -95,7 +95,8 @@ class Wire(StringTransport):
 
     def loseWriteConnection(self) -> None:
         self._done = True
-        self.protocol.writeConnectionLost()
+        if IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.writeConnectionLost()
         if self._peer_done:
             self._end()
 
@@ -190,6 +191,7 @@ class Target:
     def _talk(self, wire: Wire, data: bytes) -> None:
         for piece in split(self.random, data):
             wire.deliver(piece)
+            self._clock.advance(0)  # the next turn of the reactor
         if self.random.random() < 0.9 and not wire.closed:
             wire.peer_done()
         waited = 0

@@ -17,9 +17,10 @@ from tests.helpers import build_operations
 from zaqar_gateway.errors import FilterFault, Forbidden, NotFound, RuleBroken
 from zaqar_gateway.interfaces import IMessageFilter
 from zaqar_gateway.limits import Limits
-from zaqar_gateway.model import Call, Context, Message, NewMessage, Place
+from zaqar_gateway.model import Call, Context, Message, NewMessage, Place, QueueRules
 from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.dead_letters import DeadLetters
 from zaqar_gateway.operations.filters import FILTERED, Filter, operations_on
 from zaqar_gateway.operations.messages import Messages
 from zaqar_gateway.operations.queues import QUEUE, TOPIC
@@ -91,8 +92,9 @@ class FilterCase(SynchronousTestCase):
 
     def operations(self, *filters: Made, topics: bool = False) -> tuple[Messages, Claims]:
         """The operations, seen by filters called ``f0``, ``f1`` and so on."""
-        messages, claims = operations_on([Filter(f"f{number}", each) for number, each in enumerate(filters)])
+        messages, claims, dead_letters = operations_on([Filter(f"f{number}", each) for number, each in enumerate(filters)])
         claiming = claims(self.storage.claims, Limits())
+        self.dead_letters = dead_letters(self.storage.dead_letters, Limits())
         if topics:
             return messages(self.storage.topic_messages, self.storage.topics, Limits(), TOPIC), claiming
         return messages(self.storage.messages, self.storage.queues, Limits(), QUEUE), claiming
@@ -135,10 +137,10 @@ class NoFilterTests(FilterCase):
 
     def test_no_trace(self) -> None:
         """Without a filter the operations are those that there would be without this module."""
-        self.assertEqual(operations_on([]), (Messages, Claims))
+        self.assertEqual(operations_on([]), (Messages, Claims, DeadLetters))
         for row in build_operations(self.storage).operations:
             if row.name in FILTERED:
-                self.assertIn(type(row.run.__self__), (Messages, Claims))  # type: ignore[attr-defined]
+                self.assertIn(type(row.run.__self__), (Messages, Claims, DeadLetters))  # type: ignore[attr-defined]
 
     def test_rows(self) -> None:
         """With one, the rows that are said to be filtered are, and no others, but for those of topics."""
@@ -174,6 +176,14 @@ class RequestTests(FilterCase):
             (self.messages.delete_many(CTX, fields.MessageDeleteMany("q", pop=1)), Call("pop", PLACE, limit=1)),
             (self.claims.create(CTX, fields.ClaimCreate("q", limit=1)), Call("claim_create", PLACE, limit=1)),
             (self.claims.release(CTX, fields.ClaimDelete("q", "c")), Call("claim_release", PLACE, (), ("c",))),
+            (
+                self.dead_letters.list(CTX, fields.DeadLetterList("q", limit=3)),
+                Call("dead_letter_list", PLACE, limit=3),
+            ),
+            (
+                self.dead_letters.send_back(CTX, fields.DeadLetterReturn("q", [one])),
+                Call("dead_letter_return", PLACE, (one,), limit=1),
+            ),
         ]
         for work, expected in calls:
             watch.seen.clear()
@@ -205,6 +215,7 @@ class RequestTests(FilterCase):
             self.messages.delete(CTX, fields.MessageDelete("q", one)),
             self.messages.delete_many(CTX, fields.MessageDeleteMany("q", pop=1)),
             self.claims.create(CTX, fields.ClaimCreate("q")),
+            self.dead_letters.send_back(CTX, fields.DeadLetterReturn("q", limit=1)),
         ):
             self.assertEqual(self.refusal(work, Forbidden), "not on my watch")
         self.filtered()
@@ -359,6 +370,16 @@ class AnswerTests(FilterCase):
         watch = Made(on_answer=fail)
         self.filtered(watch)
         self.assertIsNone(self.result(self.claim()))
+
+    def test_dead_letters(self) -> None:
+        """What is left out of a page of dead letters makes room for those that follow; the others are as filters make them."""
+        self.result(self.storage.queues.create("p", "q", b"{}", QueueRules(claim_count_max=0, dead_letter_queue="dead")))
+        self.post(b"0", b"1", b"2")
+        self.assertIsNone(self.result(self.claims.create(CTX, fields.ClaimCreate("q"))))
+        self.filtered(Made(on_answer=tagged(b"x")), Made(on_answer=without(b"0")))
+        for limit, shown in ((1, [b'["x", 1]']), (5, [b'["x", 1]', b'["x", 2]'])):
+            page = self.result(self.dead_letters.list(READER, fields.DeadLetterList("dead", limit=limit)))
+            self.assertEqual(bodies(page), shown)
 
     def test_popped_messages_are_not_lost(self) -> None:
         """What was popped is answered without a filter that fails, refuses or leaves out, and with all others."""

@@ -50,9 +50,9 @@ class DefaultTests(SynchronousTestCase):
     """The rules where no operator has said anything."""
 
     def test_names(self) -> None:
-        """They are those of the API, the two helpers, and those of failed deliveries."""
+        """They are those of the API, the two helpers, and those of failed deliveries and of dead letters."""
         named = {f"{kind}:{verb}" for kind, verbs in OF_THE_API.items() for verb in verbs}
-        own = {"deliveries:get_all", "deliveries:create"}
+        own = {"deliveries:get_all", "deliveries:create", "dead_letters:get_all", "dead_letters:return"}
         self.assertEqual(set(DEFAULTS), named | own | {"context_is_admin", "admin_or_owner"})
 
     def test_who(self) -> None:

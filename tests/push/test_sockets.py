@@ -103,6 +103,17 @@ class SocketsTests(SynchronousTestCase):
         self.assertLessEqual(self.store.calls.count("read"), 2)
         self.assertEqual(len({id(socket.pushed[0].text) for socket in sockets}), 1)
 
+    def test_joining(self) -> None:
+        """However many sockets subscribe, what there is to read is not read for each of them."""
+        self.many(2)
+        self.post(1)
+        self.store.calls.clear()
+        sockets = self.many(50)
+        self.clock.pump([0] * 3)
+        self.assertEqual(self.store.calls.count("read"), 0)
+        self.post(2)
+        self.assertTrue(all(socket.bodies == [2] for socket in sockets))
+
     def test_posted_before_added(self) -> None:
         """What is posted between the subscription and its socket being known is pushed too, to that socket alone."""
         (first,) = self.many(1)

@@ -15,7 +15,17 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.helpers import FailingStorage
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, RuleBroken, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import CONFIRM, ENCRYPTED, GivenUp, LogBounds, NewMessage, NewSubscription, Place, QueueRules
+from zaqar_gateway.model import (
+    CONFIRM,
+    ENCRYPTED,
+    GivenUp,
+    LogBounds,
+    NewMessage,
+    NewSubscription,
+    Place,
+    QueueRules,
+    SendBack,
+)
 from zaqar_gateway.storage.encryption import (
     SECRET,
     EncryptingStorage,
@@ -25,8 +35,10 @@ from zaqar_gateway.storage.encryption import (
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies, clock_at_epoch, numbered, told
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
@@ -213,8 +225,16 @@ class ClaimsTests(EncryptingCase, ClaimStoreContract, TestCase):
     """The contract of claims, in queues that do not ask for encryption."""
 
 
+class DeadLettersTests(EncryptingCase, DeadLetterStoreContract, TestCase):
+    """The contract of dead letters, in queues that do not ask for encryption."""
+
+
 class SubscriptionsTests(EncryptingCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions, of queues that do not ask for encryption."""
+
+
+class OnceTests(EncryptingCase, OnceContract, TestCase):
+    """The contract of keys."""
 
 
 class DeliveriesTests(EncryptingCase, DeliveryStoreContract, TestCase):
@@ -263,6 +283,19 @@ class EncryptedQueueTests(EncryptingCase, TestCase):
             self.assertEqual(await self.claimed_bodies(queue=queue), [])
         self.assertEqual(await self.claimed_bodies(queue="deader"), [b"1"])
         self.assertTrue((await self.raw("deader"))[0].startswith(ENCRYPTED))
+
+    async def test_dead_letters_sent_back(self) -> None:
+        """Dead letters are listed as plain texts, and go back as they are stored."""
+        await self.put(b"1")
+        await self.claim()
+        self.clock.advance(60)
+        self.assertEqual(await self.claimed_bodies(), [])
+        stored = await self.raw("dead")
+        found = await self.storage.dead_letters.list("p", "dead", marker=None, limit=10)
+        self.assertEqual((bodies(found), [one.stored for one in found]), ([b"1"], stored))
+        sent = await self.storage.dead_letters.send_back("p", "dead", SendBack(None, 10))
+        self.assertEqual((sent.number, await self.raw()), (1, stored))
+        self.assertEqual(await self.popped(), [b"1"])
 
     async def test_change_of_rule(self) -> None:
         """Turning encryption on or off converts nothing; both kinds are read."""

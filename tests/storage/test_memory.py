@@ -22,10 +22,12 @@ from zaqar_gateway.storage.memory import (
 )
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered, told
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import Difference, walk
@@ -62,6 +64,10 @@ class MemoryClaimsTests(MemoryCase, ClaimStoreContract, TestCase):
     """The contract of claims."""
 
 
+class MemoryDeadLettersTests(MemoryCase, DeadLetterStoreContract, TestCase):
+    """The contract of dead letters."""
+
+
 class MemorySubscriptionsTests(MemoryCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions."""
 
@@ -81,7 +87,7 @@ class MemoryRatesTests(MemoryCase, RatesContract, TestCase):
     """The contract of buckets of tokens."""
 
 
-class MemoryQuotaTests(MemoryCase, QuotaContract, TestCase):
+class MemoryQuotaTests(MemoryCase, QuotaContract, DeadLetterQuotaContract, TestCase):
     """The contract of quotas."""
 
     def bound(self, quotas: Quotas) -> None:
@@ -120,6 +126,10 @@ class MemoryTopicMessagesTests(TopicsCase, MessageStoreContract, TestCase):
 
 class MemoryTopicSubscriptionsTests(TopicsCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions, by topics."""
+
+
+class MemoryTopicOnceTests(TopicsCase, OnceContract, TestCase):
+    """Keys, by topics."""
 
 
 class MemoryTopicDeliveriesTests(TopicsCase, DeliveryStoreContract, TestCase):
@@ -404,6 +414,10 @@ class MemoryClaimRingTests(MemoryCase, ClaimRingContract, TestCase):
     """Rings for what can be had again."""
 
 
+class MemoryOnceTests(MemoryCase, OnceContract, TestCase):
+    """The contract of keys."""
+
+
 class RingTests(MemoryCase, TestCase):
     """Rings within one process."""
 
@@ -598,7 +612,7 @@ class RandomWalkTests(TestCase):
     async def test_walk_comes_to_everything(self) -> None:
         """A walk sees each operation succeed and each be refused or find nothing, so that it compares something."""
         told: Counter[str] = Counter()
-        for seed in range(20):
+        for seed in range(30):
             told += await self.compare(seed, 500)
         for expected in (
             "post: something",
@@ -617,6 +631,8 @@ class RandomWalkTests(TestCase):
             "claim: something",
             "claim: nothing",
             "release: nothing",
+            "dead_letters: something",
+            "send_back: something",
             "stats: something",
             "stats: nothing",
             "subscribe: something",

@@ -25,6 +25,8 @@ from zaqar_gateway.model import (
     PoolChange,
     QueueEntry,
     QueueRules,
+    SendBack,
+    SentBack,
 )
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.pooled import KNOWN_S, LEFT_S
@@ -322,6 +324,87 @@ class DeadLetterTests(PlacementCase):
             await self.here.storage.queues.update("p", "q", b"{}", b'{"a": 1}', self.rules)
         self.assertEqual(await self.here.storage.queues.get("p", "q"), b"{}")
         self.assertFalse(await self.here.storage.queues.update("p", "q", b"other", b"{}", self.rules))
+
+
+class Forgetful:
+    """A store whose messages are not deleted: whoever wants that is told that the outcome is unknown."""
+
+    def __init__(self, store: IStorage) -> None:
+        self._store = store
+        self.messages = self
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def delete_many(self, *args: object) -> None:
+        """Fails."""
+        raise StoreUnavailable("away", outcome_unknown=True)
+
+
+class DeadLettersElsewhereTests(PlacementCase):
+    """Dead letters whose queue is in another pool by now, or that are to go to one in another pool."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        super().setUp()
+        await add_pools(self.management, "a")
+        await add_pools(self.management, "b", flavor="fast")
+        self.storage = self.here.storage
+        await self.storage.queues.create("p", "q", b"{}", QueueRules(claim_count_max=0, dead_letter_queue="dead"))
+        await self.storage.queues.create("p", "fast", b"{}", QueueRules(flavor="fast"))
+        for number in range(3):
+            await self.post(self.here, b"%d" % number)
+        self.assertIsNone(await self.storage.claims.create("p", "q", 60, 60, 10))
+        self.assertEqual((await self.where("dead"), await self.where("fast")), (["a"], ["b"]))
+
+    async def send(self, limit: int = 10, to: str | None = None, gap_ms: float = 0) -> SentBack:
+        """Send some back."""
+        return await self.storage.dead_letters.send_back("p", "dead", SendBack(None, limit, to, gap_ms))
+
+    async def test_asked_for(self) -> None:
+        """Those that are sent to a queue in another pool are there then, and no longer where they were."""
+        ids = [one.id for one in await self.storage.dead_letters.list("p", "dead", marker=None, limit=10)]
+        self.assertEqual(await self.send(2, "fast"), SentBack(2, 1))
+        (left,) = await self.storage.dead_letters.list("p", "dead", marker=None, limit=10)
+        self.assertEqual((left.id, left.body), (ids[2], b"2"))
+        found = await self.storage.messages.get("p", "fast", ids)
+        self.assertEqual([(one.id, one.body, one.dead) for one in found], [(ids[0], b"0", None), (ids[1], b"1", None)])
+
+    async def test_made_anew(self) -> None:
+        """Those of a queue that was deleted, and is in another pool now, go there; those of others to theirs."""
+        await self.storage.queues.create("p", "r", b"{}", QueueRules(claim_count_max=0, dead_letter_queue="dead"))
+        await self.post(self.here, b"r", "r")
+        self.assertIsNone(await self.storage.claims.create("p", "r", 60, 60, 10))
+        await self.storage.queues.delete("p", "q")
+        await self.sweep()
+        await self.storage.queues.create("p", "q", b"{}", QueueRules(flavor="fast"))
+        self.assertEqual(await self.where(), ["b"])
+        self.assertEqual(await self.send(gap_ms=1000), SentBack(4, 0))
+        self.assertEqual((await self.popped(self.here), await self.popped(self.here, "r")), ([b"0"], []))
+        self.clock.advance(2)
+        self.assertEqual((await self.popped(self.here), await self.popped(self.here, "r")), ([b"1", b"2"], []))
+        self.clock.advance(1)
+        self.assertEqual(await self.popped(self.here, "r"), [b"r"])
+
+    async def test_missing(self) -> None:
+        """Where a queue is nowhere it is made, in whichever pool takes it, or what goes there stays."""
+        await self.storage.queues.delete("p", "q")
+        await self.sweep()
+        stay = await self.storage.dead_letters.send_back("p", "dead", SendBack(None, 10), create=False)
+        self.assertEqual(stay, SentBack(0, 3, "q"))
+        self.assertEqual(await self.send(), SentBack(3, 0))
+        self.assertEqual(await self.popped(self.there), [b"0", b"1", b"2"])
+
+    async def test_cut_short(self) -> None:
+        """Where the end of a step is lost, nothing is: who repeats it has each once, also when it was consumed meanwhile."""
+        whole, self.stores["a"] = self.stores["a"], cast(IStorage, Forgetful(self.stores["a"]))
+        self.storage = self.process().storage
+        with self.assertRaises(StoreUnavailable):
+            await self.send(2, "fast")
+        self.stores["a"] = whole
+        self.storage = self.process().storage
+        self.assertEqual(await self.popped(self.here, "fast"), [b"0", b"1"])
+        self.assertEqual(await self.send(to="fast"), SentBack(3, 0))
+        self.assertEqual(await self.popped(self.here, "fast"), [b"2"])
 
 
 class ManyTests(PlacementCase):

@@ -16,11 +16,13 @@ from zaqar_gateway.storage.redis.management import RedisManagement
 from zaqar_gateway.storage.redis.store import RedisStorage
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.management import ManagementContract
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
@@ -92,8 +94,16 @@ class PooledMemoryClaimsTests(PooledMemoryCase, ClaimStoreContract, TestCase):
     """The contract of claims."""
 
 
+class PooledMemoryDeadLettersTests(PooledMemoryCase, DeadLetterStoreContract, TestCase):
+    """The contract of dead letters."""
+
+
 class PooledMemorySubscriptionsTests(PooledMemoryCase, SubscriptionStoreContract, TestCase):
     """The contract of subscriptions."""
+
+
+class PooledMemoryOnceTests(PooledMemoryCase, OnceContract, TestCase):
+    """The contract of keys."""
 
 
 class PooledMemoryClaimRingTests(PooledMemoryCase, ClaimRingContract, TestCase):
@@ -112,7 +122,7 @@ class PooledMemoryRatesTests(PooledMemoryCase, RatesContract, TestCase):
     """The contract of buckets of tokens."""
 
 
-class PooledMemoryQuotaTests(PooledMemoryCase, QuotaContract, TestCase):
+class PooledMemoryQuotaTests(PooledMemoryCase, QuotaContract, DeadLetterQuotaContract, TestCase):
     """The contract of quotas."""
 
     async def test_queues_at_one_time(self) -> None:
@@ -198,6 +208,14 @@ class PooledRedisClaimTests(ClaimStoreContract, PooledRedisCase):
     """The contract of claims."""
 
 
+class PooledRedisDeadLetterTests(PooledRedisCase, DeadLetterStoreContract):
+    """The contract of dead letters."""
+
+
+class PooledRedisOnceTests(OnceContract, PooledRedisCase):
+    """The contract of keys."""
+
+
 class PooledRedisSubscriptionTests(SubscriptionStoreContract, PooledRedisCase):
     """The contract of subscriptions."""
 
@@ -238,7 +256,7 @@ class PooledRedisRatesTests(RatesContract, PooledRedisCase):
     """The contract of buckets of tokens."""
 
 
-class PooledRedisQuotaTests(PooledRedisCase, QuotaContract):
+class PooledRedisQuotaTests(PooledRedisCase, QuotaContract, DeadLetterQuotaContract):
     """The contract of quotas."""
 
 

@@ -156,6 +156,18 @@ def http_request(call: Call) -> tuple[str, str, Any, dict[str, str | None]]:
         "claim_get": lambda: ("GET", claim, None, {}),
         "claim_update": lambda: ("PATCH", claim, _members(given, "ttl", "grace"), {}),
         "claim_delete": lambda: ("DELETE", claim, None, {}),
+        "dead_letter_list": lambda: (
+            "GET",
+            queue + "/dead_letters" + _query(given, **_same("marker", "limit")),
+            None,
+            {},
+        ),
+        "dead_letter_return": lambda: (
+            "POST",
+            queue + "/dead_letters/return",
+            _members(given, "ids", "limit", "destination", "rate"),
+            {},
+        ),
         "subscription_create": lambda: (
             "POST",
             queue + "/subscriptions",

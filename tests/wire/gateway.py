@@ -313,6 +313,7 @@ class Gateway:
     :param collaborators: what else :func:`zaqar_gateway.operations.registry.operations` takes.
     :ivar streams: those of events.
     :ivar readers: read queues for them.
+    :ivar clients: all connections that were made to it.
     """
 
     def __init__(
@@ -376,7 +377,7 @@ class Gateway:
             else _reactor.listenSSL(0, factory, tls, interface="127.0.0.1")
             for factory in (self._http, self._websocket)
         ]
-        self._clients: list[Connection] = []
+        self.clients: list[Connection] = []
 
     async def raw(self, *, websocket: bool = False) -> HttpConnection:
         """A new connection on which nothing has been sent, to the HTTP port or to the one for WebSocket alone."""
@@ -384,7 +385,7 @@ class Gateway:
 
     async def _connect(self, port: IListeningPort, protocol: _Connected) -> _Connected:
         host: Any = port.getHost()
-        self._clients.append(protocol)
+        self.clients.append(protocol)
         await connectProtocol(TCP4ClientEndpoint(_reactor, "127.0.0.1", host.port), protocol)
         protocol.transport.setTcpNoDelay(True)
         return protocol
@@ -410,7 +411,7 @@ class Gateway:
         """Close all connections and ports."""
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        for client in self._clients:
+        for client in self.clients:
             await client.close()
         await self._websocket.close_all()
         while self._http.connections:

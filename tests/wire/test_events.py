@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from twisted.internet.task import LoopingCall
+from twisted.logger import capturedLogs, formatEvent
 
 from tests.helpers import CLIENT, OTHER_CLIENT, PROJECT, Response
 from tests.wire.calls import http_error
@@ -309,6 +310,21 @@ class _Events:
         self.clock.advance(3600)
         self.assertEqual(await events.event(), ("end", {"reason": EXPIRED}))
         self.assertEqual(await events.event(), ("", None))
+
+    async def test_nothing_of_the_query_is_logged(self: Any) -> None:
+        """Whatever becomes of a request, what its query signs is in no line of the log."""
+        gateway, http = await self.begin(keys=["s3cr3t"], clock=self.clock)
+        query = await self.share(http, ["messages"], ["GET"], "2027-01-15T09:00:00")
+        with capturedLogs() as logged:
+            for changed in ({}, {"marker": "nonesuch"}, {"signature": f"{query['signature'][:-1]}x"}, {"client_id": "?"}):
+                events = await gateway.events()
+                await events.open(f"{EVENTS}?{urlencode({**query, **changed})}", bare=True)
+            gateway.drain()
+            for stream in gateway.clients:
+                await stream.close()
+        text = "".join(f"{formatEvent(each)}{each}" for each in logged)
+        for secret in (query["signature"][:-1], OTHER_CLIENT, query["expires"]):
+            self.assertNotIn(secret, text)
 
     async def test_signed_for_another_method(self: Any) -> None:
         """A share that does not let read lets nobody listen; one for claims neither."""

@@ -38,6 +38,8 @@ CALLS = (
     Call("claim_get", {"queue_name": "q", "claim_id": "a"}),
     Call("claim_update", {"queue_name": "q", "claim_id": "a", "ttl": 60}),
     Call("claim_delete", {"queue_name": "q", "claim_id": "a"}),
+    Call("dead_letter_list", {"queue_name": "q"}),
+    Call("dead_letter_return", {"queue_name": "q", "limit": 1}),
     Call("subscription_list", {"queue_name": "q"}),
     Call("subscription_create", {"queue_name": "q", "subscriber": "http://a"}),
     Call("subscription_get", {"queue_name": "q", "subscription_id": "a"}),
@@ -60,6 +62,7 @@ class Patchy:
     queues: Any
     messages: Any
     claims: Any
+    dead_letters: Any
     topics: Any
     topic_messages: Any
     subscriptions: Any
@@ -202,7 +205,7 @@ class FailureTests(WireCase):
         good, bad = MemoryStorage(self.clock), FailingStorage(StoreFault("It is broken."))
         topics = (bad.topics, bad.topic_messages)
         rest = (good.subscriptions, good.topic_subscriptions, good.deliveries, good.durables, good.doorbells, good.rates)
-        http = await self.start(Patchy(good.queues, good.messages, bad.claims, *topics, *rest)).http()
+        http = await self.start(Patchy(good.queues, good.messages, bad.claims, good.dead_letters, *topics, *rest)).http()
         response = await http.ask("GET", "/v2/health", None, {"X-Roles": "admin"})
         self.assertEqual(response.status, 200)
         for name, outcome in response.json["operation_status"].items():

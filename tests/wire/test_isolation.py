@@ -25,7 +25,7 @@ from tests.helpers import CLIENT, build_operations
 from tests.redis_server import RedisServer, shared_server
 from tests.wire.gateway import Connection, Gateway, OnMemory, OnRedis, WireCase
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IStorage, ISubscriptionStore
-from zaqar_gateway.model import NO_RULES, GivenUp, NewMessage, NewSubscription, Place, Progress
+from zaqar_gateway.model import NO_RULES, GivenUp, NewMessage, NewSubscription, Place, Progress, QueueRules
 from zaqar_gateway.operations.registry import Body, Http, Operation, field_of
 from zaqar_gateway.storage.ids import format_cursor
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -51,7 +51,7 @@ SHARED = {
 class Names:
     """Names and ids that a request may give.
 
-    :ivar free: a message, and ``held`` one that is under ``claim``.
+    :ivar free: a message, ``held`` one that is under ``claim``, and ``dead`` a dead letter.
     """
 
     queue: str
@@ -60,10 +60,11 @@ class Names:
     claim: str
     subscription: str
     delivery: str
+    dead: str
     durable: str
 
 
-NOTHING = Names("nothing", "", "", "0" * 24, "", "", "")
+NOTHING = Names("nothing", "", "", "0" * 24, "", "", "", "")
 
 
 def like(names: Names, queue: str) -> Names:
@@ -101,11 +102,12 @@ class Kind:
             ttl_default_s=3600,
             size_max=10_000,
         )
-        claim_id = NOTHING.claim
+        claim_id = dead = NOTHING.claim
         if not self.is_topic:
             claim = await self.storage.claims.create(project, queue, 300, 60, 1)
             assert claim is not None and claim.messages[0].id == held
             claim_id = claim.id
+            dead = await self.bury(project, queue, mark)
         place = Place(project, queue, self.is_topic)
         (owed,) = await self.storage.deliveries.take(place, limit=1, batch=1, lease_ms=60_000, required=False)
         cursor = owed.posts[0].cursor
@@ -117,7 +119,18 @@ class Kind:
             await self.storage.durables.attach(
                 project, queue, durable, mark, marker=held, ttl_s=3600, hold_ms=60_000, most=10
             )
-        return Names(queue, free, held, claim_id, placed.id, failed.id, durable)
+        return Names(queue, free, held, claim_id, placed.id, failed.id, dead, durable)
+
+    async def bury(self, project: str, queue: str, mark: str) -> str:
+        """Have a message become a dead letter in a queue; its id."""
+        name, new = f"{queue}-before", NewMessage(json.dumps({"mark": mark}).encode(), 3600)
+        rules = QueueRules(claim_count_max=0, dead_letter_queue=queue)
+        await self.queues.create(project, name, b"{}", rules)
+        (message_id,) = await self.messages.post(
+            project, name, b"x" * 16, [new], size=2, ttl_default_s=3600, size_max=10_000
+        )
+        assert await self.storage.claims.create(project, name, 300, 60, 1) is None
+        return message_id
 
     async def picture(self, project: str, queue: str, claim: str) -> list[object]:
         """All that is in a queue."""
@@ -176,7 +189,8 @@ REFERENCES: dict[str, Callable[[Names], Any]] = {
     "claim_id": lambda names: names.claim,
     "claim_ids": lambda names: [names.claim],
     "subscription_id": lambda names: names.subscription,
-    "ids": lambda names: [names.delivery],
+    "ids": lambda names: [names.delivery, names.dead],
+    "destination": lambda names: names.queue,
     "durable": lambda names: names.durable,
 }
 """Fields that name something."""
@@ -185,6 +199,7 @@ MARKERS: dict[str, Callable[[Names], str]] = {
     "queue_list": lambda names: names.queue,
     "message_list": lambda names: names.free,
     "subscription_list": lambda names: names.subscription,
+    "dead_letter_list": lambda names: names.dead,
     "delivery_list": lambda names: names.delivery,
 }
 """What the field ``marker`` names."""
@@ -203,7 +218,8 @@ DOCUMENTS: dict[str, Any] = {"queue_share": {}, "subscription_update": {"ttl": 1
 
 OTHERS = {"limit", "ttl", "grace", "options", "resource_types", "pop", "detailed", "name", "with_count", "filters", "echo"}
 OTHERS |= {"start", "window", "acknowledge", "deadline", "claim", "up_to", "delay"}
-OTHERS |= {"include_claimed", "include_delayed", "size", "delays", "strict", "confirmable", "listener"}
+OTHERS |= {"rate", "include_claimed", "include_delayed", "size", "delays", "strict", "confirmable", "listener"}
+OTHERS |= {"wait", "idempotency_key"}
 """Fields that name nothing; they are left out."""
 
 MORE: dict[str, list[Callable[[Names], dict[str, Any]]]] = {
@@ -211,11 +227,12 @@ MORE: dict[str, list[Callable[[Names], dict[str, Any]]]] = {
     "message_delete_many": [lambda names: {"message_ids": [names.held, names.free]}, lambda names: {"pop": 5}],
     "claim_create": [lambda names: {"limit": 5}],
     "queue_list": [lambda names: {"detailed": True}],
+    "dead_letter_return": [lambda names: {"limit": 5}, lambda names: {"limit": 5, "destination": f"{names.queue}-new"}],
     "message_list": [lambda names: {"echo": True, "include_claimed": True}],
 }
 """Further ways to ask."""
 
-ONE_OF = ("message_delete_many",)
+ONE_OF = ("message_delete_many", "dead_letter_return")
 """Operations that cannot do with their required fields alone."""
 
 
@@ -355,7 +372,7 @@ def foreign_keys(keys: set[bytes], project: str) -> set[bytes]:
 
 
 SHOWN = {"queue_get", "queue_update", "message_list", "message_get_many", "message_get", "claim_create", "claim_get"}
-SHOWN |= {"subscription_list", "subscription_get", "delivery_list", "durable_list"}
+SHOWN |= {"subscription_list", "subscription_get", "delivery_list", "dead_letter_list", "durable_list"}
 """Operations whose answer shows its owner something that is marked, asked in the first way."""
 
 OWN = {"message_acknowledge", "message_refuse", "message_extend", "subscription_window"}

@@ -124,13 +124,13 @@ class Cors:
         (
             *("X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id", "X-Tenant-Id"),
             *("X-OpenStack-Request-ID", "X-Trace-Info", "X-Trace-HMAC", "Client-id", "X-Project-ID"),
-            *("URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths", "Last-Event-ID"),
+            *("URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths", "Last-Event-ID", "Idempotency-Key"),
         ),
         TOKENS,
         "The headers that those pages may send, besides those that any page may.",
     )
     expose_headers: tuple[str, ...] = _setting(
-        ("X-Auth-Token", "X-Subject-Token", "X-Service-Token", "X-OpenStack-Request-ID"),
+        ("X-Auth-Token", "X-Subject-Token", "X-Service-Token", "X-OpenStack-Request-ID", "Idempotency-Replayed"),
         TOKENS,
         "The headers of answers that those pages may read, besides those that any page may.",
     )
@@ -357,6 +357,9 @@ class Web:
     """What is served to browsers besides the API."""
 
     console: bool = _setting(True, BOOLEAN, "Whether the web console is served, at /console/.")
+    client: bool = _setting(
+        True, BOOLEAN, "Whether the JavaScript client is served, at /js/zaqar.js, to pages of any origin."
+    )
     sign_ins_per_minute: int = _setting(
         30,
         whole(1, 10_000),
@@ -396,6 +399,29 @@ class Live:
     )
     heartbeat_s: float = _setting(
         15.0, seconds(), "After how long a stream of events in which nothing was sent gets a comment."
+    )
+    waits_max: int = _setting(
+        1000,
+        COUNT,
+        "The most requests of one project that wait for messages (wait) in one gateway process; what comes beyond gets 429."
+        " 0 is no limit.",
+    )
+
+
+@frozen
+class Messages:
+    """What is known of messages that were posted."""
+
+    idempotency_window_s: int = _setting(
+        3600,
+        whole(1, 86_400),
+        "For how many seconds after a post its idempotency keys are known, so that whoever repeats it gets the ids of the"
+        " first time.",
+    )
+    idempotency_keys_max: int = _setting(
+        1_000_000,
+        whole(1, 100_000_000),
+        "The most of those keys that are kept of one queue or topic, at some 130 bytes each; what comes beyond gets 429.",
     )
 
 
@@ -682,6 +708,7 @@ class Settings:
     web: Web = Web()
     bounds: Bounds = Bounds()
     live: Live = Live()
+    messages: Messages = Messages()
     rates: Rates = Rates()
     quotas: Quotas = Quotas()
     signed_url: SignedUrl = SignedUrl()
@@ -732,6 +759,8 @@ class Settings:
             subscriber_types=given.subscriber_types,
             pools_page_max=given.max_pools_per_page,
             flavors_page_max=given.max_flavors_per_page,
+            idempotency_window_s=self.messages.idempotency_window_s,
+            idempotency_keys_max=self.messages.idempotency_keys_max,
         )
 
     @property

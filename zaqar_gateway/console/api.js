@@ -31,10 +31,10 @@ export class Api {
 
   get _headers() {
     const { client, token, project, roles } = this.session;
-    const headers = { "Client-ID": client };
-    if (token) headers["X-Auth-Token"] = token;
-    else headers["X-Project-ID"] = project;
-    if (!token && roles) headers["X-ROLES"] = roles;
+    const headers = { "Client-ID": wire(client) };
+    if (token) headers["X-Auth-Token"] = wire(token);
+    else headers["X-Project-ID"] = wire(project);
+    if (!token && roles) headers["X-ROLES"] = wire(roles);
     return headers;
   }
 
@@ -90,6 +90,9 @@ export class Api {
     return ["v2/queues", name, ...rest].map((part, index) => (index ? encodeURIComponent(part) : part)).join("/");
   }
 }
+
+/** A text as the bytes of UTF-8, which is how headers take any characters. */
+const wire = text => Array.from(new TextEncoder().encode(text), byte => String.fromCharCode(byte)).join("");
 
 /** A path as the gateway tells it, below where it is. */
 export const relative = href => String(href).replace(/^\/+/, "");

@@ -121,10 +121,10 @@ export function showLetters(queue) {
     const ids = [...chosen];
     const limit = h("input", { type: "number", min: 1, max: 1000, value: 100, autofocus: !ids.length });
     const target = h("input", { class: "mono", placeholder: "where each came from", spellcheck: "false", autocomplete: "off", autocapitalize: "off" });
-    const pace = h("input", { type: "number", min: 0, step: "any", placeholder: "at once" });
+    const pace = h("input", { type: "number", min: 0.01, max: 1000, step: "any", placeholder: "at once" });
     dialog(ids.length ? `Send ${plural(ids.length, "message")} back?` : `Send messages of ${queue.name} back?`, {
       content: [
-        h("p", null, "They can be claimed again, and their claims are counted from 0."),
+        h("p", null, "They can be claimed again, and their claims are counted from 0. What somebody has claimed here stays."),
         !ids.length && field("Most messages", limit, "The oldest first."),
         h("div", { class: "row" },
           field("To the queue", target),
@@ -133,7 +133,7 @@ export function showLetters(queue) {
       action: "Send back",
       run: async () => {
         const asked = ids.length ? { ids } : { limit: Number(limit.value) };
-        if (target.value.trim()) asked.queue_name = target.value.trim();
+        if (target.value.trim()) asked.destination = target.value.trim();
         if (pace.value !== "") asked.rate = Number(pace.value);
         const { data } = await api.call("POST", queue.path("dead_letters", "return"), { body: JSON.stringify(asked) });
         toast(`${plural(data.returned, "message")} sent back, ${data.remaining} left.`);

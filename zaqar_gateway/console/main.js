@@ -42,7 +42,7 @@ let clock = 0;
 
 function theme() {
   const chosen = localStorage.getItem(THEME);
-  return chosen in THEMES ? chosen : "auto";
+  return Object.hasOwn(THEMES, chosen) ? chosen : "auto";
 }
 
 function dress() {
@@ -86,6 +86,12 @@ function leave(why = "") {
   showSignIn(main, enter, why);
 }
 
+/** Whoever comes next begins at the beginning; a session that has ended by itself goes on where it was. */
+function signOut() {
+  history.replaceState(null, "", "#/queues");
+  leave();
+}
+
 async function enter(session) {
   save(session);
   const api = new Api(session, error => app.api === api && leave(error.message));
@@ -114,7 +120,7 @@ function drawBar(session) {
     h("span", { class: "tools" },
       button("Theme", nextTheme, { bare: true, picture: "auto", id: "theme" }),
       button("Shortcuts", help, { bare: true, picture: "keyboard" }),
-      button("Sign out", () => leave(), { bare: true, picture: "out" })),
+      button("Sign out", signOut, { bare: true, picture: "out" })),
   );
   bar.hidden = false;
   drawTheme();
@@ -156,7 +162,7 @@ function route() {
   here([]);
   put(main);
   const views = { queues: () => (name ? showQueue(app, name, tab || "messages") : showQueues(app)), pools: () => showPools(app), flavors: () => showFlavors(app) };
-  const known = area in views ? area : "queues";
+  const known = Object.hasOwn(views, area) ? area : "queues";
   stop = views[known]() ?? (() => {});
   for (const link of bar.querySelectorAll("nav a")) {
     if (link.getAttribute("href") === `#/${known}`) link.setAttribute("aria-current", "page");

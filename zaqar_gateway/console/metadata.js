@@ -47,10 +47,10 @@ export function showMetadata(queue) {
 
   function draw() {
     fields = [];
-    const own = Object.keys(was).filter(name => !(name in KNOWN));
+    const own = Object.keys(was).filter(name => !Object.hasOwn(KNOWN, name));
     put(
       rows,
-      h("div", { class: "pairs" }, Object.keys(KNOWN).filter(name => name in was).map(name => row(name, was[name], KNOWN[name]))),
+      h("div", { class: "pairs" }, Object.keys(KNOWN).filter(name => Object.hasOwn(was, name)).map(name => row(name, was[name], KNOWN[name]))),
       h("h3", { class: "sub pad" }, "Other keys"),
       h("div", { class: "pairs", id: "own-keys" }, own.map(name => row(name, was[name], ""))),
       own.length ? null : h("p", { class: "muted pad", id: "no-keys" }, "There are none."),
@@ -61,7 +61,7 @@ export function showMetadata(queue) {
   function row(name, value, hint, isNew = false) {
     const input = h("input", { class: "mono", id: newId("k"), spellcheck: "false", autocomplete: "off", autocapitalize: "off", oninput: edited });
     input.value = value === undefined ? "" : stringify(value);
-    const known = name in KNOWN;
+    const known = Object.hasOwn(KNOWN, name);
     const entry = { name, input, first: input.value, isNew, removed: false };
     fields.push(entry);
     const told = hint ? h("small", { id: `${input.id}-hint` }, hint) : null;
@@ -127,7 +127,7 @@ export function showMetadata(queue) {
   async function send() {
     if (save.disabled) return;
     await wrong.during(async () => {
-      const removed = differing().filter(one => one.removed && !one.isNew && !(one.name in KNOWN));
+      const removed = differing().filter(one => one.removed && !one.isNew && !Object.hasOwn(KNOWN, one.name));
       const text = `[${operations().join(", ")}]`;
       const patch = async () => {
         try {

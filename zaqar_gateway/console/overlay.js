@@ -41,7 +41,6 @@ export function dialog(title, { content, action = "", run, kind = "primary", wid
       } catch (error) {
         wrong.textContent = error.message;
         wrong.hidden = false;
-        console.debug(error);
       }
     });
   }

@@ -115,7 +115,7 @@ export function showQueue(app, name, first) {
   }
 
   function showTab(key) {
-    const wanted = key in TABS ? key : "messages";
+    const wanted = Object.hasOwn(TABS, key) ? key : "messages";
     if (wanted === current) return;
     current = wanted;
     stopTab();

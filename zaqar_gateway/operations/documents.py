@@ -46,11 +46,12 @@ def check(text: bytes) -> None:
             text.decode()
         except UnicodeDecodeError as error:
             raise unparsable(f"it is not UTF-8 at byte {error.start}") from None
-    uniform = text.translate(_SAME_DIGITS)
+    uniform = text.translate(_SAME_DIGITS, b"+")
     # An integer beyond 64 bits has 19 digits or more; a float beyond a double has those or a long exponent.
-    if b"0000000000000000000" in uniform or b"0e000" in uniform or b"0e+000" in uniform:
+    if b"0000000000000000000" in uniform or b"0e000" in uniform:
         _check_numbers(text)
-    if text.count(b"[") + text.count(b"{") > DEPTH_MAX:
+    # What opens has to be closed, too.
+    if len(text) > 2 * DEPTH_MAX and text.count(b"[") + text.count(b"{") > DEPTH_MAX:
         _check_depth(text)
 
 
@@ -95,6 +96,7 @@ _NAMES = {
     "array": "an array",
 }
 _TYPES = {int: "int", float: "float", str: "str", bool: "bool", type(None): "null", dict: "object", list: "array"}
+_WANTED = {**_NAMES, "float": "a number"}
 _EXPECTED = re.compile(r"Expected `([^`]*)`, got `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 
@@ -121,7 +123,7 @@ def explain(error: msgspec.ValidationError, where: str = "") -> str:
     """
     text = str(error)
     if found := _EXPECTED.match(text):
-        wanted = " or ".join(_NAMES.get(part, part) for part in found[1].split(" | "))
+        wanted = " or ".join(_WANTED.get(part, part) for part in found[1].split(" | "))
         return f"{where + (found[3] or '') or 'The document'} has to be {wanted}, not {_NAMES.get(found[2], found[2])}."
     if found := _MISSING.match(text):
         return f"{where + found[2] + '.' if found[2] else ''}{found[1]} is missing."

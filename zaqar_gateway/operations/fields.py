@@ -74,16 +74,18 @@ class MessagePost(Struct, frozen=True):
 
     :ivar size: bytes that are held against the limits; ``UNSET``: those of ``messages``.
     :ivar delays: whether an element may bring its own delay, as on HTTP.
+    :ivar idempotency_key: under which the whole is posted once.
     """
 
     queue_name: str
     messages: Raw | UnsetType = UNSET
     size: OptionalInt = UNSET
     delays: bool = False
+    idempotency_key: OptionalStr = UNSET
 
 
 class MessageList(Struct, frozen=True):
-    """Flags are false unless given."""
+    """Flags are false unless given; ``wait`` in seconds."""
 
     queue_name: str
     marker: OptionalStr = UNSET
@@ -91,6 +93,7 @@ class MessageList(Struct, frozen=True):
     echo: bool = False
     include_claimed: bool = False
     include_delayed: bool = False
+    wait: OptionalInt = UNSET
 
 
 class MessageEvents(Struct, frozen=True):
@@ -129,7 +132,7 @@ class MessageDelete(Struct, frozen=True):
 
 
 class MessageDeleteMany(Struct, frozen=True):
-    """Exactly one of ``message_ids`` and ``pop``.
+    """Exactly one of ``message_ids`` and ``pop``; ``wait`` in seconds, with ``pop``.
 
     :ivar listener: see :class:`MessageDelete`.
     """
@@ -138,16 +141,18 @@ class MessageDeleteMany(Struct, frozen=True):
     message_ids: list[str] | UnsetType = UNSET
     pop: OptionalInt = UNSET
     claim_ids: list[str] | UnsetType = UNSET
+    wait: OptionalInt = UNSET
     listener: Any = None
 
 
 class ClaimCreate(Struct, frozen=True):
-    """``ttl`` and ``grace`` in seconds; what is left out is the configured default."""
+    """``ttl``, ``grace`` and ``wait`` in seconds; what is left out is the configured default, or no wait."""
 
     queue_name: str
     limit: OptionalInt = UNSET
     ttl: OptionalInt = UNSET
     grace: OptionalInt = UNSET
+    wait: OptionalInt = UNSET
 
 
 class Claim(Struct, frozen=True):
@@ -175,6 +180,28 @@ class ClaimUpdate(Struct, frozen=True):
     claim_id: str
     ttl: OptionalInt = UNSET
     grace: OptionalInt = UNSET
+
+
+class DeadLetterList(Struct, frozen=True):
+    """``marker`` is the id of a message."""
+
+    queue_name: str
+    marker: OptionalStr = UNSET
+    limit: OptionalInt = UNSET
+
+
+class DeadLetterReturn(Struct, frozen=True):
+    """Exactly one of ``ids`` and ``limit``.
+
+    :ivar destination: the queue that they go to; left out: each to where it came from.
+    :ivar rate: how many of them become deliverable in a second; left out: all at once.
+    """
+
+    queue_name: str
+    ids: list[str] | UnsetType = UNSET
+    limit: OptionalInt = UNSET
+    destination: OptionalStr = UNSET
+    rate: float | UnsetType = UNSET
 
 
 class SubscriptionCreate(Struct, frozen=True):

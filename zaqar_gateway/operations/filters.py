@@ -19,10 +19,25 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from zaqar_gateway.errors import BadBody, FilterFault, GatewayError, StoreError
-from zaqar_gateway.interfaces import IClaimStore, IMessageFilter, IMessageStore
-from zaqar_gateway.model import Call, Claim, Context, Message, MessagePage, NewMessage, Place, Posted, StreamPage
+from zaqar_gateway.interfaces import IClaimStore, IDeadLetterStore, IMessageFilter, IMessageStore
+from zaqar_gateway.model import (
+    Call,
+    Claim,
+    Context,
+    Letter,
+    Message,
+    MessagePage,
+    NewMessage,
+    Once,
+    Place,
+    Posted,
+    SendBack,
+    SentBack,
+    StreamPage,
+)
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.dead_letters import DeadLetters
 from zaqar_gateway.operations.messages import Listening, Messages
 from zaqar_gateway.operations.queues import TOPIC
 
@@ -34,7 +49,7 @@ _Body = TypeVar("_Body", NewMessage, Message)
 FILTERED = frozenset(
     ("message_post", "message_list", "message_get", "message_get_many", "message_delete", "message_delete_many")
     + ("message_events",)
-    + ("claim_create", "claim_get", "claim_update", "claim_delete")
+    + ("claim_create", "claim_get", "claim_update", "claim_delete", "dead_letter_list", "dead_letter_return")
 )
 """The rows of the registry that are filtered.  On a WebSocket each has to run alone, since a filter may wait."""
 
@@ -109,7 +124,7 @@ async def _asked(asked: Filter, work: Awaitable[_T]) -> _T:
 
 
 async def _answered(asked: Filter, ctx: Context, call: Call, messages: Sequence[Message]) -> Sequence[Message]:
-    if call.name in ("list", "get", "read"):
+    if call.name in ("list", "get", "read", "dead_letter_list"):
         shown = await asked.does.answer(ctx, call, messages)
         _check_bodies(_originals(messages, shown), shown)
         return shown
@@ -158,6 +173,7 @@ class _Messages:
     _filters: Filters
     _ctx: Context
     _is_topic: bool
+    _asked: Call | None = None
 
     async def post(
         self,
@@ -171,6 +187,7 @@ class _Messages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         call = await self._request("post", project, queue)
         return await self._store.post(
@@ -183,6 +200,7 @@ class _Messages:
             size_max=size_max,
             encrypted=encrypted,
             create=create,
+            once=once,
         )
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
@@ -242,6 +260,9 @@ class _Messages:
         popped = await self._store.pop(project, queue, limit, key_ids=key_ids)
         return await self._filters.taken(self._ctx, call, popped)
 
+    def due_in(self, project: str, queue: str) -> Coroutine[Any, Any, int | None]:
+        return self._store.due_in(project, queue)
+
     async def _request(
         self,
         name: str,
@@ -252,7 +273,9 @@ class _Messages:
         limit: int | None = None,
     ) -> Call:
         call = Call(name, Place(project, queue, self._is_topic), tuple(message_ids), tuple(claim_ids), limit)
-        await self._filters.request(self._ctx, call)
+        if call != self._asked:  # a request that waits looks several times
+            await self._filters.request(self._ctx, call)
+            self._asked = call
         return call
 
 
@@ -264,6 +287,7 @@ class _Claims:
     _store: IClaimStore
     _filters: Filters
     _ctx: Context
+    _asked: Call | None = None
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
         call = await self._request("claim_create", project, queue, limit=limit)
@@ -305,11 +329,48 @@ class _Claims:
         self, name: str, project: str, queue: str, claim_ids: Sequence[str] = (), limit: int | None = None
     ) -> Call:
         call = Call(name, Place(project, queue), claim_ids=tuple(claim_ids), limit=limit)
-        await self._filters.request(self._ctx, call)
+        if call != self._asked:  # a request that waits looks several times
+            await self._filters.request(self._ctx, call)
+            self._asked = call
         return call
 
     async def _shown(self, call: Call, claim: Claim) -> Claim:
         return replace(claim, messages=list(await self._filters.answer(self._ctx, call, claim.messages)))
+
+
+@implementer(IDeadLetterStore)
+@define
+class _DeadLetters:
+    """The dead letters of a store as filters have somebody see them."""
+
+    _store: IDeadLetterStore
+    _filters: Filters
+    _ctx: Context
+
+    async def list(self, project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        call = Call("dead_letter_list", Place(project, queue), limit=limit)
+        await self._filters.request(self._ctx, call)
+        messages: list[Message] = []
+        while page := await self._store.list(project, queue, marker=marker, limit=limit - len(messages)):
+            messages += await self._filters.answer(self._ctx, call, page)
+            marker = page[-1].id
+            if len(messages) == limit:
+                break
+        return messages
+
+    async def send_back(self, project: str, queue: str, asked: SendBack, *, create: bool = True) -> SentBack:
+        await self._filters.request(
+            self._ctx, Call("dead_letter_return", Place(project, queue), asked.ids or (), limit=asked.limit)
+        )
+        return await self._store.send_back(project, queue, asked, create=create)
+
+    def letters(self, project: str, queue: str, asked: SendBack, to: str) -> Coroutine[Any, Any, Sequence[Letter]]:
+        return self._store.letters(project, queue, asked, to)
+
+    def adopt(
+        self, project: str, queue: str, letters: Sequence[Letter], asked: SendBack
+    ) -> Coroutine[Any, Any, None]:
+        return self._store.adopt(project, queue, letters, asked)
 
 
 @define
@@ -322,7 +383,7 @@ class FilteredMessages(Messages):
         return _Messages(self._store, self._filters, ctx, self._kind is TOPIC)
 
     def _for(self, ctx: Context) -> Messages:
-        return Messages(self.seen_by(ctx), self._queues, self._limits, self._kind)
+        return Messages(self.seen_by(ctx), self._queues, self._limits, self._kind, self._waits)
 
     def post(self, ctx: Context, asked: fields.MessagePost) -> Coroutine[Any, Any, list[str]]:
         return self._for(ctx).post(ctx, asked)
@@ -359,7 +420,7 @@ class FilteredClaims(Claims):
         return _Claims(self._store, self._filters, ctx)
 
     def _for(self, ctx: Context) -> Claims:
-        return Claims(self.seen_by(ctx), self._limits)
+        return Claims(self.seen_by(ctx), self._limits, self._waits)
 
     def create(self, ctx: Context, asked: fields.ClaimCreate) -> Coroutine[Any, Any, Claim | None]:
         return self._for(ctx).create(ctx, asked)
@@ -374,9 +435,31 @@ class FilteredClaims(Claims):
         return self._for(ctx).release(ctx, asked)
 
 
-def operations_on(filters: Sequence[Filter]) -> tuple[Callable[..., Messages], Callable[..., Claims]]:
-    """What makes the operations on messages, and those on claims: the plain ones, where there are no filters."""
+@define
+class FilteredDeadLetters(DeadLetters):
+    """The operations on dead letters, seen by filters."""
+
+    _filters: Filters = field(kw_only=True)
+
+    def _for(self, ctx: Context) -> DeadLetters:
+        return DeadLetters(_DeadLetters(self._store, self._filters, ctx), self._limits)
+
+    def list(self, ctx: Context, asked: fields.DeadLetterList) -> Coroutine[Any, Any, Sequence[Message]]:
+        return self._for(ctx).list(ctx, asked)
+
+    def send_back(self, ctx: Context, asked: fields.DeadLetterReturn) -> Coroutine[Any, Any, SentBack]:
+        return self._for(ctx).send_back(ctx, asked)
+
+
+def operations_on(
+    filters: Sequence[Filter],
+) -> tuple[Callable[..., Messages], Callable[..., Claims], Callable[..., DeadLetters]]:
+    """What makes the operations on messages, on claims and on dead letters: the plain ones, where there are no filters."""
     if not filters:
-        return Messages, Claims
+        return Messages, Claims, DeadLetters
     row = Filters(filters)
-    return partial(FilteredMessages, filters=row), partial(FilteredClaims, filters=row)
+    return (
+        partial(FilteredMessages, filters=row),
+        partial(FilteredClaims, filters=row),
+        partial(FilteredDeadLetters, filters=row),
+    )

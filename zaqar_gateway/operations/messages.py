@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 from attrs import define, frozen
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
-from zaqar_gateway.interfaces import IMessageStore, IQueueStore
-from zaqar_gateway.limits import Limits, in_range
-from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, Place
+from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IWaits
+from zaqar_gateway.limits import Limits, idempotency_key, in_range, wait
+from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, Once, Place
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.fields import given
 from zaqar_gateway.operations.queues import QUEUE, TOPIC, Kind
@@ -25,6 +26,7 @@ class _Posted(msgspec.Struct):
     body: msgspec.Raw
     ttl: int | msgspec.UnsetType = msgspec.UNSET
     delay: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # looked at in queues that know a delay only
+    idempotency_key: str | msgspec.UnsetType = msgspec.UNSET
 
 
 _decode_posted = msgspec.json.Decoder(list[_Posted]).decode
@@ -53,6 +55,7 @@ class Messages:
     _queues: IQueueStore
     _limits: Limits
     _kind: Kind = QUEUE
+    _waits: IWaits | None = None
 
     def seen_by(self, ctx: Context) -> IMessageStore:
         """The messages as somebody sees them."""
@@ -66,7 +69,7 @@ class Messages:
     async def post(self, ctx: Context, asked: fields.MessagePost) -> list[str]:
         """Append messages to a queue, which is created where it is missing.
 
-        :return: their ids, in order.
+        :return: their ids, in order; :class:`~zaqar_gateway.model.Replayed` where all were posted before.
         :raises BadBody: an element is not a message.
         :raises RuleBroken: there is none, a ttl or delay is out of range, or the post is too large.
         """
@@ -91,7 +94,28 @@ class Messages:
             size=size,
             ttl_default_s=self._limits.message_ttl_default_s,
             size_max=self._limits.post_size_max,
+            once=self._once(given(asked.idempotency_key), posted),
         )
+
+    def _once(self, key: str | None, posted: Sequence[_Posted]) -> Once | None:
+        """The keys that a post comes with.
+
+        :raises RuleBroken: one of them is none, or both the post and messages have some.
+        """
+        keys: list[str] = []
+        for number, one in enumerate(posted):
+            if one.idempotency_key is not msgspec.UNSET:
+                field = f"messages[{number}].idempotency_key"
+                if key is not None:
+                    raise RuleBroken(f"idempotency_key and {field} exclude each other; the post has one, or messages have.")
+                keys = keys or [""] * len(posted)
+                keys[number] = idempotency_key(field, one.idempotency_key)
+        if key is None and not keys:
+            return None
+        window_s, most = self._limits.idempotency_window_s, self._limits.idempotency_keys_max
+        if key is not None:
+            return Once(window_s, most, idempotency_key("idempotency_key", key))
+        return Once(window_s, most, keys=tuple(keys))
 
     def _ttl(self, number: int, posted: _Posted) -> int | None:
         if posted.ttl is msgspec.UNSET:
@@ -117,16 +141,26 @@ class Messages:
         return [NewMessage(one.body, one.ttl_s, delay) for one, delay in zip(new, delays, strict=True)]
 
     async def list(self, ctx: Context, asked: fields.MessageList) -> MessagePage:
-        """A page of the messages after a marker, oldest first."""
-        return await self._store.list(
-            ctx.project,
-            asked.queue_name,
-            marker=given(asked.marker),
-            limit=self._limits.page(given(asked.limit), self._limits.messages_page_max),
-            skip_client=None if asked.echo else ctx.client,
-            include_claimed=asked.include_claimed,
-            include_delayed=asked.include_delayed,
-        )
+        """A page of the messages after a marker, oldest first; where there are none, after as long as is asked to wait."""
+        marker = given(asked.marker)
+        limit = self._limits.page(given(asked.limit), self._limits.messages_page_max)
+
+        def look() -> Awaitable[MessagePage]:
+            return self._store.list(
+                ctx.project,
+                asked.queue_name,
+                marker=marker,
+                limit=limit,
+                skip_client=None if asked.echo else ctx.client,
+                include_claimed=asked.include_claimed,
+                include_delayed=asked.include_delayed,
+            )
+
+        wait_s = wait(given(asked.wait))
+        if not wait_s or self._waits is None:
+            return await look()
+        place = Place(ctx.project, asked.queue_name, is_topic=self._kind is TOPIC)
+        return await self._waits.until_found(place, wait_s, ctx.asker, look, lambda page: page.messages, takes=False)
 
     async def listen(self, ctx: Context, asked: fields.MessageEvents) -> Listening:
         """Where to begin to tell somebody of what is posted: what was asked for last, else what is posted from now on.
@@ -183,9 +217,16 @@ class Messages:
             raise RuleBroken("claim_ids goes with ids only.")
         elif ids is not None and not claims:
             raise RuleBroken("claim_ids is missing; it has to name the claims that the messages are under.")
+        wait_s = wait(given(asked.wait))
         if pop is not None:
             in_range("pop", pop, 1, self._limits.claim_or_pop_max)
-            return await self._store.pop(ctx.project, asked.queue_name, pop)
+            look = partial(self._store.pop, ctx.project, asked.queue_name, pop)
+            if not wait_s or self._waits is None:
+                return await look()
+            place = Place(ctx.project, asked.queue_name, is_topic=self._kind is TOPIC)
+            return await self._waits.until_found(place, wait_s, ctx.asker, look, bool, takes=True)
+        if wait_s:
+            raise RuleBroken("wait goes with pop only.")
         if ids is None:
             raise RuleBroken("ids or pop is missing; one of them has to say what to delete.")
         self._check_ids("ids", ids)

@@ -33,6 +33,8 @@ DEFAULTS: Mapping[str, str] = {
     "claims:get": _EVERYBODY,
     "claims:update": _EVERYBODY,
     "claims:delete": _EVERYBODY,
+    "dead_letters:get_all": _EVERYBODY,
+    "dead_letters:return": _EVERYBODY,
     "subscription:get_all": _EVERYBODY,
     "subscription:create": _EVERYBODY,
     "subscription:get": _EVERYBODY,
@@ -61,7 +63,8 @@ DEFAULTS: Mapping[str, str] = {
     "flavors:update": _ADMIN,
     "flavors:delete": _ADMIN,
 }
-"""Every rule that there is, the helpers first; names and defaults are part of the API, save for ``deliveries``."""
+"""Every rule that there is, the helpers first; names and defaults are part of the API, save for ``deliveries`` and
+``dead_letters``."""
 
 
 class PolicyError(Exception):

@@ -14,11 +14,21 @@ import msgspec
 from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-from zaqar_gateway.interfaces import ILive, INotifier, ISockets, IStorage, ISubscriptionStore, ITrusts, IUrlSigner
+from zaqar_gateway.interfaces import (
+    ILive,
+    INotifier,
+    ISockets,
+    IStorage,
+    ISubscriptionStore,
+    ITrusts,
+    IUrlSigner,
+    IWaits,
+)
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.claims import Claims
+from zaqar_gateway.operations.dead_letters import DeadLetters
 from zaqar_gateway.operations.deliveries import Deliveries
 from zaqar_gateway.operations.filters import Filter, operations_on
 from zaqar_gateway.operations.gate import Gate
@@ -60,7 +70,7 @@ class Http:
     :ivar closed: whether a member of the body that is no field is refused.
     :ivar fixed: fields that HTTP sets itself.
     :ivar media_type: the only ``Content-Type`` accepted, where there is such a rule.
-    :ivar headers: header to field.
+    :ivar headers: header to the field, a text, that it brings; where the body brings it too, both have to say the same.
     :ivar produces: the media type of the answer where it is not JSON.
     :ivar shared_as: the last part of the path that a pre-signed URL may name in place of this one's.
     :ivar when: the query parameter that chooses this operation among those of the same method and path.
@@ -117,6 +127,7 @@ class Operation:
         (:mod:`zaqar_gateway.transport.audit`), with what its path names.
     :ivar unaudited: the field with which it does not.
     :ivar policy: decides on ``rule``.
+    :ivar waits: whether it has a field ``wait``; where that is given, the context has to say who waits for the answer.
     """
 
     name: str
@@ -130,6 +141,7 @@ class Operation:
     audited: bool = False
     unaudited: str = ""
     policy: Policy = DEFAULT_POLICY
+    waits: bool = False
 
 
 class Asked(Protocol):
@@ -172,6 +184,7 @@ EVENTS = QUEUE + "/events"
 CLAIMS = QUEUE + "/claims"
 SUBSCRIPTIONS = QUEUE + "/subscriptions"
 SUBSCRIPTION = SUBSCRIPTIONS + "/{subscription_id}"
+DEAD_LETTERS = QUEUE + "/dead_letters"
 DELIVERIES = QUEUE + "/deliveries"
 TOPICS = "/v2/topics"
 TOPIC = TOPICS + "/{topic_name}"
@@ -211,6 +224,7 @@ def operations(
     gate: Gate | None = None,
     policy: Policy = DEFAULT_POLICY,
     pooling: Pooling | None = None,
+    waits: IWaits | None = None,
 ) -> list[Operation]:
     """All rows, in the order of the API reference.
 
@@ -225,13 +239,15 @@ def operations(
     :param gate: what all requests pass; ``None``: nothing.
     :param policy: who may run what.
     :param pooling: ``None``: there are no pools; with them all rows make several steps.
+    :param waits: has requests wait for messages; ``None``: none waits.
     """
     health, urls = Health(storage, pooling.directory if pooling else None), Urls(signer, clock)
     flavors = pooling.flavors if pooling else None
-    messages, claims = operations_on(filters)
+    messages, claims, dead_letters = operations_on(filters)
     notices = Notices(require_confirmation, signer.enabled)
 
-    of_queues, of_claims = messages(storage.messages, storage.queues, limits), claims(storage.claims, limits)
+    of_queues = messages(storage.messages, storage.queues, limits, QUEUE_KIND, waits)
+    of_claims = claims(storage.claims, limits, waits)
     living = LiveSubscriptions(live, of_queues, of_claims, limits, policy)
 
     def subscriptions(store: ISubscriptionStore, kind: Kind) -> Subscriptions:
@@ -239,7 +255,7 @@ def operations(
 
     of_topics = (
         *_of_queues(Queues(storage.topics, storage.topic_subscriptions, limits, TOPIC_KIND, flavors)),
-        *_of_messages(messages(storage.topic_messages, storage.topics, limits, TOPIC_KIND)),
+        *_of_messages(messages(storage.topic_messages, storage.topics, limits, TOPIC_KIND, waits)),
         *_of_subscriptions(subscriptions(storage.topic_subscriptions, TOPIC_KIND)),
         *_of_deliveries(Deliveries(storage.deliveries, limits, TOPIC_KIND)),
     )
@@ -259,6 +275,7 @@ def operations(
         *_of_queues(Queues(storage.queues, storage.subscriptions, limits, flavors=flavors)),
         *_of_messages(of_queues, living if live else None),
         *_of_claims(of_claims, living if live else None),
+        *_of_dead_letters(dead_letters(storage.dead_letters, limits)),
         *_of_subscriptions(subscriptions(storage.subscriptions, QUEUE_KIND)),
         *_of_live(living),
         *_of_durables(Durables(storage.durables)),
@@ -371,9 +388,10 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
             Http(
                 "GET",
                 MESSAGES,
-                query={name: name for name in ("marker", "limit", "echo", "include_claimed", "include_delayed")},
+                query={name: name for name in ("marker", "limit", "echo", "include_claimed", "include_delayed", "wait")},
             ),
             Frame(checks_client=True),
+            waits=True,
         ),
         Operation(
             "message_get_many",
@@ -388,18 +406,29 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
             "messages:create",
             fields.MessagePost,
             messages.post,
-            Http("POST", MESSAGES, body=Body.REQUIRED, fixed={"delays": True}),
-            Frame(only=("queue_name", "messages"), needed=("messages",), checks_client=True),
+            Http(
+                "POST",
+                MESSAGES,
+                body=Body.REQUIRED,
+                fixed={"delays": True},
+                headers={"Idempotency-Key": "idempotency_key"},
+            ),
+            Frame(only=("queue_name", "messages", "idempotency_key"), needed=("messages",), checks_client=True),
         ),
         Operation(
             "message_delete_many",
             "messages:delete_all",
             fields.MessageDeleteMany,
             deleting.delete_many,
-            Http("DELETE", MESSAGES, query={"ids": "message_ids", "pop": "pop", "claim_ids": "claim_ids"}),
-            Frame(only=("queue_name", "message_ids", "pop", "claim_ids"), listener="listener"),
+            Http(
+                "DELETE",
+                MESSAGES,
+                query={"ids": "message_ids", "pop": "pop", "claim_ids": "claim_ids", "wait": "wait"},
+            ),
+            Frame(only=("queue_name", "message_ids", "pop", "claim_ids", "wait"), listener="listener"),
             audited=True,
             unaudited="pop",
+            waits=True,
         ),
         Operation(
             "message_events",
@@ -436,8 +465,9 @@ def _of_claims(claims: Claims, live: LiveSubscriptions | None) -> list[Operation
             "claims:create",
             fields.ClaimCreate,
             claims.create,
-            Http("POST", CLAIMS, query={"limit": "limit"}, body=Body.OPTIONAL),
+            Http("POST", CLAIMS, query={"limit": "limit", "wait": "wait"}, body=Body.OPTIONAL),
             Frame(),
+            waits=True,
         ),
         Operation("claim_get", "claims:get", fields.Claim, claims.get, Http("GET", CLAIMS + "/{claim_id}"), Frame()),
         Operation(
@@ -455,6 +485,28 @@ def _of_claims(claims: Claims, live: LiveSubscriptions | None) -> list[Operation
             (live or claims).release,
             Http("DELETE", CLAIMS + "/{claim_id}"),
             Frame(only=("queue_name", "claim_id"), listener="listener"),
+        ),
+    ]
+
+
+def _of_dead_letters(dead_letters: DeadLetters) -> list[Operation]:
+    return [
+        Operation(
+            "dead_letter_list",
+            "dead_letters:get_all",
+            fields.DeadLetterList,
+            dead_letters.list,
+            Http("GET", DEAD_LETTERS, query={"marker": "marker", "limit": "limit"}),
+            Frame(),
+        ),
+        Operation(
+            "dead_letter_return",
+            "dead_letters:return",
+            fields.DeadLetterReturn,
+            dead_letters.send_back,
+            Http("POST", DEAD_LETTERS + "/return", body=Body.REQUIRED),
+            Frame(alone=True),
+            audited=True,
         ),
     ]
 

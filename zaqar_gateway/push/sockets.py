@@ -100,6 +100,7 @@ class _Reader:
         self._ended = ended
         self._failed = failed
         self._is_reading = self._is_rung = False
+        self._read_to = ""  # the cursor up to which all was read
         self._timer = LoopingCall(self.ring)
         self._timer.clock = clock
         self._timer.start(READ_S, now=False).addErrback(
@@ -110,6 +111,13 @@ class _Reader:
         """Read no more."""
         self.attached.clear()
         self._timer.stop()
+
+    def join(self, attached: _Attached) -> None:
+        """Serve one more; read at once only where it may miss something: a read looks at all of them, and thousands may come."""
+        is_first = not self.attached
+        self.attached[attached.id] = attached
+        if is_first or attached.cursor < self._read_to:
+            self.ring()
 
     def ring(self) -> None:
         """Read, and once more where that is under way already."""
@@ -153,6 +161,7 @@ class _Reader:
         """Push a page; tell whether more may follow."""
         cursor = min(attached.cursor for attached in taking)
         page = await self._store.read(self._place.project, self._place.name, cursor, PAGE)
+        self._read_to = max(self._read_to, page.cursor)
         # Whoever came meanwhile with an older cursor is not served by this page.
         served = [attached for attached in self.attached.values() if attached.cursor >= cursor and not attached.waits]
         await self._drop_ended(served, page.version)
@@ -252,9 +261,8 @@ class Sockets:
             reader = _Reader(place, self._subscriptions(place), self._clock, self._ended, self._failed)
             self._readers[place] = reader, self._storage.doorbells.watch(place, reader.ring)
         reader, _ = self._readers[place]
-        reader.attached[subscription_id] = _Attached(subscription_id, cursor, listener)
         self._places.setdefault(listener, {})[subscription_id] = place
-        reader.ring()  # for what was posted since
+        reader.join(_Attached(subscription_id, cursor, listener))
 
     def hold(
         self, place: Place, subscription_id: str, listener: IListener, gone: Callable[[], None]

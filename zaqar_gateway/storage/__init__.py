@@ -10,6 +10,7 @@ from zaqar_gateway.errors import (
     QuotaExceeded,
     RuleBroken,
     SubscriberTaken,
+    TooManyRequests,
 )
 
 
@@ -30,6 +31,20 @@ def post_too_large(size: int, limit: int, *, own: bool) -> RuleBroken:
     """
     whose = "_max_messages_post_size in the metadata" if own else "the limit of the service"
     return RuleBroken(f"The post has {size} bytes; it has to have at most {limit}, which is {whose}.")
+
+
+def other_number(number: int) -> RuleBroken:
+    """A key of a post came with another number of messages before."""
+    return RuleBroken(
+        f"idempotency_key came with {number} messages before; it has to come with the same ones, or another key has to be used."
+    )
+
+
+def keys_exceeded(most: int, wait_s: int) -> TooManyRequests:
+    """As many keys are kept as may be."""
+    return TooManyRequests(
+        f"At most {most} idempotency keys are kept for a queue or topic; there is room for others in {wait_s} s.", wait_s
+    )
 
 
 def claimed(message_id: str) -> MessageClaimed:

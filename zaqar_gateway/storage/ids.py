@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from random import getrandbits
 
 RANK_MAX = 16**14 - 1
 
@@ -50,8 +51,11 @@ def created_ms(rank: int) -> int:
 
 
 def new_incarnation() -> str:
-    """Ten random hexadecimal digits for a queue that is being created."""
-    while (drawn := secrets.token_hex(5)) == NO_QUEUE:
+    """Ten random hexadecimal digits for a queue that is being created, and so for each post that may create one.
+
+    They are no secret, so that they need not come from the system's source of random numbers.
+    """
+    while (drawn := f"{getrandbits(40):010x}") == NO_QUEUE:
         pass
     return drawn
 

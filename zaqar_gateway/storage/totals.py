@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import GatewayError, QuotaExceeded, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IStorage, ISubscriptionStore
-from zaqar_gateway.model import NewMessage, NewSubscription, Placed, Volume
+from zaqar_gateway.model import NewMessage, NewSubscription, Once, Placed, Replayed, Volume
 
 COUNT_S = 2.0
 _SHARE = 20
@@ -182,11 +182,12 @@ class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: igno
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         more = Amounts(len(messages), sum(len(one.body) for one in messages))
         await self._totals.take(project, more)
         try:
-            return await self._store.post(
+            ids: list[str] = await self._store.post(
                 project,
                 queue,
                 client,
@@ -196,11 +197,15 @@ class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: igno
                 size_max=size_max,
                 encrypted=encrypted,
                 create=create,
+                once=once,
             )
         except GatewayError as error:
             if not _may_be_stored(error):
                 self._totals.give_back(project, more)
             raise
+        if isinstance(ids, Replayed):
+            self._totals.give_back(project, more)
+        return ids
 
 
 @define(eq=False)
@@ -237,6 +242,7 @@ class BoundedStorage:
         self.queues = store.queues
         self.messages = BoundedMessages(store.messages, totals)
         self.claims = store.claims
+        self.dead_letters = store.dead_letters
         self.topics = store.topics
         self.topic_messages = BoundedMessages(store.topic_messages, totals)
         self.subscriptions, self.topic_subscriptions = (BoundedSubscriptions(each, totals) for each in of_subscriptions)

@@ -600,7 +600,7 @@ class ClaimStoreContract(ReadingCase):
         self.assertIsNone((await self.one(message_id)).dead)
         await self.spend(1)
         self.assertIsNone(await self.storage.claims.create("p", "q", 60, 60, 10))
-        why = DeadLetter("q", CLAIMED_TOO_OFTEN)
+        why = DeadLetter("q", CLAIMED_TOO_OFTEN, int(self.clock.seconds() * 1000))
         (found,) = await self.storage.messages.get("p", "dead", [message_id])
         (listed,) = (await self.page(queue="dead")).messages
         claim = await self.claim(queue="dead")
@@ -623,7 +623,7 @@ class ClaimStoreContract(ReadingCase):
         await self.spend(2)
         self.clock.advance(5)
         await self.claimed_bodies()
-        why = DeadLetter("q", CLAIMED_TOO_OFTEN)
+        why = DeadLetter("q", CLAIMED_TOO_OFTEN, int(self.clock.seconds() * 1000))
         moved = Message(message_id, b'{"a": 1}', ttl_s=600, age_s=5, claim_id=None, claim_count=2, dead=why)
         self.assertEqual((await self.page(queue="dead")).messages, [moved])
         self.assertEqual(await self.storage.messages.get("p", "dead", [message_id]), [moved])
@@ -1017,3 +1017,43 @@ class ClaimStoreContract(ReadingCase):
         await self.drop(ids[1], queue="dead")
         again = await self.read(ids[0], queue="dead")
         self.assertEqual((bodies_of(again), again.gap), ([], True))
+
+    # -- what becomes deliverable by itself --------------------------------------------------------------------------
+
+    async def due_in(self, queue: str = "q") -> int | None:
+        """After how many ms messages become deliverable."""
+        return await self.storage.messages.due_in("p", queue)
+
+    async def test_due_of_nothing(self) -> None:
+        """Nothing becomes deliverable in a queue that is missing, or where all is or nothing is."""
+        self.assertIsNone(await self.due_in())
+        await self.put(b"1")
+        self.assertIsNone(await self.due_in())
+        await self.popped()
+        self.assertIsNone(await self.due_in())
+
+    async def test_due_of_claims(self) -> None:
+        """The messages of the claim that lapses first become deliverable when it does, and not when it is renewed or released."""
+        await self.put(*numbered(3))
+        await self.claim(1, ttl_s=300)
+        second = await self.claim(1, ttl_s=100)
+        self.assertEqual(await self.due_in(), 100_000)
+        self.clock.advance(40.25)
+        self.assertEqual(await self.due_in(), 59_750)
+        await self.storage.claims.update("p", "q", second.id, 120, 60)
+        self.assertEqual(await self.due_in(), 120_000)
+        await self.storage.claims.release("p", "q", second.id)
+        self.assertEqual(await self.due_in(), 259_750)
+
+    async def test_due_of_delays(self) -> None:
+        """A delayed message becomes deliverable when its delay is over."""
+        await self.make(message_delay_s=30)
+        await self.put(b"1")
+        await self.put(b"2", delay_s=20)
+        self.assertEqual(await self.due_in(), 20_000)
+        self.clock.advance(20)
+        self.assertEqual(await self.popped(), [b"2"])
+        self.assertEqual(await self.due_in(), 10_000)
+        self.clock.advance(10)
+        self.assertEqual(await self.popped(), [b"1"])
+        self.assertIsNone(await self.due_in())

@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 
 from attrs import define, field
+from msgspec.structs import replace
 from twisted.internet.task import Clock
 
 from zaqar_gateway.errors import GatewayError
@@ -25,10 +26,13 @@ from zaqar_gateway.model import (
     Message,
     NewMessage,
     NewSubscription,
+    Once,
     Owed,
     Place,
     Progress,
     QueueRules,
+    Replayed,
+    SendBack,
     StatsEdge,
     Subscription,
 )
@@ -68,6 +72,12 @@ class _Side:
         self._numbers[new] = len(ids)
         ids.append(new)
         return self._numbers[new]
+
+    def posted(self, message_id: str, once: Once | None) -> int:
+        """The number of a message that was posted, now or under a key before."""
+        if once is not None and message_id in self._numbers:
+            return self._numbers[message_id]
+        return self.give(self.messages, message_id)
 
     def message_id(self, number: int | None) -> str:
         return NO_ID if number is None else self.messages[number]
@@ -136,11 +146,13 @@ class _Walk:
     :ivar subscriptions: where each subscription was made.
     :ivar leases: where each lease was taken.
     :ivar required: whether only confirmed subscriptions are delivered to.
+    :ivar graves: the queues that were last to get dead letters.
     """
 
     rng: Random
     clock: Clock
     required: bool
+    graves: list[_Place] = field(factory=list)
     posted: int = 0
     claims: list[_Place] = field(factory=list)
     subscriptions: list[_Place] = field(factory=list)
@@ -152,10 +164,11 @@ class _Walk:
     def learn(self, place: _Place, answer: object) -> None:
         """Note what an answer tells about messages and claims."""
         match answer:
-            case ("posted", list(numbers)):
-                self.seen.update(dict.fromkeys(numbers, self.clock.seconds()))
-                self.home.update(dict.fromkeys(numbers, place))
-                self.posted += len(numbers)
+            case ("posted", list(numbers), _):
+                new = [number for number in dict.fromkeys(numbers) if number >= self.posted]
+                self.seen.update(dict.fromkeys(new, self.clock.seconds()))
+                self.home.update(dict.fromkeys(new, place))
+                self.posted += len(new)
             case ("message", int(number), _, _, _, claim, _):
                 self.seen[number], self.home[number] = self.clock.seconds(), place
                 if isinstance(claim, int):
@@ -230,14 +243,21 @@ class _Walk:
     def ttl(self) -> int:
         return self.rng.choice((60, 60, 61, 90, 300, 3600))
 
-    def rules(self, queue: str) -> QueueRules:
+    def place_of_dead_letters(self) -> _Place:
+        """Mostly where there may be some."""
+        return self.rng.choice(self.graves[-4:]) if self.graves and self.rng.random() < 0.9 else self.place()
+
+    def rules(self, project: str, queue: str) -> QueueRules:
         rng = self.rng
+        grave = rng.choice([None, *(name for name in QUEUES if name != queue)])
+        if grave is not None:
+            self.graves.append((project, grave))
         return QueueRules(
             message_ttl_s=rng.choice((None, 60, 240)),
             post_size_max=rng.choice((None, None, 30, 1000)),
             message_delay_s=rng.choice((0, 0, 5, 60)),
             claim_count_max=rng.choice((None, 0, 1, 1, 2)),
-            dead_letter_queue=rng.choice([None, *(name for name in QUEUES if name != queue)]),
+            dead_letter_queue=grave,
             dead_letter_ttl_s=rng.choice((None, None, 60, 600)),
             retry_policy=rng.choice((b"", b'{"a":1}', b'{"b":2}')),
         )
@@ -258,20 +278,30 @@ class _Walk:
             for n in range(rng.choice((1, 1, 2, 3, 8)))
         ]
         size, size_max = rng.choice((10, 30, 31)), rng.choice((30, 100, 100, 100))
+        once = self.once(len(messages))
 
         async def run(side: _Side) -> object:
             ids = await side.storage.messages.post(
-                project, queue, client, messages, size=size, ttl_default_s=120, size_max=size_max
+                project, queue, client, messages, size=size, ttl_default_s=120, size_max=size_max, once=once
             )
-            if sorted(ids) != ids:
+            if once is None and sorted(ids) != ids:
                 raise Difference(f"ids are not in order: {ids}")
-            return ("posted", [side.give(side.messages, new) for new in ids])
+            return ("posted", [side.posted(each, once) for each in ids], isinstance(ids, Replayed))
 
-        return f"post {project!r} {queue!r} {client!r} {messages} {size=} {size_max=}", place, run
+        return f"post {project!r} {queue!r} {client!r} {messages} {size=} {size_max=} {once=}", place, run
+
+    def once(self, number: int) -> Once | None:
+        """Keys for so many messages."""
+        rng = self.rng
+        if rng.random() < 0.7:
+            return None
+        if rng.random() < 0.5:
+            return Once(200, 12, rng.choice("abcdefgh"))
+        return Once(200, 12, keys=tuple(rng.choice(("", *"abcdefgh")) for _ in range(number)))
 
     def create(self) -> _Step:
         place = project, queue = self.place()
-        metadata, rules = b'{"created": %d}' % self.posted, self.rules(queue)
+        metadata, rules = b'{"created": %d}' % self.posted, self.rules(project, queue)
         return (
             f"create {project!r} {queue!r} {rules}",
             place,
@@ -280,7 +310,7 @@ class _Walk:
 
     def update(self) -> _Step:
         place = project, queue = self.place()
-        metadata, rules, guess = b'{"updated": %d}' % self.posted, self.rules(queue), self.rng.random() < 0.1
+        metadata, rules, guess = b'{"updated": %d}' % self.posted, self.rules(project, queue), self.rng.random() < 0.1
 
         async def run(side: _Side) -> object:
             seen = b"{}" if guess else await side.storage.queues.get(project, queue)
@@ -320,6 +350,48 @@ class _Walk:
             return [side.message(message) for message in await side.storage.messages.get(project, queue, ids)]
 
         return f"get {project!r} {queue!r} {numbers}", place, run
+
+    def bury(self) -> _Step:
+        """Have messages become dead letters, which else few of them do."""
+        place = project, queue = self.place()
+        rules = replace(self.rules(project, queue), claim_count_max=0, message_delay_s=0, post_size_max=None)
+        texts = [b"%d" % (self.posted + number) for number in range(3)]
+
+        async def run(side: _Side) -> object:
+            await side.storage.queues.delete(project, queue)
+            await side.storage.queues.create(project, queue, b"{}", rules)
+            ids = await side.storage.messages.post(
+                project, queue, CLIENTS[0], [NewMessage(text) for text in texts], size=9, ttl_default_s=120, size_max=100
+            )
+            claim = await side.storage.claims.create(project, queue, 60, 60, 20)
+            return [("posted", [side.give(side.messages, new) for new in ids]), side.claim(claim, new=True)]
+
+        return f"bury {project!r} {queue!r} {rules}", place, run
+
+    def dead_letters(self) -> _Step:
+        place = project, queue = self.place_of_dead_letters()
+        marker, limit = self.marker_number() if self.rng.random() < 0.5 else None, self.rng.choice((1, 2, 20))
+
+        async def run(side: _Side) -> object:
+            after = None if marker is None else side.message_id(marker)
+            page = await side.storage.dead_letters.list(project, queue, marker=after, limit=limit)
+            return [(side.message(message), message.dead) for message in page]
+
+        return f"dead_letters {project!r} {queue!r} {marker=} {limit=}", place, run
+
+    def send_back(self) -> _Step:
+        rng = self.rng
+        numbers = [self.message_number() for _ in range(rng.randint(1, 8))] if rng.random() < 0.5 else None
+        place = project, queue = self.place_of_dead_letters()
+        limit, gap_ms = 8 if numbers else rng.choice((1, 2, 20)), rng.choice((0, 0, 1000, 2500))
+        to = rng.choice([None, None, *(name for name in QUEUES if name != queue)])
+
+        async def run(side: _Side) -> object:
+            ids = None if numbers is None else tuple(side.message_id(number) for number in numbers)
+            sent = await side.storage.dead_letters.send_back(project, queue, SendBack(ids, limit, to, gap_ms))
+            return sent if sent.number else []
+
+        return f"send_back {project!r} {queue!r} {numbers} {limit=} {gap_ms=} {to=}", place, run
 
     def list(self) -> _Step:
         place = project, queue = self.place()
@@ -639,10 +711,13 @@ _WEIGHTS = {
     "get_claim": 8,
     "update_claim": 6,
     "release": 4,
+    "bury": 2,
+    "dead_letters": 5,
+    "send_back": 4,
     "subscribe": 8,
     "get_subscription": 3,
     "list_subscriptions": 3,
-    "update_subscription": 5,
+    "update_subscription": 7,
     "confirm": 6,
     "unsubscribe": 2,
     "purge_subscriptions": 0.3,

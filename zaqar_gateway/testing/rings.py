@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zaqar_gateway.model import Place
+from zaqar_gateway.model import Place, SendBack
 from zaqar_gateway.testing.base import StoreContract, numbered
 
 
@@ -66,4 +66,15 @@ class ClaimRingContract(Hearing):
         self.clock.advance(60)
         self.assertEqual(await self.claimed_bodies(), [])
         self.assertTrue(await self.rings(dead))
+        self.assertFalse(await self.rings(rung))
+
+    async def test_ring_for_dead_letters_sent_back(self) -> None:
+        """What is sent back rings where it goes."""
+        await self.make(claim_count_max=0, dead_letter_queue="dead")
+        await self.put(b"1")
+        self.assertIsNone(await self.storage.claims.create("p", "q", 60, 60, 1))
+        rung, elsewhere = await self.watch(), await self.watch("dead")
+        await self.storage.dead_letters.send_back("p", "dead", SendBack(None, 9))
+        self.assertEqual((await self.rings(rung), await self.rings(elsewhere)), (True, False))
+        await self.storage.dead_letters.send_back("p", "dead", SendBack(None, 9))
         self.assertFalse(await self.rings(rung))

@@ -24,18 +24,22 @@ def text_of(error: GatewayError, status: int) -> str:
     return " ".join(parts)
 
 
-async def settle(work: Awaitable[Reply], describe: Callable[[GatewayError | None], Reply]) -> Reply:
-    """The reply of an operation, or the description of why there is none.
+def explained(error: Exception, describe: Callable[[GatewayError | None], Reply]) -> Reply:
+    """The description of why an operation has no result.  To be called where the error is caught.
 
     :param describe: gives the reply for an error; ``None`` is one of ours that nobody foresaw, which is in the log.
     """
-    try:
-        return await work
-    except StoreFault as fault:
-        _log.failure("the store failed: {cause}", cause=fault.cause or str(fault))
-        return describe(fault)
-    except GatewayError as error:
-        return describe(error)
-    except Exception:
+    if isinstance(error, StoreFault):
+        _log.failure("the store failed: {cause}", cause=error.cause or str(error))
+    elif not isinstance(error, GatewayError):
         _log.failure("an operation failed")
         return describe(None)
+    return describe(error)
+
+
+async def settle(work: Awaitable[Reply], describe: Callable[[GatewayError | None], Reply]) -> Reply:
+    """The reply of an operation, or the description of why there is none; see :func:`explained`."""
+    try:
+        return await work
+    except Exception as error:
+        return explained(error, describe)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from zaqar_gateway import model
+from zaqar_gateway.instants import text_of
 from zaqar_gateway.operations import pools
 from zaqar_gateway.operations.registry import FLAVORS, POOLS
 
@@ -34,6 +35,38 @@ class DeliveryShown(msgspec.Struct):
     reason: str
     age: int
     notice: str
+
+
+class DeadLetterShown(msgspec.Struct):
+    """A dead letter; frames have no ``href``."""
+
+    id: str
+    ttl: int
+    age: int
+    body: Raw
+    queue_name: str
+    claim_count: int
+    reason: str
+    moved_at: str
+    href: str | UnsetType = UNSET
+
+
+def dead_letter(message: model.Message, href: str | UnsetType = UNSET) -> DeadLetterShown:
+    """A dead letter, with where it came from and why."""
+    dead = message.dead
+    assert dead is not None, "a store lists dead letters alone"
+    times = "once" if message.claim_count == 1 else f"{message.claim_count} times"
+    return DeadLetterShown(
+        message.id,
+        message.ttl_s,
+        message.age_s,
+        Raw(message.body),
+        dead.queue,
+        message.claim_count,
+        f"claimed {times}, as often as _max_claim_count of {dead.queue} allows",
+        text_of(dead.moved_ms // 1000) + "Z",
+        href,
+    )
 
 
 def subscription(source: str, found: model.Subscription) -> SubscriptionShown:

@@ -2,7 +2,7 @@
 
 However many connections send as fast as they can, a turn has room for a few of them only; so whoever asks for one thing at a
 time does not wait for all that the others have asked for.  What a connection may do at once is bounded by time
-(:meth:`Turns.is_over`) and by what was read of it without anything being complete (:class:`Reads`).
+(:meth:`Turns.begin`) and by what was read of it without anything being complete (:class:`Reads`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ AT_ONCE = 4
 """Connections that go on in one turn, if they take no longer than a part."""
 
 PART_S = 0.00025
-"""What those of the row may take of a turn together, and one connection that is not in it.  The reactor looks at its
-sockets between two turns, so this is what others wait for."""
+"""What those of the row may take of a turn together.  The reactor looks at its sockets between two turns, so this is what
+others wait for."""
+
+FIRST_S = 0.00005
+"""What a connection may take that was just read, and has not waited: all of them may have been, in the same turn."""
 
 
 class Turns:
@@ -32,9 +35,9 @@ class Turns:
         self._next: IDelayedCall | None = None
         self.now = clock.seconds
 
-    def is_over(self, began: float) -> bool:
-        """Whether a part that began at an instant of :meth:`now` is over."""
-        return self.now() >= began + PART_S
+    def begin(self, has_waited: bool) -> float:
+        """Begin a part of a turn; when it is over, by :meth:`now`.  One thing is always done."""
+        return self.now() + (PART_S if has_waited else FIRST_S)
 
     def wait(self, go_on: Callable[[], None]) -> Callable[[], None]:
         """Be called when it is one's turn.
@@ -55,10 +58,10 @@ class Turns:
 
     def _turn(self) -> None:
         self._next = None
-        began = self.now()
+        ends = self.begin(True)
         for place in list(islice(self._row, AT_ONCE)):
             self._row.pop(place, lambda: None)()
-            if self.is_over(began):
+            if self.now() >= ends:
                 break
         if self._row and self._next is None:
             self._next = self._clock.callLater(0, self._turn)

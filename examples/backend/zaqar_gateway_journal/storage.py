@@ -40,6 +40,7 @@ CHANGES = {
     "messages": _MESSAGES,
     "topic_messages": _MESSAGES,
     "claims": ("create", "create_each", "update", "release"),
+    "dead_letters": ("send_back", "adopt"),
     "subscriptions": _SUBSCRIPTIONS,
     "topic_subscriptions": _SUBSCRIPTIONS,
     "durables": ("attach", "advance", "acknowledge", "renew", "detach", "delete"),
@@ -148,6 +149,7 @@ class JournalStorage:
         self.queues: Any = _Part(self, "queues")
         self.messages: Any = _Part(self, "messages")
         self.claims: Any = _Part(self, "claims")
+        self.dead_letters: Any = _Part(self, "dead_letters")
         self.topics: Any = _Part(self, "topics")
         self.topic_messages: Any = _Part(self, "topic_messages")
         self.subscriptions: Any = _Part(self, "subscriptions")

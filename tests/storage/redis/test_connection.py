@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.redis_server import RedisServer, connect, shared_server
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
-from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Commands, Redis, Refused, refusal
+from zaqar_gateway.storage.redis import packing, scripts
+from zaqar_gateway.storage.redis.connection import Commands, Redis, refusal
 
 
 class ProtocolTests(SynchronousTestCase):
@@ -80,23 +80,24 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_order_with_forgotten_scripts(self) -> None:
         """Commands that Redis did not know are sent again in their order, and before any that came later."""
-        def again(failure: Failure, name: bytes) -> None:
-            failure.trap(Refused)
-            self.protocol.execute_command(b"EVAL", name, again=True)
+        def ask(name: bytes) -> Deferred[object]:
+            command = b"*3\r\n" + script.by_sum + packing.bulk(name)
+            return self.protocol.send(command, script)
 
-        for name in (b"one", b"two"):
-            self.ask(b"EVALSHA", name).addErrback(again, name)
+        script = scripts.VOLUME
+        answers = [ask(b"one"), ask(b"two")]
         self.clock.advance(0)
         self.transport.clear()
         self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
-        third = self.ask(b"EVALSHA", b"three")
+        answers.append(ask(b"three"))
         self.clock.advance(0)
         self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
         self.clock.advance(0)
         sent = [name for name in self.transport.value().split(b"\r\n") if name in (b"one", b"two", b"three")]
         self.assertEqual(sent, [b"one", b"two", b"three"])
+        self.assertEqual(self.transport.value().count(script.by_text), 2)
         self.protocol.dataReceived(b":1\r\n:2\r\n:3\r\n")
-        self.assertEqual(self.successResultOf(third), 3)
+        self.assertEqual([self.successResultOf(answer) for answer in answers], [1, 2, 3])
 
     def test_bound(self) -> None:
         """One command more than may wait is refused at once, and was not sent."""

@@ -18,10 +18,12 @@ from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import Sweeper
 from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import WINDOW_S, OnceContract
 from zaqar_gateway.testing.queues import QueueStoreContract
 from zaqar_gateway.testing.quotas import QuotaContract
 from zaqar_gateway.testing.random_walk import walk
@@ -62,6 +64,10 @@ class RedisClaimTests(ClaimStoreContract, OnRedis):
     """Claims."""
 
 
+class RedisDeadLetterTests(DeadLetterStoreContract, OnRedis):
+    """Dead letters."""
+
+
 class RedisSubscriptionTests(SubscriptionStoreContract, OnRedis):
     """Subscriptions."""
 
@@ -81,7 +87,7 @@ class RedisRatesTests(RatesContract, OnRedis):
         self.assertLessEqual(left_ms, 26_000)
 
 
-class RedisQuotaTests(QuotaContract, OnRedis):
+class RedisQuotaTests(QuotaContract, DeadLetterQuotaContract, OnRedis):
     """Quotas."""
 
     def bound(self, quotas: Quotas) -> None:
@@ -171,6 +177,26 @@ class RedisClaimRingTests(Ringing, ClaimRingContract):
     """Rings for what can be had again."""
 
 
+class RedisOnceTests(OnceContract, OnRedis):
+    """Keys."""
+
+    async def test_cleared_away(self) -> None:
+        """Keys that do not count any more go with later ones, a slice at a time, and all of them with time."""
+        keys, sizes = (Keys().queue("p", "q") + end for end in (b":k", b":kn"))
+        for number in range(3):
+            await self.post(b"1", b"2", key=f"p{number}", most=5000)
+        await self.post(*[b"1"] * 1500, keys=[f"m{number}" for number in range(1500)], most=5000)
+        self.clock.advance(WINDOW_S)
+        await self.post(b"1", key="new", most=5000)
+        self.assertEqual(await self.redis.command(b"ZCARD", keys), 504)
+        await self.post(b"1", b"2", key="newer", most=5000)
+        self.assertEqual(await self.redis.command(b"ZCARD", keys), 2)
+        self.assertEqual(await self.redis.command(b"HVALS", sizes), [b"2"])
+        for key in (keys, sizes):
+            left_ms = await self.redis.command(b"PTTL", key)
+            self.assertTrue(WINDOW_S * 1000 - 60_000 < left_ms <= WINDOW_S * 1000)
+
+
 class RedisStorageTests(StorageContract, OnRedis):
     """The store as a whole."""
 
@@ -200,6 +226,12 @@ class RedisTopicMessageTests(MessageStoreContract, OnTopics):
 
 class RedisTopicStorageTests(StorageContract, OnTopics):
     """The store as a whole, by topics."""
+
+
+class RedisTopicOnceTests(OnceContract, OnTopics):
+    """Keys, by topics."""
+
+    is_topic = True
 
 
 class RedisTopicSubscriptionTests(SubscriptionStoreContract, OnTopics):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.helpers import CLIENT, OTHER_CLIENT
+from tests.helpers import CLIENT, OTHER_CLIENT, RecordedRequest, build_operations
 from zaqar_gateway.errors import BadClientId
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.model import Context
+from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.admission import Admission, admits_json
+from zaqar_gateway.transport.http.events import identified_by_query
+from zaqar_gateway.transport.http.request import Fields
 
 
 class AcceptTests(SynchronousTestCase):
@@ -46,6 +50,66 @@ class AcceptTests(SynchronousTestCase):
             b",",
         ):
             self.assertFalse(admits_json(accept), accept)
+
+
+class RepeatedTests(SynchronousTestCase):
+    """Header lines that a connection brings again and again."""
+
+    def setUp(self) -> None:
+        self.site = build_operations(MemoryStorage(Clock())).site()
+
+    def ask(self, fields: Fields, method: bytes = b"GET", path: bytes = b"/v2/queues", body: bytes = b"") -> int:
+        """The status of the answer to a request with these fields."""
+        request = RecordedRequest(method, path, {})
+        request.headers, request.body, request.has_body = fields, body, bool(body)
+        self.site.handle(request)
+        return request.responses[0].status
+
+    def test_admitted_again(self) -> None:
+        """What they say of who asks holds again, and each request is still looked at."""
+        fields = Fields({b"client-id": CLIENT.encode(), b"x-project-id": b"p"})
+        for _ in range(2):
+            self.assertEqual(self.ask(fields), 200)
+            self.assertEqual(self.ask(fields, path=b"/v2/nowhere"), 404)
+            self.assertEqual(self.ask(fields, b"PATCH"), 405)
+            self.assertEqual(self.ask(fields, b"PUT", b"/v2/queues/a%2Fb"), 404)
+            self.assertEqual(self.ask(fields, b"PUT", b"/v2/queues/%24"), 400)
+        self.assertEqual(fields.admitted, Context("p", ClientIds().canonical(CLIENT)))
+
+    def test_refused_again(self) -> None:
+        """What is refused is refused again."""
+        for refused in (
+            {b"client-id": b"x", b"x-project-id": b"p"},
+            {b"client-id": CLIENT.encode(), b"x-project-id": b""},
+            {b"client-id": CLIENT.encode(), b"x-project-id": b"p", b"accept": b"text/html"},
+        ):
+            fields = Fields(refused)
+            statuses = [self.ask(fields) for _ in range(2)]
+            self.assertIn(statuses, ([400, 400], [406, 406]))
+
+    def test_shared(self) -> None:
+        """Nobody changes what other requests are judged by, nor does what a query says of who asks for a stream."""
+        fields = Fields({b"accept": b"*/*"})
+        for change in (
+            lambda: fields.update({b"x": b"y"}),
+            lambda: fields.setdefault(b"x", b"y"),
+            lambda: fields.pop(b"accept"),
+            fields.clear,
+        ):
+            self.assertRaises(TypeError, change)
+        query = f"client_id={CLIENT}&project_id=p".encode()
+        request = RecordedRequest(b"GET", b"/v2/queues/q/events?" + query, {})
+        request.headers = fields
+        identified_by_query(request)
+        self.assertEqual(request.headers[b"x-project-id"], b"p")
+        self.assertEqual(fields, {b"accept": b"*/*"})
+
+    def test_depends_on_more(self) -> None:
+        """A form is refused where there is a body, though it was passed over where there was none."""
+        form = b"application/x-www-form-urlencoded"
+        fields = Fields({b"client-id": CLIENT.encode(), b"x-project-id": b"p", b"content-type": form})
+        self.assertEqual(self.ask(fields, b"PUT", b"/v2/queues/q"), 201)
+        self.assertEqual(self.ask(fields, b"PUT", b"/v2/queues/q", b"{}"), 400)
 
 
 class CallerTests(SynchronousTestCase):

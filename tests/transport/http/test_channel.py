@@ -26,7 +26,7 @@ from zope.interface.verify import verifyClass
 from tests.helpers import self_signed
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport.http.channel import TURN_MAX, HttpBounds, HttpChannel, HttpFactory, IHttpApplication
-from zaqar_gateway.transport.http.request import Request, refusal
+from zaqar_gateway.transport.http.request import Request, refusal, request_id
 from zaqar_gateway.transport.peers import ANSWERED_MAX, Peers
 from zaqar_gateway.transport.turns import PART_S, Turns
 
@@ -202,7 +202,38 @@ class RequestTests(SynchronousTestCase):
             request.headers, {b"host": b"a", b"x-one": b"1 2", b"x-two": b"b, c\xff", b"empty": b""}
         )
         self.assertEqual((request.body, request.has_body, request.too_large, request.gone), (b"", False, False, False))
-        self.assertEqual((request.prepath, request.postpath), ([], []))
+        self.assertEqual((request.prepath, request.place), ([], None))
+
+    def test_same_header_lines(self) -> None:
+        """Header lines that come again mean the same again, whatever came between, and under any request line."""
+        wired = Wired()
+        several = [b"Host: a\r\nX: %d\r\n" % number for number in range(9)]
+        for lines in (*several, *several, *(several[0],) * 3):
+            wired.send(b"GET / HTTP/1.1\r\n%b\r\n" % lines)
+            wired.send(b"DELETE /other HTTP/1.1\r\n%b\r\n" % lines)
+            first, second = wired.application.seen[-2:]
+            expected = {b"host": b"a", b"x": lines[-3:-2]}
+            self.assertEqual((first.headers, second.headers), (expected, expected))
+        self.assertEqual(set(wired.statuses), {200})
+
+    def test_same_header_lines_with_bodies(self) -> None:
+        """So do those that say how long a body is, or that the connection ends."""
+        wired = Wired()
+        for body in (b"one", b"two"):
+            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n" + body)
+            self.assertEqual(wired.application.seen[-1].body, body)
+        lines = b"Host: a\r\nConnection: keep-alive\r\n\r\n"
+        wired.send(b"GET / HTTP/1.0\r\n%bGET / HTTP/1.1\r\n%b" % (lines, lines))
+        self.assertFalse(wired.closed)
+        wired.send(b"GET / HTTP/1.1\r\n%b" % lines.replace(b"keep-alive", b"close"))
+        self.assertTrue(wired.closed)
+
+    def test_same_header_lines_with_absolute_target(self) -> None:
+        """The host in a target is that of its request alone."""
+        wired = Wired()
+        for target, host in ((b"/", b"a"), (b"http://b/", b"b"), (b"/", b"a")):
+            wired.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % target)
+            self.assertEqual(wired.application.seen[-1].headers[b"host"], host)
 
     def test_absolute_target(self) -> None:
         """A target in absolute form gives the path after the authority, and the authority as host."""
@@ -322,6 +353,13 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual((status, json.loads(body)), (400, {"title": "Bad Request", "description": 'say "why" \u00e4'}))
         self.assertEqual(dict(headers)[b"Content-Type"], b"application/json")
         self.assertEqual(json.loads(refusal(404, "404 Not Found", "")[2]), {"title": "404 Not Found"})
+
+    def test_request_ids(self) -> None:
+        """Each request id is another one, of the form that clients know."""
+        ids = [request_id() for _ in range(1000)]
+        self.assertEqual(len(set(ids)), 1000)
+        for one in ids:
+            self.assertRegex(one, rb"^req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$")
 
     def test_date(self) -> None:
         """The date follows the clock."""
@@ -536,6 +574,7 @@ class ConnectionTests(SynchronousTestCase):
             wired.factory.turns = Turns(Clock())
             wired.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + begin + b"x" * 16_384)
             self.assertEqual(wired.pipe.producerState, "paused")
+            wired.factory.turns = Turns(wired.clock)  # for what ends it; the other row does not move
             wired.clock.pump([1] * seconds)
             self.assertEqual(wired.statuses, [408])
             wired.channel.connectionLost()

@@ -98,7 +98,7 @@ class CorsTests(SynchronousTestCase):
                 b"Access-Control-Allow-Origin": ORIGIN,
                 b"Access-Control-Allow-Credentials": b"true",
                 b"Access-Control-Expose-Headers": (
-                    b"X-Auth-Token, X-Subject-Token, X-Service-Token, X-OpenStack-Request-ID"
+                    b"X-Auth-Token, X-Subject-Token, X-Service-Token, X-OpenStack-Request-ID, Idempotency-Replayed"
                 ),
                 b"Vary": b"Accept, Origin",
             },

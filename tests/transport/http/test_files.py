@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import tempfile
 from pathlib import Path
@@ -52,6 +53,19 @@ class FileTests(SynchronousTestCase):
             self.assertEqual((found.status, found.header("ETag"), found.body), (304, tag, b""))
         for condition in ('"other"', "", "nonsense"):
             self.assertEqual(self.api("GET", "/js/a.js", headers={"If-None-Match": condition}, bare=True).status, 200)
+
+    def test_packed(self) -> None:
+        """Who takes gzip gets it, under a tag of its own; caches are told that it depends on that."""
+        plain = self.api("GET", "/js/a.js", bare=True)
+        self.assertEqual(plain.header("Vary"), "Accept-Encoding")
+        for accepted in ("gzip", "br, GZIP;q=0.5", "deflate,gzip ; q=1.0"):
+            found = self.api("GET", "/js/a.js", headers={"Accept-Encoding": accepted}, bare=True)
+            self.assertEqual((found.header("Content-Encoding"), gzip.decompress(found.body)), ("gzip", b"one"))
+            self.assertNotEqual(found.header("ETag"), plain.header("ETag"))
+            conditional = {"Accept-Encoding": accepted, "If-None-Match": found.header("ETag")}
+            self.assertEqual(self.api("GET", "/js/a.js", headers=conditional, bare=True).status, 304)
+        for accepted in ("", "br", "gzip;q=0", "gzip; q=0.000", "xgzip"):
+            self.assertEqual(self.api("GET", "/js/a.js", headers={"Accept-Encoding": accepted}, bare=True), plain)
 
     def test_missing(self) -> None:
         """Nothing else is there: no folder, no other kind of file, and nothing outside, in any spelling."""

@@ -143,6 +143,8 @@ class Peer:
         self.transport.protocol = self.protocol
         self.protocol.makeConnection(self.transport)
         self.protocol.dataReceived((handshake() if opening is None else opening) + after)
+        clock: Any = factory._clock
+        clock.advance(0)  # the handshake waits for its turn
         parts = self.transport.value().partition(b"\r\n\r\n")
         self.head: bytes = parts[0]
         self.rest: bytes = parts[2]
@@ -217,6 +219,8 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "subscription_window": ("queue_name", "window"),
     "durable_list": ("queue_name",),
     "durable_delete": ("queue_name", "durable"),
+    "dead_letter_list": ("queue_name",),
+    "dead_letter_return": ("queue_name",),
     "delivery_overview": (),
     "delivery_list": ("queue_name",),
     "delivery_resend": ("queue_name",),

@@ -232,6 +232,23 @@ class Order(PushCase):
         self.queues.release("b")
         self.assertEqual(self.told(peer), ["b"])
 
+    def test_beside_one_that_waits_for_messages(self) -> None:
+        """A request that waits for messages holds up no push, unless the reply to another request is behind it."""
+        peer = self.peer()
+        calls: list[None] = []
+        peer.send(*self.get("a"))
+        stay = peer.protocol.when_left(lambda: calls.append(None))
+        peer.protocol.push(Pushed({"body": 1}))
+        self.assertEqual(self.told(peer), [1])
+        peer.send(*self.get("b"))
+        peer.protocol.push(Pushed({"body": 2}))
+        self.queues.release("b")
+        self.assertEqual(self.told(peer), [])
+        stay()
+        self.queues.release("a")
+        self.assertEqual(self.told(peer), ["a", "b", 2])
+        self.assertEqual(calls, [])
+
     def test_not_in_flight(self) -> None:
         """Pushes that wait take no place of a request."""
         peer = self.peer(in_flight_max=2)

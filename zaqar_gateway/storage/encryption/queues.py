@@ -14,15 +14,20 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, GatewayError, KeyUnknown, StoreError, StoreUnavailable
-from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
+from zaqar_gateway.interfaces import IClaimStore, IDeadLetterStore, IMessageStore, IQueueStore
 from zaqar_gateway.model import (
     Claim,
+    Letter,
     Message,
     MessagePage,
     NewMessage,
+    Once,
     QueueEntry,
     QueueRules,
     QueueStats,
+    Replayed,
+    SendBack,
+    SentBack,
     StreamPage,
     Usage,
 )
@@ -102,6 +107,7 @@ class EncryptingMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         place = (project, queue)
         if self._queues.waiting:
@@ -119,6 +125,7 @@ class EncryptingMessages:
                     size_max=size_max,
                     encrypted=encrypted,
                     create=create,
+                    once=once,
                 )
             except EncryptionDiffers:
                 if encrypted:
@@ -133,6 +140,7 @@ class EncryptingMessages:
             ttl_default_s=ttl_default_s,
             size_max=size_max,
             create=create,
+            once=once,
         )
         if known:
             try:
@@ -147,7 +155,8 @@ class EncryptingMessages:
                 except EncryptionDiffers:
                     asks = not asks
                 else:
-                    self._queues.learn(place, asks)
+                    if not isinstance(ids, Replayed):  # that tells nothing of the queue
+                        self._queues.learn(place, asks)
                     return ids
         raise StoreUnavailable("Whether the queue asks for encryption is changed by many at once.")
 
@@ -231,6 +240,9 @@ class EncryptingMessages:
             else:
                 return await self._opener.open_all(project, queue, popped) if any_encrypted(popped) else popped
 
+    def due_in(self, project: str, queue: str) -> Coroutine[Any, Any, int | None]:
+        return self._store.due_in(project, queue)
+
 
 @implementer(IClaimStore)
 @define(eq=False)
@@ -281,6 +293,32 @@ class EncryptingClaims:
 
     def release(self, project: str, queue: str, claim_id: str) -> Coroutine[Any, Any, None]:
         return self._store.release(project, queue, claim_id)
+
+
+@implementer(IDeadLetterStore)
+@define
+class EncryptingDeadLetters:
+    """Dead letters of :class:`EncryptingStorage`; they are moved as they are stored."""
+
+    _store: IDeadLetterStore
+    _opener: Opener
+
+    async def list(self, project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        found = await self._store.list(project, queue, marker=marker, limit=limit)
+        return await self._opener.open_all(project, queue, found) if any_encrypted(found) else found
+
+    def send_back(
+        self, project: str, queue: str, asked: SendBack, *, create: bool = True
+    ) -> Coroutine[Any, Any, SentBack]:
+        return self._store.send_back(project, queue, asked, create=create)
+
+    def letters(self, project: str, queue: str, asked: SendBack, to: str) -> Coroutine[Any, Any, Sequence[Letter]]:
+        return self._store.letters(project, queue, asked, to)
+
+    def adopt(
+        self, project: str, queue: str, letters: Sequence[Letter], asked: SendBack
+    ) -> Coroutine[Any, Any, None]:
+        return self._store.adopt(project, queue, letters, asked)
 
 
 @implementer(IQueueStore)

@@ -10,7 +10,13 @@ from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import Volume
 from zaqar_gateway.storage.encryption.deliveries import EncryptingDeliveries, EncryptingSubscriptions
 from zaqar_gateway.storage.encryption.keys import Keyring, Opener
-from zaqar_gateway.storage.encryption.queues import EncryptingClaims, EncryptingMessages, EncryptingQueues, KnownQueues
+from zaqar_gateway.storage.encryption.queues import (
+    EncryptingClaims,
+    EncryptingDeadLetters,
+    EncryptingMessages,
+    EncryptingQueues,
+    KnownQueues,
+)
 
 REMEMBERED = 10_000
 """Of how many queues it is remembered whether they ask for encryption."""
@@ -35,6 +41,7 @@ class EncryptingStorage:
         self.queues = EncryptingQueues(store.queues, queues)
         self.messages = EncryptingMessages(store.messages, keyring, opener, queues)
         self.claims = EncryptingClaims(store.claims, opener, queues)
+        self.dead_letters = EncryptingDeadLetters(store.dead_letters, opener)
         self.topics = EncryptingQueues(store.topics, topics)
         self.topic_messages = EncryptingMessages(store.topic_messages, keyring, opener, topics)
         self.subscriptions = EncryptingSubscriptions(store.subscriptions, opener, queues)

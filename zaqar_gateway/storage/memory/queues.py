@@ -11,14 +11,15 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Collection, Iterable, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 
+import msgspec
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing
-from zaqar_gateway.interfaces import IClaimStore, IMessageStore, IQueueStore
+from zaqar_gateway.interfaces import IClaimStore, IDeadLetterStore, IMessageStore, IQueueStore
 from zaqar_gateway.model import (
     CLAIMED_TOO_OFTEN,
     EARLIEST,
@@ -28,15 +29,20 @@ from zaqar_gateway.model import (
     NO_RULES,
     Claim,
     DeadLetter,
+    Letter,
     Message,
     MessagePage,
     NewMessage,
+    Once,
     Place,
     Posted,
     QueueEntry,
     QueueRules,
     QueueStats,
     Quotas,
+    Replayed,
+    SendBack,
+    SentBack,
     StatsEdge,
     StreamPage,
     Usage,
@@ -52,7 +58,11 @@ from zaqar_gateway.storage import (
     queues_exceeded,
 )
 from zaqar_gateway.storage.memory.ledgers import Ledgers
+from zaqar_gateway.storage.memory.once import Keys
 from zaqar_gateway.storage.memory.ordered import Agenda, Ranks, RankSource
+
+ADOPTED_KEPT_S = 3600
+"""How long a queue remembers which dead letters of other stores it has taken in."""
 
 ALIAS_KEPT_S = 3600
 """How long a queue remembers where a message stood that had been moved into it and is gone.  A marker that is used
@@ -122,6 +132,7 @@ class _Queue:
     :ivar bytes: of the bodies of its entries.
     :ivar cut: the greatest rank of what is gone from it; at first of what an earlier one of its name has had.
     :ivar last: the greatest rank that any message here has had, or that an earlier queue left.
+    :ivar keys: under which messages were posted.
     """
 
     incarnation: str
@@ -136,6 +147,9 @@ class _Queue:
     bytes: int = 0
     cut: int = 0
     last: int = 0
+    dead: Ranks = field(factory=Ranks)  # of the dead letters, whatever set they are in besides
+    adopted: Agenda[str] = field(factory=Agenda)  # places of dead letters of other stores, and until when they are known
+    keys: Keys = field(factory=Keys)
     _aliases: dict[str, int] = field(factory=dict)  # id to local rank, of messages moved into this queue
     _expiring: Agenda[int] = field(factory=Agenda)
     _due: Agenda[int] = field(factory=Agenda)
@@ -157,6 +171,10 @@ class _Queue:
         """When ``settle`` has something to do again."""
         agendas = (self._expiring.next(), self._due.next(), self._lapsing.next(), self._forgetting.next())
         return min((at for at in agendas if at is not None), default=None)
+
+    def next_deliverable(self) -> int | None:
+        """When a claim lapses, or a delay ends."""
+        return min((at for at in (self._due.next(), self._lapsing.next()) if at is not None), default=None)
 
     def position(self, marker: str) -> int | None:
         """The rank that an id means in this queue; ``None`` where the text is no id."""
@@ -190,19 +208,24 @@ class _Queue:
         if entry.among is self.delayed:
             self._due.set(entry.rank, due_ms)
 
-    def adopt(self, entry: _Entry, now_us: int) -> None:
-        """Take in an entry of another queue, free and at the end."""
+    def adopt(self, entry: _Entry, now_us: int, due_ms: int = 0) -> None:
+        """Take in an entry of another queue at the end, delayed where it is due at some time."""
         entry.rank = self.ranks.next(now_us)
-        entry.among = self.free
+        entry.among = self.delayed if due_ms else self.free
         self._aliases[entry.id] = entry.rank
         self._forgetting.discard(entry.id)
-        self.add(entry)
+        if entry.dead is not None:
+            entry.dead = msgspec.structs.replace(entry.dead, moved_ms=entry.rank // 1000)
+            self.dead.add(entry.rank)
+        self.add(entry, due_ms)
 
     def remove(self, entry: _Entry, now: int) -> None:
         del self.entries[entry.rank]
         self.bytes -= len(entry.body)
         self.cut = max(self.cut, entry.rank)
         entry.among.remove(entry.rank)
+        if entry.dead is not None:
+            self.dead.remove(entry.rank)
         self._expiring.discard(entry.rank)
         if entry.among is self.delayed:
             self._due.discard(entry.rank)
@@ -259,7 +282,7 @@ class _Queue:
         purged = self.entries
         self.cut = self.last
         self.entries, self.claims, self.bytes = {}, {}, 0
-        self.free, self.delayed, self.held = Ranks(), Ranks(), Ranks()
+        self.free, self.delayed, self.held, self.dead = Ranks(), Ranks(), Ranks(), Ranks()
         self._expiring, self._due, self._lapsing = Agenda(), Agenda(), Agenda()
         # What is posted from now on comes after the places and the posts of all that was here, so any id will do.
         self._aliases, self._forgetting = {}, Agenda()
@@ -297,11 +320,20 @@ class Space:
             queue.settle(now)
         return queue
 
-    def check_room(self, project: str) -> None:
-        """:raises QuotaExceeded: the project has as many queues as it may have."""
+    def check_room(self, project: str, more: int = 1) -> None:
+        """:raises QuotaExceeded: with so many queues more the project would have more than it may have."""
         most = self.quotas.queues
-        if most and len(self.names.get(project, ())) >= most:
+        if most and len(self.names.get(project, ())) + more > most:
             raise queues_exceeded(most)
+
+    def check_quotas(self, queue: _Queue | None, number: int, size: int) -> None:
+        """:raises QuotaExceeded: with so many messages more, and bytes of their bodies, there would be more than there may be."""
+        if queue is not None:
+            number, size = number + len(queue.entries), size + queue.bytes
+        if 0 < self.quotas.messages_per_queue < number:
+            raise messages_exceeded(self.quotas.messages_per_queue)
+        if 0 < self.quotas.bytes_per_queue < size:
+            raise bytes_exceeded(self.quotas.bytes_per_queue)
 
     def create(self, project: str, name: str, metadata: bytes = b"{}", rules: QueueRules = NO_RULES) -> _Queue:
         """Create a queue that does not exist."""
@@ -448,9 +480,23 @@ class MemoryMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         now, now_us = self._space.now(), self._space.now_us()
         found = self._space.find(project, queue, now)
+        known = [""] * len(messages)
+        if once is not None:
+            known = (Keys() if found is None else found.keys).known(once, len(messages), now)
+            if all(known):
+                return Replayed(known)
+        fresh = [position for position, message_id in enumerate(known) if not message_id]
+        if once is not None and once.keys:
+            first: dict[str, int] = {}
+            fresh = [each for each in fresh if not once.keys[each] or first.setdefault(once.keys[each], each) == each]
+        if once is not None:
+            keyed = fresh if once.key else [position for position in fresh if once.keys[position]]
+            if keyed:
+                (Keys() if found is None else found.keys).check_room(once, len(keyed), now)
         rules = NO_RULES if found is None else found.rules
         limit = size_max if rules.post_size_max is None else min(rules.post_size_max, size_max)
         if size > limit:
@@ -459,7 +505,8 @@ class MemoryMessages:
             raise EncryptionDiffers
         if found is None and create:
             self._space.check_room(project)
-        self._check_quotas(found, messages)
+        new_ones = [messages[position] for position in fresh]
+        self._space.check_quotas(found, len(new_ones), sum(len(new.body) for new in new_ones))
         if found is None:
             if not create:
                 raise QueueMissing
@@ -467,14 +514,15 @@ class MemoryMessages:
         default_s = ttl_default_s if rules.message_ttl_s is None else rules.message_ttl_s
         ledger = self._space.ledgers.followed(self._space.place(project, queue), now)
         posted = []
-        for new in messages:
+        for position in fresh:
+            new = messages[position]
             rank = found.ranks.next(now_us)
             ttl_s = default_s if new.ttl_s is None else new.ttl_s
             delay_s = rules.message_delay_s
             if delay_s and new.delay_s is not None:
                 delay_s = new.delay_s
             message_id = ids.format_id(rank, found.incarnation)
-            posted.append(message_id)
+            posted.append((position, message_id))
             found.add(
                 _Entry(
                     rank=rank,
@@ -496,17 +544,12 @@ class MemoryMessages:
         else:
             self._space.ledgers.posted(ledger, now)
         self._space.plan(project, queue)
-        return posted
-
-    def _check_quotas(self, queue: _Queue | None, messages: Sequence[NewMessage]) -> None:
-        """:raises QuotaExceeded: there would be more than there may be."""
-        quotas, number, size = self._space.quotas, len(messages), sum(len(new.body) for new in messages)
-        if queue is not None:
-            number, size = number + len(queue.entries), size + queue.bytes
-        if 0 < quotas.messages_per_queue < number:
-            raise messages_exceeded(quotas.messages_per_queue)
-        if 0 < quotas.bytes_per_queue < size:
-            raise bytes_exceeded(quotas.bytes_per_queue)
+        if once is None:
+            return [message_id for _, message_id in posted]
+        found.keys.keep(once, posted)
+        new_ids = dict(posted)
+        kept = found.keys.known(once, len(messages), now)
+        return [message_id or new_ids[position] for position, message_id in enumerate(kept)]
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         now = self._space.now()
@@ -629,6 +672,12 @@ class MemoryMessages:
         marker = ids.format_id(past, ids.NO_QUEUE)
         return StreamPage([], marker, gap, marker, False)
 
+    async def due_in(self, project: str, queue: str) -> int | None:
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
+        at = None if found is None else found.next_deliverable()
+        return None if at is None else max(0, at - now)
+
 
 @implementer(IClaimStore)
 @define(eq=False)
@@ -687,7 +736,7 @@ class MemoryClaims:
             if ttl_s is not None:
                 entry.ttl_s, entry.expires_ms = ttl_s, now + ttl_s * 1000
             entry.ttl_posted_s = entry.ttl_s
-            entry.dead = DeadLetter(name, CLAIMED_TOO_OFTEN)
+            entry.dead = DeadLetter(name, CLAIMED_TOO_OFTEN, 0)
             dead.adopt(entry, now_us)
         self._space.plan(project, target)
         self._space.ring(project, target)
@@ -720,3 +769,89 @@ class MemoryClaims:
         if found is not None and claim_id in found.claims:
             found.end(claim_id)
             self._space.ring(project, queue)
+
+
+@implementer(IDeadLetterStore)
+@define(eq=False)
+class MemoryDeadLetters:
+    """Dead letters, of :class:`MemoryStorage`."""
+
+    _space: Space
+
+    async def list(self, project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
+        start = -1 if marker is None or found is None else found.position(marker)
+        if found is None or start is None:
+            return []
+        return [found.entries[rank].message(now) for rank in islice(found.dead.after(start), limit)]
+
+    async def send_back(self, project: str, queue: str, asked: SendBack, *, create: bool = True) -> SentBack:
+        now, number, missing = self._space.now(), 0, None
+        found = self._space.find(project, queue, now)
+        if found is None:
+            return SentBack(0, 0)
+        going: list[tuple[str, _Entry]] = []
+        added: dict[str, tuple[int, int]] = {}
+        for to, entry in self._sendable(found, asked):
+            target = self._space.find(project, to, now)
+            if target is None and not create:
+                missing = to
+                break
+            number, size = added.get(to, (0, 0))
+            added[to] = number + 1, size + len(entry.body)
+            self._space.check_quotas(target, *added[to])
+            going.append((to, entry))
+        fresh = [to for to in added if (project, to) not in self._space.queues]
+        if fresh:
+            self._space.check_room(project, len(fresh))
+        for to in fresh:
+            self._space.create(project, to)
+        for nth, (to, entry) in enumerate(going):
+            found.remove(entry, now)
+            self._arrive(self._space.queues[project, to], entry, asked, nth)
+        for to in added:
+            self._arrived(project, to)
+        return SentBack(len(going), len(found.dead), missing)
+
+    def _sendable(self, queue: _Queue, asked: SendBack) -> Iterable[tuple[str, _Entry]]:
+        """What nobody has claimed, and where it goes."""
+        entries = (queue.entries[rank] for rank in list(queue.dead.after(-1)))
+        ids = None if asked.ids is None else set(asked.ids)
+        going = (one for one in entries if one.claim_id is None and (ids is None or one.id in ids))
+        return [(asked.to or one.dead.queue, one) for one in islice(going, asked.limit) if one.dead is not None]
+
+    def _arrive(self, queue: _Queue, entry: _Entry, asked: SendBack, nth: int) -> None:
+        now = self._space.now()
+        due_ms = now + int((asked.sent + nth) * asked.gap_ms)
+        entry.dead, entry.claim_count = None, 0
+        entry.ttl_posted_s, entry.expires_ms = entry.ttl_s, due_ms + entry.ttl_s * 1000
+        queue.adopt(entry, self._space.now_us(), due_ms if due_ms > now else 0)
+
+    def _arrived(self, project: str, queue: str) -> None:
+        self._space.plan(project, queue)
+        self._space.ring(project, queue)
+
+    async def letters(self, project: str, queue: str, asked: SendBack, to: str) -> Sequence[Letter]:
+        found = self._space.find(project, queue, self._space.now())
+        going = [] if found is None else self._sendable(found, asked)
+        return [
+            Letter(ids.format_id(one.rank, found.incarnation), one.id, one.body, one.client, one.ttl_s, one.created_ms)
+            for _, one in takewhile(lambda each: each[0] == to, going)
+            if found is not None
+        ]
+
+    async def adopt(self, project: str, queue: str, letters: Sequence[Letter], asked: SendBack) -> None:
+        now = self._space.now()
+        found = self._space.find(project, queue, now)
+        if found is None:
+            raise QueueMissing
+        for _ in found.adopted.take(now):
+            pass  # forgotten
+        new = [(nth, one) for nth, one in enumerate(letters) if found.adopted.get(one.place) is None]
+        self._space.check_quotas(found, len(new), sum(len(one.body) for _, one in new))
+        for nth, one in new:
+            entry = _Entry(0, one.id, one.body, one.client, one.ttl_s, one.ttl_s, 0, one.created_ms, found.free)
+            self._arrive(found, entry, asked, nth)
+            found.adopted.set(one.place, now + ADOPTED_KEPT_S * 1000)
+        self._arrived(project, queue)

@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.interfaces import (
     IClaimStore,
+    IDeadLetterStore,
     IDeliveryStore,
     IDoorbells,
     IDurableStore,
@@ -24,7 +25,7 @@ from zaqar_gateway.storage.memory.deliveries import MemoryDeliveries
 from zaqar_gateway.storage.memory.doorbells import MemoryDoorbells
 from zaqar_gateway.storage.memory.durables import MemoryDurables
 from zaqar_gateway.storage.memory.ledgers import Ledgers
-from zaqar_gateway.storage.memory.queues import MemoryClaims, MemoryMessages, MemoryQueues, Space
+from zaqar_gateway.storage.memory.queues import MemoryClaims, MemoryDeadLetters, MemoryMessages, MemoryQueues, Space
 from zaqar_gateway.storage.memory.rates import MemoryRates
 from zaqar_gateway.storage.memory.subscriptions import MemorySubscriptions
 
@@ -58,6 +59,7 @@ class MemoryStorage:
         self.queues: IQueueStore = MemoryQueues(self._space)
         self.messages: IMessageStore = MemoryMessages(self._space)
         self.claims: IClaimStore = MemoryClaims(self._space, new_claim_id)
+        self.dead_letters: IDeadLetterStore = MemoryDeadLetters(self._space)
         self.topics: IQueueStore = MemoryQueues(self._topics)
         self.topic_messages: IMessageStore = MemoryMessages(self._topics)
         self.subscriptions: ISubscriptionStore = MemorySubscriptions(self._space)

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from attrs import define
+from msgspec.structs import replace
 from zope.interface import implementer
 
 from zaqar_gateway.errors import QueueMissing, StoreUnavailable
-from zaqar_gateway.interfaces import ICatalog, IClaimStore, IMessageStore, IQueueStore, IStorage
+from zaqar_gateway.interfaces import ICatalog, IClaimStore, IDeadLetterStore, IMessageStore, IQueueStore, IStorage
 from zaqar_gateway.model import (
     Claim,
+    Letter,
     Message,
     MessagePage,
     NewMessage,
+    Once,
     Place,
     QueueEntry,
     QueueRules,
     QueueStats,
+    SendBack,
+    SentBack,
     StreamPage,
     Usage,
 )
@@ -141,6 +146,7 @@ class PooledMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
         place = Place(project, queue, self._is_topics)
         for _ in range(_POST_TRIES):
@@ -157,6 +163,7 @@ class PooledMessages:
                     size_max=size_max,
                     encrypted=encrypted,
                     create=False,
+                    once=once,
                 )
             except QueueMissing:
                 if not create:
@@ -204,6 +211,9 @@ class PooledMessages:
     ) -> Sequence[Message]:
         return await (await self._at(project, queue)).pop(project, queue, limit, key_ids=key_ids)
 
+    async def due_in(self, project: str, queue: str) -> int | None:
+        return await (await self._at(project, queue)).due_in(project, queue)
+
 
 @implementer(IClaimStore)
 @define(eq=False)
@@ -232,3 +242,68 @@ class PooledClaims:
 
     async def release(self, project: str, queue: str, claim_id: str) -> None:
         await (await self._at(project, queue)).release(project, queue, claim_id)
+
+
+@implementer(IDeadLetterStore)
+@define(eq=False)
+class PooledDeadLetters:
+    """Dead letters of :class:`~zaqar_gateway.storage.pooled.PooledStorage`.
+
+    They are in the pool of the queue that they came from, so that nearly all go back in one step there.  Where the queue that
+    one goes to is in another pool, no step sees both: it is stored there first, and then removed here.  A gateway that dies
+    in between leaves it in both; who repeats the request finds it taken in, and only removes it.  So none is lost, and one
+    that somebody claims here in that time is had twice.
+    """
+
+    _placements: Placements
+    _directory: Directory
+
+    async def list(self, project: str, queue: str, *, marker: str | None, limit: int) -> list[Message]:
+        store = await self._placements.store(Place(project, queue))
+        return await store.dead_letters.list(project, queue, marker=marker, limit=limit)
+
+    async def send_back(self, project: str, queue: str, asked: SendBack, *, create: bool = True) -> SentBack:
+        pool = await self._placements.pool(Place(project, queue))
+        store = await self._directory.store(pool)
+        number = 0
+        for _ in range(asked.limit + _POST_TRIES):  # each time something is sent, or a queue is made
+            sent = await store.dead_letters.send_back(project, queue, asked.after(number), create=False)
+            number += sent.number
+            if sent.missing is None:
+                return replace(sent, number=number)
+            target = Place(project, sent.missing)
+            there = await self._placements.pool(target)
+            carried = 0
+            if there != pool:
+                carried = await self._carry(project, queue, store, asked.after(number), target, there)
+            if carried:
+                number += carried
+            elif create:
+                await self._placements.make(target)
+            else:
+                return replace(sent, number=number)
+        raise StoreUnavailable("The queue is made and deleted by many at once.")
+
+    async def _carry(
+        self, project: str, queue: str, store: IStorage, asked: SendBack, target: Place, pool: str
+    ) -> int:
+        """Send to another pool what comes next and goes to one queue there.
+
+        :return: how many went; 0 where that queue is missing.
+        """
+        letters = await store.dead_letters.letters(project, queue, asked, target.name)
+        other = await self._directory.store(pool)
+        try:
+            await other.dead_letters.adopt(project, target.name, letters, asked)
+        except QueueMissing:
+            return 0
+        await store.messages.delete_many(project, queue, [one.id for one in letters], None)
+        return len(letters)
+
+    async def letters(self, project: str, queue: str, asked: SendBack, to: str) -> Sequence[Letter]:
+        store = await self._placements.store(Place(project, queue))
+        return await store.dead_letters.letters(project, queue, asked, to)
+
+    async def adopt(self, project: str, queue: str, letters: Sequence[Letter], asked: SendBack) -> None:
+        store = await self._placements.store(Place(project, queue))
+        await store.dead_letters.adopt(project, queue, letters, asked)

@@ -13,7 +13,7 @@ from zaqar_gateway.storage.pooled.deliveries import PooledDeliveries, PooledDoor
 from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory
 from zaqar_gateway.storage.pooled.durables import PooledDurables
 from zaqar_gateway.storage.pooled.placements import Placements
-from zaqar_gateway.storage.pooled.queues import PooledClaims, PooledMessages, PooledQueues
+from zaqar_gateway.storage.pooled.queues import PooledClaims, PooledDeadLetters, PooledMessages, PooledQueues
 from zaqar_gateway.storage.pooled.subscriptions import PooledSubscriptions
 
 
@@ -42,6 +42,7 @@ class PooledStorage:
         self.queues = PooledQueues(placements, catalog, directory, False)
         self.messages = PooledMessages(placements, directory, False)
         self.claims = PooledClaims(placements)
+        self.dead_letters = PooledDeadLetters(placements, directory)
         self.topics = PooledQueues(placements, catalog, directory, True)
         self.topic_messages = PooledMessages(placements, directory, True)
         self.subscriptions = PooledSubscriptions(placements, catalog, directory, False, subscriptions_per_queue)

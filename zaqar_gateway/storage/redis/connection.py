@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from zaqar_gateway.direct import write_now
+from zaqar_gateway.direct import Answer, write_now
 from zaqar_gateway.errors import GatewayError, StoreFault, StoreUnavailable
 from zaqar_gateway.storage.redis.scripts import Script
 
@@ -86,6 +86,21 @@ def _lost() -> StoreUnavailable:
     )
 
 
+class _Sent(Answer):
+    """The answer to a command that was sent, or will be.
+
+    :ivar command: as it was packed.
+    :ivar script: that it runs, if it does; a refusal then is our error, and not :class:`Refused`.
+    :ivar due_s: when it has to be there.
+    """
+
+    def __init__(self, command: bytes, script: Script | None) -> None:
+        super().__init__()
+        self.command = command
+        self.script = script
+        self.due_s = 0.0
+
+
 class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
     """Commands out in one write for each reactor turn, answers in."""
 
@@ -97,32 +112,41 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._bound = bound
         self._reader = hiredis.Reader(replyError=Refused)
         self._unsent: list[bytes] = []
-        self._unanswered: deque[tuple[float, Deferred[Any]]] = deque()
+        self._unanswered: deque[_Sent] = deque()
+        self._due_s = 0.0  # of those that are unsent
         self._watch: Any = None
         self._overdue: Deferred[Any] | None = None
         self.end = ""  # what ended the connection, for the log
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
-        self._held: list[tuple[bytes, Deferred[Any]]] = []
+        self._held: list[_Sent] = []
 
-    def execute_command(self, *args: Argument, again: bool = False, **_options: Any) -> Deferred[Any]:
-        """:param again: it repeats a command that Redis did not know, and keeps that command's place in the order."""
+    def execute_command(self, *args: Argument, **_options: Any) -> Deferred[Any]:
+        return self.send(hiredis.pack_command(cast("tuple[Any]", args)))
+
+    def send(self, command: bytes, script: Script | None = None) -> Deferred[Any]:
+        """Send a packed command.
+
+        :param script: that it runs by its sum.  Where Redis has forgotten it, it gets the text, and the command keeps its place
+            in the order.
+        """
         if len(self._unanswered) + len(self._held) >= self._bound:
             return fail(StoreUnavailable("Too many commands wait for Redis.", retry_after_s=1))
         if not self.connected:
             return fail(StoreUnavailable("There is no connection to Redis."))
-        command = hiredis.pack_command(cast("tuple[Any]", args))
-        answer: Deferred[Any] = Deferred()
-        if self._behind and not again:
-            self._held.append((command, answer))
+        sent = _Sent(command, script)
+        if self._behind:
+            self._held.append(sent)
         else:
-            self._put(command, answer)
-        return answer
+            self._put(sent)
+        return sent
 
-    def _put(self, command: bytes, answer: Deferred[Any]) -> None:
+    def _put(self, sent: _Sent) -> None:
         if not self._unsent:
             self._clock.callLater(0, self._flush)
-        self._unsent.append(command)
-        self._unanswered.append((self._clock.seconds() + self._timeout_s, answer))
+            self._due_s = self._clock.seconds() + self._timeout_s
+        self._unsent.append(sent.command)
+        sent.due_s = self._due_s
+        self._unanswered.append(sent)
         if self._watch is None:
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
 
@@ -136,13 +160,13 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._watch = None
         if not self._unanswered:
             return
-        left_s = self._unanswered[0][0] - self._clock.seconds()
+        left_s = self._unanswered[0].due_s - self._clock.seconds()
         if left_s > 0:
             self._overdue = None
             self._watch = self._clock.callLater(left_s, self._check_deadline)
-        elif self._overdue is not self._unanswered[0][1]:
+        elif self._overdue is not self._unanswered[0]:
             # It may be this process that was held up, and the answer be here already: one turn to read it.
-            self._overdue = self._unanswered[0][1]
+            self._overdue = self._unanswered[0]
             self._watch = self._clock.callLater(0, self._check_deadline)
         else:
             _log.error("Redis did not answer within {timeout_s} s", timeout_s=self._timeout_s)
@@ -155,23 +179,33 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         while (value := reader.gets()) is not False:
             if not unanswered:
                 return  # the deadline has passed; the connection is being closed
-            answer = unanswered.popleft()[1]
+            sent = unanswered.popleft()
             if type(value) is Refused:
-                if not self._behind and str(value).startswith(_NO_SCRIPT):
-                    # Those under way will be refused, too, and sent again: what is new has to come after them.
-                    self._behind = len(unanswered) + 1
-                answer.errback(Failure(value))
+                self._refused(sent, value)
             else:
-                answer.callback(value)
+                sent.give(value)
             if self._behind:
                 self._behind -= 1
                 if not self._behind:
                     self._release()
 
+    def _refused(self, sent: _Sent, error: Refused) -> None:
+        script = sent.script
+        if script is None:
+            sent.fail(error)
+        elif str(error).startswith(_NO_SCRIPT):
+            if not self._behind:
+                # Those under way will be refused, too, and sent again: what is new has to come after them.
+                self._behind = len(self._unanswered) + 1
+            sent.command = sent.command.replace(script.by_sum, script.by_text, 1)
+            self._put(sent)
+        else:
+            sent.fail(refusal(str(error)))
+
     def _release(self) -> None:
         held, self._held = self._held, []
-        for command, answer in held:
-            self._put(command, answer)
+        for sent in held:
+            self._put(sent)
 
     def connectionLost(self, why: Failure) -> None:
         self.end = why.getErrorMessage()
@@ -186,9 +220,9 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._unsent.clear()
         held, self._held, self._behind = self._held, [], 0
         while self._unanswered:
-            self._unanswered.popleft()[1].errback(Failure(_lost()))
-        for _, answer in held:
-            answer.errback(Failure(StoreUnavailable("There is no connection to Redis.")))
+            self._unanswered.popleft().fail(_lost())
+        for sent in held:
+            sent.fail(StoreUnavailable("There is no connection to Redis."))
 
 
 class Redis:
@@ -347,35 +381,37 @@ class Redis:
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
-    def _send(self, *args: Argument, again: bool = False) -> Deferred[Any]:
-        protocol = self._protocol
-        if protocol is None:
-            raise StoreUnavailable("There is no connection to Redis.")
-        return protocol.execute_command(*args, again=again)
-
     def pause(self, seconds: float) -> Deferred[None]:
         """Fires after some time, for work that lets others go first."""
         return deferLater(self._clock, seconds)
 
-    async def command(self, *args: Argument, again: bool = False) -> Any:
+    async def command(self, *args: Argument) -> Any:
         """Run a command.
-
-        :param again: see :meth:`Commands.execute_command`.
 
         :return: bytes, integers, lists of them, or ``None``, as Redis answers.
         :raises StoreError: it did not run, or nobody knows whether it did.
         """
+        if self._protocol is None:
+            raise StoreUnavailable("There is no connection to Redis.")
         try:
-            return await self._send(*args, again=again)
+            return await self._protocol.execute_command(*args)
         except Refused as error:
             raise refusal(str(error)) from None
 
     async def script(self, script: Script, keys: Sequence[bytes], args: Sequence[Argument]) -> Any:
         """Run a script; the same answers and errors as :meth:`command`."""
-        try:
-            return await self._send(b"EVALSHA", script.sha, len(keys), *keys, *args)
-        except Refused as error:
-            if not str(error).startswith(_NO_SCRIPT):
-                raise refusal(str(error)) from None
-        # Redis has forgotten its scripts and has run nothing: the same again, with the text.
-        return await self.command(b"EVAL", script.text, len(keys), *keys, *args, again=True)
+        if self._protocol is None:
+            raise StoreUnavailable("There is no connection to Redis.")
+        command = b"EVALSHA", script.sha, len(keys), *keys, *args
+        return await self._protocol.send(hiredis.pack_command(cast("tuple[Any]", command)), script)
+
+    def run(self, script: Script, count: int, *packed: bytes) -> Deferred[Any]:
+        """Run a script whose keys and arguments are packed (:mod:`.packing`), which takes a fifth of the time.
+
+        It is sent at once, not when it is awaited.
+
+        :param count: how many keys and arguments.
+        """
+        if self._protocol is None:
+            return fail(StoreUnavailable("There is no connection to Redis."))
+        return self._protocol.send(b"".join((b"*%d\r\n" % (count + 3), script.by_sum, *packed)), script)

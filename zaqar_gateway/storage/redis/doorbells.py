@@ -33,7 +33,7 @@ class _Listening(Commands):
             if type(value) is list and value[0] == b"message":
                 self._heard(value[1], value[2])
             elif self._unanswered:
-                self._unanswered.popleft()[1].callback(value)
+                self._unanswered.popleft().give(value)
 
 
 @implementer(IDoorbells)

@@ -12,6 +12,7 @@ from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from zaqar_gateway.model import Place
+from zaqar_gateway.storage.redis.packing import bulk, number
 
 _TOPIC = "topic"
 
@@ -30,6 +31,8 @@ class Keys:
         self._prefix = self._common + kind
         self.queue = lru_cache(maxsize=16384)(self._queue)
         self.catalog = lru_cache(maxsize=16384)(self._catalog)
+        self.packed = lru_cache(maxsize=16384)(self._packed)
+        self.packed_with_catalog = lru_cache(maxsize=16384)(self._packed_with_catalog)
         self.any_alive = f"{_escaped(self._common)}*{{*/*}}:a".encode()
         self._beginnings = tuple(f"{self._common}{each}{{".encode() for each in ("", _TOPIC))
 
@@ -84,6 +87,14 @@ class Keys:
 
     def _catalog(self, project: str) -> bytes:
         return f"{self._prefix}{{{_quoted(project)}}}:queues".encode()
+
+    def _packed(self, project: str, queue: str) -> bytes:
+        """How many keys there are, and the key of a queue, packed for a script."""
+        return number(1) + bulk(self._queue(project, queue))
+
+    def _packed_with_catalog(self, project: str, queue: str) -> bytes:
+        """The same with the catalog of its project."""
+        return number(2) + bulk(self._queue(project, queue)) + bulk(self._catalog(project))
 
     def rates(self, project: str) -> bytes:
         """The buckets of tokens of a project."""

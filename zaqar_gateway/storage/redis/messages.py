@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
+from hashlib import blake2b
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from zope.interface import implementer
 
-from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, QuotaExceeded, StoreError
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, StoreError
 from zaqar_gateway.interfaces import IMessageStore
-from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Quotas, StreamPage
-from zaqar_gateway.storage import (
-    bytes_exceeded,
-    claimed,
-    marker_unknown,
-    messages_exceeded,
-    mismatch,
-    post_too_large,
-    queues_exceeded,
-)
+from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Once, Quotas, Replayed, StreamPage
+from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismatch, other_number, post_too_large
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now, word
 from zaqar_gateway.storage.redis.schedule import Schedule
 
-_ANY_BYTES = 2**53
-"""A bound of bytes that is never reached, by which they are counted."""
-
-_BEYOND_QUOTA, _AGAIN = 4, 5
-"""What a post may be answered besides (``scripts/post.lua``)."""
+_BEYOND_QUOTA, _AGAIN, _BY_KEYS, _OTHER_NUMBER, _BEYOND_KEYS = 4, 5, 6, 7, 8
+"""What a post may be answered besides (``scripts/post.lua``, ``scripts/once.lua``)."""
 
 _LONG_LISTING = 8
 _LONG_LISTING_PAUSE_S = 0.002
 """A listing that leaves out thousands of a client's own messages takes many steps.  From the eighth on they have pauses
 between them, and one such listing goes on at a time, so that Redis has time for others."""
+
+
+def _packed_keys(once: Once) -> list[bytes]:
+    """What ``scripts/once.lua`` asks for: digests, those of keys of posts and of messages apart, and how they count."""
+    if once.key:
+        parts = [_digest("p" + once.key)]
+    else:
+        parts = [_digest("m" + key) if key else NOTHING for key in once.keys]
+    return [*parts, number(once.window_s * 1000), number(once.most), word(b"post" if once.key else b"each")]
+
+
+def _digest(text: str) -> bytes:
+    return bulk(blake2b(text.encode(), digest_size=16).digest())
 
 
 @implementer(IMessageStore)
@@ -50,6 +55,17 @@ class RedisMessages:
     _schedule: Schedule
     _quotas: Quotas
     _long_listings: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(1))
+    _post: scripts.Script = field(init=False)
+    _post_once: scripts.Script = field(init=False)
+    _arguments_of_post: int = field(init=False)  # and keys, besides the messages
+    _terms: Callable[[int, int, bool], bytes] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        is_bounded = any(values.quota_arguments(self._quotas))
+        self._post = scripts.POST_WITHIN_QUOTAS if is_bounded else scripts.POST
+        self._post_once = scripts.POST_ONCE_WITHIN_QUOTAS if is_bounded else scripts.POST_ONCE
+        self._arguments_of_post = 2 + (10 if is_bounded else 7)
+        self._terms = lru_cache(maxsize=64)(self._packed_terms)
 
     async def post(
         self,
@@ -63,46 +79,56 @@ class RedisMessages:
         size_max: int,
         encrypted: bool = False,
         create: bool = True,
+        once: Once | None = None,
     ) -> list[str]:
-        keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
-        incarnation = self._new_incarnation() if create else ""
-        arguments: list[Argument] = [self._now(), incarnation, client, size, size_max, ttl_default_s]
-        arguments.append(b"1" if encrypted else b"")
-        script = scripts.POST
-        queues_max, messages_max, bytes_max = self._quota_arguments
-        bytes_max = bytes_max or (_ANY_BYTES if self._quotas.counts_bytes else 0)
-        if queues_max or messages_max or bytes_max:
-            script = scripts.POST_WITHIN_QUOTAS
-            arguments += (queues_max, messages_max, bytes_max)
+        parts = [
+            self._keys.packed_with_catalog(project, queue),
+            packed_now(self._now()),
+            bulk(self._new_incarnation().encode()) if create else NOTHING,
+            word(client),
+            number(size),
+            self._terms(size_max, ttl_default_s, encrypted),
+        ]
         for one in messages:
-            arguments += (
-                b"" if one.ttl_s is None else one.ttl_s,
-                b"" if one.delay_s is None else one.delay_s,
-                one.body,
-            )
-        refused, first, second, *owed = await self._redis.script(script, keys, arguments)
-        while refused == _AGAIN:
-            refused, first, second, *owed = await self._redis.script(script, keys, arguments)
-        if owed:
+            parts.append(NOTHING if one.ttl_s is None else number(one.ttl_s))
+            parts.append(NOTHING if one.delay_s is None else number(one.delay_s))
+            parts.append(bulk(one.body))
+        script, count = self._post, self._arguments_of_post + 3 * len(messages)
+        if once is not None:
+            script, more = self._post_once, _packed_keys(once)
+            parts += more
+            count += len(more)
+        answer = await self._redis.run(script, count, *parts)
+        while answer[0] == _AGAIN:
+            answer = await self._redis.run(script, count, *parts)
+        if len(answer) > 3 and (once is None or answer[2]):
             # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
             # process looks everywhere.
-            Deferred.fromCoroutine(self._schedule.nudge(keys[0])).addErrback(lambda failure: failure.trap(StoreError) and None)
+            nudged = Deferred.fromCoroutine(self._schedule.nudge(self._keys.queue(project, queue)))
+            nudged.addErrback(lambda failure: failure.trap(StoreError) and None)
+        refused, first, second = answer[:3]
         if refused == 1:
             raise post_too_large(size, first, own=bool(second))
         if refused == _BEYOND_QUOTA:
-            raise self._exceeded(first)
+            raise values.exceeded(self._quotas, first)
+        if refused == _BY_KEYS:
+            found = [format_id(int(rank), first.decode()) for rank in answer[4:]]
+            return found if answer[3] else Replayed(found)
+        if refused == _OTHER_NUMBER:
+            raise other_number(first)
+        if refused == _BEYOND_KEYS and once is not None:
+            raise keys_exceeded(once.most, first)
         if refused:
             raise EncryptionDiffers if refused == 2 else QueueMissing
         incarnation = first.decode()
         return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
 
-    @property
-    def _quota_arguments(self) -> tuple[int, int, int]:
-        return self._quotas.queues, self._quotas.messages_per_queue, self._quotas.bytes_per_queue
-
-    def _exceeded(self, which: int) -> QuotaExceeded:
-        told = (queues_exceeded, messages_exceeded, bytes_exceeded)[which - 1]
-        return told(self._quota_arguments[which - 1])
+    def _packed_terms(self, size_max: int, ttl_default_s: int, encrypted: bool) -> bytes:
+        """The arguments that are the same for nearly all posts."""
+        terms = [number(size_max), number(ttl_default_s), bulk(b"1") if encrypted else NOTHING]
+        if self._post is scripts.POST_WITHIN_QUOTAS:
+            terms += map(number, values.quota_arguments(self._quotas))
+        return b"".join(terms)
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         key = self._keys.queue(project, queue)
@@ -196,3 +222,7 @@ class RedisMessages:
                 return values.messages(found, 3, found[1], found[2].decode())
             if found[0] == 2:
                 raise KeyUnknown(project, queue, found[2])
+
+    async def due_in(self, project: str, queue: str) -> int | None:
+        due_ms: int = await self._redis.script(scripts.DUE, [self._keys.queue(project, queue)], [self._now()])
+        return None if due_ms < 0 else due_ms

@@ -16,6 +16,7 @@ from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.claims import RedisClaims
 from zaqar_gateway.storage.redis.connection import Argument, Redis, together
+from zaqar_gateway.storage.redis.dead_letters import RedisDeadLetters
 from zaqar_gateway.storage.redis.deliveries import RedisDeliveries
 from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.durables import RedisDurables
@@ -60,6 +61,7 @@ class RedisStorage:
         self.queues = RedisQueues(redis, self._keys, now, new_incarnation, quotas)
         self.messages = RedisMessages(redis, self._keys, now, new_incarnation, schedule, quotas)
         self.claims = RedisClaims(redis, self._keys, now, new_incarnation, new_claim_id)
+        self.dead_letters = RedisDeadLetters(redis, self._keys, now, new_incarnation, quotas)
         self.topics = RedisQueues(redis, topics, now, new_incarnation, quotas)
         self.topic_messages = RedisMessages(redis, topics, now, new_incarnation, schedule, quotas)
         gateways = Gateways(redis, self._keys, schedule, now)

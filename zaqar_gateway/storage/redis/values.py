@@ -8,21 +8,28 @@ from urllib.parse import unquote
 
 from msgspec.structs import replace
 
+from zaqar_gateway.errors import QuotaExceeded
 from zaqar_gateway.model import (
     DeadLetter,
     FailedDelivery,
+    Letter,
     Message,
     Owed,
     Place,
     Post,
     Posted,
     QueueRules,
+    Quotas,
     StreamPage,
     Subscription,
 )
+from zaqar_gateway.storage import bytes_exceeded, messages_exceeded, queues_exceeded
 from zaqar_gateway.storage.ids import format_cursor, format_id, parse_cursor, parse_id
 
 _FIELDS = 7  # of a message: scripts/common.lua, emit
+
+_ANY_BYTES = 2**53
+"""A bound of bytes that is never reached, by which they are counted."""
 
 
 def messages(answer: Sequence[Any], first: int, now_ms: int, incarnation: str) -> list[Message]:
@@ -40,8 +47,9 @@ def messages(answer: Sequence[Any], first: int, now_ms: int, incarnation: str) -
             int(count),
         )
         if moved:
-            message_id, queue, reason = moved.decode().split(" ")
-            message = replace(message, id=message_id, dead=DeadLetter(unquote(queue), reason))
+            message_id, *why = moved.decode().split(" ")
+            dead = DeadLetter(unquote(why[0]), why[1], number // 1000) if why else None
+            message = replace(message, id=message_id, dead=dead)
         found.append(message)
     return found
 
@@ -61,6 +69,32 @@ def id_arguments(ids: Sequence[str]) -> list[str | int]:
     for one in ids:
         arguments += parse_id(one) or (0, "")
     return arguments
+
+
+def letters(answer: Sequence[Any], incarnation: str) -> list[Letter]:
+    """The dead letters in an answer: scripts/dead_letter_show.lua."""
+    found = []
+    for at in range(2, len(answer), 6):
+        rank, message_id, body, client, ttl, created = answer[at : at + 6]
+        place = format_id(int(rank), incarnation)
+        found.append(Letter(place, message_id.decode(), body, client, int(ttl), int(created)))
+    return found
+
+
+def quota_arguments(quotas: Quotas) -> tuple[int, int, int]:
+    """The most queues, messages and bytes, for a script that stores something."""
+    bytes_max = quotas.bytes_per_queue or (_ANY_BYTES if quotas.counts_bytes else 0)
+    return quotas.queues, quotas.messages_per_queue, bytes_max
+
+
+def exceeded(quotas: Quotas, which: int) -> QuotaExceeded:
+    """What to tell where a script says which of them there would be too much of, counted from 1."""
+    told, most = (
+        (queues_exceeded, quotas.queues),
+        (messages_exceeded, quotas.messages_per_queue),
+        (bytes_exceeded, quotas.bytes_per_queue),
+    )[which - 1]
+    return told(most)
 
 
 def rule_arguments(rules: QueueRules) -> list[str | int | bytes]:

@@ -120,6 +120,10 @@ class Admission:
         if accept not in _USUAL and not admits_json(accept) and not (produces and admits(accept, (produces.encode(),))):
             raise Refused(406)
 
+    def is_plain(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether what these headers were found to say holds wherever they come again: it hangs on nothing else."""
+        return headers.get(b"content-type", b"").lower() != _FORM and headers.get(b"accept", b"") in _USUAL
+
     def caller(
         self, headers: dict[bytes, bytes], signed: str | None = None, known: Caller | None = None
     ) -> Context:

@@ -37,6 +37,8 @@ from zaqar_gateway.model import (
     Place,
     Pool,
     QueueStats,
+    Replayed,
+    SentBack,
     SignedUrl,
     StatsEdge,
     Subscription,
@@ -254,6 +256,8 @@ class Answers:
             "claim_get": self._claim_get,
             "claim_update": _nothing,
             "claim_delete": _nothing,
+            "dead_letter_list": self._dead_letter_list,
+            "dead_letter_return": self._dead_letter_return,
             "subscription_list": self._subscription_list,
             "subscription_create": self._subscription_create,
             "subscription_get": self._subscription_get,
@@ -397,11 +401,10 @@ class Answers:
         # The queue name and the ids are of characters that need no escape, in JSON or in a URL.
         base = _queue(asked) + "/messages"
         resources = f'","{base}/'.join(ids)
-        return Reply(
-            201,
-            (_JSON, (b"Location", f"{base}?ids={','.join(ids)}".encode())),
-            f'{{"resources":["{base}/{resources}"]}}'.encode(),
-        )
+        headers: Headers = (_JSON, (b"Location", f"{base}?ids={','.join(ids)}".encode()))
+        if isinstance(ids, Replayed):
+            headers = (*headers, (b"Idempotency-Replayed", b"true"))
+        return Reply(201, headers, f'{{"resources":["{base}/{resources}"]}}'.encode())
 
     def _message_delete_many(self, asked: IAsked, popped: list[Message] | None) -> Reply:
         if popped is None:
@@ -442,6 +445,15 @@ class Answers:
                 "messages": self._messages(asked, claim.messages),
             }
         )
+
+    def _dead_letter_list(self, asked: IAsked, page: Sequence[Message]) -> Reply:
+        base = _queue(asked)
+        links = _next(base + "/dead_letters", {**asked.given, "marker": page[-1].id}) if page else []
+        found = [shown.dead_letter(message, f"{base}/messages/{message.id}") for message in page]
+        return _json({"dead_letters": found, "links": links})
+
+    def _dead_letter_return(self, asked: IAsked, sent: SentBack) -> Reply:
+        return _json({"returned": sent.number, "remaining": sent.remaining})
 
     def _subscription_list(self, asked: IAsked, page: Sequence[Subscription]) -> Reply:
         links = _next(_subscriptions(asked), {**asked.given, "marker": page[-1].id}) if page else []

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from zaqar_gateway.errors import BadBody, BadParameter, RuleBroken
+from zaqar_gateway.interfaces import IAsker
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import Body, Http, Operation, field_of
@@ -110,7 +111,7 @@ class Arguments:
         self._sized = _SIZE in hints
         self.collection = "/".join(http.path.split("/")[:3])
         brought = {field_of(name[1:-1]) for name in http.path.split("/") if name[:1] == "{"}
-        brought |= {*http.query.values(), *http.headers.values(), *http.fixed, http.rest, _SIZE}
+        brought |= {*http.query.values(), *http.fixed, http.rest, _SIZE}
         self._members = tuple(name for name in hints if name not in brought) if http.body is not Body.WHOLE else ()
         document = msgspec.defstruct(
             f"{operation.fields.__name__}Body",
@@ -139,7 +140,7 @@ class Arguments:
         values: dict[str, Any] = {**path, **http.fixed}
         given = self._query(query, values) if query else {}
         for name, field in self._headers.items():
-            if value := request.headers.get(name):
+            if (value := request.headers.get(name)) is not None:
                 values[field] = text(value)
         if http.body is not Body.NONE:
             self._body(request, http, values)
@@ -201,7 +202,8 @@ class Arguments:
         for name in self._members:
             value = getattr(document, name)
             if value is not UNSET:
-                values[name] = value
+                if values.setdefault(name, value) != value:  # it came by a header
+                    raise BadParameter(f"{name} in the body is not what the header says; one of them is enough.")
             elif name in http.needed:
                 raise BadBody(f"{name} is missing from the body.")
 
@@ -241,6 +243,11 @@ class Asked:
         if caller is None:
             return "", self._request.until_s
         return text(self._request.headers[b"x-auth-token"]), caller.expires_s
+
+    @property
+    def asker(self) -> IAsker:
+        """Whoever waits for the answer."""
+        return self._request
 
     @property
     def target(self) -> bytes:

@@ -14,6 +14,7 @@ import re
 import typing
 from collections.abc import Callable
 from email.utils import formatdate
+from functools import partial
 from math import inf
 
 from attrs import frozen
@@ -43,6 +44,7 @@ from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.http.request import (
+    Fields,
     Request,
     Source,
     encode_fields,
@@ -50,6 +52,7 @@ from zaqar_gateway.transport.http.request import (
     encode_stream_head,
     refusal,
     request_id,
+    tokens,
 )
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
 from zaqar_gateway.transport.turns import Reads, Turns
@@ -146,6 +149,10 @@ _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CACHE_CONTROL = b"\r\nCache-Control: "
 _JOIN_MAX = 65536  # replies joined into one write
+
+# Header lines that a connection has seen and judged: to read them anew takes a tenth of the CPU of a small request.
+_KNOWN_MAX = 4
+_KNOWN_SIZE_MAX = 2048
 
 TURN_MAX = 32
 """Requests of one connection that are begun with before the others have their turn: a read brings in thousands of small
@@ -263,11 +270,6 @@ class ChunkedBody:
                 raise Malformed("A trailer is not a header line.")
 
 
-def _tokens(value: bytes | None) -> list[bytes]:
-    """The members of a comma-separated header value, in lower case."""
-    return [] if value is None else [token.strip() for token in value.lower().split(b",")]
-
-
 class _Outflow:
     """See :class:`~zaqar_gateway.transport.http.request.Outflow`."""
 
@@ -321,6 +323,7 @@ class HttpChannel(Protocol):
         self._eof = False  # the peer has closed its side
         self._paused = False  # the transport does not read
 
+        self._known_fields: dict[bytes, Fields] = {}  # a client sends the same header lines again and again
         self._request: Request | None = None  # the latest one
         self._answering = False  # the application has it and has not replied
         self._last = False  # the connection ends with its reply
@@ -389,6 +392,8 @@ class HttpChannel(Protocol):
     def readConnectionLost(self) -> None:
         """The peer has closed its side.  It gets the answer to what it has asked, within ``linger_s``."""
         self._eof = True
+        if self._answering and self._request is not None:
+            self._request.leave()
         if self._stream is not None:
             # Whoever listens to what may have no end closes neither side before it has had enough.
             self._abort()
@@ -541,12 +546,16 @@ class HttpChannel(Protocol):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow."""
+    def _run(self, has_waited: bool = False) -> None:
+        """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow.
+
+        :param has_waited: whether it is our turn in the row.
+        """
         if self._running or self._resting is not None:
             return
         self._running = True
-        left, began = TURN_MAX, self._factory.turns.now()
+        turns = self._factory.turns
+        left, ends = TURN_MAX, turns.begin(has_waited)
         try:
             while True:
                 phase = self._phase
@@ -555,7 +564,7 @@ class HttpChannel(Protocol):
                         self._finish(linger=self._pos < len(self._data))
                         break
                     if self._pos < len(self._data) and left < TURN_MAX:
-                        if not left or self._factory.turns.is_over(began):
+                        if not left or turns.now() >= ends:
                             self._rest()
                             break
                     left -= 1
@@ -605,7 +614,7 @@ class HttpChannel(Protocol):
         self._resting = None
         self._reads.clear()
         if self._phase < _LINGER:
-            self._run()
+            self._run(has_waited=True)
         elif self._phase == _LINGER:
             self._read_on()
 
@@ -646,6 +655,9 @@ class HttpChannel(Protocol):
             self.deadline = now + self._bounds.linger_s if self._eof else inf
             # A peer that does not take what is streamed to it may hang up, which shows in what is read alone.
             stop = self._blocked and self._stream is None or waiting > self._bounds.pipeline_max
+            if stop and not self._paused and self._request is not None:
+                # From here on nobody notices a peer that hangs up.
+                self._factory.call_later(0, self._request.leave)
         elif phase != _HEAD:
             self.deadline = self._body_deadline()
         elif self._blocked:
@@ -708,26 +720,10 @@ class HttpChannel(Protocol):
             return self._refuse(431, f"The head of the request has more than {bounds.head_max} bytes.")
         method, target, minor = line.groups()
         self._bodiless = method == b"HEAD"
-        fields = data[line_end + 2 : end].split(b"\r\n") if end > line_end else []
-        if len(fields) > bounds.headers_max:
-            return self._refuse(431, f"The request has more than {bounds.headers_max} headers.")
-        try:
-            HttpRequestParser(None).feed_data(_JUDGED_LINE + data[line_end : end + 4])
-        except HttpParserUpgrade:
-            pass  # whether anything is upgraded is decided below
-        except HttpParserError as error:
-            return self._refuse(400, f"The headers cannot be read: {error}.")
-        headers: dict[bytes, bytes] = {}
-        for field in fields:
-            name, _, value = field.partition(b":")
-            name = name.lower()
-            value = value.strip()
-            if name not in headers:
-                headers[name] = value
-            elif name == b"host":
-                return self._refuse(400, "There is more than one Host header.")
-            else:
-                headers[name] += b", " + value
+        lines = data[line_end : end + 4]
+        headers = self._known_fields.get(lines) or self._judge(lines)
+        if headers is None:
+            return False
         http10 = minor == b"0"
         if b"host" not in headers and not http10:
             return self._refuse(400, "There is no Host header.")
@@ -738,30 +734,59 @@ class HttpChannel(Protocol):
                 absolute = _ABSOLUTE.fullmatch(target)
                 if absolute is None:
                     return self._refuse(400, "The request target is not a path that begins with '/'.")
-                headers[b"host"] = absolute[1]
+                headers = Fields({**headers, b"host": absolute[1]})
                 path, _, query = absolute[2].partition(b"?")
                 path = path or b"/"
 
         self._begun = self._blank = False
         self._scanned = 0
         self._http10 = http10
-        connection = headers.get(b"connection")
-        if connection is None:
-            self._last = http10
-        elif connection == b"keep-alive":
-            self._last = False
-        else:
-            options = _tokens(connection)
-            self._last = b"close" in options or (http10 and b"keep-alive" not in options)
+        self._last = headers.closes or (http10 and not headers.keeps)
         self._request = request = Request(self, method, target, path, query, headers)
         self._pos = end + 4
-        if b"content-length" in headers or b"transfer-encoding" in headers or b"expect" in headers:
+        if headers.has_body:
             return self._begin_body(request)
-        if b"upgrade" in headers and connection is not None and self._upgrade(request, start):
+        if b"upgrade" in headers and b"connection" in headers and self._upgrade(request, start):
             return self._phase == _HEAD
         self._phase = _WAIT
         self._handle(request)
         return True
+
+    def _judge(self, lines: bytes) -> Fields | None:
+        """Read header lines.
+
+        :param lines: with the line end before them and the empty line behind them.
+        :return: ``None``: they were refused.
+        """
+        fields = lines[2:-4].split(b"\r\n") if len(lines) > 4 else []
+        if len(fields) > self._bounds.headers_max:
+            self._refuse(431, f"The request has more than {self._bounds.headers_max} headers.")
+            return None
+        try:
+            HttpRequestParser(None).feed_data(_JUDGED_LINE + lines)
+        except HttpParserUpgrade:
+            pass  # whether anything is upgraded is decided below
+        except HttpParserError as error:
+            self._refuse(400, f"The headers cannot be read: {error}.")
+            return None
+        headers: dict[bytes, bytes] = {}
+        for field in fields:
+            name, _, value = field.partition(b":")
+            name = name.lower()
+            value = value.strip()
+            if name not in headers:
+                headers[name] = value
+            elif name == b"host":
+                self._refuse(400, "There is more than one Host header.")
+                return None
+            else:
+                headers[name] += b", " + value
+        judged = Fields(headers)
+        if len(lines) <= _KNOWN_SIZE_MAX:
+            if len(self._known_fields) == _KNOWN_MAX:
+                self._known_fields.clear()
+            self._known_fields[lines] = judged
+        return judged
 
     def _look_ahead(self, start: int) -> None:
         """Refuse a head that is not complete as soon as it is certain that it has to be."""
@@ -792,8 +817,8 @@ class HttpChannel(Protocol):
         if (
             request.method != b"GET"
             or self._http10
-            or b"upgrade" not in _tokens(headers[b"connection"])
-            or b"websocket" not in _tokens(headers[b"upgrade"])
+            or b"upgrade" not in tokens(headers[b"connection"])
+            or b"websocket" not in tokens(headers[b"upgrade"])
         ):
             return False
         try:
@@ -1052,6 +1077,8 @@ class HttpChannel(Protocol):
             self._place = None
         self._factory.unread.note(self, 0)
         self._factory.forget(self)
+        if request is not None:
+            request.leave()
 
 
 class HttpFactory(ServerFactory):
@@ -1186,4 +1213,8 @@ class HttpFactory(ServerFactory):
         self.tail_keep = date + b"Connection: keep-alive\r\n\r\n"
         self._ticking = self._clock.callLater(1, self._tick)
         for channel in [channel for channel in self._channels if channel.deadline <= now]:
-            channel.expire(now)
+            self.turns.wait(partial(self._expire, channel))
+
+    def _expire(self, channel: HttpChannel) -> None:
+        if channel.deadline <= self.now:
+            channel.expire(self.now)

@@ -16,13 +16,17 @@ _LISTED = (
     *("X-Auth-Token", "X-Identity-Status", "X-Roles", "X-Service-Catalog", "X-User-Id", "X-Tenant-Id"),
     *("X-OpenStack-Request-ID", "X-Trace-Info", "X-Trace-HMAC", "Client-id"),
 )
-# Without these a page could not use the API: every request names its project, a signed one the signature, and a stream
-# that a page reads by itself goes on behind an id.
-_NEEDED = ("X-Project-ID", "URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths", "Last-Event-ID")
+# Without these a page could not use the API: every request names its project, a signed one the signature, a stream that a page
+# reads by itself goes on behind an id, and a post that may be repeated has a key.
+_NEEDED = (
+    *("X-Project-ID", "URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths", "Last-Event-ID", "Idempotency-Key"),
+)
 ALLOWED_HEADERS = (*_LISTED, *_NEEDED)
 """Request headers that a page may send besides those of any page."""
 
-EXPOSED_HEADERS = ("X-Auth-Token", "X-Subject-Token", "X-Service-Token", "X-OpenStack-Request-ID")
+EXPOSED_HEADERS = (
+    *("X-Auth-Token", "X-Subject-Token", "X-Service-Token", "X-OpenStack-Request-ID", "Idempotency-Replayed"),
+)
 """Response headers that a page may read besides those of any page."""
 
 

@@ -23,7 +23,7 @@ from zaqar_gateway.interfaces import IDelivered, IQueueListener, IQueueReaders, 
 from zaqar_gateway.model import Message, Place
 from zaqar_gateway.operations.messages import Listening
 from zaqar_gateway.operations.refusals import Refusals
-from zaqar_gateway.transport.http.request import Headers, Outflow, Request
+from zaqar_gateway.transport.http.request import Fields, Headers, Outflow, Request
 
 _log = Logger()
 
@@ -68,11 +68,14 @@ def identified_by_query(request: Request) -> None:
     No token is among it: addresses are kept where nobody keeps secrets.
     """
     if request.query and request.method == b"GET" and _PATH.fullmatch(request.path):
+        found: dict[bytes, bytes] = {}
         for part in request.query.decode("utf-8", "replace").split("&"):
             name, _, value = part.partition("=")
             if value and name in _IDENTIFYING:
                 # A plus is itself, as in a path: instants have it.
-                request.headers.setdefault(_IDENTIFYING[name], unquote(value).encode())
+                found.setdefault(_IDENTIFYING[name], unquote(value).encode())
+        if found.keys() - request.headers.keys():
+            request.headers = Fields(found | request.headers)
 
 
 def event(kind: str, data: bytes, event_id: str = "") -> bytes:

@@ -5,6 +5,7 @@ The files are read once and found by their whole path, so that no request reache
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Iterable, Iterator
 from importlib.resources.abc import Traversable
@@ -24,20 +25,26 @@ TYPES = {
 }
 """What is served, by the ending of its name; files with other endings are not."""
 
+ANY_ORIGIN: Headers = ((b"Access-Control-Allow-Origin", b"*"), (b"Cross-Origin-Resource-Policy", b"cross-origin"))
+"""For files that pages of any origin may use (Fetch, "CORS protocol" and "Cross-Origin-Resource-Policy header")."""
+
 _ALLOW = (b"Allow", b"GET, HEAD, OPTIONS")
 # A browser asks each time whether it has the newest, so that what it shows never mixes two versions.
-_CACHED = (b"Cache-Control", b"no-cache")
+_CACHED = ((b"Cache-Control", b"no-cache"), (b"Vary", b"Accept-Encoding"))
+_PACKED = (b"Content-Encoding", b"gzip")
 
 
 class File(NamedTuple):
     """A file.
 
     :ivar tag: its entity tag (RFC 9110, section 8.8.3).
+    :ivar packed: its content as gzip has it, and the tag of that.
     """
 
     kind: bytes
     content: bytes
     tag: bytes
+    packed: tuple[bytes, bytes]
 
 
 @frozen
@@ -68,10 +75,13 @@ class Files:
             return Reply(200, (_ALLOW,))
         if request.method not in (b"GET", b"HEAD"):
             return describe(Refused(405, headers=(_ALLOW,)))
-        headers = ((b"ETag", found.tag), _CACHED, *self._headers)
-        if _matches(request.headers.get(b"if-none-match", b""), found.tag):
+        is_packed = _takes_gzip(request.headers.get(b"accept-encoding", b""))
+        content, tag = found.packed if is_packed else (found.content, found.tag)
+        headers = ((b"ETag", tag), *_CACHED, *self._headers)
+        if _matches(request.headers.get(b"if-none-match", b""), tag):
             return Reply(304, headers)
-        return Reply(200, ((b"Content-Type", found.kind), *headers), found.content)
+        encoding = (_PACKED,) if is_packed else ()
+        return Reply(200, ((b"Content-Type", found.kind), *encoding, *headers), content)
 
 
 def read(folder: Traversable, prefix: str) -> dict[bytes, File]:
@@ -96,8 +106,18 @@ def _ending(file: Traversable) -> str:
 
 def _file(found: Traversable) -> File:
     content = found.read_bytes()
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'.encode()
-    return File(TYPES[_ending(found)], content, tag)
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    packed = gzip.compress(content, mtime=0), f'"{digest}-gzip"'.encode()
+    return File(TYPES[_ending(found)], content, f'"{digest}"'.encode(), packed)
+
+
+def _takes_gzip(accepted: bytes) -> bool:
+    """Whether ``Accept-Encoding`` names gzip, and not as what is not wanted (RFC 9110, section 12.5.3)."""
+    for part in accepted.lower().split(b","):
+        coding, _, weight = part.partition(b";")
+        if coding.strip() == b"gzip":
+            return weight.replace(b" ", b"").rstrip(b"0") not in (b"q=", b"q=0.")
+    return False
 
 
 def _matches(condition: bytes, tag: bytes) -> bool:

@@ -7,12 +7,17 @@ which order replies leave is the business of :mod:`zaqar_gateway.transport.http.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from http import HTTPStatus
+from itertools import count
 from random import getrandbits
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
-from zaqar_gateway.model import Caller
+from zope.interface import implementer
+
+from zaqar_gateway.interfaces import IAsker
+from zaqar_gateway.model import Caller, Context
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -68,6 +73,39 @@ class Wire(Protocol):
         """See :func:`zaqar_gateway.transport.audit.peer_of`."""
 
 
+class Fields(dict[bytes, bytes]):
+    """The header lines of a request: values by lower-case name, without the white space around them.
+
+    The values of a repeated header are joined with ``b", "`` in their order.  Requests share them, so they cannot be changed.
+
+    :ivar closes: whether ``Connection`` asks for that.
+    :ivar keeps: whether it asks to keep the connection.
+    :ivar has_body: whether there is one, or an expectation.
+    :ivar admitted: who asks, as the application has found these lines to say.
+    """
+
+    __slots__ = ("admitted", "closes", "has_body", "keeps")
+
+    def __init__(self, lines: dict[bytes, bytes]) -> None:
+        super().__init__(lines)
+        options = tokens(self.get(b"connection"))
+        self.closes = b"close" in options
+        self.keeps = b"keep-alive" in options
+        self.has_body = b"content-length" in self or b"transfer-encoding" in self or b"expect" in self
+        self.admitted: Context | None = None
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("Header lines are shared by requests; make others of them.")
+
+    __setitem__ = __delitem__ = __ior__ = setdefault = update = pop = popitem = clear = _refuse
+
+
+def tokens(value: bytes | None) -> list[bytes]:
+    """The members of a comma-separated header value, in lower case."""
+    return [] if value is None else [token.strip() for token in value.lower().split(b",")]
+
+
+@implementer(IAsker)
 class Request:
     """One HTTP request, complete.
 
@@ -75,29 +113,30 @@ class Request:
     :ivar target: as sent, path and query; raw bytes above 0x7F are passed on.
     :ivar path: the path of the target, percent-encoded as sent; ``b"*"`` for the asterisk form of OPTIONS.
     :ivar query: what follows the first ``?``, ``b""`` where there is none.
-    :ivar headers: values by lower-case name, without the white space around them; the values of a repeated header are
-        joined with ``b", "`` in their order.  For a target in absolute form ``host`` is the target's (RFC 9112,
-        section 3.2.2).
+    :ivar headers: for a target in absolute form ``host`` is the target's (RFC 9112, section 3.2.2).
     :ivar body: the complete body, ``b""`` where there is none.
     :ivar has_body: whether a Content-Length above 0 was declared, or a chunked body has at least one byte.
     :ivar too_large: whether the body is over the bound that the application gave; ``body`` is ``b""`` then.
     :ivar caller: whose token it came with; ``None``: it was not asked for one.
     :ivar until_s: when the access ends that somebody signed, in seconds since the epoch; ``None``: it is not signed.
     :ivar gone: whether the peer has hung up before the reply.
-    :ivar prepath: for the traversal of :mod:`twisted.web.resource`; filled by the application.
-    :ivar postpath: see ``prepath``.
+    :ivar left: whether it may have: its side is closed, or so much of further requests is unread that nobody would notice.
+    :ivar place: what stands at its path; filled by the application.
+    :ivar prepath: the parts of the path that lead there, percent-decoded; likewise.
     """
 
     __slots__ = (
+        "_when_left",
         "_wire",
         "body",
         "caller",
         "gone",
         "has_body",
         "headers",
+        "left",
         "method",
         "path",
-        "postpath",
+        "place",
         "prepath",
         "query",
         "target",
@@ -106,7 +145,7 @@ class Request:
     )
 
     def __init__(
-        self, wire: Wire, method: bytes, target: bytes, path: bytes, query: bytes, headers: dict[bytes, bytes]
+        self, wire: Wire, method: bytes, target: bytes, path: bytes, query: bytes, headers: Fields
     ) -> None:
         self._wire: Wire | None = wire
         self.method = method
@@ -120,13 +159,29 @@ class Request:
         self.caller: Caller | None = None
         self.until_s: int | None = None
         self.gone = False
+        self.left = False
+        self._when_left: Callable[[], None] | None = None
+        self.place: Any = None
         self.prepath: list[bytes] = []
-        self.postpath: list[bytes] = []
 
     @property
     def peer(self) -> str:
         """From where it came (:func:`zaqar_gateway.transport.audit.peer_of`); empty once it has been answered."""
         return "" if self._wire is None else self._wire.peer
+
+    def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`; one at a time."""
+        self._when_left = call
+        return self._stay
+
+    def _stay(self) -> None:
+        self._when_left = None
+
+    def leave(self) -> None:
+        """The peer may have hung up; whoever waits for its sake need not."""
+        self.left = True
+        if self._when_left is not None:
+            self._when_left()
 
     @property
     def answered(self) -> bool:
@@ -201,14 +256,28 @@ def encode_stream_head(status: int, fields: bytes, is_chunked: bool, tail: bytes
     return b"".join((_STATUS_LINES[status], fields, coding, tail))
 
 
-def request_id() -> bytes:
-    """A new id for a response: ``req-`` and a UUID of random digits (RFC 9562, version 4).
+_ids: Iterator[int]
+_id_start: bytes
 
-    It is for logs and no secret, so that it need not come from the system's source of random numbers, which costs ten
-    times as much.
+
+def _begin_ids() -> None:
+    global _ids, _id_start
+    digits = f"{getrandbits(76):019x}"
+    _id_start = f"req-{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-8{digits[15:18]}-".encode()
+    _ids = count(getrandbits(44))
+
+
+_begin_ids()
+os.register_at_fork(after_in_child=_begin_ids)
+
+
+def request_id() -> bytes:
+    """A new id for a response: ``req-`` and the form of a random UUID (RFC 9562, version 4).
+
+    It is for logs and no secret.  So its first 76 bits are drawn for the process and the others are counted, which takes a
+    seventh of the time of drawing all of them.
     """
-    digits = f"{getrandbits(128):032x}"
-    return f"req-{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}".encode()
+    return b"%b%012x" % (_id_start, next(_ids))
 
 
 def refusal(status: int, title: str, description: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from msgspec.structs import replace
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
 
+from zaqar_gateway.direct import run
 from zaqar_gateway.errors import GatewayError
 from zaqar_gateway.limits import Limits, check_queue, check_topic
 from zaqar_gateway.model import Context
@@ -27,7 +26,7 @@ from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, Str
 from zaqar_gateway.transport.http.arguments import Arguments, Asked, parameters, text
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.request import Headers, Request, request_id
-from zaqar_gateway.transport.replies import settle
+from zaqar_gateway.transport.replies import explained
 
 _log = Logger()
 
@@ -46,7 +45,7 @@ def _global_id(request: Request) -> str:
 class Endpoint:
     """One operation as a method of a place.
 
-    :param answer: (what was asked, result) to reply.
+    :ivar answer: (what was asked, result) to reply.
     :ivar audit: tells of requests; ``None``: nobody does.
     """
 
@@ -58,11 +57,7 @@ class Endpoint:
         self.describe = partial(describe, operation=operation.name)
         self.audit = audit_of(operation, "http")
         self.http = http
-        self._answer = answer
-
-    async def run(self, ctx: Context, asked: Asked) -> Reply | Streaming:
-        """:raises GatewayError: the operation says no, or fails."""
-        return self._answer(asked, await dispatch(self.operation, ctx, asked))
+        self.answer = answer
 
 
 class Outlet:
@@ -113,10 +108,13 @@ class Outlet:
         return headers
 
 
-class Place(Resource):
+class Place:
     """One path of the API; a path with a variable stands for all its values.
 
     A place without methods is no route.
+
+    :ivar children: the places below it by the last part of their paths.
+    :ivar variable: the place below it for any other part.
 
     :param admission: the checks of headers.
     :param outlet: where replies go.
@@ -133,8 +131,7 @@ class Place(Resource):
         path: tuple[tuple[int, str], ...] = (),
         public: bool = False,
     ) -> None:
-        super().__init__()
-        self.isLeaf = missing is None
+        self.children: dict[bytes, Place] = {}
         self.variable: Place | None = None
         self._admission = admission
         self._outlet = outlet
@@ -147,10 +144,9 @@ class Place(Resource):
         self._choices: dict[bytes, list[tuple[str, Endpoint]]] = {}
         self._allow = b""
 
-    def getChildWithDefault(self, path: bytes, request: Request) -> Place:
-        """The place below this one, in one look-up."""
-        child: Place | None = self.children.get(path)
-        return child or self.variable or self._missing
+    def below(self, part: bytes) -> Place:
+        """The place of a path that has one part more."""
+        return self.children.get(part) or self.variable or self._missing
 
     def serve(self, method: str, served: Endpoint | Reply, when: str = "") -> None:
         """Add a method.
@@ -173,7 +169,7 @@ class Place(Resource):
         served = self._methods.get(method)
         return served.arguments.body_limit if isinstance(served, Endpoint) else 0
 
-    def render(self, request: Request) -> int:
+    def render(self, request: Request) -> None:
         """Admit a request and start its operation (API reference, "Order of checks", from step 4 on)."""
         method = request.method
         path: dict[str, str] = {}
@@ -182,10 +178,11 @@ class Place(Resource):
         try:
             if not self._methods:
                 raise Refused(404)
-            signed = self._admission.signature(request, self._shared_as)
-            self._admission.media(request, self._produces)
+            if (known := request.headers.admitted) is not None:
+                ctx = known
+            else:
+                ctx = self._admit(request)
             if not self._public:
-                ctx = self._admission.caller(request.headers, signed, request.caller)
                 for index, name in self._path:
                     path[name] = text(request.prepath[index])
                 if self._check_name is not None:
@@ -200,7 +197,7 @@ class Place(Resource):
             served = describe(error) if method != b"OPTIONS" else OK
         if isinstance(served, Reply):
             self._outlet.send(request, served)
-            return NOT_DONE_YET
+            return
         query = parameters(request.query) if request.query else []
         if query and method in self._choices:
             names = {name for name, _ in query}
@@ -208,11 +205,31 @@ class Place(Resource):
                 if when in names:
                     served = choice
         asked = Asked(served.arguments, request, path, query)
-        Deferred.fromCoroutine(self._answer(request, served, ctx, asked)).addErrback(self._lost, request)
-        return NOT_DONE_YET
+        run(self._answer(request, served, ctx, asked), partial(self._lost, request))
+
+    def _admit(self, request: Request) -> Context:
+        """Who asks.
+
+        :raises GatewayError: the headers are not what they have to be.
+        """
+        admission = self._admission
+        signed = admission.signature(request, self._shared_as)
+        admission.media(request, self._produces)
+        if self._public:
+            return _NOBODY
+        ctx = admission.caller(request.headers, signed, request.caller)
+        if signed is None and request.caller is None and admission.is_plain(request.headers):
+            request.headers.admitted = ctx
+        return ctx
 
     async def _answer(self, request: Request, endpoint: Endpoint, ctx: Context, asked: Asked) -> None:
-        reply = await settle(endpoint.run(ctx, asked), endpoint.describe)
+        if endpoint.operation.waits and asked.brings("wait"):
+            ctx = replace(ctx, asker=asked.asker)
+        reply: Reply | Streaming
+        try:
+            reply = endpoint.answer(asked, await dispatch(endpoint.operation, ctx, asked))
+        except Exception as error:
+            reply = explained(error, endpoint.describe)
         if isinstance(reply, Streaming):
             self._outlet.stream(request, reply)
             return
@@ -224,7 +241,7 @@ class Place(Resource):
             )
         self._outlet.send(request, reply, name)
 
-    def _lost(self, failure: Failure, request: Request) -> None:
+    def _lost(self, request: Request, failure: Failure) -> None:
         _log.failure("a reply could not be sent", failure)
         if not request.answered:
             self._outlet.send(request, describe(None))

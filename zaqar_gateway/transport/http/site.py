@@ -8,7 +8,6 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
-from twisted.web.resource import getChildForRequest
 from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IUrlSigner
@@ -81,7 +80,7 @@ class Site:
             self._at(http.path).serve(http.method, Endpoint(row, http, answers.of[row.name], limits), http.when)
         versions = self._place(public=True)
         versions.serve("GET", VERSIONS)
-        self._root.putChild(b"", versions)
+        self._root.children[b""] = versions
         self._at("/v2/").serve("GET", home(served))
         # Nothing else has a HEAD: 405 is what python-zaqarclient takes for "exists" (API reference, "Methods").
         self._at("/v2/ping").serve("HEAD", NO_CONTENT)
@@ -102,17 +101,20 @@ class Site:
             else:
                 name = segment.encode()
                 if name not in place.children:
-                    place.putChild(name, self._place(variables))
+                    place.children[name] = self._place(variables)
                 place = place.children[name]
         return place
 
     def _find(self, request: Request) -> Place:
-        path = request.path
-        if b"%" in path:
-            path = unquote_to_bytes(path)
-        request.prepath = []
-        request.postpath = path.split(b"/")[1:]
-        place: Place = getChildForRequest(self._root, request)
+        place: Place | None = request.place
+        if place is None:
+            path = request.path
+            parts = (unquote_to_bytes(path) if b"%" in path else path).split(b"/")
+            del parts[0]
+            place = self._root
+            for part in parts:
+                place = place.below(part)
+            request.place, request.prepath = place, parts
         return place
 
     def _room(self, request: Request) -> IRoom | None:

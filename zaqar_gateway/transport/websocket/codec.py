@@ -453,6 +453,12 @@ def _deleted_many(asked: Any, popped: list[model.Message] | None) -> Answer:
     return Answer(204, {}) if popped is None else Answer(200, {"messages": [_popped(message) for message in popped]})
 
 
+def _posted(asked: Any, ids: list[str]) -> Answer:
+    if isinstance(ids, model.Replayed):
+        return Answer(201, {"message_ids": ids, "replayed": True})
+    return Answer(201, {"message_ids": ids})
+
+
 def _claimed(claim: model.Claim) -> list[_Message]:
     return [_message(message, claim.id) for message in claim.messages]
 
@@ -487,7 +493,7 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     "queue_delete": lambda asked, _: Answer(204, f"Queue {asked.queue_name} removed."),
     "queue_get_stats": _queue_stats,
     "queue_purge": lambda asked, _: Answer(204, {}),
-    "message_post": lambda asked, ids: Answer(201, {"message_ids": ids}),
+    "message_post": _posted,
     "message_list": lambda asked, page: Answer(200, {"messages": [_message(message) for message in page.messages]}),
     "message_get": lambda asked, message: Answer(200, {"messages": _message(message)}),
     "message_get_many": lambda asked, found: Answer(200, {"messages": [_message(message) for message in found]}),
@@ -499,6 +505,8 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     ),
     "claim_update": lambda asked, _: Answer(204, f"Claim {asked.claim_id} updated."),
     "claim_delete": lambda asked, _: Answer(204, f"Claim {asked.claim_id} deleted."),
+    "dead_letter_list": lambda asked, page: Answer(200, {"dead_letters": [shown.dead_letter(one) for one in page]}),
+    "dead_letter_return": lambda asked, sent: Answer(200, {"returned": sent.number, "remaining": sent.remaining}),
     "subscription_create": _subscribed,
     "subscription_list": lambda asked, page: Answer(
         200, {"subscriptions": [shown.subscription(asked.queue_name, one) for one in page]}

@@ -197,6 +197,7 @@ class GatewayFactory(WebSocketServerFactory):
             connection,
             authentication,
             self._projects,
+            asker=connection,
             peer=partial(peer_of, connection.transport),
         )
 

@@ -9,6 +9,8 @@ do not count as requests in flight.  Whoever pushes looks first whether the peer
 sent falls behind where it is read for, and little waits for it here.  The pushes of one turn of the reactor leave in two
 writes at most.
 
+Requests that wait for messages are not running: others go on beside them, and their replies come after.
+
 Reading stops, and the peer's own writes with it, while as many requests are in flight as one socket may have, while a
 request runs that has to run alone, and while the peer leaves too much unread.
 """
@@ -40,7 +42,7 @@ from txaio.tx import make_logger
 from zope.interface import implementer
 
 from zaqar_gateway.direct import write_now
-from zaqar_gateway.interfaces import IListener, IPushed
+from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.turns import Reads
@@ -72,6 +74,7 @@ _SLOW_FRAME = 4  # what each step of Autobahn costs, in frames that are taken ap
 _TEXT, _BINARY, _PING, _PONG = 0x81, 0x82, 0x89, 0x8A
 _CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
+_AHEAD_MAX = 65536  # bytes that are read while no frame is looked at, to notice a peer that hangs up
 _REASON_MAX = 123  # bytes that a close frame has room for (RFC 6455, section 5.5)
 _PHRASES = {
     400: "Bad Request",
@@ -144,7 +147,7 @@ class Pushes:
         return frame(kind | _COMPRESSED, deflated[:-4]), True  # RFC 7692, section 7.2.1
 
 
-@implementer(IPushProducer, IListener)
+@implementer(IPushProducer, IListener, IAsker)
 class GatewayProtocol(WebSocketServerProtocol):
     """A connected client, made by :class:`~zaqar_gateway.transport.websocket.factory.GatewayFactory`.
 
@@ -162,11 +165,14 @@ class GatewayProtocol(WebSocketServerProtocol):
     def __init__(self) -> None:
         super().__init__()
         self._slots: deque[_Slot] = deque()
+        self._waiting: dict[object, Callable[[], None]] = {}  # what ends the waits of requests that wait for messages
+        self._running = 0  # requests in slots that are not answered yet and do not wait
         self._next: tuple[Request, bool] | None = None  # read, and waiting to run alone
         self._alone = False
         self._aside: _Slot | None = None  # of the request that later ones do not wait for
         self._finishing = False
-        self._paused = False
+        self._paused = False  # no frame is looked at
+        self._deaf = False  # the transport does not read
         self._consuming = False
         self._congested = False
         self._unsent = 0  # bytes written since the transport said that it is congested
@@ -174,7 +180,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._held = 0  # bytes of pushes that wait for replies
         self._joined: list[bytes] | None = None  # pushes to be written when this turn ends; None: it had none yet
         self._joined_size = 0
-        self._waiting: list[Callable[[], None]] = []  # what to call when pushes are taken again
+        self._untaken: list[Callable[[], None]] = []  # what to call when pushes are taken again
         self._slow: IDelayedCall | None = None  # until when the peer has to have read, so that they are
         self._left = False
         self._uri = ""
@@ -185,6 +191,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._crowded: Crowded | None = None
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
+        self._has_waited = False  # it is our turn in the row
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
@@ -214,7 +221,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._slots.clear()
         self._aside = None
         self._next, self._pushed_next = None, []
-        self._waiting.clear()
+        self._untaken.clear()
         self._joined = None
         self._stop_waiting()
         if self._place is not None:
@@ -238,6 +245,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.factory.gone(self)
 
     def processHandshake(self) -> None:
+        if not self._has_waited and b"\r\n\r\n" in self.data:
+            self._rest()  # an opening handshake takes as long as several requests
+            return
         end, most = self.data.find(b"\r\n\r\n"), self._bounds.handshake_max
         self._is_whole = 0 <= end == len(self.data) - 4
         if end > most or (end < 0 and len(self.data) > most):
@@ -351,6 +361,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
         if self._is_refused or self.state != self.STATE_CLOSED:
             self._share()
+        if self._paused and not self._deaf:
+            self._adjust()
 
     def _share(self) -> None:
         """Let the others go first where much was read and nothing is complete."""
@@ -367,11 +379,12 @@ class GatewayProtocol(WebSocketServerProtocol):
             return
         self._consuming = True
         try:
-            left, more, began = TURN_MAX, True, self.factory.turns.now()
+            turns = self.factory.turns
+            left, more, ends = TURN_MAX, True, turns.begin(self._has_waited)
             while more and not self._paused and self.state != self.STATE_CLOSED:
                 if self.current_frame is None and not self.inside_message:
-                    left = self._take_whole_frames(left, began)
-                if left <= 0 or (left < TURN_MAX and self.factory.turns.is_over(began)):
+                    left = self._take_whole_frames(left, ends)
+                if left <= 0 or (left < TURN_MAX and turns.now() >= ends):
                     if self.data:
                         self._rest()
                     break
@@ -389,21 +402,23 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _rested(self) -> None:
         self._resting = None
         self._reads.clear()
+        self._has_waited = True
         self._adjust()
+        self._has_waited = False
 
     def onMessageFrame(self, payload: Any) -> None:
         """Keep the parts of a fragment; an empty one adds nothing, and nothing bounds how many there may be."""
         if not self.failedByMe:
             self.message_data.extend(part for part in payload if part)
 
-    def _take_whole_frames(self, left: int, began: float) -> int:
+    def _take_whole_frames(self, left: int, ends: float) -> int:
         """Take the whole, unfragmented, uncompressed data frames, and pings, off the data; leave the others to Autobahn.
 
         :param left: how many to take at most.
-        :param began: when this part of a turn began.
+        :param ends: when this part of a turn is over.
         :return: how many of these are left.
         """
-        data, at, is_over = self.data, 0, self.factory.turns.is_over
+        data, at, now = self.data, 0, self.factory.turns.now
         have, most = len(data), self._bounds.message_max
         pongs: list[bytes] = []
         while left > 0 and have - at >= 6 and not self._paused and self.state == self.STATE_OPEN:
@@ -433,7 +448,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 pongs.append(frame(_PONG, payload))
             else:
                 self.onMessage(payload, kind == _BINARY)
-            if is_over(began):
+            if now() >= ends:
                 break
         if at:
             self.data = data[at:]
@@ -457,7 +472,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 return
         self._was_active = True
         request = self._session.receive(payload, isBinary)
-        if request.alone and self._slots:
+        if request.alone and self._running:
             self._next = request, isBinary
             self._adjust()
         else:
@@ -472,6 +487,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._aside = slot
         else:
             self._slots.append(slot)
+            self._running += 1
             self._alone = request.alone
         Deferred.fromCoroutine(request.reply()).addCallbacks(
             self._replied, self._crashed, callbackArgs=(slot,)
@@ -486,11 +502,17 @@ class GatewayProtocol(WebSocketServerProtocol):
         if slot is self._aside:
             self._aside = None
             self._write_done(slot, payload)
+        else:
+            self._running -= 1
         while slots and (ready := slots[0].payload) is not None:
             self._write_done(slots.popleft(), ready)
         if self._left:  # it may just have subscribed
             self._leave()
-        if not slots:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Start the request that waits to run alone, where it can; then read, or do not."""
+        if not self._running:
             self._alone = False
             if self._next is not None:
                 (request, is_binary), self._next = self._next, None
@@ -520,6 +542,29 @@ class GatewayProtocol(WebSocketServerProtocol):
             payload = compress.compress_message_data(payload) + compress.end_compress_message()
         self.sendData(frame(kind, payload))
 
+    # -- requests that wait --------------------------------------------------------------------------------------------
+
+    @property
+    def left(self) -> bool:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`."""
+        return self._left
+
+    def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`.
+
+        A request that waits does not keep others from running, only their replies from leaving.
+        """
+        key = object()
+        self._waiting[key] = call
+        self._running -= 1
+        self._go_on()
+
+        def stay() -> None:
+            del self._waiting[key]
+            self._running += 1
+
+        return stay
+
     # -- pushes --------------------------------------------------------------------------------------------------------
 
     @property
@@ -541,16 +586,16 @@ class GatewayProtocol(WebSocketServerProtocol):
 
         From then on there is something to be pushed, so that the peer is slow if it does not read.
         """
-        self._waiting.append(call)
+        self._untaken.append(call)
         if self._slow is None and self._bounds.slow_max_s:
             self._slow = self.factory.call_later(self._bounds.slow_max_s, self._too_slow)
         self._look_taking()
 
     def _look_taking(self) -> None:
-        if self._waiting and self.takes:
+        if self._untaken and self.takes:
             self._stop_waiting()
-            waiting, self._waiting = self._waiting, []
-            for call in waiting:
+            untaken, self._untaken = self._untaken, []
+            for call in untaken:
                 call()
 
     def _stop_waiting(self) -> None:
@@ -575,7 +620,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._close(POLICY_VIOLATION, f"notifications of more than {most} bytes were not read")
         elif self._next is not None:
             self._hold(messages, self._pushed_next)
-        elif self._slots:
+        elif len(self._slots) > len(self._waiting):
             self._hold(messages, self._slots[-1].pushed)
         elif self._aside is not None:
             self._hold(messages, self._aside.pushed)
@@ -623,6 +668,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         """End the subscriptions of this connection; whatever it subscribes to afterwards ends at once."""
         self._left = True
         self.drop_subscriptions()
+        for end in list(self._waiting.values()):
+            end()
 
     def drop_subscriptions(self) -> None:
         """End the subscriptions that this connection has made for itself."""
@@ -676,16 +723,17 @@ class GatewayProtocol(WebSocketServerProtocol):
             full = len(self._slots) >= self._bounds.in_flight_max
             blocked = blocked or full or slow or self._alone or self._finishing or self._next is not None
         # A closing connection is read: what comes is dropped, but the peer's close frame has to be seen.
-        if blocked and not self._paused:
-            self._paused = True
-            self.transport.pauseProducing()
-        elif self._paused and not blocked:
-            self._paused = False
-            if self.state != self.STATE_CLOSED:
+        was_paused, self._paused = self._paused, blocked
+        # While requests wait a peer that hangs up is noticed, as far as what it sends besides can be kept.
+        deaf = blocked and not (self._waiting and len(self.data) <= _AHEAD_MAX)
+        if deaf != self._deaf and (self.state != self.STATE_CLOSED or self._is_refused):
+            self._deaf = deaf
+            if deaf:
+                self.transport.pauseProducing()
+            else:
                 self.transport.resumeProducing()
-                self.consumeData()
-            elif self._is_refused:
-                self.transport.resumeProducing()
+        if was_paused and not blocked and self.state != self.STATE_CLOSED:
+            self.consumeData()
 
     def _stop_draining(self) -> None:
         if self._draining is not None:
@@ -694,4 +742,9 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _not_drained(self) -> None:
         self._draining = None
-        self._close(POLICY_VIOLATION, f"replies were not read for {self._bounds.drain_timeout_s:g} seconds")
+        # Thousands of them may be late at once.
+        self.factory.turns.wait(self._give_up)
+
+    def _give_up(self) -> None:
+        if self._unsent > self._bounds.write_buffer_max:
+            self._close(POLICY_VIOLATION, f"replies were not read for {self._bounds.drain_timeout_s:g} seconds")

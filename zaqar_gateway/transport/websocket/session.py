@@ -12,10 +12,11 @@ from functools import partial
 
 import msgspec
 from attrs import define, field
+from msgspec.structs import replace
 from twisted.logger import Logger
 
 from zaqar_gateway.errors import NotSupported, Overloaded, Unauthorized
-from zaqar_gateway.interfaces import IListener, IUrlSigner
+from zaqar_gateway.interfaces import IAsker, IListener, IUrlSigner
 from zaqar_gateway.limits import ClientIds, valid_name
 from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
@@ -76,6 +77,8 @@ class Request:
         if operation is None:
             raise NotSupported(f"{self._action.name} is not available here.")
         context = self._session.context(operation, headers, caller, is_signed, self._asked)
+        if operation.waits and _is_given(self._asked, "wait"):
+            context = replace(context, asker=self._session.asker)
         self._session.work_for(context.project)
         work = self._dispatch(operation, context)
         audit = self._action.audit
@@ -130,6 +133,7 @@ class Session:
     :param listener: the connection, for the operations that subscribe it.
     :param authentication: who has authenticated; ``None``: nobody has to.
     :param projects: counts the sockets of projects; ``None``: nobody does.
+    :param asker: the connection, for the operations that wait; ``None``: it is always there.
     :param peer: gives where the client is (:func:`zaqar_gateway.transport.audit.peer_of`).
     :ivar pushes_binary: whether pushes are MessagePack: as the request was that last subscribed the connection, or
         authenticated where none has.
@@ -142,6 +146,7 @@ class Session:
     _listener: IListener | None = None
     _authentication: Authentication | None = None
     _projects: Projects | None = None
+    asker: IAsker | None = field(default=None, kw_only=True)
     peer: Callable[[], str] = field(default=str, kw_only=True)
     pushes_binary: bool = field(init=False, default=False)
     is_subscribed: bool = field(init=False, default=False)
@@ -178,7 +183,7 @@ class Session:
         frame = action.operation.frame if action.operation is not None else None
         if frame is None or not frame.listener:
             return asked
-        return msgspec.structs.replace(asked, **{frame.listener: self._listener})
+        return replace(asked, **{frame.listener: self._listener})
 
     async def authenticate(self, headers: codec.Headers) -> Answer:
         """Have the owner of the token in some headers speak from now on."""

@@ -14,6 +14,7 @@ from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import BackendSettings, LogBounds
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
 from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
@@ -53,6 +54,7 @@ READS = {
     "queues": {"get", "list", "count", "usage", "stats"},
     "messages": {"get", "list"},
     "claims": {"get"},
+    "dead_letters": {"list", "letters"},
     "subscriptions": {"count", "get", "list", "read", "live"},
     "durables": {"list"},
     "deliveries": {"due", "places", "failing", "failures"},
@@ -80,6 +82,10 @@ class MessagesTests(JournalCase, MessageStoreContract, TestCase):
 
 class ClaimsTests(JournalCase, ClaimStoreContract, TestCase):
     """The contract of claims."""
+
+
+class DeadLettersTests(JournalCase, DeadLetterStoreContract, TestCase):
+    """The contract of dead letters."""
 
 
 class EncryptionTests(JournalCase, EncryptionContract, TestCase):
@@ -180,6 +186,10 @@ class RestartedMessagesTests(RestartedCase, MessageStoreContract, TestCase):
 
 class RestartedClaimsTests(RestartedCase, ClaimStoreContract, TestCase):
     """The contract of claims."""
+
+
+class RestartedDeadLettersTests(RestartedCase, DeadLetterStoreContract, TestCase):
+    """The contract of dead letters."""
 
 
 class RestartedEncryptionTests(RestartedCase, EncryptionContract, TestCase):

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
+from zaqar_gateway.storage.redis.packing import bulk
+
 _COMMENT = re.compile(r"^ *--.*\n", re.MULTILINE)
 _PIECE = re.compile(r"^(?=local )", re.MULTILINE)
 _NAMES = re.compile(r"local (?:function )?(\w+(?:, \w+)*)")
@@ -17,17 +19,26 @@ class Script:
     """One script as Redis knows it.
 
     :param parts: the files that it is made of: its own comes last, behind those of which it uses something.
+    :param around: a script that its own calls as a function of that name.
     :ivar name: for the log.
     :ivar text: the Lua text.
     :ivar sha: its SHA-1 in hexadecimal, by which EVALSHA names it.
+    :ivar by_sum: the beginning of a command that runs it, packed; :ivar by_text: the same with all of it.
     """
 
-    def __init__(self, *parts: str) -> None:
+    def __init__(self, *parts: str, around: str = "") -> None:
         self.name = parts[-1]
-        here = files(__name__)
-        *shared, own = (_COMMENT.sub("", (here / f"{part}.lua").read_text("utf-8")) for part in parts)
+        *shared, own = map(_read, parts)
+        if around:
+            own = f"local function {around}()\n{_read(around)}end\n{own}"
         self.text = _with_what_it_uses(own, shared).encode()
         self.sha = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
+        self.by_sum = bulk(b"EVALSHA") + bulk(self.sha)
+        self.by_text = bulk(b"EVAL") + bulk(self.text)
+
+
+def _read(part: str) -> str:
+    return _COMMENT.sub("", (files(__name__) / f"{part}.lua").read_text("utf-8"))
 
 
 def _with_what_it_uses(script: str, shared: Sequence[str]) -> str:
@@ -48,18 +59,26 @@ def _with_what_it_uses(script: str, shared: Sequence[str]) -> str:
 
 
 _SUBSCRIPTIONS = ("common", "log", "subscriptions")
+_DEAD_LETTERS = ("common", "moved", "dead_letters")
 
 POST = Script("common", "log", "no_quotas", "post")
 POST_WITHIN_QUOTAS = Script("common", "log", "quotas", "post")
+POST_ONCE = Script("common", "log", "no_quotas", "once", around="post")
+POST_ONCE_WITHIN_QUOTAS = Script("common", "log", "quotas", "once", around="post")
 GET = Script("common", "get")
 LIST = Script("common", "list")
 READ = Script("common", "read")
 DELETE = Script("common", "delete")
 POP = Script("common", "deliverable", "pop")
-CLAIM = Script("common", "deliverable", "claim")
+DUE = Script("common", "due")
+CLAIM = Script("common", "deliverable", "moved", "claim")
 CLAIM_GET = Script("common", "claim_of", "claim_get")
 CLAIM_UPDATE = Script("common", "claim_of", "claim_update")
 CLAIM_RELEASE = Script("common", "claim_of", "claim_release")
+DEAD_LETTER_LIST = Script("common", "dead_letter_list")
+DEAD_LETTER_SEND = Script(*_DEAD_LETTERS, "dead_letter_send")
+DEAD_LETTER_SHOW = Script(*_DEAD_LETTERS, "dead_letter_show")
+DEAD_LETTER_ADOPT = Script(*_DEAD_LETTERS, "dead_letter_adopt")
 STATS = Script("common", "stats")
 SWEEP = Script("common", "sweep")
 VOLUME = Script("common", "volume")

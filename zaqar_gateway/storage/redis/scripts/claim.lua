@@ -13,7 +13,7 @@ end
 local claim, ttl_s, grace_s, each = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[7] == '1'
 local lapses = now + ttl_s * 1000
 local most = known[5] and tonumber(known[4])
-local out, ranks, dead = {0, now, known[1]}, {}, {}
+local out, ranks, buried = {0, now, known[1]}, {}, {}
 local holds, states, expiries = {}, {}, {}
 
 -- The claim of the message that is the taken at this number.
@@ -38,19 +38,13 @@ local function bury(rank, entry, expires, ttl, count)
     'i', id, 'e', text(expires), 'n', count, 'o', base:match('([^/]*)}$'),
     'r', 'claims')
   call('ZADD', target .. ':a', expires, place)
-  call('ZADD', target .. ':i', place, id)
-  -- An id that is gone stays a marker for an hour, and for as long as older messages are here.
-  local first = call('XRANGE', target .. ':m', '-', '+', 'COUNT', 1)[1][1]:sub(1, -3)
-  local bound = math.min(tonumber(first), micros - 3600000000)
-  local gone = call('ZRANGE', target .. ':i', '-inf', '(' .. text(bound), 'BYSCORE', 'LIMIT', 0, 100)
-  if #gone > 0 then
-    call('ZREM', target .. ':i', unpack(gone))
-  end
-  call('HSET', target, 'rank', place, 'moved', 1)
+  call('ZADD', target .. ':b', place, place)
+  remember(target, id, place)
+  call('HSET', target, 'rank', place, 'moved', 1, 'dead_letters', 1)
   if there[3] then
     call('HINCRBY', target, 'bytes', #entry[6])
   end
-  dead[#dead + 1] = rank
+  buried[#buried + 1] = rank
 end
 
 local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[5]),
@@ -80,8 +74,8 @@ local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber
 if moved ~= (known[3] or '0') then
   call('HSET', base, 'head', moved)
 end
-if #dead > 0 then
-  remove(dead, known[2])
+if #buried > 0 then
+  remove(buried, known[2])
   ring(base:match('^(.*/)') .. known[5] .. '}')
 end
 if taken > 0 then

@@ -9,7 +9,8 @@
 -- claimed, and a stream costs a third of what a hash and a sorted set would.
 --
 --   main, later  streams   rank: t ttl (s), c client, b body; a created (ms) where the rank does not tell it; and, of
---                          a message that was moved here, i its id, e expiry (ms), n claim count, o where it was, r why
+--                          a message that was moved here, i its id, e expiry (ms), n claim count; and of a dead letter
+--                          o where it was, r why
 --   alive        zset      every message by expiry (ms)
 --   free         zset      free messages at or before `head`, or out of `later`, by rank
 --   held         zset      claimed messages by the expiry of their claim (ms)
@@ -18,6 +19,8 @@
 --   claims       hash      claim: created (ms), expiry (ms), ttl (s), ranks of the messages that it was given
 --   left         hash      claim: how many of them are left
 --   alias        zset      ids of messages that were moved here by their rank here
+--   dead         zset      dead letters by rank
+--   keys, sizes            what was posted under a key (once.lua); a purge leaves them
 --
 -- `bytes` in the queue's hash is how many bytes the bodies in main and later have.  It is there from the first post under
 -- a quota of bytes on that finds the queue empty.
@@ -49,6 +52,7 @@ local state = base .. ':s'
 local claims = base .. ':c'
 local left = base .. ':n'
 local alias = base .. ':i'
+local dead = base .. ':b'
 
 -- Most elements of one command: Lua hands no more than some 8,000 arguments over, and no step may take long.
 local SLICE = 1000
@@ -100,13 +104,14 @@ local function fetch(rank, has_later)
   return found and found[2]
 end
 
--- Appends what a client is shown of a message: seven values; the sixth is, of one that was moved here, its id, where it was
--- and why, with blanks between.
+-- Appends what a client is shown of a message: seven values; the sixth is, of one that was moved here, its id and, of a dead
+-- letter, where it was and why, with blanks between.
 local function emit(out, rank, entry, ttl, claim, count)
   local n = #out
   out[n + 1], out[n + 2], out[n + 3] = rank, ttl, entry[6]
   out[n + 4], out[n + 5] = claim or '', count
-  out[n + 6], out[n + 7] = entry[10] and table.concat({entry[10], entry[16], entry[18] or 'claims'}, ' ') or '', entry[8] or ''
+  local moved = entry[16] and table.concat({entry[10], entry[16], entry[18] or 'claims'}, ' ') or entry[10]
+  out[n + 6], out[n + 7] = moved or '', entry[8] or ''
 end
 
 -- The rank that an id means in this queue: of one of its own messages, or of one that was moved here, which may have
@@ -122,13 +127,13 @@ local function drop_if_empty(stream)
   end
 end
 
--- Removes messages from everywhere but the claims that they are in.  `kept` is {cut, bytes} as the queue's hash has them, and
--- changes with it; nil where the caller has no use for them.
+-- Removes messages from everywhere but the claims that they are in.  `kept` is {cut, bytes, dead_letters} as the queue's hash
+-- has them, and changes with it; nil where the caller has no use for them.
 local function remove(ranks, has_later, kept)
   if #ranks == 0 then
     return
   end
-  kept = kept or call('HMGET', base, 'cut', 'bytes')
+  kept = kept or call('HMGET', base, 'cut', 'bytes', 'dead_letters')
   local last, cut, bytes = tonumber(kept[1]) or 0, nil, 0
   for _, rank in ipairs(ranks) do
     if tonumber(rank) > last then
@@ -145,6 +150,7 @@ local function remove(ranks, has_later, kept)
     call('ZREM', free, ...)
     call('ZREM', held, ...)
     call('HDEL', state, ...)
+    if kept[3] then call('ZREM', dead, ...) end
     if has_later then
       call('XDEL', later, ...)
       call('ZREM', delayed, ...)

@@ -5,7 +5,7 @@
 --   mode 'any': claimed or not
 --   mode 'under': each message has to be under one of the claims, or none is deleted
 -- Returns {0}, or {1, n}: the n-th message is claimed, or {2, n}: it is not under the claim given.
-local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes')
+local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters')
 if not known[1] then
   return {0}
 end
@@ -58,6 +58,6 @@ for i, rank in ipairs(asked) do
 end
 if #ranks > 0 then
   leave_claims(leaving)
-  remove(ranks, known[2], {known[4], known[5]})
+  remove(ranks, known[2], {known[4], known[5], known[6]})
 end
 return {0}

@@ -2,11 +2,11 @@
 -- KEYS: queue
 -- ARGV: now, limit, whether bodies may be encrypted only with keys of these ids ('1' or '0'), ids
 -- Returns {whether to call again, now, incarnation, messages...}, or {2, now, id of another key}: nothing was removed.
-local known = call('HMGET', base, 'inc', 'later', 'head', 'cut', 'bytes')
+local known = call('HMGET', base, 'inc', 'later', 'head', 'cut', 'bytes', 'dead_letters')
 if not known[1] then
   return {0, now, ''}
 end
-local kept = {known[4], known[5]}
+local kept = {known[4], known[5], known[6]}
 if settle(known[2], kept) then
   return {1, now, known[1]}
 end

@@ -2,8 +2,8 @@
 -- KEYS: queue
 -- ARGV: now
 local last = last_of_all()
-call('UNLINK', main, later, alive, free, held, delayed, state, claims, left, alias)
-call('HDEL', base, 'head', 'later', 'moved', 'bytes')
+call('UNLINK', main, later, alive, free, held, delayed, state, claims, left, alias, dead)
+call('HDEL', base, 'head', 'later', 'moved', 'bytes', 'dead_letters')
 if last > 0 then
   call('HSET', base, 'cut', text(last))
 end

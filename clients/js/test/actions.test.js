@@ -1,0 +1,321 @@
+// Actions, posts and what becomes of them when connections end.
+
+import assert from "node:assert/strict";
+import {afterEach, beforeEach, describe, it} from "node:test";
+
+import {Zaqar, ZaqarError} from "../src/zaqar.js";
+import {Gateway, clock, settled} from "./gateway.js";
+
+let gateway, time, client;
+
+beforeEach(() => {
+  time = clock();
+  gateway = new Gateway();
+});
+
+afterEach(async () => {
+  const closing = client?.close();
+  await time.advance(3000);
+  await closing;
+  time.stop();
+});
+
+for (const encoding of ["json", "msgpack"]) {
+  describe(`actions as ${encoding}`, () => {
+    it("pairs replies with requests by their order", async () => {
+      client = gateway.client({encoding});
+      const [one, list, two] = await Promise.all([
+        client.post("q", {n: 1}),
+        client.queueList(),
+        client.post("q", [{body: "a"}, {body: "b", ttl: 120}]),
+      ]);
+      assert.equal(one.length, 1);
+      assert.deepEqual(list, {queues: [{name: "q"}]});
+      assert.equal(two.length, 2);
+      assert.deepEqual(gateway.stored("q"), [{n: 1}, "a", "b"]);
+      const {headers, body} = gateway.asked[0];
+      assert.deepEqual(headers, {"Client-ID": client.clientId, "X-Project-ID": "p"});
+      assert.match(body.idempotency_key, /^[0-9a-f-]{36}$/);
+    });
+  });
+}
+
+describe("options", () => {
+  it("says which option is wrong, and what would be right", () => {
+    for (const [options, told] of [
+      [{project: undefined}, /project is missing/],
+      [{url: "gateway:8888"}, /url is gateway:8888: give/],
+      [{transports: ["carrier pigeon"]}, /transports is \[carrier pigeon\]: give some of/],
+      [{transports: []}, /transports is \[\]: give/],
+      [{encoding: "xml"}, /encoding is xml: give json or msgpack/],
+      [{WebSocket: undefined, transports: ["websocket"]}, /there is no WebSocket here/],
+      [{share: {project: "p", methods: [], paths: []}, transports: ["websocket"]}, /or none for a share/],
+    ]) {
+      assert.throws(() => new Zaqar({url: "http://g", project: "p", WebSocket: gateway.WebSocket, ...options}), told);
+    }
+  });
+});
+
+describe("errors", () => {
+  it("rejects with status, message and action", async () => {
+    client = gateway.client();
+    await assert.rejects(client.action("nonsense"), error => {
+      assert.ok(error instanceof ZaqarError);
+      assert.deepEqual(
+        {...error, message: error.message},
+        {name: "ZaqarError", status: 400, message: "nonsense is not a valid action", action: "nonsense", unknown: false},
+      );
+      return true;
+    });
+  });
+
+  it("gives up an action that is not answered", async () => {
+    client = gateway.client({timeout: 5000});
+    await settled();
+    gateway.silent = true;
+    const refused = assert.rejects(client.queueGet("q"), {status: 0, unknown: true, message: "no answer within 5 s"});
+    await time.advance(5000);
+    await refused;
+  });
+
+  it("does not ask again for what would be another thing the second time", async () => {
+    client = gateway.client();
+    await settled();
+    gateway.losing = 1;
+    await assert.rejects(client.claimCreate("q", {ttl: 60, grace: 60}), {status: 0, unknown: true, action: "claim_create"});
+    await time.advance(2000);
+    assert.equal(gateway.count("claim_create"), 1);
+  });
+
+  it("asks again for what is the same the second time", async () => {
+    client = gateway.client();
+    await settled();
+    gateway.silent = true;
+    const found = client.queueGet("q");
+    await settled();
+    gateway.silent = false;
+    gateway.drop();
+    await time.advance(2000);
+    assert.deepEqual(await found, {});
+  });
+
+  it("refuses what waits when it is closed, and what comes later", async () => {
+    gateway.up = false;
+    client = gateway.client();
+    const waiting = assert.rejects(client.post("q", 1), {status: 0, message: "the client is closed", unknown: false});
+    const closing = client.close();
+    await time.advance(3000);
+    await closing;
+    await waiting;
+    await assert.rejects(client.queueGet("q"), {message: "the client is closed"});
+    assert.throws(() => client.subscribe("q"), {message: "the client is closed"});
+    assert.equal(client.status.state, "closed");
+  });
+});
+
+describe("posts", () => {
+  it("waits without a connection, and is sent in order", async () => {
+    gateway.up = false;
+    client = gateway.client();
+    const posts = [1, 2, 3].map(n => client.post("q", n));
+    await time.advance(10000);
+    assert.equal(client.status.waiting, 3);
+    gateway.up = true;
+    await time.advance(30000);
+    await Promise.all(posts);
+    await client.flush();
+    assert.deepEqual(gateway.stored("q"), [1, 2, 3]);
+  });
+
+  it("takes no more than offlineQueue", async () => {
+    gateway.up = false;
+    client = gateway.client({offlineQueue: 2});
+    const kept = [client.post("q", 1), client.post("q", 2)];
+    await assert.rejects(client.post("q", 3), /2 posts wait, as many as offlineQueue allows/);
+    gateway.up = true;
+    await time.advance(30000);
+    await Promise.all(kept);
+    assert.deepEqual(gateway.stored("q"), [1, 2]);
+  });
+
+  it("stores once what is sent again after a lost answer", async () => {
+    client = gateway.client();
+    await settled();
+    gateway.losing = 2;
+    const posts = [1, 2, 3].map(n => client.post("q", n));
+    await time.advance(10000);
+    const ids = await Promise.all(posts);
+    assert.deepEqual(gateway.stored("q"), [1, 2, 3]);
+    assert.deepEqual(ids.flat(), gateway.queue("q").messages.map(({id}) => id));
+    assert.ok(gateway.count("message_post") > 3);
+  });
+
+  it("takes the application's key", async () => {
+    client = gateway.client();
+    const first = await client.post("q", 1, {key: "order-1"});
+    assert.deepEqual(await client.post("q", 1, {key: "order-1"}), first);
+    assert.deepEqual(gateway.stored("q"), [1]);
+  });
+
+  it("comes again in order where the gateway is busy", async () => {
+    client = gateway.client();
+    await settled();
+    gateway.refusals = [503, 429, 503];
+    const posts = [1, 2, 3].map(n => client.post("q", n));
+    await time.advance(30000);
+    await Promise.all(posts);
+    assert.deepEqual(gateway.stored("q"), [1, 2, 3]);
+  });
+
+  it("does not post again once the key may be forgotten", async () => {
+    client = gateway.client();
+    await settled();
+    gateway.losing = 1;
+    const post = assert.rejects(client.post("q", 1), {status: 0, unknown: true, message: /too late to ask again/});
+    await settled();
+    gateway.up = false;
+    await time.advance(2 * 3600000);
+    gateway.up = true;
+    await time.advance(60000);
+    await post;
+    assert.deepEqual(gateway.stored("q"), [1]);
+  });
+
+  it("takes an array for a body unless all its elements are messages", async () => {
+    client = gateway.client();
+    await client.post("q", [1, 2]);
+    await client.post("q", [{body: 3}, {text: 4}]);
+    await client.post("q", []);
+    assert.deepEqual(gateway.stored("q"), [[1, 2], [{body: 3}, {text: 4}], []]);
+  });
+});
+
+describe("connections", () => {
+  it("comes back after a random pause that grows", async () => {
+    const states = [];
+    client = gateway.client({onStatus: status => states.push(status), transports: ["websocket"]});
+    await settled();
+    gateway.up = false;
+    gateway.drop();
+    await time.advance(120000);
+    const waits = states.filter(({state}) => state === "waiting").map(({retryIn}) => retryIn);
+    assert.ok(waits.length > 6, String(waits));
+    waits.forEach((wait, tries) => assert.ok(wait >= 0 && wait <= Math.min(30000, 1000 * 2 ** tries)));
+    assert.ok(new Set(waits).size > 3);
+    gateway.up = true;
+    await time.advance(30000);
+    assert.deepEqual([client.status.state, client.status.transport], ["open", "websocket"]);
+  });
+
+  it("ends one on which nothing is heard, within three heartbeats", async () => {
+    client = gateway.client({heartbeat: 10000});
+    await settled();
+    await time.advance(60000);
+    assert.equal(gateway.opened, 1);
+    assert.ok(gateway.count("ping_node") > 0);
+    gateway.silent = true;
+    await time.advance(31000);
+    gateway.silent = false;
+    await time.advance(5000);
+    assert.equal(gateway.opened, 2);
+  });
+
+  it("looks at once when it is woken", async () => {
+    client = gateway.client({backoff: {initial: 1e6, max: 1e6}});
+    await settled();
+    gateway.silent = true;
+    client.wake();
+    await time.advance(5000);
+    assert.equal(client.status.state, "waiting");
+    gateway.silent = false;
+    client.wake();
+    await settled();
+    assert.equal(client.status.state, "open");
+  });
+
+  it("gives up an opening that hangs", async () => {
+    const WebSocket = class { close() {} };
+    const states = [];
+    const onStatus = ({state}) => states.push(state);
+    client = gateway.client({WebSocket, transports: ["websocket"], connectTimeout: 5000, onStatus});
+    await time.advance(4750);
+    assert.ok(!states.includes("waiting"));
+    await time.advance(500);
+    assert.ok(states.includes("waiting"));
+  });
+});
+
+describe("tokens", () => {
+  it("authenticates before anything else", async () => {
+    gateway.tokens = new Set(["good"]);
+    client = gateway.client({token: async () => "good"});
+    await client.post("q", 1);
+    assert.deepEqual(gateway.asked.map(({action}) => action), ["authenticate", "message_post"]);
+    assert.equal(gateway.asked[0].headers["X-Auth-Token"], "good");
+    assert.equal(gateway.asked[1].headers["X-Auth-Token"], undefined);
+  });
+
+  it("asks for a new token before the end of the old one", async () => {
+    gateway.tokens = new Set(["t1", "t2"]);
+    const whys = [];
+    const token = why => ({token: `t${whys.push(why)}`, expires: new Date(Date.now() + (whys.length > 1 ? 1e9 : 90000))});
+    client = gateway.client({token});
+    await client.queueGet("q");
+    await time.advance(59000);
+    assert.deepEqual(whys, ["connect"]);
+    await time.advance(2000);
+    assert.deepEqual(whys, ["connect", "expiring"]);
+    assert.equal(gateway.opened, 1);
+    assert.equal(gateway.count("authenticate"), 2);
+  });
+
+  it("asks for a new one where the gateway does not take it, and asks again", async () => {
+    gateway.tokens = new Set(["t1", "t2"]);
+    const whys = [];
+    client = gateway.client({token: why => `t${whys.push(why)}`});
+    await client.queueGet("q");
+    for (const socket of gateway.sockets) socket.isKnown = false;
+    const found = await Promise.all([client.queueGet("q"), client.post("q", 1)]);
+    assert.deepEqual(found[0], {});
+    assert.deepEqual(whys, ["connect", "refused"]);
+    assert.deepEqual(gateway.stored("q"), [1]);
+  });
+
+  it("connects again with a new one when the gateway says that it has expired", async () => {
+    gateway.tokens = new Set(["t1", "t2"]);
+    let given = 0;
+    client = gateway.client({token: () => `t${++given}`});
+    await client.queueGet("q");
+    gateway.drop(4003, "Authentication expired.");
+    await time.advance(2000);
+    assert.deepEqual([given, client.status.state], [2, "open"]);
+  });
+
+  it("keeps trying where a token is refused or none is given, and says so", async () => {
+    gateway.tokens = new Set(["good"]);
+    const given = ["bad", new Error("the session is over"), "good"];
+    const errors = [];
+    client = gateway.client({
+      onStatus: ({error}) => error && errors.push(error.message),
+      token: async () => {
+        const next = given.shift();
+        if (next instanceof Error) throw next;
+        return next;
+      },
+    });
+    const post = client.post("q", 1);
+    await time.advance(10000);
+    await post;
+    assert.deepEqual(errors, ["Authentication failed.", "the session is over"]);
+  });
+
+  it("is not asked for one by a refusal of the policy", async () => {
+    gateway.tokens = new Set(["good"]);
+    const whys = [];
+    client = gateway.client({token: why => whys.push(why) && "good"});
+    const subscription = client.subscribe("forbidden");
+    await assert.rejects(subscription.ready, {status: 403, message: "The role of a reader is missing."});
+    await assert.rejects(subscription.next(), {status: 403});
+    assert.deepEqual(whys, ["connect"]);
+  });
+});

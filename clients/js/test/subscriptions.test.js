@@ -1,0 +1,415 @@
+// What an application gets from a queue, through lost connections, blocked sockets and its own slowness.
+
+import assert from "node:assert/strict";
+import {afterEach, beforeEach, describe, it} from "node:test";
+
+import {Gateway, clock, settled} from "./gateway.js";
+
+let gateway, time, client;
+
+beforeEach(() => {
+  time = clock();
+  gateway = new Gateway();
+});
+
+afterEach(async () => {
+  const closing = client?.close();
+  await time.advance(3000);
+  await closing;
+  time.stop();
+});
+
+const numbers = (from, to) => Array.from({length: to - from}, (_, at) => from + at);
+
+/** Collect bodies in the background. */
+function collect(subscription, each = () => {}) {
+  const found = [];
+  const read = async () => {
+    for await (const message of subscription) {
+      found.push(message.body);
+      await each(message);
+    }
+  };
+  const end = read();
+  end.catch(() => {});
+  return Object.defineProperty(found, "end", {value: end});
+}
+
+async function outage(ms = 5000) {
+  gateway.up = false;
+  gateway.drop();
+  await time.advance(ms);
+  gateway.up = true;
+  await time.advance(60000);
+}
+
+/** Every way to follow a queue, and what is in the way of the others. */
+const WAYS = {
+  websocket: {},
+  sse: {socketsBlocked: true},
+  poll: {socketsBlocked: true, eventsBlocked: true},
+};
+
+for (const [way, blocked] of Object.entries(WAYS)) {
+  describe(`a subscription by ${way}`, () => {
+    async function begin(options, settings = {}) {
+      Object.assign(gateway, blocked);
+      client = gateway.client({upgradeAfter: 1e9, ...settings});
+      const subscription = client.subscribe("q", options);
+      await time.advance(60000);
+      await subscription.ready;
+      assert.deepEqual([client.status.state, client.status.transport], ["open", way]);
+      return subscription;
+    }
+
+    it("gives what is posted from its beginning on", async () => {
+      gateway.post("q", "before");
+      const found = collect(await begin());
+      gateway.post("q", 1, 2);
+      await settled();
+      gateway.post("q", 3);
+      await settled();
+      assert.deepEqual(found, [1, 2, 3]);
+    });
+
+    it("gives all there is from the earliest", async () => {
+      gateway.post("q", ...numbers(0, 7));
+      const found = collect(await begin({start: "earliest"}));
+      await settled();
+      assert.deepEqual(found, numbers(0, 7));
+    });
+
+    it("begins after a message", async () => {
+      const ids = gateway.post("q", 0, 1, 2, 3);
+      const found = collect(await begin({start: ids[1]}));
+      await settled();
+      assert.deepEqual(found, [2, 3]);
+    });
+
+    it("misses nothing, and gives nothing twice, through outages", async () => {
+      const found = collect(await begin());
+      for (let round = 0; round < 5; round++) {
+        gateway.post("q", ...numbers(round * 10, round * 10 + 5));
+        if (round % 2) await settled();
+        gateway.up = false;
+        gateway.drop();
+        gateway.post("q", ...numbers(round * 10 + 5, round * 10 + 10));
+        await time.advance(2000);
+        gateway.up = true;
+        await time.advance(90000);
+      }
+      assert.deepEqual(found, numbers(0, 50));
+    });
+
+    it("begins where it was asked to even if all is lost before the first message", async () => {
+      const found = collect(await begin());
+      gateway.up = false;
+      gateway.drop();
+      gateway.post("q", "meanwhile");
+      await time.advance(5000);
+      gateway.up = true;
+      await time.advance(60000);
+      assert.deepEqual(found, ["meanwhile"]);
+    });
+
+    it("holds the gateway back for a slow application, and loses nothing", async () => {
+      const subscription = await begin();
+      gateway.post("q", ...numbers(0, 1500));
+      await settled();
+      gateway.post("q", ...numbers(1500, 3000));
+      await time.advance(2000);
+      const found = collect(subscription);
+      for (let turn = 0; turn < 60; turn++) await settled();
+      assert.deepEqual(found, numbers(0, 3000));
+    });
+
+    it("ends with its iterator, and another one may follow", async () => {
+      const subscription = await begin();
+      gateway.post("q", 1, 2);
+      for await (const message of subscription) {
+        assert.equal(message.body, 1);
+        break;
+      }
+      const found = collect(client.subscribe("q", {start: "earliest"}));
+      await time.advance(1000);
+      assert.deepEqual(found, [1, 2]);
+    });
+
+    it("calls a function with each message", async () => {
+      await begin();
+      const found = [];
+      const stop = client.listen("other", {start: "earliest"}, message => { found.push(message.body); });
+      gateway.post("other", 1, 2);
+      await time.advance(1000);
+      await stop();
+      gateway.post("other", 3);
+      await time.advance(1000);
+      assert.deepEqual(found, [1, 2]);
+    });
+
+    it("gives again what was refused, and what is acknowledged no more", async () => {
+      const seen = [];
+      const found = collect(await begin({acknowledge: "explicit", window: 3}), message => {
+        seen.push([message.body, message.redelivered]);
+        if (message.body === 1 && !message.redelivered) message.refuse();
+        else message.ack();
+      });
+      gateway.post("q", ...numbers(0, 6));
+      await time.advance(2000);
+      await outage();
+      assert.deepEqual([...found].sort(), [0, 1, 1, 2, 3, 4, 5]);
+      assert.deepEqual(seen.filter(([, again]) => again), [[1, true]]);
+    });
+
+    it("gives no more than the window until something is acknowledged", async () => {
+      const held = [];
+      const found = collect(await begin({acknowledge: "explicit", window: 2}), message => { held.push(message); });
+      gateway.post("q", ...numbers(0, 5));
+      await time.advance(1000);
+      assert.deepEqual(found, [0, 1]);
+      await outage();
+      assert.deepEqual(found, [0, 1]);
+      assert.deepEqual(await Promise.all(held.splice(0).map(message => message.ack())), [true, true]);
+      await time.advance(1000);
+      assert.deepEqual(found, [0, 1, 2, 3]);
+    });
+
+    it("gives each task until it is done", async () => {
+      Object.assign(gateway, blocked);
+      client = gateway.client({upgradeAfter: 1e9});
+      const tasks = [];
+      const found = collect(client.work("q", {window: 2}), task => { tasks.push(task); });
+      await time.advance(60000);
+      gateway.post("q", "a", "b", "c");
+      await time.advance(1000);
+      assert.deepEqual(found, ["a", "b"]);
+      assert.equal(await tasks[0].done(), true);
+      await time.advance(1000);
+      assert.deepEqual(found, ["a", "b", "c"]);
+      assert.equal(typeof tasks[1].claimId, "string");
+      assert.deepEqual(gateway.stored("q"), ["b", "c"]);
+      const refused = tasks[1].refuse();
+      await time.advance(1000);
+      assert.equal(await refused, true);
+      await time.advance(1000);
+      assert.deepEqual(found, ["a", "b", "c", "b"]);
+    });
+  });
+}
+
+describe("a subscription on a WebSocket", () => {
+  beforeEach(async () => {
+    client = gateway.client({upgradeAfter: 1e9});
+    await settled();
+  });
+
+  it("asks for what the application asks for", async () => {
+    const options = {durable: "d", window: 5, deadline: 60, ttl: 120, echo: false, start: "earliest", onGap() {}};
+    const subscription = client.subscribe("q", options);
+    assert.equal((await subscription.ready).durable, "d");
+    const {body} = gateway.asked.at(-1);
+    assert.deepEqual(body, {queue_name: "q", start: "earliest", durable: "d", window: 5, deadline: 60, ttl: 120, echo: false});
+  });
+
+  it("says again what is settled where that was lost, and bothers nobody", async () => {
+    const held = [];
+    const subscription = client.subscribe("q", {durable: "d"});
+    const found = collect(subscription, message => { held.push(message); });
+    await subscription.ready;
+    gateway.post("q", 0, 1, 2, 3);
+    await settled();
+    gateway.silent = true;
+    const said = held.slice(0, 2).map(message => message.ack());
+    await settled();
+    gateway.silent = false;
+    await outage();
+    assert.deepEqual(found, [0, 1, 2, 3]);
+    assert.deepEqual(await Promise.all(said), [true, true]);
+    assert.equal(gateway.durables.get("q d").done.size, 2);
+    assert.deepEqual(await Promise.all(held.slice(2).map(message => message.ack())), [true, true]);
+    await outage();
+    assert.deepEqual(found, [0, 1, 2, 3]);
+  });
+
+  it("says many things in few requests", async () => {
+    const subscription = client.subscribe("q", {acknowledge: "explicit", window: 1000});
+    const said = [];
+    collect(subscription, message => { said.push(message.ack()); });
+    await subscription.ready;
+    gateway.post("q", ...numbers(0, 500));
+    for (let turn = 0; turn < 20; turn++) await settled();
+    await Promise.all(said);
+    assert.equal(said.length, 500);
+    assert.ok(gateway.count("message_acknowledge") < 20, String(gateway.count("message_acknowledge")));
+  });
+
+  it("gives again what passed its deadline", async () => {
+    const subscription = client.subscribe("q", {acknowledge: "explicit", deadline: 5});
+    const found = collect(subscription);
+    await subscription.ready;
+    gateway.post("q", 0);
+    await settled();
+    gateway.lapse("q");
+    await settled();
+    assert.deepEqual(found, [0, 0]);
+  });
+
+  it("tells of gaps in their place", async () => {
+    const told = [];
+    const subscription = client.subscribe("q", {onGap: gap => told.push(gap)});
+    await subscription.ready;
+    gateway.post("q", 1);
+    gateway.push({Message_Type: "Gap", queue_name: "q", after: "x", continues_at: null});
+    gateway.post("q", 2);
+    await settled();
+    assert.deepEqual(told, []);
+    assert.equal((await subscription.next()).value.body, 1);
+    assert.equal((await subscription.next()).value.body, 2);
+    assert.deepEqual(told, [{after: "x", continuesAt: null}]);
+  });
+
+  it("goes on where it was when its time is up, and ends when it is taken over", async () => {
+    const subscription = client.subscribe("q");
+    const found = collect(subscription);
+    await subscription.ready;
+    gateway.post("q", 1);
+    await settled();
+    for (const socket of gateway.sockets) socket.live.clear();
+    gateway.push({Message_Type: "End", queue_name: "q", reason: "The subscription has ended."});
+    await time.advance(2000);
+    gateway.post("q", 2);
+    await settled();
+    assert.deepEqual(found, [1, 2]);
+    gateway.push({Message_Type: "End", queue_name: "q", reason: "taken over"});
+    await assert.rejects(found.end, {status: 409, message: "taken over"});
+  });
+
+  it("is refused where the client follows the queue already", () => {
+    client.subscribe("q");
+    assert.throws(() => client.subscribe("q"), {status: 409, message: "this client follows q already"});
+  });
+
+  it("hands other pushes to onPush", async () => {
+    await client.close();
+    const found = [];
+    client = gateway.client({onPush: frame => found.push(frame)});
+    await settled();
+    gateway.push({Message_Type: "Notification", queue_name: "q", body: 1, ttl: 60});
+    assert.equal(found[0].body, 1);
+  });
+
+  it("settles and refuses by what the function of a listener does", async () => {
+    const errors = [];
+    let failed = false;
+    const call = async ({body}) => {
+      if (body === 1 && !failed) {
+        failed = true;
+        throw new Error("not now");
+      }
+    };
+    client.listen("q", {durable: "d"}, call, {onError: (error, message) => errors.push([error.message, message.body])});
+    await settled();
+    gateway.post("q", 0, 1, 2);
+    await time.advance(2000);
+    assert.deepEqual(errors, [["not now", 1]]);
+    assert.equal(gateway.durables.get("q d").done.size, 3);
+    assert.equal(gateway.asked.find(({action}) => action === "message_refuse").body.delay, 1);
+  });
+
+  it("keeps a task that comes again over another connection", async () => {
+    const tasks = [];
+    const found = collect(client.work("q"), task => { tasks.push(task); });
+    await settled();
+    gateway.post("q", "a");
+    await settled();
+    await outage();
+    assert.deepEqual(found, ["a"]);
+    assert.equal(await tasks[0].done(), true);
+    assert.deepEqual(gateway.stored("q"), []);
+  });
+
+  it("changes its window", async () => {
+    const subscription = client.subscribe("q", {acknowledge: "explicit", window: 1});
+    const found = collect(subscription);
+    await subscription.ready;
+    gateway.post("q", 1, 2, 3);
+    await subscription.resize(2);
+    await settled();
+    assert.deepEqual(found, [1, 2]);
+  });
+});
+
+describe("ways", () => {
+  it("goes back to WebSockets when they are not blocked any more, and gives nothing twice", async () => {
+    gateway.socketsBlocked = true;
+    const transports = new Set();
+    client = gateway.client({upgradeAfter: 10000, onStatus: ({transport}) => transports.add(transport)});
+    const held = [];
+    const found = collect(client.subscribe("q", {durable: "d", start: "earliest"}), message => {
+      if (message.body % 2) return message.ack();
+      held.push(message);
+    });
+    await time.advance(60000);
+    gateway.post("q", 0, 1, 2, 3);
+    await time.advance(1000);
+    gateway.socketsBlocked = false;
+    await time.advance(20000);
+    assert.equal(client.status.transport, "websocket");
+    gateway.post("q", 4);
+    await time.advance(1000);
+    assert.deepEqual(found, [0, 1, 2, 3, 4]);
+    held.forEach(message => message.ack());
+    await time.advance(1000);
+    assert.equal(gateway.durables.get("q d").done.size, 5);
+    assert.deepEqual([...transports], [null, "sse", "websocket"]);
+  });
+
+  it("does not take a gateway that is away for blocked sockets", async () => {
+    client = gateway.client();
+    await settled();
+    await outage(60000);
+    assert.equal(client.status.transport, "websocket");
+  });
+
+  it("polls where events cannot be read at all", async () => {
+    const whole = gateway.fetch;
+    const fetch = async (...asked) => {
+      const answer = await whole(...asked);
+      return {...answer, body: undefined};
+    };
+    client = gateway.client({fetch, transports: ["sse", "poll"]});
+    const found = collect(client.subscribe("q"));
+    await time.advance(20000);
+    gateway.post("q", 1);
+    await settled();
+    assert.deepEqual(found, [1]);
+    assert.equal(client.status.transport, "poll");
+  });
+
+  it("uses a share without a token or a WebSocket", async () => {
+    const share = {project: "s", methods: ["GET", "POST"], paths: ["/v2/queues/q/messages"], expires: "2030", signature: "abc"};
+    client = gateway.client({share, project: undefined});
+    await client.post("q", 1);
+    const {headers} = gateway.asked.at(-1);
+    assert.equal(headers["X-Project-ID"], "s");
+    assert.equal(headers["URL-Signature"], "abc");
+    assert.equal(headers["URL-Methods"], "GET,POST");
+    assert.equal(gateway.opened, 0);
+  });
+
+  it("has a request of HTTP for what has no action", async () => {
+    gateway.tokens = new Set(["t2"]);
+    let given = 0;
+    client = gateway.client({token: () => `t${++given}`, transports: ["poll"]});
+    await assert.rejects(client.request("PATCH", "/v2/queues/q", [], {type: "application/x"}), {status: 404});
+    const {headers, body} = gateway.asked.at(-1);
+    assert.equal(headers["Content-Type"], "application/x");
+    assert.equal(headers["X-Auth-Token"], "t2");
+    assert.deepEqual(body, []);
+  });
+
+  it("refuses over HTTP what needs a WebSocket", async () => {
+    client = gateway.client({transports: ["poll"]});
+    await assert.rejects(client.action("message_acknowledge", {}), {status: 501, message: /needs a WebSocket/});
+  });
+});

@@ -1,0 +1,284 @@
+"""The JavaScript client in Chromium and in Node, against gateways that are killed and over a network that fails."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+from unittest import SkipTest
+from urllib.parse import urlsplit
+
+from tests.clients.test_javascript import CLIENT
+from tests.system.browser import Page, Pages, start_browser
+from tests.system.gateway import Answer, Gateway, Http, environment, new_directory
+from tests.system.proxy import Proxy
+from tests.system.test_launch import LaunchTestCase
+
+PROJECT = "web"
+QUEUE = "numbers"
+RUN_S = 300.0
+
+_PAGE = """<!doctype html><title>Numbers</title><ol></ol><script type="module">
+import {Zaqar} from "%(gateway)s/js/zaqar.js";
+const options = {url: "%(gateway)s", project: "web", backoff: {initial: 200, max: 1000}, connectTimeout: 3000, timeout: 5000};
+const list = document.querySelector("ol");
+window.states = [];
+const reader = new Zaqar({...options, ...%(options)s, onStatus: ({state, transport}) => states.push(`${state} ${transport}`)});
+const follow = async subscription => {
+  for await (const message of subscription) {
+    list.append(Object.assign(document.createElement("li"), {textContent: message.body}));
+    message.ack();
+  }
+};
+const numbers = reader.subscribe("numbers", %(subscription)s);
+follow(numbers);
+window.count = () => list.children.length;
+window.shown = () => Array.from(list.children, one => Number(one.textContent));
+window.ready = numbers.ready;
+window.writer = new Zaqar({...options, offlineQueue: 100000, encoding: "msgpack"});
+// Whatever becomes of the network: so many messages each 20 ms.
+window.post = (from, to, together = 10) => {
+  const posting = setInterval(() => {
+    const bodies = Array.from({length: Math.min(together, to - from)}, () => ({body: from++}));
+    writer.post("numbers", bodies);
+    if (from === to) clearInterval(posting);
+  }, 20);
+};
+</script>"""
+
+
+class JavaScriptTestCase(LaunchTestCase):
+    """A gateway behind a network that can fail."""
+
+    def start(self, **settings: str) -> None:
+        """Start the gateway, on a store of its own, and the network before it."""
+        self.settings = settings
+        self.served = self.gateway(settings=settings)
+        self.proxy = Proxy(self._place())
+        self.addCleanup(self.proxy.close)
+        self.url = f"http://127.0.0.1:{self.proxy.port}"
+
+    def _place(self) -> tuple[str, int]:
+        parts = urlsplit(self.served.http)
+        assert parts.hostname and parts.port
+        return parts.hostname, parts.port
+
+    def restart(self) -> None:
+        """Kill the gateway, and start another one, elsewhere, on the same store."""
+        self.served.signal(signal.SIGKILL)
+        self.served.end()
+        self.served = self.watched(Gateway(data_dir=self.served.data_dir, settings=self.settings))
+        self.proxy.target = self._place()
+
+    def stored(self) -> list[Any]:
+        """The bodies of the messages of the queue."""
+        with closing(Http(self.served.http, PROJECT)) as http:
+            return http.all_messages(QUEUE)
+
+
+class ServedTests(LaunchTestCase):
+    """The client as any gateway serves it."""
+
+    def get(self, gateway: Gateway, path: str, **headers: str) -> Answer:
+        """Ask for a file."""
+        with closing(Http(gateway.http, PROJECT)) as http:
+            return http("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    def test_files(self) -> None:
+        """Modules and types are served as they are, to pages of any origin, and once."""
+        gateway = self.gateway(storage="memory:")
+        for name, kind in (("zaqar.js", "text/javascript"), ("msgpack.js", "text/javascript"), ("zaqar.d.ts", "text/plain")):
+            found = self.get(gateway, f"/js/{name}")
+            self.assertEqual((found.status, found.body), (200, (CLIENT / "src" / name).read_bytes()))
+            self.assertEqual(found.headers["Content-Type"], f"{kind}; charset=utf-8")
+            self.assertEqual(found.headers["X-Content-Type-Options"], "nosniff")
+            self.assertEqual(found.headers["Access-Control-Allow-Origin"], "*")
+            self.assertEqual(self.get(gateway, f"/js/{name}", If_None_Match=found.headers["ETag"]).status, 304)
+            packed = self.get(gateway, f"/js/{name}", Accept_Encoding="gzip")
+            self.assertEqual(gzip.decompress(packed.body), found.body)
+
+    def test_switched_off(self) -> None:
+        """It need not be served."""
+        gateway = self.gateway(storage="memory:", settings={"WEB_CLIENT": "false"})
+        self.assertEqual(self.get(gateway, "/js/zaqar.js").status, 404)
+
+
+class PageTests(JavaScriptTestCase):
+    """A page of another origin, that imports the client from the gateway."""
+
+    def open(self, blocked: Callable[[bytes], bool] = lambda piece: False, **options: Any) -> Page:
+        """Open the page; kept once it is subscribed."""
+        browser = start_browser(self)
+        pages = Pages()
+        self.addCleanup(pages.close)
+        self.start(CORS_ALLOWED_ORIGIN=pages.origin())
+        self.proxy.blocked = blocked
+        values = {"gateway": self.url, "options": json.dumps(options), "subscription": json.dumps(self.subscription)}
+        pages.files["/"] = "text/html", _PAGE % values
+        page = browser.open(pages.origin())
+        page.wait_for("window.ready")
+        page.evaluate("ready")
+        return page
+
+    subscription: dict[str, Any] = {}
+
+    def check_outages(self, page: Page, count: int, together: int) -> None:
+        """Numbered messages are all shown once and in order, while the network is cut and the gateway killed."""
+        outages = [self.proxy.drop, self.restart, self.cut, self.restart, self.cut]
+        part = count // len(outages)
+        for first, outage in zip(range(0, count, part), outages, strict=True):
+            page.evaluate(f"post({first}, {first + part}, {together})")
+            page.wait_for(f"count() > {first + part // 3}", RUN_S)
+            self.assertLess(page.evaluate("count()"), first + part, "all was over before the network failed")
+            outage()
+            page.wait_for(f"count() >= {first + part}", RUN_S)
+        page.evaluate("writer.flush()")
+        # What came twice would come now.
+        page.evaluate(f"post({count}, {count + 1})")
+        page.wait_for(f"count() > {count}")
+        self.assertEqual(page.evaluate("shown()"), list(range(count + 1)))
+        self.assertEqual(self.stored(), list(range(count + 1)))
+        self.assertEqual(page.errors, [])
+
+    def cut(self) -> None:
+        """Cut the network for as long as a client tries once or twice."""
+        self.proxy.cut()
+        self.addCleanup(self.proxy.restore)
+        self.page.wait_for("states.at(-1).startsWith('waiting')")
+        self.proxy.restore()
+
+    def test_outages(self) -> None:
+        """10,000 messages, posted and shown over WebSockets."""
+        self.page = self.open()
+        self.check_outages(self.page, 10_000, 10)
+        self.assertEqual(
+            {state for state in self.page.evaluate("states") if state.startswith("open")}, {"open websocket"}
+        )
+
+    def test_durable(self) -> None:
+        """The same with acknowledgements of a durable place."""
+        self.subscription = {"durable": "page", "window": 50}
+        self.page = self.open()
+        self.check_outages(self.page, 2_000, 2)
+
+    def test_sockets_blocked(self) -> None:
+        """Where WebSockets do not come through, the page follows by server-sent events."""
+        self.page = self.open(lambda piece: b"upgrade: websocket" in piece.lower())
+        self.check_outages(self.page, 500, 1)
+        self.assertEqual({state for state in self.page.evaluate("states") if state.startswith("open")}, {"open sse"})
+
+    def test_events_blocked(self) -> None:
+        """Where those do not either, it polls."""
+        self.page = self.open(
+            lambda piece: re.search(rb"(?i)upgrade: websocket|^GET /v2/[^ ]*/events", piece) is not None
+        )
+        self.check_outages(self.page, 500, 1)
+        self.assertEqual(self.page.evaluate("states").pop(), "open poll")
+
+    def test_sockets_come_back(self) -> None:
+        """A page goes back to WebSockets when they come through again."""
+        self.page = self.open(lambda piece: b"upgrade: websocket" in piece.lower(), upgradeAfter=1000)
+        self.page.evaluate("post(0, 10)")
+        self.page.wait_for("count() == 10")
+        self.proxy.blocked = lambda piece: False
+        self.page.wait_for("states.at(-1) === 'open websocket'")
+        self.page.evaluate("post(10, 20)")
+        self.page.wait_for("count() >= 20")
+        self.assertEqual(self.page.evaluate("shown()"), list(range(20)))
+
+
+_SCRIPT = """
+import {Zaqar} from %(client)s;
+const zaqar = new Zaqar({url: %(url)s, project: "web", transports: %(transports)s, backoff: {initial: 100, max: 500}});
+const messages = zaqar.subscribe("numbers");
+await messages.ready;
+for (let number = 0; number < 200; number++) zaqar.post("numbers", number);
+const shown = [];
+for await (const {body} of messages) if (shown.push(body) === 200) break;
+const tasks = zaqar.work("tasks", {window: 5});
+await zaqar.post("tasks", [{body: "a"}, {body: "b"}, {body: "c"}]);
+const done = [];
+for await (const task of tasks) {
+  done.push([task.body, await task.done()]);
+  if (done.length === 3) break;
+}
+const listed = await zaqar.messageList("numbers", {echo: true, limit: 2});
+const {message_ids: ids} = await zaqar.messagePost("one", {messages: [{body: 1}]});
+const {messages: one} = await zaqar.messageGet("one", {message_id: ids[0]});
+const missing = await zaqar.messageGet("one", {message_id: "nada"}).catch(({status}) => status);
+const {messages: none} = await zaqar.messageGetMany("one", {message_ids: ["nada"]});
+const claim = await zaqar.claimCreate("one", {ttl: 60, grace: 60});
+const second = await zaqar.claimCreate("one", {ttl: 60, grace: 60});
+await zaqar.messageDelete("one", {message_id: ids[0], claim_id: claim.claim_id});
+await zaqar.queueCreate("made", {metadata: {color: "blue"}});
+const {body: made} = await zaqar.request("GET", "/v2/queues/made");
+const result = {
+  shown, done, listed: listed.messages.map(({body}) => body), one: one.body, missing, none: none.length,
+  claimed: claim.messages.length, second: second.messages.length, color: made.color,
+  left: (await zaqar.queueGetStats("tasks")).messages.total,
+};
+await zaqar.close();
+console.log(JSON.stringify(result));
+"""
+
+
+class NodeTests(JavaScriptTestCase):
+    """A script, whose process ends by itself when the client is closed."""
+
+    def run_script(self, *transports: str, options: tuple[str, ...] = ()) -> None:
+        """Run the script by some ways alone, and see what came of it."""
+        node = shutil.which("node")
+        if node is None:
+            raise SkipTest("there is no node in PATH (Debian: nodejs): the JavaScript client is not tested in it")
+        self.start()
+        values = {"client": (CLIENT / "src/zaqar.js").as_uri(), "url": self.url, "transports": list(transports)}
+        script = new_directory() / "script.mjs"
+        script.write_text(_SCRIPT % {key: json.dumps(value) for key, value in values.items()})
+        command = [node, *options, str(script)]
+        told = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=RUN_S, check=False)
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertEqual(
+            json.loads(told.stdout),
+            {
+                "shown": list(range(200)),
+                "done": [["a", True], ["b", True], ["c", True]],
+                "listed": [0, 1],
+                "one": 1,
+                "missing": 404,
+                "none": 0,
+                "claimed": 1,
+                "second": 0,
+                "color": "blue",
+                "left": 0,
+            },
+        )
+
+    def test_websocket(self) -> None:
+        """By WebSocket: Node's own, which is an experiment in version 20 and nothing before."""
+        has_sockets = [[], ["--experimental-websocket"]]
+        for options in has_sockets:
+            asked = subprocess.run(
+                [shutil.which("node") or "node", *options, "-p", "typeof WebSocket"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if asked.stdout.strip() == "function":
+                return self.run_script("websocket", options=tuple(options))
+        raise SkipTest(
+            "there is no node in PATH that has WebSockets: the JavaScript client is not tested on them in it"
+        )
+
+    def test_events(self) -> None:
+        """By server-sent events, in any version."""
+        self.run_script("sse")
+
+    def test_polling(self) -> None:
+        """By long polling."""
+        self.run_script("poll")

@@ -1,0 +1,177 @@
+"""Tests of the short ways past Twisted."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from zaqar_gateway.direct import Answer, poll_directly, run
+
+
+class RunTests(SynchronousTestCase):
+    """Coroutines that nobody waits for."""
+
+    def setUp(self) -> None:
+        self.seen: list[Any] = []
+        self.crashes: list[Failure] = []
+
+    def start(self, *waits: Deferred[Any]) -> None:
+        """Run a coroutine that waits for one after the other."""
+
+        async def work() -> None:
+            for wait in waits:
+                try:
+                    self.seen.append(await wait)
+                except ValueError as error:
+                    self.seen.append(str(error))
+
+        run(work(), self.crashes.append)
+
+    def test_answers(self) -> None:
+        """It goes on with each answer as it comes, whether a value or a failure."""
+        one, two = Answer(), Answer()
+        self.start(one, two)
+        self.assertEqual(self.seen, [])
+        one.give(1)
+        self.assertEqual(self.seen, [1])
+        two.fail(ValueError("two"))
+        self.assertEqual(self.seen, [1, "two"])
+
+    def test_early_answers(self) -> None:
+        """An answer that came before anybody waited for it is not lost."""
+        one, two = Answer(), Answer()
+        one.give(1)
+        two.fail(ValueError("two"))
+        self.start(one, two)
+        self.assertEqual(self.seen, [1, "two"])
+
+    def test_deferreds(self) -> None:
+        """It may wait for any Deferred."""
+        one: Deferred[int] = Deferred()
+        two: Deferred[int] = Deferred()
+        self.start(one, two, succeed(3))
+        one.callback(1)
+        two.errback(ValueError("two"))
+        self.assertEqual(self.seen, [1, "two", 3])
+
+    def test_crash(self) -> None:
+        """Whoever started it is told of an exception, wherever it comes from."""
+
+        async def work(wait: Answer) -> None:
+            await wait
+            raise KeyError
+
+        one, two = Answer(), Answer()
+        for wait in (one, two):
+            run(work(wait), self.crashes.append)
+        one.fail(ValueError())
+        two.give(2)
+        self.assertEqual([failure.type for failure in self.crashes], [ValueError, KeyError])
+
+    def test_waited_for_by_twisted(self) -> None:
+        """To Twisted an answer is a Deferred like any other, and can be cancelled."""
+
+        async def work(wait: Answer) -> Any:
+            return await wait
+
+        answers = [Answer(), Answer(), Answer()]
+        given, failed, cancelled = (Deferred.fromCoroutine(work(answer)) for answer in answers)
+        answers[0].give(1)
+        answers[1].fail(ValueError())
+        cancelled.cancel()
+        self.assertEqual(self.successResultOf(given), 1)
+        self.failureResultOf(failed, ValueError)
+        self.failureResultOf(cancelled)
+        answers[2].give(3)  # it came all the same
+
+
+class _Reader:
+    """What a reactor reads from."""
+
+    def __init__(self, end: socket.socket, result: Exception | None = None) -> None:
+        self._end = end
+        self._result = result
+        self.read: list[bytes] = []
+        self.lost: list[Failure] = []
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def logPrefix(self) -> str:
+        return "test"
+
+    def doRead(self) -> Exception | None:
+        self.read.append(self._end.recv(100))
+        if isinstance(self._result, ZeroDivisionError):
+            raise self._result
+        return self._result
+
+    def connectionLost(self, why: Failure) -> None:
+        self.lost.append(why)
+
+
+class PollTests(SynchronousTestCase):
+    """A reactor that looks at its sockets directly."""
+
+    def setUp(self) -> None:
+        self.reactor = EPollReactor()
+        self.addCleanup(self.reactor._poller.close)
+        poll_directly(self.reactor)
+
+    def reader(self, result: Exception | None = None) -> tuple[_Reader, socket.socket]:
+        """A reader, and the other end of its socket."""
+        near, far = socket.socketpair()
+        self.addCleanup(near.close)
+        self.addCleanup(far.close)
+        reader = _Reader(near, result)
+        self.reactor.addReader(reader)
+        return reader, far
+
+    def test_reads(self) -> None:
+        """What can be read is read."""
+        (one, far), (other, _) = self.reader(), self.reader()
+        far.send(b"x")
+        self.reactor.doIteration(0)
+        self.assertEqual((one.read, other.read), ([b"x"], []))
+
+    def test_lost(self) -> None:
+        """What says that its connection is lost is told so, and read no more."""
+        reader, far = self.reader(CONNECTION_DONE)
+        far.send(b"x")
+        self.reactor.doIteration(0)
+        far.send(b"y")
+        self.reactor.doIteration(0)
+        self.assertEqual(reader.read, [b"x"])
+        self.assertEqual([why.type for why in reader.lost], [ConnectionDone])
+
+    def test_hung_up(self) -> None:
+        """So is what the other side has closed."""
+        reader, far = self.reader(CONNECTION_DONE)
+        far.close()
+        self.reactor.doIteration(0)
+        self.assertEqual([why.type for why in reader.lost], [ConnectionDone])
+
+    def test_failed(self) -> None:
+        """A reader that raises is lost, and the failure in the log; the others are read."""
+        (one, far), (other, far_other) = self.reader(ZeroDivisionError()), self.reader()
+        far.send(b"x")
+        far_other.send(b"y")
+        self.reactor.doIteration(0)
+        self.assertEqual([why.type for why in one.lost], [ZeroDivisionError])
+        self.assertEqual(other.read, [b"y"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_other_reactors(self) -> None:
+        """Any other reactor stays as it is."""
+        clock = Clock()
+        before = dict(vars(clock))
+        poll_directly(clock)
+        self.assertEqual(vars(clock), before)

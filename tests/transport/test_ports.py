@@ -1,0 +1,101 @@
+"""Connections that all come at once, and such as read slowly."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, cast
+
+from twisted.internet import reactor
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.tcp import Server
+from twisted.internet.unix import Server as UnixServer
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, share
+from zaqar_gateway.transport.turns import Turns
+
+listening: Any = reactor
+
+
+class PortTests(SynchronousTestCase):
+    """What many connections together take of a turn of the reactor."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.made: list[Any] = []
+        factory = Factory()
+        factory.buildProtocol = self.build  # type: ignore[method-assign]
+        self.port = listening.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(self.port.stopListening)
+        share(self.port, Turns(self.clock))
+
+    def build(self, addr: object) -> Protocol:
+        """Keep what is made."""
+        self.made.append(Protocol())
+        return cast(Protocol, self.made[-1])
+
+    def connect(self) -> socket.socket:
+        """A client whose connection is in the queue of the system."""
+        client = socket.create_connection(("127.0.0.1", self.port.getHost().port), 1)
+        self.addCleanup(client.close)
+        return client
+
+    def accepted(self) -> Any:
+        """The transport of a client that was taken on."""
+        self.port.doRead()
+        transport = self.made[-1].transport
+        self.addCleanup(transport.abortConnection)
+        return transport
+
+    def test_few(self) -> None:
+        """A few connections are taken on each time; the rest waits, also more than a hundred of them."""
+        for _ in range(200):
+            self.connect()
+        for turn in range(1, 101):
+            self.accepted()
+            self.assertEqual(len(self.made), ACCEPTED_IN_ONE_TURN * turn)
+        for protocol in self.made:
+            protocol.transport.abortConnection()
+
+    def test_slow_reader(self) -> None:
+        """What a peer does not take at once is written when it is its turn, and all of it comes."""
+        client, transport = self.connect(), self.accepted()
+        size, got, waits = 20_000_000, 0, 0
+        transport.write(b"x" * size)
+        while got < size:
+            if transport in listening.getWriters():
+                transport.doWrite()
+                waits += bool(self.clock.getDelayedCalls())
+                self.assertNotIn(transport, listening.getWriters())
+            self.clock.advance(0)
+            got += len(client.recv(1_000_000))
+        self.assertGreater(waits, 1)
+        self.assertNotIn(transport, listening.getWriters())
+
+    def test_lost(self) -> None:
+        """A connection that is lost while it waits is left alone."""
+        self.connect()
+        transport = self.accepted()
+        transport.write(b"x" * 20_000_000)
+        transport.doWrite()
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        transport.connectionLost(Failure(ConnectionDone()))
+        self.clock.advance(0)
+        self.assertNotIn(transport, listening.getWriters())
+
+    def test_kinds(self) -> None:
+        """Connections of TCP and of Unix sockets wait, each as the kind that it is."""
+        path = self.mktemp()
+        unix = listening.listenUNIX(path, Factory())
+        self.addCleanup(unix.stopListening)
+        share(unix, Turns(self.clock))
+        for port, kind in ((self.port, Server), (unix, UnixServer)):
+            self.assertTrue(issubclass(port.transport, kind) and port.transport is not kind)
+        self.assertFalse(issubclass(self.port.transport, UnixServer))
+
+    def test_other_ports(self) -> None:
+        """A port that is none of Twisted's own is left as it is."""
+        share(object(), Turns(self.clock))

@@ -1,0 +1,72 @@
+"""What a listening port and its connections may take of a turn of the reactor, beside what their protocols do.
+
+To set a connection up costs as much as a request.  Twisted takes on as many as it finds, a hundred and more at one time.
+And it writes to all sockets that take something, be it a few bytes each.  All others would wait for that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import tcp, unix
+
+from zaqar_gateway.transport.turns import Turns
+
+ACCEPTED_IN_ONE_TURN = 2
+
+QUEUE_MIN = 1024
+"""Connections that may wait to be taken on, whatever the endpoint says, which is 50 where it says nothing.  Beyond it the
+system drops what it is sent, and clients try again after a second.  It has a bound of its own (``net.core.somaxconn``)."""
+
+
+class _Patient:
+    """A connection that waits for its turn where a peer has not taken all that there is."""
+
+    server: Any
+    _waits = False
+
+    def doWrite(self) -> Any:
+        """See :class:`~twisted.internet.interfaces.IWriteDescriptor`."""
+        mine: Any = self
+        result = mine._written()
+        if result is None and not self._waits and (mine.dataBuffer or mine._tempDataBuffer):
+            self._waits = True
+            mine.stopWriting()
+            self.server.turns.wait(self._write_on)
+        return result
+
+    def _write_on(self) -> None:
+        mine: Any = self
+        self._waits = False
+        if mine.connected:
+            mine.startWriting()
+
+
+class _TcpConnection(_Patient, tcp.Server):
+    _written = tcp.Server.doWrite
+
+
+class _UnixConnection(_Patient, unix.Server):
+    _written = unix.Server.doWrite
+
+
+_PATIENT: dict[Any, Any] = {tcp.Server: _TcpConnection, unix.Server: _UnixConnection}
+
+
+def share(port: Any, turns: Turns) -> None:
+    """Have a port take on few connections in a turn, and those write in the row.
+
+    :param port: any; one that is no port of Twisted's own is left as it is.
+    """
+    if not isinstance(port, tcp.Port):
+        return
+    shared: Any = port
+    do_read = port.doRead
+
+    def few() -> Any:
+        port.numberAccepts = ACCEPTED_IN_ONE_TURN  # Twisted raises it as long as more are waiting
+        return do_read()
+
+    shared.doRead, shared.turns = few, turns
+    shared.transport = _PATIENT.get(port.transport, port.transport)
+    port.socket.listen(max(QUEUE_MIN, port.backlog))
