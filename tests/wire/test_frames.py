@@ -83,7 +83,11 @@ GOOD: dict[str, Any] = {
     "window": 1,
     "durable": "a",
 }
-ALSO: dict[str, Any] = {"message_delete_many": {"pop": 1}, "message_acknowledge": {"up_to": "a"}}
+ALSO: dict[str, Any] = {
+    "message_delete_many": {"pop": 1},
+    "message_acknowledge": {"up_to": "a"},
+    "dead_letter_return": {"limit": 1},
+}
 """What makes a request right of those that need one of several fields."""
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from time import time
 from typing import Any
 
 import msgpack
 
 from tests.helpers import CLIENT, OTHER_CLIENT
+from tests.tokens import StubTokens, caller
 from tests.transport.websocket.client import frames
 from tests.wire.gateway import Gateway, LiveCase, OnMemory, OnRedis, SocketConnection
 from zaqar_gateway.interfaces import IStorage
@@ -435,6 +437,51 @@ class _Live:
         await me.messages(1)
         self.assertEqual((await me.ask("message_acknowledge", queue_name="q", message_ids=[first]))[0], 403)
         self.assertEqual((await me.ask("message_refuse", queue_name="q", message_ids=[first]))[0], 200)
+
+    # -- who it is -----------------------------------------------------------------------------------------------------
+
+    async def authenticated(self: Any, expires_in_s: float = 3600) -> Client:
+        """A socket at a gateway that wants tokens, on which somebody has authenticated."""
+        expires_s = int(time() + expires_in_s)
+        tokens = StubTokens(mine=caller("p", "u", expires_s=expires_s), theirs=caller("p", "other", expires_s=expires_s))
+        client: Client = await self.one(tokens=tokens)
+        await self.authenticate(client, "mine")
+        return client
+
+    async def authenticate(self: Any, client: Client, token: str) -> None:
+        """Have somebody speak on a socket."""
+        headers = HEADERS | {"X-Auth-Token": token}
+        client.socket.send(json.dumps({"action": "authenticate", "headers": headers}).encode())
+        self.assertEqual((await client.reply())[0], 200)
+
+    async def test_somebody_else(self: Any) -> None:
+        """When somebody else authenticates on the socket what it had ends, and what it had claimed is free; the same user with a
+        new token changes nothing."""
+        me = await self.authenticated()
+        await me.subscribe(durable="d")
+        await me.subscribe("w", claim={})
+        await me.ask("message_post", queue_name="w", messages=[{"body": 1}])
+        self.assertEqual(await me.bodies(1), [1])
+        await self.authenticate(me, "mine")
+        await me.nothing()
+        await self.authenticate(me, "theirs")
+        while len(me.pushed) < 2:
+            me.pushed.append(await me._document())
+        self.assertEqual({(one["Message_Type"], one["queue_name"]) for one in me.pushed}, {("End", "q"), ("End", "w")})
+        me.pushed.clear()
+        self.assertEqual((await me.ask("message_acknowledge", queue_name="q", up_to="a"))[0], 404)
+        await me.subscribe("w", claim={})
+        self.assertEqual(await me.bodies(1), [1])
+
+    async def test_expired(self: Any) -> None:
+        """When the token ends so does the socket, and the durable name is let go."""
+        me = await self.authenticated(expires_in_s=3)
+        await me.subscribe(durable="d")
+        self.assertEqual(await me.socket.close_code(), 4003)
+        found = await self.storage.durables.list("p", "q")
+        while found[0].attached:
+            found = await self.storage.durables.list("p", "q")
+        self.assertEqual(found[0].name, "d")
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
