@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -158,6 +159,7 @@ class SweepTests(MemoryCase, TestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        gc.collect()  # bodies of the test before, which would be counted when they go
         SweptBody.alive = 0
 
     async def test_expired_messages_are_freed(self) -> None:
