@@ -144,7 +144,7 @@ class _Live:
 
     async def test_start_again(self: Any) -> None:
         """The marker of the answer is an id that sorts before all that comes, and where another one can begin."""
-        me = await self.one()
+        await self.one()
         ids = await self.post(1, 2, 3)
         for start, expected in (("earliest", [1, 2, 3]), (ids[0], [2, 3]), ("latest", [])):
             terms: list[dict[str, str]] = [{}, {"durable": start[:5]}]
