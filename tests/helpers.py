@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgpack
@@ -125,6 +125,7 @@ class FailingStorage(_Failing):
         self.subscriptions: Any = _Failing(error)
         self.topic_subscriptions: Any = _Failing(error)
         self.deliveries: Any = _Failing(error)
+        self.durables: Any = _Failing(error)
         self.doorbells: Any = _Failing(error)
         self.rates: Any = _Failing(error)
 
@@ -139,7 +140,7 @@ class FailingStorage(_Failing):
 
 
 @implementer(IPushed)
-@frozen
+@frozen(eq=False)
 class Pushed:
     """A notification; ``document`` is what it says."""
 
@@ -168,6 +169,12 @@ class RecordedSockets:
     def add(self, place: Place, subscription_id: str, cursor: str, listener: IListener) -> None:
         """See :class:`zaqar_gateway.interfaces.ISockets`."""
         self.added.append((place, subscription_id, cursor, listener))
+
+    def hold(
+        self, place: Place, subscription_id: str, listener: IListener, gone: Callable[[], None]
+    ) -> Callable[[], None]:
+        """See :class:`zaqar_gateway.interfaces.ISockets`."""
+        raise NotImplementedError
 
     def gone(self, listener: IListener) -> None:
         """See :class:`zaqar_gateway.interfaces.ISockets`."""

@@ -13,6 +13,8 @@ from typing import TypeVar
 from zope.interface import Attribute, Interface
 
 from zaqar_gateway.model import (
+    Attached,
+    Begun,
     Call,
     Caller,
     Claim,
@@ -20,10 +22,12 @@ from zaqar_gateway.model import (
     Delivery,
     Draw,
     Drawn,
+    Durable,
     FailedDelivery,
     Failing,
     Flavor,
     Letter,
+    LiveTerms,
     Login,
     LogPage,
     Message,
@@ -50,6 +54,7 @@ from zaqar_gateway.model import (
     Usage,
     Verdict,
     Volume,
+    WorkTerms,
 )
 
 T = TypeVar("T")
@@ -226,6 +231,12 @@ class IClaimStore(Interface):
 
         :return: the claim, or ``None`` where nothing is deliverable; a missing queue has nothing.  Its messages carry
             its id, and their ttl as it is now.
+        """
+
+    async def create_each(project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
+        """Reserve the oldest deliverable messages as :meth:`create` does, each in a claim of its own.
+
+        :return: the messages, each with the id of its claim; none where nothing is deliverable.
         """
 
     async def get(project: str, queue: str, claim_id: str) -> Claim | None:
@@ -445,6 +456,66 @@ class IDeliveryStore(Interface):
         """Say that a gateway process ends; the subscriptions of its sockets are ended."""
 
 
+class IDurableStore(Interface):
+    """Durable names: places in queues that outlive the connections which read from them.
+
+    A name has a marker, the id up to which all messages were given to it, and keeps which of those are not done.  Whoever
+    attaches a name holds it, under a token of their own (the owner), and has to say so again before the time is over that
+    they said; another one may attach it at any time, and what the former asks from then on changes nothing.  A name that
+    nobody holds is forgotten when its ttl is over.  Names are not part of a queue: they stay when it is deleted.
+    """
+
+    async def attach(
+        project: str, queue: str, name: str, owner: str, *, marker: str, ttl_s: int, hold_ms: int, most: int
+    ) -> Attached:
+        """Hold a name from now on, and make it where there is none.  Whoever held it hears a ring for changes.
+
+        :param owner: nobody else has this token, nor has had it.
+        :param marker: that of a new name.
+        :param ttl_s: for how long it is kept while nobody holds it.
+        :param hold_ms: for how long it is held where nothing more is said.
+        :param most: so many names a queue may have.
+        :raises QuotaExceeded: it has as many, and the name is new.
+        """
+
+    async def advance(
+        project: str, queue: str, name: str, owner: str, marker: str, ids: Sequence[str], *, hold_ms: int
+    ) -> bool:
+        """Move the marker; messages are given to the name, and not done.
+
+        :return: whether the owner holds the name.
+        """
+
+    async def acknowledge(
+        project: str, queue: str, name: str, owner: str, ids: Sequence[str], *, hold_ms: int
+    ) -> bool:
+        """Messages are done; ids of others are ignored.
+
+        :return: whether the owner holds the name.
+        """
+
+    async def renew(
+        project: str, queue: str, holds: Sequence[tuple[str, str]], *, hold_ms: int
+    ) -> Collection[tuple[str, str]]:
+        """Say that names are still held.
+
+        :param holds: names with their owners.
+        :return: those of them that are held by their owners.
+        """
+
+    async def detach(project: str, queue: str, name: str, owner: str) -> None:
+        """Hold a name no longer; one that the owner does not hold stays as it is."""
+
+    async def list(project: str, queue: str) -> list[Durable]:
+        """All names of a queue, in order."""
+
+    async def delete(project: str, queue: str, name: str) -> bool:
+        """Forget a name.  Whoever holds it hears a ring for changes.
+
+        :return: whether there was one.
+        """
+
+
 class IDoorbells(Interface):
     """Rings: something may have come.  A ring may be lost, or come for nothing; it never comes before what it is for."""
 
@@ -461,6 +532,13 @@ class IDoorbells(Interface):
 
         That is after each post; when messages are free again before their claim lapses, or will be sooner than was known;
         and when messages have been moved there.
+
+        :return: ends it.
+        """
+
+    def watch_changes(place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """Be told when a subscription of a socket to a place may have ended, or a durable name may have come to be held by
+        somebody else; also when rings may have been lost.
 
         :return: ends it.
         """
@@ -488,6 +566,7 @@ class IStorage(Interface):
     subscriptions: ISubscriptionStore = Attribute("Subscriptions of queues.")
     topic_subscriptions: ISubscriptionStore = Attribute("Subscriptions of topics.")
     deliveries: IDeliveryStore = Attribute("What is owed to subscribers.")
+    durables: IDurableStore = Attribute("Durable names of queues.")
     doorbells: IDoorbells = Attribute("Rings for posts.")
     rates: IRates = Attribute("How much projects may ask for in a time.")
 
@@ -774,9 +853,15 @@ class IListener(Interface):
     """A connection that takes pushes: a WebSocket."""
 
     uri: str = Attribute("What it is called as a subscriber; unique to the connection.")
+    takes: bool = Attribute(
+        "Whether it is to be pushed to now; else it has not read what it was sent, or is still to be answered."
+    )
 
-    def push(message: IPushed) -> None:
-        """Send a notification after the answers to all requests that came before.  It takes effect in the order of calls."""
+    def when_takes(call: Callable[[], None]) -> None:
+        """Call something once, in a turn in which it takes pushes again.  Where it never does, that is not called."""
+
+    def push(*messages: IPushed) -> None:
+        """Send notifications after the answers to all requests that came before.  It takes effect in the order of calls."""
 
     def fail(reason: str) -> None:
         """Close, since pushes were missed; the client has to connect and subscribe again."""
@@ -797,8 +882,94 @@ class ISockets(Interface):
     def add(place: Place, subscription_id: str, cursor: str, listener: IListener) -> None:
         """Push to a listener what is posted after a cursor, until its subscription ends or it is gone."""
 
+    def hold(
+        place: Place, subscription_id: str, listener: IListener, gone: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Have a subscription of a listener that is delivered to otherwise end with the listener.
+
+        :param gone: called when the listener is gone, and the subscription is being ended.
+        :return: ends the subscription before; does no harm after.
+        """
+
     def gone(listener: IListener) -> None:
         """End all subscriptions of a listener."""
+
+
+class ILiveSubscription(Interface):
+    """A live subscription or a worker, as whoever has made it speaks to it.
+
+    Ids of what is not outstanding are ignored, and not counted.
+    """
+
+    is_worker: bool = Attribute("Whether messages are claimed for it.")
+
+    async def acknowledge(ids: Sequence[str]) -> int:
+        """Messages are done.
+
+        :return: how many.
+        :raises RuleBroken: nothing is acknowledged here.
+        :raises Conflict: somebody else has attached the durable name; nothing was noted.
+        """
+
+    def up_to(message_id: str) -> Sequence[str]:
+        """What is outstanding and was sent no later than a message."""
+
+    async def refuse(ids: Sequence[str], delay_s: int) -> int:
+        """Messages are to come again, after a delay.
+
+        :return: how many.
+        """
+
+    async def extend(ids: Sequence[str], deadline_s: int) -> int:
+        """Messages are given a new deadline, from now.
+
+        :return: how many.
+        """
+
+    def resize(window: int) -> None:
+        """Change the window.
+
+        :raises RuleBroken: there is none.
+        """
+
+
+class ILive(Interface):
+    """The live subscriptions and the workers of the sockets of this process.  They are subscriptions in the store as well."""
+
+    async def subscribe(
+        place: Place, subscription_id: str, terms: LiveTerms, listener: IListener, messages: IMessageStore
+    ) -> Begun:
+        """Deliver to a listener until the subscription ends or it is gone.
+
+        :param messages: as the listener is to see them.
+        :raises QuotaExceeded: the durable name is new, and the queue has as many as it may have.
+        """
+
+    async def work(
+        place: Place,
+        subscription_id: str,
+        terms: WorkTerms,
+        listener: IListener,
+        messages: IMessageStore,
+        claims: IClaimStore,
+    ) -> Begun:
+        """Claim messages for a listener until the subscription ends or it is gone.
+
+        :param messages: as the listener is to see them.
+        :param claims: likewise.
+        """
+
+    def find(place: Place, listener: IListener) -> ILiveSubscription | None:
+        """What a listener has in a queue, ``None`` where that is nothing, or a plain subscription.
+
+        :raises Conflict: its durable name was attached by somebody else.
+        """
+
+    def deleted(place: Place, listener: IListener, message_id: str) -> None:
+        """A listener has deleted a message, which may be one that was claimed for it."""
+
+    def released(place: Place, listener: IListener, claim_id: str) -> None:
+        """A listener has released a claim, which may be one that was made for it."""
 
 
 class IDelivered(IPushed):

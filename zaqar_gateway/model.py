@@ -494,6 +494,75 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
     cursor: str
 
 
+class LiveTerms(msgspec.Struct, frozen=True, gc=False):
+    """How a live subscription delivers.
+
+    :ivar marker: from where; of a durable name only where that is new.
+    :ivar ttl_s: how long a durable name is kept while nobody holds it.
+    :ivar durable: the durable name, empty: there is none.
+    :ivar window: the most messages sent and not done; ``None``: nothing is acknowledged.
+    :ivar deadline_s: after how long what is not done is sent again.
+    :ivar skip_client: whose messages are left out, as :class:`Context` has it; empty: nobody's.
+    """
+
+    marker: str
+    ttl_s: int
+    durable: str = ""
+    window: int | None = None
+    deadline_s: int = 30
+    skip_client: bytes = b""
+
+
+class WorkTerms(msgspec.Struct, frozen=True, gc=False):
+    """How messages are claimed for a worker: ttl and grace of the claims, and how many it has at one time."""
+
+    ttl_s: int
+    grace_s: int
+    window: int
+
+
+class Begun(msgspec.Struct, frozen=True, gc=False):
+    """How a live subscription has begun.
+
+    :ivar marker: from where; ``None`` for a worker.
+    :ivar resumed: whether the durable name was there.
+    """
+
+    marker: str | None
+    durable: str | None
+    window: int | None
+    resumed: bool = False
+
+
+class Attached(msgspec.Struct, frozen=True, gc=False):
+    """What a durable name stands for when somebody has attached it.
+
+    :ivar is_new: whether it was made just now.
+    :ivar marker: the id up to which all messages were given to it.
+    :ivar pending: ids of those among them that are not done, in the order in which they were given.
+    """
+
+    is_new: bool
+    marker: str
+    pending: list[str]
+
+
+class Durable(msgspec.Struct, frozen=True, gc=False):
+    """A durable name of a queue.
+
+    :ivar marker: see :class:`Attached`.
+    :ivar pending: how many messages were given to it and are not done.
+    :ivar attached: whether somebody holds it.
+    :ivar expires_in_s: after how many seconds it is forgotten where nobody says anything more of it.
+    """
+
+    name: str
+    marker: str
+    pending: int
+    attached: bool
+    expires_in_s: int
+
+
 class LogBounds(msgspec.Struct, frozen=True, gc=False):
     """How much the log of posts of one place keeps for subscribers that lag behind; the oldest posts are lost beyond it.
 

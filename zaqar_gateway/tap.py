@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -39,6 +40,7 @@ from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IMessageFilter, ISignIn, IStorage
 from zaqar_gateway.live.readers import QueueReaders
+from zaqar_gateway.live.service import Live
 from zaqar_gateway.live.waiting import Waits
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.gate import Gate
@@ -139,6 +141,7 @@ class Gateway(Service):
         )
         self._delivering = Delivering(settings, storage, signer, reactor, trusts)
         self._readers = QueueReaders(storage, reactor)
+        self._live = Live(storage, self._readers, self._delivering.sockets, reactor, lambda: secrets.token_hex(12))
         rows = operations(
             storage,
             limits,
@@ -148,6 +151,7 @@ class Gateway(Service):
             notifiers=self._delivering.notifiers,
             sockets=self._delivering.sockets,
             trusts=trusts,
+            live=self._live,
             filters=filters,
             gate=gate,
             pooling=pooling,
@@ -177,6 +181,7 @@ class Gateway(Service):
                 open_timeout_s=given.handshake_timeout_s,
                 close_timeout_s=given.handshake_timeout_s,
                 idle_timeout_s=given.idle_timeout_s,
+                slow_max_s=given.slow_reader_max_s if given.slow_reader == "close" else 0,
                 handshake_max=settings.http.max_head_size,
                 headers_max=settings.http.max_headers,
                 connections_max=given.max_connections,
@@ -347,6 +352,7 @@ class Gateway(Service):
             _log.warn("some requests were still under way after {seconds} s", seconds=_SHUTDOWN_S)
         await closed
         await drained
+        await self._live.stop()
         self._readers.stop()
         await self._delivering.stop()
         await self._identifying.stop()

@@ -175,7 +175,7 @@ class RequestTests(FilterCase):
             ),
             (self.messages.delete_many(CTX, fields.MessageDeleteMany("q", pop=1)), Call("pop", PLACE, limit=1)),
             (self.claims.create(CTX, fields.ClaimCreate("q", limit=1)), Call("claim_create", PLACE, limit=1)),
-            (self.claims.release(CTX, fields.Claim("q", "c")), Call("claim_release", PLACE, (), ("c",))),
+            (self.claims.release(CTX, fields.ClaimDelete("q", "c")), Call("claim_release", PLACE, (), ("c",))),
             (
                 self.dead_letters.list(CTX, fields.DeadLetterList("q", limit=3)),
                 Call("dead_letter_list", PLACE, limit=3),
@@ -307,7 +307,7 @@ class AnswerTests(FilterCase):
         claim = self.result(self.claim())
         self.assertEqual(bodies(claim.messages), [shown])
         self.assertEqual(bodies(self.result(self.claims.get(CTX, fields.Claim("q", claim.id))).messages), [shown])
-        self.result(self.claims.release(CTX, fields.Claim("q", claim.id)))
+        self.result(self.claims.release(CTX, fields.ClaimDelete("q", claim.id)))
         self.assertEqual(self.stored(), [b"1"])
         self.assertEqual(self.pop(), [shown])
 

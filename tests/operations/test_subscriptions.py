@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -108,8 +108,12 @@ class RecordedListener:
 
     uri: str = "http://127.0.0.1:9000/7d444840-9dc0-11d1-b245-5ffdce74fad2"
     failed: list[str] = field(factory=list)
+    takes: bool = True
 
-    def push(self, message: IPushed) -> None:
+    def when_takes(self, call: Callable[[], None]) -> None:
+        raise NotImplementedError
+
+    def push(self, *messages: IPushed) -> None:
         raise NotImplementedError
 
     def fail(self, reason: str) -> None:

@@ -162,6 +162,10 @@ class Silence:
         """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
         return lambda: None
 
+    def watch_changes(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
+        return lambda: None
+
 
 class Process:
     """The deliveries of one gateway process.
@@ -227,6 +231,7 @@ class Socket:
     :ivar pushed: the notifications.
     :ivar reasons: why it was closed.
     :ivar then: called after each push.
+    :ivar takes: whether it takes pushes.
     """
 
     def __init__(self, uri: str = "http://127.0.0.1:1/a") -> None:
@@ -234,10 +239,23 @@ class Socket:
         self.pushed: list[IPushed] = []
         self.reasons: list[str] = []
         self.then: Callable[[], None] = lambda: None
+        self.takes = True
+        self._waiting: list[Callable[[], None]] = []
 
-    def push(self, message: IPushed) -> None:
+    def when_takes(self, call: Callable[[], None]) -> None:
         """See :class:`~zaqar_gateway.interfaces.IListener`."""
-        self.pushed.append(message)
+        self._waiting.append(call)
+
+    def take(self) -> None:
+        """Take pushes again."""
+        self.takes = True
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
+
+    def push(self, *messages: IPushed) -> None:
+        """See :class:`~zaqar_gateway.interfaces.IListener`."""
+        self.pushed += messages
         self.then()
 
     def fail(self, reason: str) -> None:

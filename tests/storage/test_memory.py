@@ -25,6 +25,7 @@ from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered, 
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
+from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.once import OnceContract
@@ -77,6 +78,10 @@ class MemoryDeliveriesTests(MemoryCase, DeliveryStoreContract, TestCase):
 
     def bound_log(self, bounds: LogBounds) -> None:
         self.storage = MemoryStorage(self.clock, log_bounds=bounds)
+
+
+class MemoryDurableTests(MemoryCase, DurableStoreContract, TestCase):
+    """The contract of durable names."""
 
 
 class MemoryRatesTests(MemoryCase, RatesContract, TestCase):

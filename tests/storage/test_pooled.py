@@ -18,6 +18,7 @@ from zaqar_gateway.testing.base import StoreContract, clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
+from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.management import ManagementContract
 from zaqar_gateway.testing.messages import MessageStoreContract
@@ -111,6 +112,10 @@ class PooledMemoryClaimRingTests(PooledMemoryCase, ClaimRingContract, TestCase):
 
 class PooledMemoryDeliveriesTests(PooledMemoryCase, DeliveryStoreContract, TestCase):
     """The contract of deliveries."""
+
+
+class PooledMemoryDurableTests(PooledMemoryCase, DurableStoreContract, TestCase):
+    """The contract of durable names."""
 
 
 class PooledMemoryRatesTests(PooledMemoryCase, RatesContract, TestCase):
@@ -233,6 +238,10 @@ class PooledRedisRinging(PooledRedisCase):
     async def hear(self) -> None:
         for each in self.doorbells.values():
             await each.caught_up()
+
+
+class PooledRedisDurableTests(DurableStoreContract, PooledRedisCase):
+    """The contract of durable names."""
 
 
 class PooledRedisDeliveryTests(PooledRedisRinging, DeliveryStoreContract):

@@ -29,7 +29,7 @@ AUDITED = {
     *(f"subscription_{verb}" for verb in ("create", "update", "delete", "confirm")),
     *("topic_create", "topic_update", "topic_delete", "topic_purge", "topic_message_delete_many"),
     *(f"topic_subscription_{verb}" for verb in ("create", "update", "delete", "confirm")),
-    *("delivery_resend", "topic_delivery_resend", "dead_letter_return"),
+    *("delivery_resend", "topic_delivery_resend", "dead_letter_return", "durable_delete"),
 }
 
 

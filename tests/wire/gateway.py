@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from secrets import token_hex
 from typing import Any, TypeVar
 
 import msgpack
@@ -23,9 +24,12 @@ from tests.transport.websocket.client import BINARY, CLOSE, TEXT, frame, frames,
 from zaqar_gateway.interfaces import ISockets, IStorage, ITokens
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.live.readers import QueueReaders
+from zaqar_gateway.live.service import Live
 from zaqar_gateway.model import Quotas
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.refusals import Refusals
+from zaqar_gateway.push.membership import Membership
+from zaqar_gateway.push.sockets import Sockets
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.connection import Redis
@@ -465,6 +469,49 @@ class WireCase(TestCase):
     ) -> Gateway:
         """A gateway over a store, with keys for encryption; ``options`` are those of :class:`Gateway`."""
         gateway = Gateway(EncryptingStorage(storage, passphrase, tuple(previous)), limits, **options)
+        self._gateways.append(gateway)
+        return gateway
+
+
+class Parts:
+    """What delivers to the sockets of a gateway, as one process has it."""
+
+    def __init__(self, storage: IStorage, name: str) -> None:
+        self.membership = Membership(storage.deliveries, name, _reactor)
+        self.sockets = Sockets(storage, self.membership, _reactor)
+        self.readers = QueueReaders(storage, _reactor)
+        self.live = Live(storage, self.readers, self.sockets, _reactor, lambda: token_hex(12))
+        self.membership.startService()
+
+    async def stop(self) -> None:
+        """Stop, once the gateway has."""
+        await self.live.stop()
+        self.readers.stop()
+        self.sockets.stop()
+        await maybeDeferred(self.membership.stopService)
+
+
+class LiveCase(WireCase):
+    """A test that starts gateways with live subscriptions, on one store."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self._parts: list[Parts] = []
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        gateways, self._gateways = self._gateways, []
+        for gateway in gateways:
+            await gateway.stop()
+        for parts in self._parts:
+            await parts.stop()
+        await super().tearDown()
+
+    async def begin(self, storage: IStorage, **options: Any) -> Gateway:
+        """A gateway; ``options`` are those of :class:`Gateway`."""
+        seen = EncryptingStorage(storage, "passphrase")
+        parts = Parts(seen, f"g{len(self._parts)}")
+        self._parts.append(parts)
+        gateway = Gateway(seen, sockets=parts.sockets, live=parts.live, **options)
         self._gateways.append(gateway)
         return gateway
 

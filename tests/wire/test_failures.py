@@ -68,6 +68,7 @@ class Patchy:
     subscriptions: Any
     topic_subscriptions: Any
     deliveries: Any
+    durables: Any
     doorbells: Any
     rates: Any
     _failing: FailingStorage = field(factory=lambda: FailingStorage(StoreFault("parts are broken")))
@@ -203,7 +204,7 @@ class FailureTests(WireCase):
         """Where some operations fail health is 200 and says which, each with a UUID that is in the log (3.13)."""
         good, bad = MemoryStorage(self.clock), FailingStorage(StoreFault("It is broken."))
         topics = (bad.topics, bad.topic_messages)
-        rest = (good.subscriptions, good.topic_subscriptions, good.deliveries, good.doorbells, good.rates)
+        rest = (good.subscriptions, good.topic_subscriptions, good.deliveries, good.durables, good.doorbells, good.rates)
         http = await self.start(Patchy(good.queues, good.messages, bad.claims, good.dead_letters, *topics, *rest)).http()
         response = await http.ask("GET", "/v2/health", None, {"X-Roles": "admin"})
         self.assertEqual(response.status, 200)

@@ -41,6 +41,11 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "subscription_id": (1, None, []),
     "subscriber": (1, None, [], {}, True),
     "options": ([], "x", 1, None, True),
+    "up_to": (1, None, []),
+    "delay": ("1", 1.0, None, True),
+    "deadline": ("1", 1.0, None, True),
+    "window": ("1", 1.0, None, True),
+    "durable": (1, None, []),
 }
 FIELDS: dict[str, tuple[str, ...]] = {
     "queue_list": ("marker", "limit", "detailed"),
@@ -60,6 +65,12 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "subscription_list": ("queue_name", "marker", "limit"),
     "subscription_get": ("queue_name", "subscription_id"),
     "subscription_delete": ("queue_name", "subscription_id"),
+    "message_acknowledge": ("queue_name", "message_ids", "up_to"),
+    "message_refuse": ("queue_name", "message_ids", "delay"),
+    "message_extend": ("queue_name", "message_ids", "deadline"),
+    "subscription_window": ("queue_name", "window"),
+    "durable_list": ("queue_name",),
+    "durable_delete": ("queue_name", "durable"),
 }
 GOOD: dict[str, Any] = {
     "queue_name": "q",
@@ -68,7 +79,16 @@ GOOD: dict[str, Any] = {
     "message_ids": ["a"],
     "messages": [{"body": 1}],
     "subscription_id": "a",
+    "deadline": 1,
+    "window": 1,
+    "durable": "a",
 }
+ALSO: dict[str, Any] = {
+    "message_delete_many": {"pop": 1},
+    "message_acknowledge": {"up_to": "a"},
+    "dead_letter_return": {"limit": 1},
+}
+"""What makes a request right of those that need one of several fields."""
 
 
 class _Frames:
@@ -202,7 +222,7 @@ class _Frames:
         socket = await self.socket()
         for client in ("", "textid", CLIENT[:-1]):
             for action, needed in NEEDED.items():
-                body = {name: GOOD[name] for name in needed} | ({"pop": 1} if action == "message_delete_many" else {})
+                body = {name: GOOD[name] for name in needed} | ALSO.get(action, {})
                 reply = await socket.ask(
                     {"action": action, "headers": {"Client-ID": client, "X-Project-ID": PROJECT}, "body": body}
                 )

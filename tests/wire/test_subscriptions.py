@@ -51,6 +51,12 @@ class PlainSockets:
         """See :class:`~zaqar_gateway.interfaces.ISockets`."""
         self._attached.append(Attached(listener, place, subscription_id, cursor))
 
+    def hold(
+        self, place: Place, subscription_id: str, listener: IListener, gone: Callable[[], None]
+    ) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.ISockets`."""
+        raise NotImplementedError
+
     def gone(self, listener: IListener) -> None:
         """See :class:`~zaqar_gateway.interfaces.ISockets`."""
         self._ended += [one for one in self._attached if one.listener is listener]

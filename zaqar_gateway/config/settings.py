@@ -343,6 +343,13 @@ class WebSocket:
     write_buffer_max: int = _setting(
         4194304, whole(65536, SIZE_MAX), "Bytes that may wait for a client that does not read, before it is closed."
     )
+    slow_reader: str = _setting(
+        "wait",
+        choice("wait", "close"),
+        "What becomes of a client that does not read what it is pushed. wait: it falls behind, and gets all in order once it"
+        " reads again; close: that for slow_reader_max_s, then it is closed with 1008.",
+    )
+    slow_reader_max_s: float = _setting(30.0, seconds(), "See slow_reader.")
 
 
 @frozen

@@ -23,6 +23,10 @@ class Claims:
     _limits: Limits
     _waits: IWaits | None = None
 
+    def seen_by(self, ctx: Context) -> IClaimStore:
+        """The claims as somebody sees them."""
+        return self._store
+
     async def create(self, ctx: Context, asked: fields.ClaimCreate) -> Claim | None:
         """Reserve the oldest messages; ``None`` where there is nothing to reserve, for as long as is asked to wait."""
         ttl_s = self._limits.claim_ttl(given(asked.ttl))
@@ -60,7 +64,7 @@ class Claims:
         if not await self._store.update(ctx.project, asked.queue_name, asked.claim_id, ttl_s, grace_s):
             raise _missing()
 
-    async def release(self, ctx: Context, asked: fields.Claim) -> None:
+    async def release(self, ctx: Context, asked: fields.ClaimDelete) -> None:
         """Give the messages back; an unknown claim is no error."""
         await self._store.release(ctx.project, asked.queue_name, asked.claim_id)
 

@@ -120,21 +120,29 @@ class MessageGetMany(Struct, frozen=True):
 
 
 class MessageDelete(Struct, frozen=True):
-    """One message, with the claim that it is under."""
+    """One message, with the claim that it is under.
+
+    :ivar listener: the connection that asks, for which it may have been claimed.
+    """
 
     queue_name: str
     message_id: str
     claim_id: OptionalStr = UNSET
+    listener: Any = None
 
 
 class MessageDeleteMany(Struct, frozen=True):
-    """Exactly one of ``message_ids`` and ``pop``; ``wait`` in seconds, with ``pop``."""
+    """Exactly one of ``message_ids`` and ``pop``; ``wait`` in seconds, with ``pop``.
+
+    :ivar listener: see :class:`MessageDelete`.
+    """
 
     queue_name: str
     message_ids: list[str] | UnsetType = UNSET
     pop: OptionalInt = UNSET
     claim_ids: list[str] | UnsetType = UNSET
     wait: OptionalInt = UNSET
+    listener: Any = None
 
 
 class ClaimCreate(Struct, frozen=True):
@@ -152,6 +160,17 @@ class Claim(Struct, frozen=True):
 
     queue_name: str
     claim_id: str
+
+
+class ClaimDelete(Struct, frozen=True):
+    """One claim.
+
+    :ivar listener: the connection that asks, for which it may have been made.
+    """
+
+    queue_name: str
+    claim_id: str
+    listener: Any = None
 
 
 class ClaimUpdate(Struct, frozen=True):
@@ -191,14 +210,67 @@ class SubscriptionCreate(Struct, frozen=True):
     :ivar confirmable: whether the subscriber may be asked to confirm, as on HTTP.
     :ivar listener: the connection that asks (:class:`~zaqar_gateway.interfaces.IListener`), which subscribes itself
         where there is no subscriber; ``None`` where it cannot.
+    :ivar start: with this and the following fields the connection gets a live subscription, with ``claim`` it is a worker.
     """
 
     queue_name: str
     subscriber: Any = UNSET
     ttl: Any = UNSET
     options: Raw | UnsetType = UNSET
+    start: Any = UNSET
+    durable: Any = UNSET
+    window: Any = UNSET
+    acknowledge: Any = UNSET
+    deadline: Any = UNSET
+    echo: Any = UNSET
+    claim: Any = UNSET
     confirmable: bool = False
     listener: Any = None
+
+
+class LiveAcknowledge(Struct, frozen=True):
+    """Exactly one of ``message_ids`` and ``up_to``.
+
+    :ivar listener: the connection that asks.
+    """
+
+    queue_name: str
+    message_ids: list[str] | UnsetType = UNSET
+    up_to: OptionalStr = UNSET
+    listener: Any = None
+
+
+class LiveRefuse(Struct, frozen=True):
+    """``delay`` in seconds."""
+
+    queue_name: str
+    message_ids: list[str]
+    delay: int = 0
+    listener: Any = None
+
+
+class LiveExtend(Struct, frozen=True):
+    """``deadline`` in seconds."""
+
+    queue_name: str
+    message_ids: list[str]
+    deadline: int
+    listener: Any = None
+
+
+class LiveWindow(Struct, frozen=True):
+    """``window`` in messages."""
+
+    queue_name: str
+    window: int
+    listener: Any = None
+
+
+class Durable(Struct, frozen=True):
+    """A durable name of a queue."""
+
+    queue_name: str
+    durable: str
 
 
 class SubscriptionList(Struct, frozen=True):

@@ -301,6 +301,17 @@ class _Claims:
                 await self._store.release(project, queue, claim.id)
             raise
 
+    async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
+        call = await self._request("claim_create", project, queue, limit=limit)
+        claimed = await self._store.create_each(project, queue, ttl_s, grace_s, limit)
+        try:
+            return list(await self._filters.answer(self._ctx, call, claimed))
+        except GatewayError:
+            with suppress(StoreError):  # the claims lapse, then
+                for one in claimed:
+                    await self._store.release(project, queue, one.claim_id or "")
+            raise
+
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         call = await self._request("claim_get", project, queue, [claim_id])
         claim = await self._store.get(project, queue, claim_id)
@@ -368,9 +379,11 @@ class FilteredMessages(Messages):
 
     _filters: Filters = field(kw_only=True)
 
+    def seen_by(self, ctx: Context) -> IMessageStore:
+        return _Messages(self._store, self._filters, ctx, self._kind is TOPIC)
+
     def _for(self, ctx: Context) -> Messages:
-        seen = _Messages(self._store, self._filters, ctx, self._kind is TOPIC)
-        return Messages(seen, self._queues, self._limits, self._kind, self._waits)
+        return Messages(self.seen_by(ctx), self._queues, self._limits, self._kind, self._waits)
 
     def post(self, ctx: Context, asked: fields.MessagePost) -> Coroutine[Any, Any, list[str]]:
         return self._for(ctx).post(ctx, asked)
@@ -403,8 +416,11 @@ class FilteredClaims(Claims):
 
     _filters: Filters = field(kw_only=True)
 
+    def seen_by(self, ctx: Context) -> IClaimStore:
+        return _Claims(self._store, self._filters, ctx)
+
     def _for(self, ctx: Context) -> Claims:
-        return Claims(_Claims(self._store, self._filters, ctx), self._limits, self._waits)
+        return Claims(self.seen_by(ctx), self._limits, self._waits)
 
     def create(self, ctx: Context, asked: fields.ClaimCreate) -> Coroutine[Any, Any, Claim | None]:
         return self._for(ctx).create(ctx, asked)
@@ -415,7 +431,7 @@ class FilteredClaims(Claims):
     def update(self, ctx: Context, asked: fields.ClaimUpdate) -> Coroutine[Any, Any, None]:
         return self._for(ctx).update(ctx, asked)
 
-    def release(self, ctx: Context, asked: fields.Claim) -> Coroutine[Any, Any, None]:
+    def release(self, ctx: Context, asked: fields.ClaimDelete) -> Coroutine[Any, Any, None]:
         return self._for(ctx).release(ctx, asked)
 
 

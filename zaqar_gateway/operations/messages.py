@@ -57,6 +57,10 @@ class Messages:
     _kind: Kind = QUEUE
     _waits: IWaits | None = None
 
+    def seen_by(self, ctx: Context) -> IMessageStore:
+        """The messages as somebody sees them."""
+        return self._store
+
     @property
     def store(self) -> IMessageStore:
         """The messages."""

@@ -14,7 +14,16 @@ import msgspec
 from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
-from zaqar_gateway.interfaces import INotifier, ISockets, IStorage, ISubscriptionStore, ITrusts, IUrlSigner, IWaits
+from zaqar_gateway.interfaces import (
+    ILive,
+    INotifier,
+    ISockets,
+    IStorage,
+    ISubscriptionStore,
+    ITrusts,
+    IUrlSigner,
+    IWaits,
+)
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations import fields
@@ -24,6 +33,8 @@ from zaqar_gateway.operations.deliveries import Deliveries
 from zaqar_gateway.operations.filters import Filter, operations_on
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.health import Health
+from zaqar_gateway.operations.live import FIELDS as LIVE_FIELDS
+from zaqar_gateway.operations.live import Durables, LiveSubscriptions
 from zaqar_gateway.operations.messages import Messages
 from zaqar_gateway.operations.policy import Policy
 from zaqar_gateway.operations.pools import Flavors, Pooling, Pools
@@ -90,6 +101,7 @@ class Frame:
     :ivar needed: fields that may be left out on HTTP and not here.
     :ivar types: the types of fields that the operation takes of any type.
     :ivar checks_client: whether the form of ``Client-ID`` is checked (API reference, "Envelope errors").
+    :ivar checks_client_with: a field with which it is checked, though it is not otherwise.
     :ivar alone: whether it may make several steps, so that nothing of the same socket may run beside it.
     :ivar listener: the field that is the connection itself, where there is one.
     """
@@ -98,6 +110,7 @@ class Frame:
     needed: tuple[str, ...] = ()
     types: Mapping[str, Any] = field(factory=dict)
     checks_client: bool = False
+    checks_client_with: str = ""
     alone: bool = False
     listener: str = ""
 
@@ -166,6 +179,7 @@ async def dispatch(operation: Operation, ctx: Context, asked: Asked) -> Any:
 QUEUES = "/v2/queues"
 QUEUE = QUEUES + "/{queue_name}"
 MESSAGES = QUEUE + "/messages"
+DURABLES = QUEUE + "/durables"
 EVENTS = QUEUE + "/events"
 CLAIMS = QUEUE + "/claims"
 SUBSCRIPTIONS = QUEUE + "/subscriptions"
@@ -206,6 +220,7 @@ def operations(
     filters: Sequence[Filter] = (),
     sockets: ISockets | None = None,
     trusts: ITrusts | None = None,
+    live: ILive | None = None,
     gate: Gate | None = None,
     policy: Policy = DEFAULT_POLICY,
     pooling: Pooling | None = None,
@@ -220,6 +235,7 @@ def operations(
     :param filters: of the operations on messages and claims; with any of them those of ``FILTERED`` make several steps.
     :param sockets: has the subscriptions of connections; ``None``: no connection can subscribe itself.
     :param trusts: ``None``: there is no identity service.
+    :param live: has the live subscriptions of connections; ``None``: there are none.
     :param gate: what all requests pass; ``None``: nothing.
     :param policy: who may run what.
     :param pooling: ``None``: there are no pools; with them all rows make several steps.
@@ -230,8 +246,12 @@ def operations(
     messages, claims, dead_letters = operations_on(filters)
     notices = Notices(require_confirmation, signer.enabled)
 
+    of_queues = messages(storage.messages, storage.queues, limits, QUEUE_KIND, waits)
+    of_claims = claims(storage.claims, limits, waits)
+    living = LiveSubscriptions(live, of_queues, of_claims, limits, policy)
+
     def subscriptions(store: ISubscriptionStore, kind: Kind) -> Subscriptions:
-        return Subscriptions(store, limits, clock, kind, notices, notifiers or {}, sockets, trusts)
+        return Subscriptions(store, limits, clock, kind, notices, notifiers or {}, sockets, trusts, living)
 
     of_topics = (
         *_of_queues(Queues(storage.topics, storage.topic_subscriptions, limits, TOPIC_KIND, flavors)),
@@ -253,10 +273,12 @@ def operations(
             admin=True,
         ),
         *_of_queues(Queues(storage.queues, storage.subscriptions, limits, flavors=flavors)),
-        *_of_messages(messages(storage.messages, storage.queues, limits, QUEUE_KIND, waits)),
-        *_of_claims(claims(storage.claims, limits, waits)),
+        *_of_messages(of_queues, living if live else None),
+        *_of_claims(of_claims, living if live else None),
         *_of_dead_letters(dead_letters(storage.dead_letters, limits)),
         *_of_subscriptions(subscriptions(storage.subscriptions, QUEUE_KIND)),
+        *_of_live(living),
+        *_of_durables(Durables(storage.durables)),
         *_of_deliveries(deliveries),
         Operation(
             "queue_share",
@@ -352,7 +374,11 @@ def _of_queues(queues: Queues) -> list[Operation]:
     ]
 
 
-def _of_messages(messages: Messages) -> list[Operation]:
+def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> list[Operation]:
+    """
+    :param live: what is deleted may have been claimed for a connection; ``None``: nobody claims these.
+    """
+    deleting = live or messages
     return [
         Operation(
             "message_list",
@@ -393,13 +419,13 @@ def _of_messages(messages: Messages) -> list[Operation]:
             "message_delete_many",
             "messages:delete_all",
             fields.MessageDeleteMany,
-            messages.delete_many,
+            deleting.delete_many,
             Http(
                 "DELETE",
                 MESSAGES,
                 query={"ids": "message_ids", "pop": "pop", "claim_ids": "claim_ids", "wait": "wait"},
             ),
-            Frame(),
+            Frame(only=("queue_name", "message_ids", "pop", "claim_ids", "wait"), listener="listener"),
             audited=True,
             unaudited="pop",
             waits=True,
@@ -425,14 +451,14 @@ def _of_messages(messages: Messages) -> list[Operation]:
             "message_delete",
             "messages:delete",
             fields.MessageDelete,
-            messages.delete,
+            deleting.delete,
             Http("DELETE", MESSAGES + "/{message_id}", query={"claim_id": "claim_id"}),
-            Frame(),
+            Frame(only=("queue_name", "message_id", "claim_id"), listener="listener"),
         ),
     ]
 
 
-def _of_claims(claims: Claims) -> list[Operation]:
+def _of_claims(claims: Claims, live: LiveSubscriptions | None) -> list[Operation]:
     return [
         Operation(
             "claim_create",
@@ -455,10 +481,10 @@ def _of_claims(claims: Claims) -> list[Operation]:
         Operation(
             "claim_delete",
             "claims:delete",
-            fields.Claim,
-            claims.release,
+            fields.ClaimDelete,
+            (live or claims).release,
             Http("DELETE", CLAIMS + "/{claim_id}"),
-            Frame(),
+            Frame(only=("queue_name", "claim_id"), listener="listener"),
         ),
     ]
 
@@ -502,8 +528,9 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
             subscriptions.create,
             Http("POST", SUBSCRIPTIONS, body=Body.OPTIONAL, fixed={"confirmable": True, "listener": None}),
             Frame(
-                only=("queue_name", "subscriber", "ttl", "options"),
+                only=("queue_name", "subscriber", "ttl", "options", *LIVE_FIELDS),
                 types={"subscriber": str, "ttl": int},
+                checks_client_with="echo",
                 alone=True,
                 listener="listener",
             ),
@@ -540,6 +567,58 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
             fields.SubscriptionConfirm,
             subscriptions.confirm,
             Http("PUT", SUBSCRIPTION + "/confirm", body=Body.REQUIRED),
+            audited=True,
+        ),
+    ]
+
+
+def _of_live(live: LiveSubscriptions) -> list[Operation]:
+    """What a connection says of its own live subscriptions; who may have one may say it, and what
+    else they may follows from what it is."""
+    return [
+        Operation(
+            "message_acknowledge",
+            "subscription:create",
+            fields.LiveAcknowledge,
+            live.acknowledge,
+            frame=Frame(only=("queue_name", "message_ids", "up_to"), listener="listener"),
+        ),
+        Operation(
+            "message_refuse",
+            "subscription:create",
+            fields.LiveRefuse,
+            live.refuse,
+            frame=Frame(only=("queue_name", "message_ids", "delay"), listener="listener"),
+        ),
+        Operation(
+            "message_extend",
+            "subscription:create",
+            fields.LiveExtend,
+            live.extend,
+            frame=Frame(only=("queue_name", "message_ids", "deadline"), listener="listener"),
+        ),
+        Operation(
+            "subscription_window",
+            "subscription:create",
+            fields.LiveWindow,
+            live.resize,
+            frame=Frame(only=("queue_name", "window"), listener="listener"),
+        ),
+    ]
+
+
+def _of_durables(durables: Durables) -> list[Operation]:
+    return [
+        Operation(
+            "durable_list", "subscription:get_all", fields.Queue, durables.list, Http("GET", DURABLES), Frame()
+        ),
+        Operation(
+            "durable_delete",
+            "subscription:delete",
+            fields.Durable,
+            durables.delete,
+            Http("DELETE", DURABLES + "/{durable}"),
+            Frame(),
             audited=True,
         ),
     ]

@@ -26,9 +26,10 @@ from zaqar_gateway.errors import (
 )
 from zaqar_gateway.interfaces import IListener, INotifier, ISockets, ISubscriptionStore, ITrusts
 from zaqar_gateway.limits import TTL_MIN_S, Limits, in_range
-from zaqar_gateway.model import Context, NewSubscription, Place, Placed, Subscription
+from zaqar_gateway.model import Begun, Context, NewSubscription, Place, Placed, Subscription
 from zaqar_gateway.operations import documents, fields, metadata
 from zaqar_gateway.operations.fields import given
+from zaqar_gateway.operations.live import LiveSubscriptions, is_live, refuse_live
 from zaqar_gateway.operations.queues import QUEUE, TOPIC, Kind
 
 _log = Logger()
@@ -49,10 +50,12 @@ class Subscribed(msgspec.Struct, frozen=True):
     """What became of a request to subscribe.
 
     :ivar listens: whether it made the connection that asked a subscriber.
+    :ivar begun: how a live subscription has begun, where it is one.
     """
 
     placed: Placed
     listens: bool = False
+    begun: Begun | None = None
 
 
 @frozen
@@ -79,6 +82,7 @@ class Subscriptions:
     :param notifiers: what delivers to subscribers, by their scheme in lower case.
     :param sockets: has the subscriptions of connections; ``None``: no connection can subscribe itself.
     :param trusts: ``None``: there is no identity service.
+    :param live: makes live subscriptions; ``None``: there are none.
     """
 
     _store: ISubscriptionStore
@@ -89,6 +93,7 @@ class Subscriptions:
     _notifiers: Mapping[str, INotifier] = field(factory=dict)
     _sockets: ISockets | None = None
     _trusts: ITrusts | None = None
+    _live: LiveSubscriptions | None = None
 
     async def create(self, ctx: Context, asked: fields.SubscriptionCreate) -> Subscribed:
         """Make a subscription, and the queue where it is missing.
@@ -101,6 +106,7 @@ class Subscriptions:
         self._kind.check_name(ctx.project, asked.queue_name)
         if asked.listener is not None and asked.subscriber in (UNSET, ""):
             return await self._listen(ctx, asked, asked.listener)
+        refuse_live(asked)
         if asked.subscriber is UNSET:
             raise RuleBroken(f"Missing parameter subscriber; it has to be a URI, {_EXAMPLE}.")
         scheme = self._check_subscriber(asked.subscriber)
@@ -128,9 +134,11 @@ class Subscriptions:
         if self._sockets is None:
             raise NotSupported("Connections cannot subscribe themselves here; subscriber has to be a URI.")
         text, _ = self._options(asked.options)
+        ttl_s = self._ttl(asked.ttl)
+        live = await self._live.prepare(ctx, asked, ttl_s) if self._live is not None and is_live(asked) else None
         new = NewSubscription(
             listener.uri,
-            self._ttl(asked.ttl),
+            ttl_s,
             text,
             owner=self._sockets.name,
             confirmed=self._notices.required,  # there is nobody who could confirm it
@@ -142,10 +150,18 @@ class Subscriptions:
                 # If it asked again it might be told that it is subscribed, and would get nothing.
                 listener.fail("It is not known whether this connection is subscribed; connect and subscribe again.")
             raise
-        if placed.is_new:
-            place = Place(ctx.project, asked.queue_name, is_topic=self._kind is TOPIC)
+        if not placed.is_new:
+            return Subscribed(placed)
+        place = Place(ctx.project, asked.queue_name, is_topic=self._kind is TOPIC)
+        if live is None:
             self._sockets.add(place, placed.id, placed.cursor, listener)
-        return Subscribed(placed, listens=placed.is_new)
+            return Subscribed(placed, listens=True)
+        try:
+            begun = await live(place, placed.id, listener)
+        except GatewayError:
+            self._sockets.hold(place, placed.id, listener, _nothing)()
+            raise
+        return Subscribed(placed, listens=True, begun=begun)
 
     async def list(self, ctx: Context, asked: fields.SubscriptionList) -> Sequence[Subscription]:
         """A page of subscriptions after a marker, in the order of their ids."""
@@ -302,6 +318,10 @@ class Subscriptions:
                 await self._trusts.revoke(trust_id)
             except GatewayError as error:
                 _log.warn("a trust was not revoked, and ends by itself: {why}", why=str(error))
+
+
+def _nothing() -> None:
+    """Nobody has to be told of the end of a subscription that was not served yet."""
 
 
 class _Changes(msgspec.Struct):

@@ -1,13 +1,14 @@
 """Pushes what is posted to the sockets of this process.
 
 One reader for each place serves all its sockets: it reads the log of posts from the oldest cursor among them, when the
-doorbell rings and every few seconds in case a ring was lost.
+doorbell rings and every few seconds in case a ring was lost.  A socket that does not read what it is pushed is left at its
+cursor until it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
@@ -17,7 +18,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreError, StoreFault
 from zaqar_gateway.interfaces import IListener, IPushed, ISockets, IStorage, ISubscriptionStore
-from zaqar_gateway.model import Place, Post
+from zaqar_gateway.model import LogPage, Place, Post
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.payload import notification, packed
 
@@ -30,6 +31,8 @@ END_AGAIN_S, END_AGAIN_MAX_S = 0.25, 5.0
 _ASKED_AT_ONCE = 500
 _ENDED_AT_ONCE = 50
 _PUSHED_AT_ONCE = 500
+_JOINED_MAX = 64 * 1024
+"""Bytes of notifications after which it is looked again whether a socket takes more."""
 
 TAKEN_FOR_DEAD = "The subscriptions of this connection have ended; connect and subscribe again."
 MISSED = "Notifications were not sent before they were dropped; connect and subscribe again."
@@ -61,15 +64,17 @@ class _Attached:
 
     :ivar cursor: of the last post that was pushed, or passed over.
     :ivar version: of the log when the subscription was found to be live.
+    :ivar waits: whether it is left at its cursor until its listener takes pushes again.
     """
 
-    __slots__ = ("cursor", "id", "listener", "version")
+    __slots__ = ("cursor", "id", "listener", "version", "waits")
 
     def __init__(self, subscription_id: str, cursor: str, listener: IListener) -> None:
         self.id = subscription_id
         self.cursor = cursor
         self.listener = listener
         self.version: int | None = None
+        self.waits = False
 
 
 class _Reader:
@@ -125,7 +130,7 @@ class _Reader:
         try:
             while self._is_rung:
                 self._is_rung = False
-                while self.attached and await self._read():
+                while (taking := self._taking()) and await self._read(taking):
                     pass
         except StoreFault as error:
             _log.error("cannot push what is posted to {place}: {why}", place=self._place, why=error.cause or str(error))
@@ -134,13 +139,31 @@ class _Reader:
         finally:
             self._is_reading = False
 
-    async def _read(self) -> bool:
+    def _taking(self) -> list[_Attached]:
+        """Those whose listeners take pushes; the others have the reading go on when theirs do again."""
+        taking = []
+        for attached in self.attached.values():
+            if attached.waits:
+                continue
+            if attached.listener.takes:
+                taking.append(attached)
+            else:
+                attached.waits = True
+                attached.listener.when_takes(partial(self._takes_again, attached))
+        return taking
+
+    def _takes_again(self, attached: _Attached) -> None:
+        attached.waits = False
+        if self._has(attached):
+            self.ring()
+
+    async def _read(self, taking: Sequence[_Attached]) -> bool:
         """Push a page; tell whether more may follow."""
-        cursor = min(attached.cursor for attached in self.attached.values())
+        cursor = min(attached.cursor for attached in taking)
         page = await self._store.read(self._place.project, self._place.name, cursor, PAGE)
         self._read_to = max(self._read_to, page.cursor)
         # Whoever came meanwhile with an older cursor is not served by this page.
-        served = [attached for attached in self.attached.values() if attached.cursor >= cursor]
+        served = [attached for attached in self.attached.values() if attached.cursor >= cursor and not attached.waits]
         await self._drop_ended(served, page.version)
         if page.gap:
             # Others may have missed something too; reading from their own cursors tells.
@@ -148,10 +171,8 @@ class _Reader:
                 if attached.cursor == cursor and self._has(attached):
                     self._failed(attached, MISSED)
             return True
-        await self._push(served, page.posts)
-        for attached in served:
-            attached.cursor = max(attached.cursor, page.cursor)
-        return page.cursor > cursor or any(attached.cursor < cursor for attached in self.attached.values())
+        lag = await self._push(served, page)
+        return lag or page.cursor > cursor or any(attached.cursor < cursor for attached in self._taking())
 
     def _has(self, attached: _Attached) -> bool:
         return self.attached.get(attached.id) is attached
@@ -168,22 +189,41 @@ class _Reader:
                 elif self._has(attached):
                     self._ended(attached)
 
-    async def _push(self, served: Sequence[_Attached], posts: Sequence[Post]) -> None:
-        count = 0
-        for post in posts:
-            pushed = Pushed(self._place, post)
-            for attached in served:
-                if attached.cursor >= post.cursor or not self._has(attached):
+    async def _push(self, served: Sequence[_Attached], page: LogPage) -> bool:
+        """Push a page; tell whether somebody did not take all of it."""
+        count, lag = 0, False
+        pushed = [(post.cursor, len(post.body), Pushed(self._place, post)) for post in page.posts]
+        for attached in served:
+            batch: list[Pushed] = []
+            size = 0
+            for cursor, length, one in pushed:
+                if attached.cursor >= cursor:
                     continue
-                attached.cursor = post.cursor
-                try:
-                    attached.listener.push(pushed)
-                except Exception:
-                    _log.failure("a push failed")
-                    self._failed(attached, FAILED)
+                batch.append(one)
+                attached.cursor = cursor
                 count += 1
-                if count % _PUSHED_AT_ONCE == 0:
-                    await deferLater(self._clock, 0)  # others have their turn
+                size += length
+                if size >= _JOINED_MAX:
+                    self._give(attached, batch)
+                    batch, size = [], 0
+                    if not attached.listener.takes:
+                        break
+            else:
+                attached.cursor = max(attached.cursor, page.cursor)
+            self._give(attached, batch)
+            lag = lag or attached.cursor < page.cursor
+            if count >= _PUSHED_AT_ONCE:
+                count = 0
+                await deferLater(self._clock, 0)  # others have their turn
+        return lag
+
+    def _give(self, attached: _Attached, batch: Sequence[Pushed]) -> None:
+        if batch and self._has(attached):
+            try:
+                attached.listener.push(*batch)
+            except Exception:
+                _log.failure("a push failed")
+                self._failed(attached, FAILED)
 
 
 @implementer(ISockets)
@@ -199,6 +239,7 @@ class Sockets:
         self._clock = clock
         self._readers: dict[Place, tuple[_Reader, Callable[[], None]]] = {}  # and what ends the watch at the doorbell
         self._places: dict[IListener, dict[str, Place]] = {}  # of its subscriptions
+        self._held: dict[str, Callable[[], None]] = {}  # of subscriptions that are delivered to elsewhere: tells of their end
         # Whose subscriptions have ended since the last beat: perhaps because the store took this process for dead.
         self._bereft: set[IListener] = set()
         self._ending: dict[str, Place] = {}  # subscriptions that have to end in the store
@@ -210,6 +251,7 @@ class Sockets:
         for place in list(self._readers):
             self._close(place)
         self._places.clear()
+        self._held.clear()
         self._bereft.clear()
         self._ending.clear()
 
@@ -222,12 +264,32 @@ class Sockets:
         self._places.setdefault(listener, {})[subscription_id] = place
         reader.join(_Attached(subscription_id, cursor, listener))
 
+    def hold(
+        self, place: Place, subscription_id: str, listener: IListener, gone: Callable[[], None]
+    ) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.ISockets`."""
+        self._held[subscription_id] = gone
+        self._places.setdefault(listener, {})[subscription_id] = place
+        return partial(self._let_go, place, subscription_id, listener)
+
+    def _let_go(self, place: Place, subscription_id: str, listener: IListener) -> None:
+        if self._held.pop(subscription_id, None) is not None:
+            mine = self._places[listener]
+            del mine[subscription_id]
+            if not mine:
+                del self._places[listener]
+            self._end_in_store({subscription_id: place})
+
     def gone(self, listener: IListener) -> None:
         """See :class:`~zaqar_gateway.interfaces.ISockets`."""
         found = self._places.pop(listener, {})
         self._bereft.discard(listener)
         for subscription_id, place in found.items():
-            self._detach(place, subscription_id)
+            held = self._held.pop(subscription_id, None)
+            if held is None:
+                self._detach(place, subscription_id)
+            else:
+                held()
         self._end_in_store(found)
 
     def _end_in_store(self, found: Mapping[str, Place]) -> None:

@@ -84,6 +84,11 @@ def subscriptions_exceeded(limit: int) -> QuotaExceeded:
     return QuotaExceeded(f"There may be at most {limit} subscriptions here, and there are as many.")
 
 
+def durables_exceeded(limit: int) -> QuotaExceeded:
+    """A queue has as many durable names as it may have."""
+    return QuotaExceeded(f"The queue may have at most {limit} durable names, and has as many; one has to be deleted first.")
+
+
 def pool_uri_taken() -> PoolUriTaken:
     """Two pools cannot be one store."""
     return PoolUriTaken("Another pool has this uri; each pool has to have one of its own.")

@@ -247,6 +247,7 @@ class BoundedStorage:
         self.topic_messages = BoundedMessages(store.topic_messages, totals)
         self.subscriptions, self.topic_subscriptions = (BoundedSubscriptions(each, totals) for each in of_subscriptions)
         self.deliveries = store.deliveries
+        self.durables = store.durables
         self.doorbells = store.doorbells
         self.rates = store.rates
 

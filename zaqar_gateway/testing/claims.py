@@ -57,6 +57,48 @@ class ClaimStoreContract(ReadingCase):
             ),
         )
 
+    async def test_each_in_a_claim_of_its_own(self) -> None:
+        """Messages can be claimed in one step each in a claim of its own, of which each is as any other."""
+        ids = await self.put(*numbered(4), ttl_s=600)
+        self.clock.advance(5)
+        taken = await self.storage.claims.create_each("p", "q", 90, 60, 3)
+        claims = [one.claim_id or "" for one in taken]
+        self.assertEqual(taken, [Message(ids[n], numbered(4)[n], 600, 5, claims[n], 0) for n in range(3)])
+        self.assertEqual(len(set(claims)), 3)
+        self.assertEqual(await self.counts(), (1, 3))
+        await self.storage.claims.release("p", "q", claims[1])
+        self.assertEqual(await self.claimed_bodies(1), numbered(1, 1))
+        await self.drop(ids[0], claims[0])
+        await self.refused(ClaimMismatch, ids[2], claims[0])
+        self.assertIsNone(await self.storage.claims.get("p", "q", claims[0]))
+        self.clock.advance(80)
+        self.assertTrue(await self.storage.claims.update("p", "q", claims[2], 90, 60))
+        self.clock.advance(80)
+        found = await self.storage.claims.get("p", "q", claims[2])
+        assert found is not None
+        self.assertEqual((found.ttl_s, found.age_s, bodies(found.messages)), (90, 80, numbered(1, 2)))
+        self.clock.advance(10)
+        self.assertEqual(await self.claimed_bodies(10), numbered(3, 1))
+
+    async def test_each_of_none(self) -> None:
+        """Where nothing is deliverable, there are no claims."""
+        self.assertEqual(await self.storage.claims.create_each("p", "q", 60, 60, 5), [])
+        await self.put(b"1")
+        await self.claim(1)
+        self.assertEqual(await self.storage.claims.create_each("p", "q", 60, 60, 5), [])
+
+    async def test_each_counts(self) -> None:
+        """It counts as any claim, for dead letters too; thousands can be claimed."""
+        await self.make("q", dead_letter_queue="dead", claim_count_max=1)
+        await self.put(*numbered(1500))
+        taken = await self.storage.claims.create_each("p", "q", 60, 60, 1500)
+        self.assertEqual({one.claim_count for one in taken}, {1})
+        self.assertEqual(len({one.claim_id for one in taken}), 1500)
+        self.clock.advance(60)
+        while await self.storage.claims.create_each("p", "q", 60, 60, 1500):
+            pass
+        self.assertEqual((await self.counts("dead")), (1500, 0))
+
     async def test_ids_of_claims_are_for_urls(self) -> None:
         """Claim ids are of letters, digits, ``_`` and ``-`` (API reference, "Names")."""
         await self.put(b"1")

@@ -90,6 +90,21 @@ def delivery(failed: model.FailedDelivery) -> DeliveryShown:
     )
 
 
+class DurableShown(msgspec.Struct):
+    """A durable name."""
+
+    name: str
+    marker: str
+    pending: int
+    attached: bool
+    expires_in: int
+
+
+def durable(found: model.Durable) -> DurableShown:
+    """A durable name of a queue."""
+    return DurableShown(found.name, found.marker, found.pending, found.attached, found.expires_in_s)
+
+
 class PoolShown(msgspec.Struct):
     """A pool (API reference, "Pools")."""
 

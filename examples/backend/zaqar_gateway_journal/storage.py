@@ -39,10 +39,11 @@ CHANGES = {
     "topics": _QUEUES,
     "messages": _MESSAGES,
     "topic_messages": _MESSAGES,
-    "claims": ("create", "update", "release"),
+    "claims": ("create", "create_each", "update", "release"),
     "dead_letters": ("send_back", "adopt"),
     "subscriptions": _SUBSCRIPTIONS,
     "topic_subscriptions": _SUBSCRIPTIONS,
+    "durables": ("attach", "advance", "acknowledge", "renew", "detach", "delete"),
     "deliveries": ("take", "report", "extend", "resend", "beat", "leave"),
     "doorbells": (),
 }
@@ -154,6 +155,7 @@ class JournalStorage:
         self.subscriptions: Any = _Part(self, "subscriptions")
         self.topic_subscriptions: Any = _Part(self, "topic_subscriptions")
         self.deliveries: Any = _Part(self, "deliveries")
+        self.durables: Any = _Part(self, "durables")
         self.doorbells: Any = _Part(self, "doorbells")
 
     @property

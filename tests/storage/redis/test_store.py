@@ -20,6 +20,7 @@ from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
+from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.once import WINDOW_S, OnceContract
@@ -69,6 +70,10 @@ class RedisDeadLetterTests(DeadLetterStoreContract, OnRedis):
 
 class RedisSubscriptionTests(SubscriptionStoreContract, OnRedis):
     """Subscriptions."""
+
+
+class RedisDurableTests(DurableStoreContract, OnRedis):
+    """The contract of durable names."""
 
 
 class RedisRatesTests(RatesContract, OnRedis):

@@ -169,7 +169,8 @@ class Peer:
         self.protocol.dataReceived(data)
 
     def received(self) -> list[tuple[int, bytes]]:
-        """The frames that came since the last look: first byte and payload."""
+        """The frames that came since the last look: first byte and payload.  The turn of the reactor is over."""
+        self.protocol.flush()
         found, self.rest = frames(self.rest + self.transport.value())
         self.transport.clear()
         return found
@@ -212,6 +213,12 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "subscription_list": ("queue_name",),
     "subscription_get": ("queue_name", "subscription_id"),
     "subscription_delete": ("queue_name", "subscription_id"),
+    "message_acknowledge": ("queue_name",),
+    "message_refuse": ("queue_name", "message_ids"),
+    "message_extend": ("queue_name", "message_ids", "deadline"),
+    "subscription_window": ("queue_name", "window"),
+    "durable_list": ("queue_name",),
+    "durable_delete": ("queue_name", "durable"),
     "dead_letter_list": ("queue_name",),
     "dead_letter_return": ("queue_name",),
     "delivery_overview": (),

@@ -396,6 +396,106 @@ class SlowReaders(PushCase):
             self.assertEqual(len(peer.received()), 2)
 
 
+    def filled(self, **bounds: Any) -> Peer:
+        """A peer that has not read what it was pushed."""
+        peer = self.peer(**bounds)
+        peer.protocol.pauseProducing()
+        self.told: list[str] = []
+        peer.protocol.when_takes(lambda: self.told.append("takes"))
+        return peer
+
+    def test_takes(self) -> None:
+        """A peer takes pushes until the transport is congested, and again when it is not; then that is told, once."""
+        peer = self.peer()
+        self.assertTrue(peer.protocol.takes)
+        peer = self.filled()
+        self.assertFalse(peer.protocol.takes)
+        self.clock.advance(1000)
+        self.assertEqual((self.told, peer.open), ([], True))
+        for _ in range(2):
+            peer.protocol.resumeProducing()
+            self.assertEqual((self.told, peer.protocol.takes), (["takes"], True))
+
+    def test_told_at_once(self) -> None:
+        """Who asks while it takes pushes is told at once."""
+        peer, told = self.peer(), list[int]()
+        peer.protocol.when_takes(lambda: told.append(1))
+        self.assertEqual(told, [1])
+
+    def test_takes_behind_requests(self) -> None:
+        """While much waits behind a request it takes none."""
+        queues = self.storage.queues = HeldQueues()
+        peer, told = self.peer(), list[int]()
+        peer.send(text("queue_get", queue_name="a"))
+        while peer.protocol.takes:
+            peer.protocol.push(LARGE)
+        peer.protocol.when_takes(lambda: told.append(1))
+        self.assertEqual(told, [])
+        queues.release("a")
+        self.assertEqual((told, peer.protocol.takes), ([1], True))
+
+    def test_closed_when_slow(self) -> None:
+        """By another policy it is closed with a reason when it has not read for some time, and its subscriptions end."""
+        peer = self.filled(slow_max_s=20, ping_interval_s=0)
+        self.clock.advance(19)
+        self.assertTrue(peer.open)
+        self.clock.advance(1)
+        ((_, reason),) = peer.received()
+        self.assertEqual(reason, (1008).to_bytes(2, "big") + b"notifications were not read for 20 seconds")
+        self.assertEqual((self.sockets.left, self.told), ([peer.protocol], []))
+        self.clock.advance(5)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_not_closed_when_it_reads(self) -> None:
+        """One that reads in time is not, and the time begins anew with the next push that waits."""
+        peer = self.filled(slow_max_s=20, ping_interval_s=0)
+        self.clock.advance(19)
+        peer.protocol.resumeProducing()
+        self.clock.advance(30)
+        self.assertEqual((self.told, peer.open), (["takes"], True))
+        peer.protocol.pauseProducing()
+        peer.protocol.when_takes(lambda: None)
+        self.clock.advance(19)
+        self.assertTrue(peer.open)
+
+    def test_gone_when_slow(self) -> None:
+        """Of one that goes nothing stays."""
+        peer = self.filled(slow_max_s=20, ping_interval_s=0)
+        peer.transport.abortConnection()
+        self.assertEqual((self.told, self.clock.getDelayedCalls()), ([], []))
+        self.assertFalse(peer.protocol.takes)
+
+    def test_pings_of_the_slow(self) -> None:
+        """A peer that has not read the ping is not dropped for want of an answer."""
+        peer = self.filled(ping_interval_s=10, ping_timeout_s=10)
+        self.clock.pump([1] * 100)
+        self.assertTrue(peer.open)
+
+    def test_joined(self) -> None:
+        """The pushes of one turn leave in two writes, in order, before what is written after them."""
+        writes: list[bytes] = []
+
+        class Counting(Transport):
+            def write(self, data: bytes) -> None:
+                writes.append(data)
+                super().write(data)
+
+        peer = self.peer(transport=Counting())
+        writes.clear()
+        for number in range(5):
+            peer.protocol.push(Pushed({"body": number}), Pushed({"body": -number}))
+        self.assertEqual(len(writes), 1)
+        self.clock.advance(0)
+        self.assertEqual(len(writes), 2)
+        for number in (5, 6):
+            peer.protocol.push(Pushed({"body": number}))
+        peer.send(text("queue_get", queue_name="x"))
+        self.clock.advance(0)
+        self.assertEqual(len(writes), 4)
+        shown = [reply["body"] for reply in peer.replies()]
+        self.assertEqual(shown, [0, 0, 1, -1, 2, -2, 3, -3, 4, -4, 5, 6, {}])
+
+
 class Ends(PushCase):
     """Connections that end."""
 

@@ -56,7 +56,7 @@ class SignedRequestTests(SynchronousTestCase):
     def needed(self, action: str, queue: str = "q", /, **changed: Any) -> tuple[SignedUrl, str, str] | None:
         row = self.rows[action]
         given: dict[str, Any] = {"queue_name": queue, "message_id": "m", "message_ids": [], "claim_id": "c"}
-        given["subscription_id"] = "s"
+        given |= {"subscription_id": "s", "deadline": 1, "window": 1, "durable": "d"}
         names = row.fields.__struct_fields__
         asked = row.fields(**{name: value for name, value in given.items() if name in names})
         return signed_request(row, self.headers(**changed), asked)
@@ -154,7 +154,7 @@ class SignedFrames(SessionCase):
     def test_other_actions(self) -> None:
         """No other action can be signed for, those that nobody serves included."""
         sent = self.signed("GET", "POST", "PUT", "PATCH", "DELETE", paths=("/v2", "/v2/queues", MESSAGES))
-        more = {"claim_id": "c", "subscription_id": "s"}
+        more = {"claim_id": "c", "subscription_id": "s", "message_ids": ["m"], "deadline": 1, "window": 1, "durable": "d"}
         rows = [row.name for row in build_operations(self.storage).operations if row.frame and row.name not in METHODS]
         self.assertIn("claim_create", rows)
         for action in (*rows, *NOT_IMPLEMENTED):

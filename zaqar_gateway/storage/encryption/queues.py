@@ -266,6 +266,20 @@ class EncryptingClaims:
                 await self._store.release(project, queue, claim.id)
             raise
 
+    async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
+        if self._queues.waiting:
+            await self._queues.turn((project, queue))
+        claimed = await self._store.create_each(project, queue, ttl_s, grace_s, limit)
+        if not any_encrypted(claimed):
+            return claimed
+        try:
+            return await self._opener.open_all(project, queue, claimed)
+        except StoreError:
+            with suppress(StoreError):  # the claims lapse, then
+                for one in claimed:
+                    await self._store.release(project, queue, one.claim_id or "")
+            raise
+
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         claim = await self._store.get(project, queue, claim_id)
         if claim is None or not any_encrypted(claim.messages):

@@ -47,6 +47,7 @@ class EncryptingStorage:
         self.subscriptions = EncryptingSubscriptions(store.subscriptions, opener, queues)
         self.topic_subscriptions = EncryptingSubscriptions(store.topic_subscriptions, opener, topics)
         self.deliveries = EncryptingDeliveries(store.deliveries, opener)
+        self.durables = store.durables
         self.doorbells = store.doorbells
         self.rates = store.rates
 

@@ -688,10 +688,18 @@ class MemoryClaims:
     _new_id: Callable[[], str]
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
+        taken = self._take(project, queue, ttl_s, grace_s, limit, each=False)
+        return Claim(taken[0].claim_id or "", ttl_s, 0, taken) if taken else None
+
+    async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
+        return self._take(project, queue, ttl_s, grace_s, limit, each=True)
+
+    def _take(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int, *, each: bool) -> list[Message]:
+        """Claim messages, each on its own or all together."""
         now = self._space.now()
         found = self._space.find(project, queue, now)
         if found is None:
-            return None
+            return []
         target, count_max = found.rules.dead_letter_queue, found.rules.claim_count_max
         taken: list[_Entry] = []
         spent: list[_Entry] = []
@@ -706,15 +714,16 @@ class MemoryClaims:
         if target is not None and spent:
             self._move(project, queue, found, spent, target, now)
         if not taken:
-            return None
+            return []
         if target is not None and count_max is not None:
             for entry in taken:
                 entry.claim_count += 1
-        claim_id = self._new_id()
-        found.hold(claim_id, _Claim(ttl_s, now), taken)
-        found.extend(claim_id, grace_s, equal=False)
+        for together in [[entry] for entry in taken] if each else [taken]:
+            claim_id = self._new_id()
+            found.hold(claim_id, _Claim(ttl_s, now), together)
+            found.extend(claim_id, grace_s, equal=False)
         self._space.plan(project, queue)
-        return Claim(claim_id, ttl_s, 0, [entry.message(now) for entry in taken])
+        return [entry.message(now) for entry in taken]
 
     def _move(
         self, project: str, name: str, queue: _Queue, spent: Iterable[_Entry], target: str, now: int

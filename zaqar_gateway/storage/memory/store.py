@@ -12,6 +12,7 @@ from zaqar_gateway.interfaces import (
     IDeadLetterStore,
     IDeliveryStore,
     IDoorbells,
+    IDurableStore,
     IMessageStore,
     IQueueStore,
     IRates,
@@ -22,6 +23,7 @@ from zaqar_gateway.model import LogBounds, Quotas, Volume
 from zaqar_gateway.storage import ids
 from zaqar_gateway.storage.memory.deliveries import MemoryDeliveries
 from zaqar_gateway.storage.memory.doorbells import MemoryDoorbells
+from zaqar_gateway.storage.memory.durables import MemoryDurables
 from zaqar_gateway.storage.memory.ledgers import Ledgers
 from zaqar_gateway.storage.memory.queues import MemoryClaims, MemoryDeadLetters, MemoryMessages, MemoryQueues, Space
 from zaqar_gateway.storage.memory.rates import MemoryRates
@@ -63,6 +65,8 @@ class MemoryStorage:
         self.subscriptions: ISubscriptionStore = MemorySubscriptions(self._space)
         self.topic_subscriptions: ISubscriptionStore = MemorySubscriptions(self._topics)
         self.deliveries: IDeliveryStore = MemoryDeliveries(self._space, self._topics)
+        self._durables = MemoryDurables(self._space, doorbells)
+        self.durables: IDurableStore = self._durables
         self.doorbells: IDoorbells = doorbells
         self.rates: IRates = MemoryRates(clock)
 
@@ -90,3 +94,4 @@ class MemoryStorage:
         self._space.sweep()
         self._topics.sweep()
         self._ledgers.sweep(self._space.now())
+        self._durables.sweep()

@@ -120,6 +120,8 @@ class MemorySubscriptions:
         ledger, one = found
         ledger.end(one)
         self._space.ledgers.noted(ledger, now)
+        if one.owner:
+            self._space.ledgers.bells.changed(ledger.place)
         return one.subscription(now)
 
     async def purge(self, project: str, queue: str) -> None:
@@ -129,6 +131,7 @@ class MemorySubscriptions:
             for one in list(ledger.followers.values()):
                 ledger.end(one)
             self._space.ledgers.noted(ledger, now)
+            self._space.ledgers.bells.changed(ledger.place)
 
     async def read(self, project: str, queue: str, cursor: str, limit: int) -> LogPage:
         ledger = self._find(project, queue, self._space.now())

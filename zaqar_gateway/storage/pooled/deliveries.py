@@ -100,12 +100,19 @@ class PooledDeliveries:
 class _Watch:
     """Somebody who waits at a place.
 
+    :ivar changes: whether for changes, in place of messages.
     :ivar ends: by pool, what ends the watch there.
     """
 
     place: Place
     ring: Callable[[], None]
+    changes: bool = False
     ends: dict[str, Callable[[], None]] = field(factory=dict)
+
+    def begin(self, pool: str, store: IStorage) -> None:
+        """Watch in the store of a pool."""
+        bells = store.doorbells
+        self.ends[pool] = (bells.watch_changes if self.changes else bells.watch)(self.place, self.ring)
 
 
 @implementer(IDoorbells)
@@ -134,14 +141,20 @@ class PooledDoorbells:
         for watch in self._watching:
             if pool in watch.ends:  # the store that it was before
                 watch.ends[pool]()
-            watch.ends[pool] = store.doorbells.watch(watch.place, watch.ring)
+            watch.begin(pool, store)
 
     def watch(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
         """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
-        watch = _Watch(place, ring)
+        return self._watch(_Watch(place, ring))
+
+    def watch_changes(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""
+        return self._watch(_Watch(place, ring, changes=True))
+
+    def _watch(self, watch: _Watch) -> Callable[[], None]:
         self._watching.add(watch)
         for pool, store in self._directory.all().items():
-            watch.ends[pool] = store.doorbells.watch(place, ring)
+            watch.begin(pool, store)
 
         def end() -> None:
             self._watching.discard(watch)

@@ -231,6 +231,9 @@ class PooledClaims:
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
         return await (await self._at(project, queue)).create(project, queue, ttl_s, grace_s, limit)
 
+    async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
+        return await (await self._at(project, queue)).create_each(project, queue, ttl_s, grace_s, limit)
+
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         return await (await self._at(project, queue)).get(project, queue, claim_id)
 

@@ -11,6 +11,7 @@ from zaqar_gateway.interfaces import ICatalog, IRates, IStorage
 from zaqar_gateway.model import Draw, Drawn, Volume
 from zaqar_gateway.storage.pooled.deliveries import PooledDeliveries, PooledDoorbells
 from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory
+from zaqar_gateway.storage.pooled.durables import PooledDurables
 from zaqar_gateway.storage.pooled.placements import Placements
 from zaqar_gateway.storage.pooled.queues import PooledClaims, PooledDeadLetters, PooledMessages, PooledQueues
 from zaqar_gateway.storage.pooled.subscriptions import PooledSubscriptions
@@ -47,6 +48,7 @@ class PooledStorage:
         self.subscriptions = PooledSubscriptions(placements, catalog, directory, False, subscriptions_per_queue)
         self.topic_subscriptions = PooledSubscriptions(placements, catalog, directory, True, subscriptions_per_queue)
         self.deliveries = PooledDeliveries(placements, directory, self._has_sockets)
+        self.durables = PooledDurables(placements)
         self.doorbells = PooledDoorbells(directory)
         self.rates = PooledRates(directory)
 

@@ -8,7 +8,7 @@ from attrs import define
 from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IClaimStore
-from zaqar_gateway.model import Claim
+from zaqar_gateway.model import Claim, Message
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
@@ -26,16 +26,25 @@ class RedisClaims:
     _new_claim_id: Callable[[], str]
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
-        keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
         claim_id = self._new_claim_id()
+        found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, b"")
+        return Claim(claim_id, ttl_s, 0, found) if found else None
+
+    async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
+        return await self._take(project, queue, self._new_claim_id(), ttl_s, grace_s, limit, b"1")
+
+    async def _take(
+        self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, each: bytes
+    ) -> list[Message]:
+        keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
         while True:
-            arguments = [self._now(), claim_id, ttl_s, grace_s, limit, self._new_incarnation()]
+            arguments: list[Argument] = [
+                *(self._now(), claim_id, ttl_s, grace_s, limit),
+                *(self._new_incarnation(), each),
+            ]
             again, now_ms, incarnation, *found = await self._redis.script(scripts.CLAIM, keys, arguments)
             if not again:
-                break
-        if not found:
-            return None
-        return Claim(claim_id, ttl_s, 0, values.messages(found, 0, now_ms, incarnation.decode()))
+                return values.messages(found, 0, now_ms, incarnation.decode())
 
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         key = self._keys.queue(project, queue)

@@ -74,7 +74,16 @@ class Doorbells:
 
     def watch(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
         """See :meth:`zaqar_gateway.interfaces.IDoorbells.watch`."""
-        channel = (self._topic_keys if place.is_topic else self._keys).queue(place.project, place.name)
+        return self._watch(self._channel(place), ring)
+
+    def watch_changes(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+        """See :meth:`zaqar_gateway.interfaces.IDoorbells.watch_changes`."""
+        return self._watch(self._channel(place) + b":changed", ring)
+
+    def _channel(self, place: Place) -> bytes:
+        return (self._topic_keys if place.is_topic else self._keys).queue(place.project, place.name)
+
+    def _watch(self, channel: bytes, ring: Callable[[], None]) -> Callable[[], None]:
         watching = self._watching.setdefault(channel, [])
         watching.append(ring)
         if len(watching) == 1:

@@ -19,6 +19,7 @@ from zaqar_gateway.storage.redis.connection import Argument, Redis, together
 from zaqar_gateway.storage.redis.dead_letters import RedisDeadLetters
 from zaqar_gateway.storage.redis.deliveries import RedisDeliveries
 from zaqar_gateway.storage.redis.doorbells import Doorbells
+from zaqar_gateway.storage.redis.durables import RedisDurables
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.messages import RedisMessages
 from zaqar_gateway.storage.redis.queues import RedisQueues
@@ -71,6 +72,7 @@ class RedisStorage:
             for each, is_topic in ((self._keys, False), (topics, True))
         )
         self.deliveries = RedisDeliveries(redis, self._keys, now, schedule, gateways)
+        self.durables = RedisDurables(redis, self._keys, now)
         self.doorbells = Doorbells(redis, self._keys, clock)
         self.rates = RedisRates(redis, self._keys, now)
 

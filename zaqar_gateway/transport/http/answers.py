@@ -264,6 +264,8 @@ class Answers:
             "subscription_update": self._subscription_changed,
             "subscription_delete": _nothing,
             "subscription_confirm": self._subscription_confirmed,
+            "durable_list": lambda asked, names: _json({"durables": [shown.durable(one) for one in names]}),
+            "durable_delete": lambda asked, _: NO_CONTENT,
             "delivery_list": self._delivery_list,
             "delivery_resend": self._delivery_resend,
         }

@@ -358,8 +358,11 @@ def _body_type(operation: Operation, frame: Frame) -> type[Struct]:
         if known.name not in only:
             continue
         if known.name in frame.needed or known.required:
-            kinds = tuple(kind for kind in get_args(types[known.name]) if kind is not UnsetType)
-            needed.append((known.name, Union[kinds] if kinds else types[known.name]))  # noqa: UP007
+            kinds = get_args(types[known.name])
+            if UnsetType in kinds:
+                needed.append((known.name, Union[tuple(kind for kind in kinds if kind is not UnsetType)]))  # noqa: UP007
+            else:
+                needed.append((known.name, types[known.name]))
         else:
             others.append((known.name, types[known.name], field(default=known.default)))
     return msgspec.defstruct(f"{operation.fields.__name__}Frame", needed + others, frozen=True)
@@ -470,7 +473,10 @@ def _subscribed(asked: Any, subscribed: Subscribed) -> Answer:
     if not subscribed.placed.is_new:
         return Answer(409, f"Subscription {asked.queue_name} not created.")
     message = f"Subscription {asked.queue_name} created."
-    return Answer(201, {"subscription_id": subscribed.placed.id, "message": message})
+    answered = {"subscription_id": subscribed.placed.id, "message": message}
+    if subscribed.begun is not None:
+        return Answer(201, {**answered, "live": subscribed.begun})
+    return Answer(201, answered)
 
 
 def _failing(failing: model.Failing) -> _Failing:
@@ -507,6 +513,12 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     ),
     "subscription_get": lambda asked, found: Answer(200, shown.subscription(asked.queue_name, found)),
     "subscription_delete": lambda asked, _: Answer(204, f"Subscription {asked.subscription_id} removed."),
+    "message_acknowledge": lambda asked, count: Answer(200, {"acknowledged": count}),
+    "message_refuse": lambda asked, count: Answer(200, {"refused": count}),
+    "message_extend": lambda asked, count: Answer(200, {"extended": count}),
+    "subscription_window": lambda asked, _: Answer(200, {"window": asked.window}),
+    "durable_list": lambda asked, names: Answer(200, {"durables": [shown.durable(one) for one in names]}),
+    "durable_delete": lambda asked, _: Answer(204, {}),
     "pool_list": lambda asked, page: Answer(200, {"pools": [shown.pool(one, detailed=asked.detailed) for one in page]}),
     "pool_get": lambda asked, found: Answer(200, shown.pool(found, detailed=asked.detailed)),
     "pool_create": lambda asked, _: Answer(201, f"Pool {asked.pool_name} created."),

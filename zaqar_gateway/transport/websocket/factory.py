@@ -62,6 +62,8 @@ class WebSocketBounds:
     :ivar headers_max: header lines in it.
     :ivar connections_max: how many connections there may be; the next is refused with 503.  0: any number.
     :ivar per_project_max: how many sockets a project may have; the next is closed with 1013.  0: any number.
+    :ivar slow_max_s: for how many seconds a peer may leave unread what was pushed while there is more, before it is closed with
+        1008; 0: for any time, falling behind.
     :ivar allowed_origins: patterns of the origins that browsers may come from, besides those of :class:`.Origins`.
     :ivar deflate: whether compression (RFC 7692) is agreed to where a client offers it.
     """
@@ -82,6 +84,7 @@ class WebSocketBounds:
     headers_max: int = field(default=100, validator=_at_least(1))
     connections_max: int = field(default=0, validator=_at_least(0))
     per_project_max: int = field(default=0, validator=_at_least(0))
+    slow_max_s: float = field(default=0, validator=_at_least(0))
     allowed_origins: Sequence[str] = ()
     deflate: bool = True
 
@@ -151,6 +154,7 @@ class GatewayFactory(WebSocketServerFactory):
         self.peers = peers or Peers(self._refusals)
         self._projects = Projects(bounds.per_project_max, self._refusals)
         self._refused: set[GatewayProtocol] = set()
+        self._unflushed: list[GatewayProtocol] = []
         self.closing = False
         self._all_gone: list[Deferred[None]] = []
         self.setProtocolOptions(
@@ -231,6 +235,17 @@ class GatewayFactory(WebSocketServerFactory):
                 overdue.cancel()
 
         return gone.addCallback(done)
+
+    def flush_soon(self, connection: GatewayProtocol) -> None:
+        """Have a connection write what it is pushed in this turn when that ends."""
+        self._unflushed.append(connection)
+        if len(self._unflushed) == 1:
+            self.call_later(0, self._flush)
+
+    def _flush(self) -> None:
+        unflushed, self._unflushed = self._unflushed, []
+        for connection in unflushed:
+            connection.flush()
 
     def gone(self, connection: GatewayProtocol) -> None:
         """Forget a connection that is lost."""

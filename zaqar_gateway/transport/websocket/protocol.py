@@ -5,7 +5,9 @@ fragments, compression and the closing handshake; whole frames without compressi
 written here, because that takes a quarter of the time.
 
 Notifications (pushes) have a place among the replies: behind those to all requests that were read before they came.  They
-do not count as requests in flight.
+do not count as requests in flight.  Whoever pushes looks first whether the peer takes any: one that does not read what it is
+sent falls behind where it is read for, and little waits for it here.  The pushes of one turn of the reactor leave in two
+writes at most.
 
 Requests that wait for messages are not running: others go on beside them, and their replies come after.
 
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -59,6 +61,13 @@ COMPRESSED_FROM = 1024
 
 TURN_MAX = 64
 """Frames that one socket may have looked at before the others have their turn: a read brings in thousands of small ones."""
+
+PUSHED_MAX = 64 * 1024
+"""Bytes of pushes that may wait here for replies, before the peer is pushed no more.  As many wait in the transport until it
+says that it is congested."""
+
+_FRAMES_KEPT = 128
+_FRAMES_SIZE_MAX = 4 * 1024 * 1024
 
 _SLOW_FRAME = 4  # what each step of Autobahn costs, in frames that are taken apart here; it takes two for a frame
 
@@ -109,22 +118,24 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 
 class Pushes:
-    """The frames of the notification that was pushed last: one of each form serves all sockets."""
+    """The frames of the notifications that were pushed last: one of each form serves all sockets."""
 
     def __init__(self) -> None:
-        self._message: IPushed | None = None
-        self._frames: dict[tuple[bool, int], tuple[bytes, bool]] = {}
+        self._frames: dict[tuple[IPushed, bool, int], tuple[bytes, bool]] = {}
+        self._size = 0
 
     def of(self, message: IPushed, is_binary: bool, window_bits: int) -> tuple[bytes, bool]:
         """The frame of a notification, and whether it is compressed.
 
         :param window_bits: of the receiver's window (RFC 7692, section 7.1.2); 0: it takes no compressed frames.
         """
-        if message is not self._message:
-            self._message, self._frames = message, {}
-        made = self._frames.get((is_binary, window_bits))
+        made = self._frames.get((message, is_binary, window_bits))
         if made is None:
-            made = self._frames[is_binary, window_bits] = self._make(message, is_binary, window_bits)
+            made = self._make(message, is_binary, window_bits)
+            if len(self._frames) >= _FRAMES_KEPT or self._size > _FRAMES_SIZE_MAX:
+                self._frames, self._size = {}, 0
+            self._frames[message, is_binary, window_bits] = made
+            self._size += len(made[0])
         return made
 
     def _make(self, message: IPushed, is_binary: bool, window_bits: int) -> tuple[bytes, bool]:
@@ -167,6 +178,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._unsent = 0  # bytes written since the transport said that it is congested
         self._pushed_next: list[IPushed] = []  # what is written after the reply to the request that waits to run alone
         self._held = 0  # bytes of pushes that wait for replies
+        self._joined: list[bytes] | None = None  # pushes to be written when this turn ends; None: it had none yet
+        self._joined_size = 0
+        self._untaken: list[Callable[[], None]] = []  # what to call when pushes are taken again
+        self._slow: IDelayedCall | None = None  # until when the peer has to have read, so that they are
         self._left = False
         self._uri = ""
         self._draining: IDelayedCall | None = None
@@ -206,6 +221,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._slots.clear()
         self._aside = None
         self._next, self._pushed_next = None, []
+        self._untaken.clear()
+        self._joined = None
+        self._stop_waiting()
         if self._place is not None:
             self.factory.peers.leave(self._place)
             self._place = None
@@ -321,7 +339,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             self.transport.loseWriteConnection()
 
     def onAutoPingTimeout(self) -> None:
-        if self._paused:  # an answer may be there, unread
+        # An answer may be there, unread; and who does not read what it is sent has not read the ping.
+        if self._paused or self._congested:
             self.autoPingTimeoutCall = self.factory.call_later(self.autoPingTimeout, self.onAutoPingTimeout)
         else:
             self._log.debug("{peer} did not answer a ping", peer=self.peer)
@@ -502,9 +521,10 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _write_done(self, slot: _Slot, payload: bytes) -> None:
         self._write_reply(payload, slot.is_binary)
-        for message in slot.pushed:
-            self._held -= len(message.text)
-            self._write_push(message)
+        if slot.pushed:
+            self._held -= sum(len(message.text) for message in slot.pushed)
+            self._write_pushes(slot.pushed)
+            self._look_taking()
 
     def _crashed(self, failure: Failure) -> None:
         self._log.failure("a reply was lost", failure)
@@ -556,10 +576,41 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._uri = f"http://{f'[{host}]' if ':' in host else host}:{port}/{uuid4()}"
         return self._uri
 
-    def push(self, message: IPushed) -> None:
+    @property
+    def takes(self) -> bool:
+        """See :class:`~zaqar_gateway.interfaces.IListener`."""
+        return self.state == self.STATE_OPEN and not self._congested and self._held + self._joined_size < PUSHED_MAX
+
+    def when_takes(self, call: Callable[[], None]) -> None:
         """See :class:`~zaqar_gateway.interfaces.IListener`.
 
-        A peer that does not keep up is closed, because nothing tells whoever posts to post less.
+        From then on there is something to be pushed, so that the peer is slow if it does not read.
+        """
+        self._untaken.append(call)
+        if self._slow is None and self._bounds.slow_max_s:
+            self._slow = self.factory.call_later(self._bounds.slow_max_s, self._too_slow)
+        self._look_taking()
+
+    def _look_taking(self) -> None:
+        if self._untaken and self.takes:
+            self._stop_waiting()
+            untaken, self._untaken = self._untaken, []
+            for call in untaken:
+                call()
+
+    def _stop_waiting(self) -> None:
+        if self._slow is not None:
+            self._slow.cancel()
+            self._slow = None
+
+    def _too_slow(self) -> None:
+        self._slow = None
+        self._close(POLICY_VIOLATION, f"notifications were not read for {self._bounds.slow_max_s:g} seconds")
+
+    def push(self, *messages: IPushed) -> None:
+        """See :class:`~zaqar_gateway.interfaces.IListener`.
+
+        A peer that is pushed too much is closed.
         """
         if self.state != self.STATE_OPEN:
             return
@@ -568,28 +619,46 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self._unsent > most or self._held > most:
             self._close(POLICY_VIOLATION, f"notifications of more than {most} bytes were not read")
         elif self._next is not None:
-            self._hold(message, self._pushed_next)
+            self._hold(messages, self._pushed_next)
         elif len(self._slots) > len(self._waiting):
-            self._hold(message, self._slots[-1].pushed)
+            self._hold(messages, self._slots[-1].pushed)
         elif self._aside is not None:
-            self._hold(message, self._aside.pushed)
+            self._hold(messages, self._aside.pushed)
         else:
-            self._write_push(message)
+            self._write_pushes(messages)
 
-    def _hold(self, message: IPushed, behind: list[IPushed]) -> None:
-        behind.append(message)
-        self._held += len(message.text)
+    def _hold(self, messages: Sequence[IPushed], behind: list[IPushed]) -> None:
+        behind.extend(messages)
+        self._held += sum(len(message.text) for message in messages)
 
-    def _write_push(self, message: IPushed) -> None:
+    def _write_pushes(self, messages: Sequence[IPushed]) -> None:
         if self.state != self.STATE_OPEN:
             return
         compress: Any = self._perMessageCompress
         bits = 0 if compress is None else compress.server_max_window_bits
-        data, is_compressed = self.factory.pushes.of(message, self._session.pushes_binary, bits)
-        self.sendData(data)
-        if is_compressed:
-            # It is in the window of the peer now, and not in that of our compressor, which so has to begin anew.
-            compress._compressor = None
+        is_binary, pushes = self._session.pushes_binary, self.factory.pushes
+        parts = []
+        for message in messages:
+            data, is_compressed = pushes.of(message, is_binary, bits)
+            parts.append(data)
+            if is_compressed:
+                # It is in the window of the peer now, and not in that of our compressor, which so has to begin anew.
+                compress._compressor = None
+        if self._joined is None:
+            self._joined = []
+            self.factory.flush_soon(self)
+            self.sendData(b"".join(parts))
+        else:
+            self._joined += parts
+            self._joined_size += sum(map(len, parts))
+
+    def flush(self) -> None:
+        """Write the pushes of this turn, which ends."""
+        joined, self._joined = self._joined, None
+        if joined:
+            self._joined_size = 0
+            self.sendData(b"".join(joined))
+            self._look_taking()
 
     def fail(self, reason: str) -> None:
         """See :class:`~zaqar_gateway.interfaces.IListener`."""
@@ -610,6 +679,9 @@ class GatewayProtocol(WebSocketServerProtocol):
     # -- bytes out -----------------------------------------------------------------------------------------------------
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        if self._joined:
+            data = b"".join([*self._joined, data])
+            self._joined, self._joined_size = [], 0
         if self._slots:
             self.transport.write(data)  # more is on its way, to be joined with this
         else:
@@ -631,6 +703,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._congested, self._unsent = False, 0
         self.factory.unread.note(self, 0)
         self._adjust()
+        self._look_taking()
 
     def stopProducing(self) -> None:
         """The connection is lost; ``connectionLost`` says so too."""

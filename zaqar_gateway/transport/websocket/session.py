@@ -76,7 +76,7 @@ class Request:
         caller = self._session.caller(headers, is_signed)
         if operation is None:
             raise NotSupported(f"{self._action.name} is not available here.")
-        context = self._session.context(operation, headers, caller, is_signed)
+        context = self._session.context(operation, headers, caller, is_signed, self._asked)
         if operation.waits and _is_given(self._asked, "wait"):
             context = replace(context, asker=self._session.asker)
         self._session.work_for(context.project)
@@ -240,14 +240,23 @@ class Session:
         return self._authentication.caller(headers.project)
 
     def context(
-        self, operation: Operation, headers: codec.Headers, caller: Caller | None = None, is_signed: bool = False
+        self,
+        operation: Operation,
+        headers: codec.Headers,
+        caller: Caller | None = None,
+        is_signed: bool = False,
+        asked: msgspec.Struct | None = None,
     ) -> Context:
         """Who asks, and in which project.
 
         :param is_signed: what the frame says of roles and user is not covered by a signature, and so is not looked at.
+        :param asked: the fields.
         :raises BadClientId: the operation compares clients and the id is not of the form that this gateway accepts.
         """
-        checks = operation.frame is not None and operation.frame.checks_client
+        frame = operation.frame
+        checks = frame is not None and (
+            frame.checks_client or (asked is not None and _is_given(asked, frame.checks_client_with))
+        )
         client = self._client_ids.canonical(headers.client) if checks else b""
         if caller is not None:
             assert self._authentication is not None

@@ -16,6 +16,7 @@ from zaqar_gateway.testing.base import StoreContract, clock_at_epoch
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.dead_letters import DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
+from zaqar_gateway.testing.durables import DurableStoreContract
 from zaqar_gateway.testing.encryption import EncryptionContract
 from zaqar_gateway.testing.messages import MessageStoreContract
 from zaqar_gateway.testing.queues import QueueStoreContract
@@ -55,8 +56,9 @@ READS = {
     "claims": {"get"},
     "dead_letters": {"list", "letters"},
     "subscriptions": {"count", "get", "list", "read", "live"},
+    "durables": {"list"},
     "deliveries": {"due", "places", "failing", "failures"},
-    "doorbells": {"attend", "watch"},
+    "doorbells": {"attend", "watch", "watch_changes"},
 }
 
 
@@ -96,6 +98,10 @@ class SubscriptionsTests(JournalCase, SubscriptionStoreContract, TestCase):
 
 class DeliveriesTests(JournalCase, DeliveryStoreContract, TestCase):
     """The contract of deliveries."""
+
+
+class DurablesTests(JournalCase, DurableStoreContract, TestCase):
+    """The contract of durable names."""
 
 
 class RatesTests(JournalCase, RatesContract, TestCase):

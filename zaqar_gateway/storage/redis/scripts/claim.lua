@@ -1,6 +1,7 @@
--- claim.lua: give the oldest deliverable messages to one claim; move those that were handed out too often.
+-- claim.lua: give the oldest deliverable messages to one claim, or to one each; move those that were handed out too often.
 -- KEYS: queue, catalog (as in post.lua)
--- ARGV: now, claim, ttl (s), grace (s), limit, incarnation for a new dead letter queue
+-- ARGV: now, claim, ttl (s), grace (s), limit, incarnation for a new dead letter queue, '1' for a claim each: their ids then
+--       are as the one given, save for the last four digits
 -- Returns {whether to call again, now, incarnation, messages...}.
 local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl')
 if not known[1] then
@@ -9,11 +10,16 @@ end
 if settle(known[2]) then
   return {1, now, known[1]}
 end
-local claim, ttl_s, grace_s = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local claim, ttl_s, grace_s, each = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[7] == '1'
 local lapses = now + ttl_s * 1000
 local most = known[5] and tonumber(known[4])
 local out, ranks, buried = {0, now, known[1]}, {}, {}
 local holds, states, expiries = {}, {}, {}
+
+-- The claim of the message that is the taken at this number.
+local function claim_of(number)
+  return each and claim:sub(1, -5) .. string.format('%04x', number) or claim
+end
 
 local function bury(rank, entry, expires, ttl, count)
   local target = base:match('^(.*/)') .. known[5] .. '}'
@@ -57,11 +63,12 @@ local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber
       expiries[#expiries + 1], expiries[#expiries + 2] = own_expiry, rank
     end
     if most then count = count + 1 end
-    emit(out, rank, entry, ttl, claim, count)
+    local its = claim_of(#ranks + 1)
+    emit(out, rank, entry, ttl, its, count)
     ranks[#ranks + 1] = rank
     holds[#holds + 1], holds[#holds + 2] = lapses, rank
     states[#states + 1] = rank
-    states[#states + 1] = cmsgpack.pack(claim, lapses, own_expiry, own_ttl, count)
+    states[#states + 1] = cmsgpack.pack(its, lapses, own_expiry, own_ttl, count)
     return true
   end)
 if moved ~= (known[3] or '0') then
@@ -75,8 +82,19 @@ if taken > 0 then
   each_slice(holds, function(...) call('ZADD', held, ...) end)
   each_slice(states, function(...) call('HSET', state, ...) end)
   each_slice(expiries, function(...) call('ZADD', alive, ...) end)
-  call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, ranks))
-  call('HSET', left, claim, taken)
+  if each then
+    local known_claims, counts = {}, {}
+    for i, rank in ipairs(ranks) do
+      local its = claim_of(i)
+      known_claims[#known_claims + 1], known_claims[#known_claims + 2] = its, cmsgpack.pack(now, lapses, ttl_s, {rank})
+      counts[#counts + 1], counts[#counts + 2] = its, 1
+    end
+    each_slice(known_claims, function(...) call('HSET', claims, ...) end)
+    each_slice(counts, function(...) call('HSET', left, ...) end)
+  else
+    call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, ranks))
+    call('HSET', left, claim, taken)
+  end
 elseif again then
   out[1] = 1
 end

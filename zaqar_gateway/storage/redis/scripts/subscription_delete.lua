@@ -8,5 +8,8 @@ local out = {now}
 if name then
   show(out, id, name, ttl, created, confirmed, owner, options)
   drop({id})
+  if owner ~= '' then
+    call('PUBLISH', base .. ':changed', '')
+  end
 end
 return out
