@@ -22,7 +22,7 @@ _MARK = re.compile(rb"no(\d{8})on")
 _PAD = "x" * 168  # so that bodies have the 200 bytes of the other scenarios
 _CHUNK = 1 << 18
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 10
-_ANSWERED_EACH = 500  # sockets that are opened before those that are open are looked at
+_ANSWERED_EACH_S = 1.0  # after which the pings of those that are open are answered while others are opened
 _MOST_UNANSWERED = 60  # posts in flight; the gateway takes 64 of a socket
 _MOST_LATENCIES = 4_000_000
 _SPARE_FILES = 200
@@ -118,13 +118,15 @@ class Audience:
             subscribe = frame(
                 dumps({"action": "subscription_create", "headers": self._headers, "body": {"queue_name": queue, "ttl": 3600}})
             )
-            for number in range(count):
+            self._poll.register(self._poster.sock.fileno(), select.EPOLLIN)
+            answered = time.perf_counter()
+            for _ in range(count):
                 began = time.perf_counter()
                 self._join(connect(), subscribe)
                 on_open(time.perf_counter() - began)
-                if number % _ANSWERED_EACH == 0:
+                if began - answered > _ANSWERED_EACH_S:
+                    answered = began
                     self._receive(0)
-            self._poll.register(self._poster.sock.fileno(), select.EPOLLIN)
         except BaseException:
             self.close()
             raise
@@ -269,7 +271,10 @@ class Audience:
         now = time.perf_counter()
         for kind, payload, size in frames:
             if kind == _PING:
-                member.sock.send(frame(payload, _PONG))
+                try:
+                    member.sock.send(frame(payload, _PONG))
+                except OSError as error:
+                    raise LoadFailed(f"a socket was lost: {error}") from None
                 continue
             found = _MARK.search(payload)
             if kind == _CLOSE or found is None:
@@ -297,12 +302,12 @@ class Audience:
             if not data:
                 raise ProtocolFailure("the server closed the connection that posts")
             replies = self._poster.reader.feed(data)
+            if self._poster.reader.answer:
+                self._poster.sock.send(self._poster.reader.answer)
         except BlockingIOError:
             return
         except (OSError, ProtocolFailure) as error:
-            raise LoadFailed(str(error)) from None
-        if self._poster.reader.answer:
-            self._poster.sock.send(self._poster.reader.answer)
+            raise LoadFailed(f"the connection that posts was lost: {error}") from None
         for reply in replies:
             self._unanswered -= 1
             if reply.status != 201:
