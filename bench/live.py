@@ -85,17 +85,25 @@ def _expect(status: int, *right: int) -> None:
         raise LoadFailed(f"status {status}")
 
 
-def measure_fanout(target: Target, people: Audience, paced: int, shape: Shape, run: int) -> Sample:
+def measure_fanout(
+    target: Target,
+    people: Audience,
+    paced: int,
+    shape: Shape,
+    run: int,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Sample:
     """One measurement; an operation is a delivery.
 
+    :param meanwhile: called each second.
     :raises LoadFailed: there is nothing to be measured.
     """
     rate = paced / len(people)
     if shape.warmup_s:
-        people.run(shape.warmup_s, ahead=AHEAD, rate=rate)
+        people.run(shape.warmup_s, ahead=AHEAD, rate=rate, meanwhile=meanwhile)
     meter = CpuMeter(target)
     before, own = meter.read(), time.process_time()
-    load, _ = people.run(shape.duration_s, ahead=AHEAD, rate=rate)
+    load, _ = people.run(shape.duration_s, ahead=AHEAD, rate=rate, meanwhile=meanwhile)
     own, after = time.process_time() - own, meter.read()
     case = Case(f"{FANOUT} {len(people):,}", "websocket", 1 if paced else AHEAD, paced=paced)
     return _sample(target, case, run, len(people), load, own, before, after)

@@ -126,7 +126,7 @@ class Audience:
                 on_open(time.perf_counter() - began)
                 if began - answered > _ANSWERED_EACH_S:
                     answered = began
-                    self._receive(0)
+                    self.answer()
         except BaseException:
             self.close()
             raise
@@ -163,15 +163,21 @@ class Audience:
             if self._size:
                 self._expected += self._before + digits + self._after
         self._unanswered += count
-        self._poster.sock.setblocking(True)
-        self._poster.sock.sendall(b"".join(out))
-        self._poster.sock.setblocking(False)
+        try:
+            self._poster.sock.setblocking(True)
+            self._poster.sock.sendall(b"".join(out))
+            self._poster.sock.setblocking(False)
+        except OSError as error:
+            raise LoadFailed(f"the connection that posts was lost: {error}") from None
 
-    def run(self, seconds: float, *, ahead: int = 16, rate: float = 0.0) -> tuple[Load, int]:
+    def run(
+        self, seconds: float, *, ahead: int = 16, rate: float = 0.0, meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[Load, int]:
         """Post for some time, and wait until all have got all.
 
         :param ahead: posts that not all have got yet, at most.
         :param rate: posts a second; 0: as many as go.
+        :param meanwhile: called each second.
         :return: what came of it, each delivery an operation; and how many messages were posted.
         :raises LoadFailed: nothing comes.
         """
@@ -182,13 +188,15 @@ class Audience:
         self._wrong = []
         first, delivered_before = len(self._sent), self._delivered
         started = now = clock()
-        heard, last = started, self._delivered
+        heard, last, told = started, self._delivered, started
         while True:
             posted = len(self._sent) - first
             owed = posted * everybody - (self._delivered - delivered_before)
             if now - started < seconds:
+                done = posted - owed // everybody
                 due = int((now - started) * rate) + 1 - posted if rate else ahead - owed // everybody
-                due = min(due, _MOST_UNANSWERED - self._unanswered)
+                # No more at one time than all have got before: a server that needs a minute for one is given one.
+                due = min(due, max(done, 1) - (posted - done), _MOST_UNANSWERED - self._unanswered)
                 if due > 0:
                     self._post(due)
                     posted += due
@@ -197,6 +205,9 @@ class Audience:
             wait = min(1.0, max(0.0, started + posted / rate - now)) if rate and now - started < seconds else 1.0
             self._receive(wait)
             now = clock()
+            if now - told > _ANSWERED_EACH_S:
+                told = now
+                meanwhile()
             if self._delivered != last:
                 heard, last = now, self._delivered
             elif now - heard > self._patience_s:
@@ -229,6 +240,10 @@ class Audience:
             member.at = member.count * self._size
 
     # -- receiving ---------------------------------------------------------------------------------------------------
+
+    def answer(self) -> None:
+        """Answer the pings that have come."""
+        self._receive(0)
 
     def idle(self, seconds: float) -> None:
         """Answer pings for some time."""
