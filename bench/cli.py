@@ -324,7 +324,9 @@ def _run(options: argparse.Namespace, command: str) -> int:
         for name in started:
             print(f"starting {name} ...", file=sys.stderr)
             start = (
-                gateway(cores, settings=settings) if name == PLAIN else peer_zaqar.zaqar(cores, options.zaqar_dir)
+                gateway(cores, settings=settings)
+                if name == PLAIN
+                else peer_zaqar.zaqar(cores, options.zaqar_dir, pushes=live.FANOUT in plan.scenarios)
             )
             targets.append(stack.enter_context(start))
         if PLAIN in started and IDENTITY in plan.scenarios:
