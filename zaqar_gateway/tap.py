@@ -279,7 +279,7 @@ class Gateway(Service):
         authenticates = bool(self._settings.auth_strategy)
         gc.collect()
         gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
-        _print(_banner(self._backend.where, http, websocket, authenticates))
+        _print(_banner(self._backend.where, http, websocket, authenticates, self._settings.web.console))
         if self._shows and authenticates:
             _print("There is no token to show anything with.")
         elif self._shows:
@@ -493,12 +493,21 @@ def _url(scheme: str, host: Any, over_tls: bool) -> str:
 
 
 def _banner(
-    where: str, http: Sequence[tuple[Any, bool]], websocket: Sequence[tuple[Any, bool]], authenticates: bool
+    where: str,
+    http: Sequence[tuple[Any, bool]],
+    websocket: Sequence[tuple[Any, bool]],
+    authenticates: bool,
+    has_console: bool,
 ) -> str:
     lines = [f"zaqar-gateway {__version__} is ready.", f"  messages are kept in {where}"]
     for what, scheme, hosts in (("HTTP and WebSocket", "http", http), ("WebSocket", "ws", websocket)):
         for host, over_tls in hosts:
             lines.append(f"  {what} on {f'{_url(scheme, host, over_tls)}/' if _is_tcp(host) else _socket_path(host)}")
+    lines += [
+        f"  web console on {_url('http', host, over_tls)}{console.PREFIX}"
+        for host, over_tls in http
+        if has_console and _is_tcp(host)
+    ]
     if http:
         host, over_tls = http[0]
         scheme = "https" if over_tls else "http"
