@@ -79,6 +79,7 @@ _log = Logger()
 
 _WELL_KNOWN_KEY = "AES256"
 _SHUTDOWN_S = 15.0
+_TELL_S = 60.0
 _SPARE_FILES = 256
 
 
@@ -127,6 +128,8 @@ class Gateway(Service):
             _log.warn("{text}", text=text)
         self._policy_watch = TimerService(LOOK_S, policy_file.look)
         self._policy_watch.clock = reactor
+        self._counting = TimerService(_TELL_S, self._tell)
+        self._counting.clock = reactor
         self._audit_file: AuditFile | None = None
         self._identifying = Identifying(settings, reactor)
         tokens, trusts = self._identifying.tokens, self._identifying.trusts
@@ -264,6 +267,7 @@ class Gateway(Service):
         over_tls = [*map(_is_tls, (*listen.http, *listen.websocket))]
         if any(over_tls):
             self._start_tls()
+        self._counting.startService()
         await self._backend.start()
         for factory, endpoints in ((self._http, listen.http), (self._websocket, listen.websocket)):
             for endpoint in endpoints:
@@ -285,6 +289,12 @@ class Gateway(Service):
         elif self._shows:
             plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
             await show(self._reactor, plain_http, plain_websocket, _print)
+
+    def _tell(self) -> None:
+        """Say what was refused, and what waits."""
+        self.refusals.tell()
+        if count := self._delivering.circuits.open:
+            _log.info("deliveries to {count} hosts are held back, for they keep failing", count=count)
 
     def _start_tls(self) -> None:
         given = self._settings.tls
@@ -361,8 +371,9 @@ class Gateway(Service):
         if self._tls is not None:
             await self._tls.stop()
         await self._backend.stop()
-        if self._policy_watch.running:
-            await self._policy_watch.stopService()
+        for timer in (self._policy_watch, self._counting):
+            if timer.running:
+                await timer.stopService()
         if self._audit_file is not None:
             globalLogPublisher.removeObserver(self._audit_file)
             self._audit_file.close()
@@ -380,6 +391,18 @@ def makeService(options: Options) -> IService:
         return Gateway(options.loaded, reactor, shows=bool(options["show"]))
     except (plugins.PluginError, PolicyFileError) as error:
         raise SystemExit(f"zaqar-gateway cannot start: {error}") from None
+
+
+def check_plugins(settings: Settings) -> None:
+    """Make the plug-ins as a start does.
+
+    :raises PluginError: one that the settings ask for, or that is installed and always used, cannot be used.
+    """
+    from twisted.internet import reactor
+
+    make_backend(settings, reactor)
+    _filters(settings, reactor)
+    plugins.notifiers(settings.notifier_tables, reactor)
 
 
 def _filters(settings: Settings, reactor: Any) -> list[Filter]:

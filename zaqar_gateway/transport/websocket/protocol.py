@@ -357,19 +357,18 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._reads.note(len(data))
-        if not self._is_refused:
+        if self._is_refused:
+            if self._reads.enough:
+                self._rest()
+        elif self._reads.enough and self.state != self.STATE_CLOSED:
+            self.data += data
+            self._rest()
+        else:
             self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
-        if self._is_refused or self.state != self.STATE_CLOSED:
-            self._share()
+            if not self.data and self.state == self.STATE_OPEN and not self.inside_message:
+                self._reads.clear()
         if self._paused and not self._deaf:
             self._adjust()
-
-    def _share(self) -> None:
-        """Let the others go first where much was read and nothing is complete."""
-        if self.state == self.STATE_OPEN and not self.data and self.current_frame is None and not self.inside_message:
-            self._reads.clear()
-        elif self._reads.enough:
-            self._rest()
 
     def consumeData(self) -> None:
         if self._consuming:
