@@ -12,6 +12,7 @@ from zaqar_gateway.model import Claim
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.packing import bulk, number, packed_now
 
 
 @implementer(IClaimStore)
@@ -26,16 +27,17 @@ class RedisClaims:
     _new_claim_id: Callable[[], str]
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
-        keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
         claim_id = self._new_claim_id()
+        terms = bulk(claim_id.encode()) + number(ttl_s) + number(grace_s) + number(limit)
+        place = self._keys.packed_with_catalog(project, queue)
         while True:
-            arguments = [self._now(), claim_id, ttl_s, grace_s, limit, self._new_incarnation()]
-            again, now_ms, incarnation, *found = await self._redis.script(scripts.CLAIM, keys, arguments)
-            if not again:
+            dead_letters = bulk(self._new_incarnation().encode())
+            found = await self._redis.run(scripts.CLAIM, 8, place, packed_now(self._now()), terms, dead_letters)
+            if not found[0]:
                 break
-        if not found:
+        if len(found) == 3:
             return None
-        return Claim(claim_id, ttl_s, 0, values.messages(found, 0, now_ms, incarnation.decode()))
+        return Claim(claim_id, ttl_s, 0, values.messages(found, 3, found[1], found[2].decode()))
 
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         key = self._keys.queue(project, queue)
