@@ -64,14 +64,22 @@ def stream_page(answer: Sequence[Any]) -> StreamPage:
     return StreamPage(posted, format_id(int(rank), queue), bool(gap), format_id(int(cut), queue), bool(more))
 
 
+def id_arguments(ids: Sequence[str]) -> list[str | int]:
+    """Rank and incarnation of each id, for a script; a text that is no id is one that no message has."""
+    arguments: list[str | int] = []
+    for one in ids:
+        arguments += parse_id(one) or (0, "")
+    return arguments
+
+
 def packed_id(parsed: tuple[int, str]) -> bytes:
-    """Rank and incarnation of an id, for a script."""
+    """Rank and incarnation of an id, packed."""
     rank, incarnation = parsed
     return bulk(b"%d" % rank) + word(incarnation.encode())
 
 
 def packed_ids(ids: Sequence[str]) -> list[bytes]:
-    """The same of each id; a text that is no id is one that no message has."""
+    """What :func:`id_arguments` has of each id, packed."""
     return [packed_id(parse_id(one) or (0, "")) for one in ids]
 
 
