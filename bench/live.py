@@ -61,7 +61,10 @@ def audience(
     api = target.api("websocket", name)
     _once(connect, api.create_queue(), patience_s)
     try:
-        people = Audience(connect, name, count, patience_s, on_open)
+        try:
+            people = Audience(connect, name, count, patience_s, on_open)
+        except OSError as error:
+            raise LoadFailed(f"{count:,} sockets could not be had: {error}") from None
         try:
             yield people
         finally:
@@ -116,7 +119,7 @@ def measure_idle(target: Target, count: int, run: int) -> Sample:
     """
     settle(target)
     meter, opened = CpuMeter(target), list[float]()
-    memory = _memory(target)
+    memory = memory_of(target)
     before, own, began = meter.read(), time.process_time(), time.perf_counter()
     with audience(target, count, opened.append) as people:
         load = Load(time.perf_counter() - began, opened)
@@ -124,12 +127,12 @@ def measure_idle(target: Target, count: int, run: int) -> Sample:
         each = None
         if memory is not None:
             people.idle(_RSS_S)
-            each = ((_memory(target) or 0) - memory) / 1024 / count
+            each = ((memory_of(target) or 0) - memory) / 1024 / count
     case = Case(f"{IDLE} {count:,}", "websocket", 1)
     return _sample(target, case, run, count, load, own, before, after, each)
 
 
-def _memory(target: Target) -> int | None:
+def memory_of(target: Target) -> int | None:
     """Bytes that the processes of a server have, without its Redis."""
     if not target.server_pids:
         return None

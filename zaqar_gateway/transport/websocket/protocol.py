@@ -26,7 +26,6 @@ from uuid import uuid4
 from attrs import define, field
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
@@ -41,7 +40,7 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
-from zaqar_gateway.direct import write_now
+from zaqar_gateway.direct import run, write_now
 from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
@@ -488,15 +487,13 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._slots.append(slot)
             self._running += 1
             self._alone = request.alone
-        Deferred.fromCoroutine(request.reply()).addCallbacks(
-            self._replied, self._crashed, callbackArgs=(slot,)
-        ).addErrback(self._crashed)
+        run(self._serve(request, slot), self._crashed)
         self._adjust()
 
     # -- replies out ---------------------------------------------------------------------------------------------------
 
-    def _replied(self, payload: bytes, slot: _Slot) -> None:
-        slot.payload = payload
+    async def _serve(self, request: Request, slot: _Slot) -> None:
+        slot.payload = payload = await request.reply()
         slots = self._slots
         if slot is self._aside:
             self._aside = None
