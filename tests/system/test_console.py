@@ -794,6 +794,7 @@ class DeadLetterTests(ConsoleCase):
         console.counts(".messages tbody tr:not(.more)", 8)
         console.page.evaluate("document.querySelector('button.body').click()")
         console.page.evaluate("document.querySelectorAll('tbody input').forEach((one, at) => at < 2 && one.click())")
+        console.page.wait_for("document.querySelectorAll('.chart .line').length > 1")
         keep(console.page, "dead-letters-light.png")
 
     def test_pages(self) -> None:
