@@ -497,12 +497,13 @@ class Placed(msgspec.Struct, frozen=True, gc=False):
 class LiveTerms(msgspec.Struct, frozen=True, gc=False):
     """How a live subscription delivers.
 
-    :ivar marker: from where; of a durable name only where that is new.
+    :ivar marker: an id behind which it begins; of a durable name only where that is new.
     :ivar ttl_s: how long a durable name is kept while nobody holds it.
     :ivar durable: the durable name, empty: there is none.
     :ivar window: the most messages sent and not done; ``None``: nothing is acknowledged.
     :ivar deadline_s: after how long what is not done is sent again.
     :ivar skip_client: whose messages are left out, as :class:`Context` has it; empty: nobody's.
+    :ivar earliest: whether it begins at the oldest message, behind the marker or not, so that nothing before that is missed.
     """
 
     marker: str
@@ -511,6 +512,7 @@ class LiveTerms(msgspec.Struct, frozen=True, gc=False):
     window: int | None = None
     deadline_s: int = 30
     skip_client: bytes = b""
+    earliest: bool = False
 
 
 class WorkTerms(msgspec.Struct, frozen=True, gc=False):
@@ -524,7 +526,7 @@ class WorkTerms(msgspec.Struct, frozen=True, gc=False):
 class Begun(msgspec.Struct, frozen=True, gc=False):
     """How a live subscription has begun.
 
-    :ivar marker: from where; ``None`` for a worker.
+    :ivar marker: an id behind which it begins, with what is not done where it goes on; ``None`` for a worker.
     :ivar resumed: whether the durable name was there.
     """
 

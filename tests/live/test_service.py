@@ -24,8 +24,9 @@ from zaqar_gateway.push.sockets import Sockets
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.testing.base import CLIENT, OTHER_CLIENT, clock_at_epoch
 
-EXPLICIT = LiveTerms(EARLIEST, 3600, window=100)
-DURABLE = LiveTerms(EARLIEST, 3600, "d", 100)
+FIRST = "0" * 24
+EXPLICIT = LiveTerms(FIRST, 3600, window=100)
+DURABLE = LiveTerms(FIRST, 3600, "d", 100)
 WORK = WorkTerms(60, 60, 100)
 
 
@@ -138,8 +139,8 @@ class Subscriptions(LiveCase):
     def test_without_acknowledgements(self) -> None:
         """All comes in order, page after page; nothing can be acknowledged."""
         post(self.storage, *range(250))
-        socket, begun = self.begin(LiveTerms(EARLIEST, 3600))
-        self.assertEqual(begun, Begun(EARLIEST, None, None))
+        socket, begun = self.begin(LiveTerms(FIRST, 3600))
+        self.assertEqual(begun, Begun(FIRST, None, None))
         self.assertEqual(self.taken(socket), [*range(250)])
         live = self.live(socket)
         for work in (live.acknowledge(["x"]), live.refuse(["x"], 0), live.extend(["x"], 5)):
@@ -158,7 +159,7 @@ class Subscriptions(LiveCase):
 
     def test_own_messages(self) -> None:
         """Those of one client are left out where that is asked for, and fill no window."""
-        socket, _ = self.begin(LiveTerms(EARLIEST, 3600, window=1, skip_client=CLIENT))
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, window=1, skip_client=CLIENT))
         other = [NewMessage(b'"other"')]
         self.post(1, 2)
         now(self.storage.messages.post("p", "q", OTHER_CLIENT, other, size=1, ttl_default_s=60, size_max=100))
@@ -167,7 +168,7 @@ class Subscriptions(LiveCase):
 
     def test_deadline(self) -> None:
         """What is not done by its deadline comes again, before what is new; what is done does not."""
-        socket, _ = self.begin(LiveTerms(EARLIEST, 3600, window=2, deadline_s=30))
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, window=2, deadline_s=30))
         self.post(1, 2, 3)
         first, second, _ = self.ids()
         self.assertEqual(self.taken(socket), [1, 2])
@@ -184,7 +185,7 @@ class Subscriptions(LiveCase):
 
     def test_gone_before_it_comes_again(self) -> None:
         """What is deleted before it comes again is done; nothing more is told of it, since it was sent."""
-        socket, _ = self.begin(LiveTerms(EARLIEST, 3600, window=1))
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, window=1))
         self.post(1, 2)
         self.assertEqual(self.taken(socket), [1])
         now(self.storage.messages.delete("p", "q", self.ids()[0], None))
@@ -207,7 +208,7 @@ class Subscriptions(LiveCase):
     def test_slow_socket(self) -> None:
         """A socket that takes nothing is left where it stands, and so is what it has not done; then all comes in order."""
         socket, _ = self.begin(EXPLICIT)
-        other, _ = self.begin(LiveTerms(EARLIEST, 3600))
+        other, _ = self.begin(LiveTerms(FIRST, 3600))
         self.post(1, 2)
         self.taken(socket)
         socket.takes = False
@@ -223,7 +224,7 @@ class Subscriptions(LiveCase):
 
     def test_resized(self) -> None:
         """A larger window lets more come at once."""
-        socket, _ = self.begin(LiveTerms(EARLIEST, 3600, window=1))
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, window=1))
         self.post(1, 2, 3)
         self.live(socket).resize(3)
         self.turn()
@@ -232,7 +233,7 @@ class Subscriptions(LiveCase):
     def test_refused_again_and_again(self) -> None:
         """Refused messages are bounded in number, and nothing new comes beyond that."""
         post(self.storage, *range(TOTAL_MAX + 50))
-        socket, _ = self.begin(LiveTerms(EARLIEST, 3600, window=1000))
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, window=1000))
         seen = 0
         while found := self.taken(socket):
             seen += len(found)
@@ -242,7 +243,7 @@ class Subscriptions(LiveCase):
 
     def test_store_away(self) -> None:
         """While the store is away nothing is lost, and it goes on by itself."""
-        socket, _ = self.begin(LiveTerms(EARLIEST, 3600, window=100, deadline_s=5))
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, window=100, deadline_s=5))
         self.post(1)
         self.assertEqual(self.taken(socket), [1])
         self.me.away("messages", "subscriptions")
@@ -342,8 +343,8 @@ class DurableNames(LiveCase):
 
     def test_resumed(self) -> None:
         """What was not done comes again, in order, then the rest; what was done does not."""
-        socket, begun = self.begin(LiveTerms(EARLIEST, 3600, "d", 3))
-        self.assertEqual(begun, Begun(EARLIEST, "d", 3, False))
+        socket, begun = self.begin(LiveTerms(FIRST, 3600, "d", 3))
+        self.assertEqual(begun, Begun(FIRST, "d", 3, False))
         self.post(*range(1, 7))
         self.assertEqual(self.taken(socket), [1, 2, 3])
         self.done(socket, self.ids()[1:2])
@@ -351,8 +352,12 @@ class DurableNames(LiveCase):
         self.me.sockets.gone(socket)
         self.turn()
         again, begun = self.begin(DURABLE)
-        self.assertEqual((begun.resumed, begun.marker), (True, self.ids()[3]))
+        self.assertTrue(begun.resumed and begun.marker and begun.marker < self.ids()[0], begun)
         self.assertEqual(self.taken(again), [(1, "again"), (3, "again"), (4, "again"), 5, 6])
+        self.done(again, self.ids())
+        self.me.sockets.gone(again)
+        self.turn()
+        self.assertEqual(self.begin(DURABLE)[1].marker, self.ids()[-1])
 
     def test_known_before_it_is_sent(self) -> None:
         """A message is sent only once the store has it that it may have been; a process that dies has it come again."""
@@ -439,7 +444,7 @@ class DurableNames(LiveCase):
 
     def test_without_acknowledgements(self) -> None:
         """A durable name without acknowledgements goes on behind what was sent."""
-        terms = LiveTerms(EARLIEST, 3600, "d")
+        terms = LiveTerms(FIRST, 3600, "d")
         socket, _ = self.begin(terms)
         self.post(1, 2)
         self.assertEqual(self.taken(socket), [1, 2])

@@ -28,7 +28,7 @@ from zaqar_gateway.interfaces import (
 from zaqar_gateway.live import frames
 from zaqar_gateway.live.subscriber import HOLD_MS, TAKEN_OVER, Held, Subscriber, taken_over
 from zaqar_gateway.live.workers import Shift, Worker
-from zaqar_gateway.model import Begun, LiveTerms, Place, WorkTerms
+from zaqar_gateway.model import EARLIEST, Begun, LiveTerms, Place, WorkTerms
 
 _log = Logger()
 
@@ -135,6 +135,11 @@ class _Watch:
                 self._over(holders[holder], TAKEN_OVER)
 
 
+def _before(message_id: str) -> str:
+    """The id just before another one."""
+    return f"{max(0, int(message_id[:14], 16) - 1):014x}{message_id[14:]}"
+
+
 def _held(live: _Live) -> Held | None:
     return live.does.held if isinstance(live.does, Subscriber) else None
 
@@ -189,8 +194,9 @@ class Live:
         over = partial(self._over, place, listener)
         does = Subscriber(place, terms, listener, messages, held, pending, self._clock, over)
         self._begin(place, subscription_id, listener, does)
-        does.begin(self._readers, marker, messages is not self._storage.messages)
-        return Begun(marker, terms.durable or None, terms.window, resumed)
+        start = EARLIEST if terms.earliest and not resumed else marker
+        does.begin(self._readers, start, messages is not self._storage.messages)
+        return Begun(_before(pending[0]) if pending else marker, terms.durable or None, terms.window, resumed)
 
     async def work(
         self,

@@ -133,6 +133,7 @@ class LiveSubscriptions:
             window if acknowledge == "explicit" else None,
             deadline_s,
             ctx.client if asked.echo is False else b"",
+            start == EARLIEST,
         )
 
     # -- what a connection says of its own -----------------------------------------------------------------------------
@@ -229,7 +230,7 @@ def check_durable(name: Any) -> None:
 
 
 async def _marker(ctx: Context, queue: str, start: Any, messages: IMessageStore) -> str:
-    """From where a queue is read."""
+    """The id behind which a queue is read; where that is from its oldest message, one that sorts before all of its ids."""
     wrong = partial(
         RuleBroken, f"start is {_shown(start)}; it has to be {LATEST}, {EARLIEST} or the id of a message."
     )
@@ -239,6 +240,8 @@ async def _marker(ctx: Context, queue: str, start: Any, messages: IMessageStore)
         page = await messages.read(ctx.project, queue, start, 1)
     except RuleBroken:
         raise wrong() from None
+    if start == EARLIEST:
+        return "0" * 14 + page.marker[14:]
     return page.marker if start == LATEST else start
 
 
