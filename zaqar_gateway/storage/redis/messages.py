@@ -18,7 +18,7 @@ from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
-from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now, word
+from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulks, number, packed_now, word
 from zaqar_gateway.storage.redis.schedule import Schedule
 
 _BEYOND_QUOTA, _AGAIN, _BY_KEYS, _OTHER_NUMBER, _BEYOND_KEYS = 4, 5, 6, 7, 8
@@ -136,9 +136,9 @@ class RedisMessages:
         return b"".join(terms)
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
-        wanted = values.packed_ids(ids)
+        wanted = bulks(values.id_arguments(ids))
         place = self._keys.packed(project, queue)
-        found = await self._redis.run(scripts.GET, 2 + 2 * len(ids), place, packed_now(self._now()), *wanted)
+        found = await self._redis.run(scripts.GET, 2 + 2 * len(ids), place, packed_now(self._now()), wanted)
         return values.messages(found, 2, found[0], found[1].decode())
 
     async def list(
@@ -159,7 +159,7 @@ class RedisMessages:
                 # Nothing follows it; the store is asked all the same, for it may be away (API reference, "Names").
                 key = self._keys.queue(project, queue)
                 return MessagePage([], None, bool(int(await self._redis.command(b"HGET", key, b"delay") or 0)))
-            after = values.packed_id(parsed)
+            after = bulks(parsed)
         place = self._keys.packed(project, queue)
         skips = _NO_SKIP if skip_client is None else number(1) + word(skip_client)
         whom = skips + number(include_claimed) + number(include_delayed)
@@ -173,7 +173,7 @@ class RedisMessages:
                 now_ms, incarnation, knows_delay, rank, more = found[:5]
                 messages += values.messages(found, 5, now_ms, incarnation.decode())
                 if rank:
-                    after = bulk(rank) + word(incarnation)
+                    after = bulks((rank, incarnation))
                     last = format_id(int(rank), incarnation.decode())
                 if not more:
                     return MessagePage(messages, last, bool(knows_delay))
@@ -212,8 +212,7 @@ class RedisMessages:
         self, project: str, queue: str, mode: bytes, ids: Sequence[str], claims: Sequence[str]
     ) -> None:
         parts = [self._keys.packed(project, queue), packed_now(self._now()), mode, number(len(claims))]
-        parts += [bulk(claim.encode()) for claim in claims]
-        parts += values.packed_ids(ids)
+        parts.append(bulks([*claims, *values.id_arguments(ids)]))
         count = 4 + len(claims) + 2 * len(ids)
         verdict, *nth = await self._redis.run(scripts.DELETE, count, *parts)
         if verdict:

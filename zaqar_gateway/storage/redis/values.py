@@ -25,7 +25,6 @@ from zaqar_gateway.model import (
 )
 from zaqar_gateway.storage import bytes_exceeded, messages_exceeded, queues_exceeded
 from zaqar_gateway.storage.ids import format_cursor, format_id, parse_cursor, parse_id
-from zaqar_gateway.storage.redis.packing import bulk, word
 
 _FIELDS = 7  # of a message: scripts/common.lua, emit
 
@@ -70,17 +69,6 @@ def id_arguments(ids: Sequence[str]) -> list[str | int]:
     for one in ids:
         arguments += parse_id(one) or (0, "")
     return arguments
-
-
-def packed_id(parsed: tuple[int, str]) -> bytes:
-    """Rank and incarnation of an id, packed."""
-    rank, incarnation = parsed
-    return bulk(b"%d" % rank) + word(incarnation.encode())
-
-
-def packed_ids(ids: Sequence[str]) -> list[bytes]:
-    """What :func:`id_arguments` has of each id, packed."""
-    return [packed_id(parse_id(one) or (0, "")) for one in ids]
 
 
 def letters(answer: Sequence[Any], incarnation: str) -> list[Letter]:
