@@ -46,24 +46,28 @@ def expect(reply: Reply, status: int) -> None:
 
 
 class Api(ABC):
-    """Requests on one queue, and the reading of their replies.  Ids and cursors are bytes as they came."""
+    """Requests on one queue, and the reading of their replies.  Ids and cursors are bytes as they came.
+
+    :ivar body: of each message, as JSON has it; may be set before the first post.
+    """
 
     transport: str
     statuses = {"post": 201, "claim": 201, "delete": 204, "read": 200}
 
     def __init__(self, queue: str) -> None:
         self.queue = queue
+        self.body = BODY
         self._looked = 0
-        self._posts: dict[int, bytes] = {}
+        self._posts: dict[tuple[int, int], bytes] = {}
 
     # Requests
 
-    def post(self, count: int) -> bytes:
+    def post(self, count: int, ttl_s: int = MESSAGE_TTL_S) -> bytes:
         """Post so many messages."""
-        if count not in self._posts:
-            messages = [{"ttl": MESSAGE_TTL_S, "body": BODY}] * count
-            self._posts[count] = self._post({"messages": messages})
-        return self._posts[count]
+        if (count, ttl_s) not in self._posts:
+            messages = [{"ttl": ttl_s, "body": self.body}] * count
+            self._posts[count, ttl_s] = self._post({"messages": messages})
+        return self._posts[count, ttl_s]
 
     @abstractmethod
     def _post(self, document: dict[str, Any]) -> bytes: ...
@@ -75,6 +79,10 @@ class Api(ABC):
     @abstractmethod
     def delete_queue(self) -> bytes:
         """Delete the queue and its messages."""
+
+    @abstractmethod
+    def purge_queue(self) -> bytes:
+        """Delete all messages of the queue."""
 
     @abstractmethod
     def claim(self, limit: int) -> bytes:
@@ -152,7 +160,7 @@ class Api(ABC):
                 raise Unexpected("messages twice, or ids that are not those of messages")
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise Unexpected(f"not a list of messages ({error!r}): {body[:200]!r}") from None
-        if any(each != BODY for each in bodies):
+        if any(each != self.body for each in bodies):
             raise Unexpected(f"a body is not what was posted: {bodies[0]!r}")
 
     @abstractmethod
@@ -202,6 +210,9 @@ class HttpApi(Api):
 
     def delete_queue(self) -> bytes:
         return request("DELETE", self._path, self._headers)
+
+    def purge_queue(self) -> bytes:
+        return request("POST", f"{self._path}/purge", self._headers, dumps({"resource_types": ["messages"]}))
 
     def claim(self, limit: int) -> bytes:
         return request("POST", f"{self._path}/claims?limit={limit}", self._headers, self._claim_body)
@@ -269,6 +280,9 @@ class WebSocketApi(Api):
 
     def delete_queue(self) -> bytes:
         return self._request("queue_delete")
+
+    def purge_queue(self) -> bytes:
+        return self._request("queue_purge", resource_types=["messages"])
 
     def claim(self, limit: int) -> bytes:
         return self._request("claim_create", limit=limit, ttl=CLAIM_TTL_S, grace=CLAIM_GRACE_S)

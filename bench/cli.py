@@ -3,23 +3,25 @@
 import argparse
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from bench import backlog, compare, keystone, live, peer_zaqar
+from bench import backlog, compare, flame, goals, keystone, live, peer_zaqar
 from bench.load import ceiling
 from bench.load.audience import allow_sockets
 from bench.load.engine import LoadFailed
 from bench.measure import Shape
 from bench.progress import Progress
-from bench.report import write_reports
+from bench.report import tables, write_reports
 from bench.report.text import terminal_table
 from bench.results import IDENTITY, KNOWN, PLAIN, Results
 from bench.scenarios import BACKLOG, SCENARIOS
-from bench.servers import TRANSPORTS, Cores, StartFailed, Target, gateway, parse_target
+from bench.servers import ROOT, TRANSPORTS, Cores, StartFailed, Target, gateway, parse_target
 from bench.suite import Plan, environment, run
 
 _T = TypeVar("_T")
@@ -35,6 +37,8 @@ examples:
   python -m bench                                 gateway and Zaqar, every scenario, five times
   python -m bench --targets gateway --scenarios post1,cycle --transports http
   python -m bench --targets gateway --target other=http://127.0.0.1:8888,ws=ws://127.0.0.1:9000,pid=4711
+  python -m bench goals latency                   what is not a rate, against its bounds
+  python -m bench page bench-results              what was measured, into docs/performance.rst
   python -m bench compare ../before . --in-flight 16 --repeat 9
   python -m bench ceiling                         how fast the load generator is by itself
 
@@ -136,6 +140,37 @@ def parser() -> argparse.ArgumentParser:
     reports.add_argument("--output", type=Path, metavar="DIR", help="default: the directory of the file")
     reports.add_argument("--markdown", type=Path, metavar="FILE", help="write the Markdown table to this file")
     reports.set_defaults(function=_report)
+
+    aims = commands.add_parser(
+        "goals",
+        help="measure what is not a rate, against its bounds",
+        description="\n".join(f"  {name:8} {about}" for name, about in goals.ABOUT.items()),
+        formatter_class=_RAW,
+    )
+    aims.add_argument(
+        "names", type=_words("goal", tuple(goals.ABOUT)), nargs="?", default=tuple(goals.ABOUT), metavar="NAME,..."
+    )
+    aims.add_argument("--quick", action="store_true", help="in small, to see that it works")
+    aims.add_argument("--minutes", type=_seconds, metavar="N", help="at full load, for memory (default: 10)")
+    aims.add_argument("--reference", action="store_true", help="also measure what Zaqar needs to store a message")
+    aims.add_argument("--zaqar-dir", type=Path, default=peer_zaqar.DEFAULT_DIR, metavar="DIR", help="as for run")
+    _pin_options(aims)
+    _output_option(aims, "goals.json, in which other goals stay as they were")
+    aims.set_defaults(function=_goals)
+
+    flames = commands.add_parser("flame", help="draw where the time of a post goes in a checkout")
+    flames.add_argument("checkout", type=_checkout, metavar="CHECKOUT", help="its directory")
+    flames.add_argument("file", type=Path, metavar="FILE", help="the SVG to write")
+    flames.add_argument("--scenario", choices=_GATED, default="post1", help="default: %(default)s")
+    flames.add_argument("--transport", choices=TRANSPORTS, default="http", help="default: %(default)s")
+    flames.add_argument("--duration", type=_seconds, default=5.0, metavar="S", help="default: %(default)s")
+    _pin_options(flames)
+    flames.set_defaults(function=_flame)
+
+    pages = commands.add_parser("page", help="write the tables of docs/performance.rst")
+    pages.add_argument("source", type=Path, metavar="DIR", help="has results.json, goals.json, or both")
+    pages.add_argument("--docs", type=Path, default=ROOT / "docs", metavar="DIR", help="default: %(default)s")
+    pages.set_defaults(function=_page)
 
     setup = commands.add_parser("setup-zaqar", help="install the reference in a virtual environment of its own")
     setup.add_argument("--dir", type=Path, default=peer_zaqar.DEFAULT_DIR, help="where (default: %(default)s)")
@@ -239,15 +274,16 @@ def _how_options(command: argparse.ArgumentParser, scenarios: tuple[str, ...]) -
 
 
 def _out_options(command: argparse.ArgumentParser) -> None:
+    out = _output_option(command, "results.json and report.html")
+    out.add_argument("--markdown", type=Path, metavar="FILE", help="write a Markdown table to this file")
+
+
+def _output_option(command: argparse.ArgumentParser, what: str) -> argparse._ArgumentGroup:
     out = command.add_argument_group("what is written")
     out.add_argument(
-        "--output",
-        type=Path,
-        default=Path("bench-results"),
-        metavar="DIR",
-        help="gets results.json and report.html (default: %(default)s)",
+        "--output", type=Path, default=Path("bench-results"), metavar="DIR", help=f"gets {what} (default: %(default)s)"
     )
-    out.add_argument("--markdown", type=Path, metavar="FILE", help="write a Markdown table to this file")
+    return out
 
 
 def _pin_options(command: argparse.ArgumentParser) -> None:
@@ -324,7 +360,9 @@ def _run(options: argparse.Namespace, command: str) -> int:
         for name in started:
             print(f"starting {name} ...", file=sys.stderr)
             start = (
-                gateway(cores, settings=settings) if name == PLAIN else peer_zaqar.zaqar(cores, options.zaqar_dir)
+                gateway(cores, settings=settings)
+                if name == PLAIN
+                else peer_zaqar.zaqar(cores, options.zaqar_dir, pushes=live.FANOUT in plan.scenarios)
             )
             targets.append(stack.enter_context(start))
         if PLAIN in started and IDENTITY in plan.scenarios:
@@ -380,6 +418,81 @@ def _compare(options: argparse.Namespace, command: str) -> int:
     for path in write_reports(results, options.output, options.markdown):
         print(f"written: {path}")
     return 1 if results.failures or any(each.is_lost for each in found) else 0
+
+
+def _goals(options: argparse.Namespace, command: str) -> int:
+    cores, sizes = _cores(options), goals.QUICK if options.quick else goals.Sizes()
+    if options.minutes is not None:
+        sizes = replace(sizes, minutes=options.minutes)
+    options.output.mkdir(parents=True, exist_ok=True)
+    if goals.MEMORY in options.names:
+        allow_sockets(sizes.sockets)
+    if cores.client is not None:
+        os.sched_setaffinity(0, {cores.client})
+    path, measured, failures = options.output / "goals.json", list[goals.Figure](), list[str]()
+    for name in options.names:
+        found = list[goals.Figure]()
+        print(f"measuring {name} ...", file=sys.stderr)
+        try:
+            with gateway(cores, settings=goals.settings_for(name)) as target:
+                for figure in goals.GOALS[name](target, sizes):
+                    found.append(figure)
+            if name == goals.MEMORY and options.reference:
+                with peer_zaqar.zaqar(cores, options.zaqar_dir) as target:
+                    found += goals.stored(target, sizes)
+        except LoadFailed as error:
+            failures.append(f"{name}: {error}")
+        goals.keep(path, found)
+        measured += found
+    print(goals.table(measured))
+    for failure in failures:
+        print(f"failed: {failure}")
+    print(f"written: {path}")
+    return 1 if failures or any(each.is_met is False for each in measured) else 0
+
+
+def _flame(options: argparse.Namespace, command: str) -> int:
+    cores = _cores(options)
+    if cores.client is not None:
+        os.sched_setaffinity(0, {cores.client})
+    scenario = SCENARIOS[options.scenario]
+    flame.record(options.checkout, options.file, scenario, options.transport, options.duration, cores)
+    print(f"written: {options.file}")
+    return 0
+
+
+def _page(options: argparse.Namespace, command: str) -> int:
+    results, aims, report = (options.source / name for name in ("results.json", "goals.json", "report.html"))
+    texts: dict[str, str] = {}
+    plot = ""
+    try:
+        if results.exists():
+            found = Results.load(results)
+            plot = tables.plot(found, PLAIN)
+            shown = "\n.. image:: benchmark/ratios.svg\n   :alt: Times the rate of the reference, beside the goals\n"
+            texts |= {
+                "rates": tables.rates(found, PLAIN) + (shown if plot else ""),
+                "backlogs": tables.backlogs(found, PLAIN),
+                "setting": tables.setting(found),
+            }
+        if aims.exists():
+            texts["goals"] = tables.figures(goals.load_figures(aims))
+    except (OSError, ValueError) as error:
+        raise _Wrong(str(error)) from None
+    if not texts:
+        raise _Wrong(f"{options.source} has neither results.json nor goals.json")
+    folder = options.docs / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.inc").write_text(text)
+    pictures = options.docs / "benchmark"
+    pictures.mkdir(exist_ok=True)
+    if plot:
+        (pictures / "ratios.svg").write_text(plot)
+    if report.exists():
+        shutil.copy(report, pictures / "report.html")
+    print(f"written: {', '.join(f'{name}.inc' for name in texts)} in {folder}")
+    return 0
 
 
 def _plan_text(plan: Plan) -> str:

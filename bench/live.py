@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psutil
 
 from bench.load.audience import Audience, allow_sockets, ask, readable, reply_of
-from bench.load.engine import Connection, Load, LoadFailed, ProtocolFailure, Reply, Unexpected
+from bench.load.engine import Connect, Connection, Load, LoadFailed, ProtocolFailure, Reply, Unexpected
 from bench.measure import CpuMeter, Shape, settle
 from bench.results import Case, Latency, Sample
 from bench.servers import Target
@@ -59,18 +59,28 @@ def audience(
     connect = target.connector("websocket")
     name = f"bench-live-{os.urandom(6).hex()}"
     api = target.api("websocket", name)
-    owner = connect()
+    _once(connect, api.create_queue(), patience_s)
     try:
-        _expect(ask(owner, api.create_queue(), patience_s).status, 201, 204)
-        people = Audience(connect, name, count, patience_s, on_open)
+        try:
+            people = Audience(connect, name, count, patience_s, on_open)
+        except OSError as error:
+            raise LoadFailed(f"{count:,} sockets could not be had: {error}") from None
         try:
             yield people
         finally:
             people.close()
-            with suppress(LoadFailed, ProtocolFailure, OSError):
-                ask(owner, api.delete_queue(), patience_s)
     finally:
-        owner.close()
+        with suppress(LoadFailed):
+            _once(connect, api.delete_queue(), patience_s)
+
+
+def _once(connect: Connect, request: bytes, patience_s: float) -> None:
+    """A request on a connection of its own."""
+    connection = connect()
+    try:
+        _expect(ask(connection, request, patience_s).status, 201, 204)
+    finally:
+        connection.close()
 
 
 def _expect(status: int, *right: int) -> None:
@@ -78,17 +88,25 @@ def _expect(status: int, *right: int) -> None:
         raise LoadFailed(f"status {status}")
 
 
-def measure_fanout(target: Target, people: Audience, paced: int, shape: Shape, run: int) -> Sample:
+def measure_fanout(
+    target: Target,
+    people: Audience,
+    paced: int,
+    shape: Shape,
+    run: int,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Sample:
     """One measurement; an operation is a delivery.
 
+    :param meanwhile: called each second.
     :raises LoadFailed: there is nothing to be measured.
     """
     rate = paced / len(people)
     if shape.warmup_s:
-        people.run(shape.warmup_s, ahead=AHEAD, rate=rate)
+        people.run(shape.warmup_s, ahead=AHEAD, rate=rate, meanwhile=meanwhile)
     meter = CpuMeter(target)
     before, own = meter.read(), time.process_time()
-    load, _ = people.run(shape.duration_s, ahead=AHEAD, rate=rate)
+    load, _ = people.run(shape.duration_s, ahead=AHEAD, rate=rate, meanwhile=meanwhile)
     own, after = time.process_time() - own, meter.read()
     case = Case(f"{FANOUT} {len(people):,}", "websocket", 1 if paced else AHEAD, paced=paced)
     return _sample(target, case, run, len(people), load, own, before, after)
@@ -101,7 +119,7 @@ def measure_idle(target: Target, count: int, run: int) -> Sample:
     """
     settle(target)
     meter, opened = CpuMeter(target), list[float]()
-    memory = _memory(target)
+    memory = memory_of(target)
     before, own, began = meter.read(), time.process_time(), time.perf_counter()
     with audience(target, count, opened.append) as people:
         load = Load(time.perf_counter() - began, opened)
@@ -109,12 +127,12 @@ def measure_idle(target: Target, count: int, run: int) -> Sample:
         each = None
         if memory is not None:
             people.idle(_RSS_S)
-            each = ((_memory(target) or 0) - memory) / 1024 / count
+            each = ((memory_of(target) or 0) - memory) / 1024 / count
     case = Case(f"{IDLE} {count:,}", "websocket", 1)
     return _sample(target, case, run, count, load, own, before, after, each)
 
 
-def _memory(target: Target) -> int | None:
+def memory_of(target: Target) -> int | None:
     """Bytes that the processes of a server have, without its Redis."""
     if not target.server_pids:
         return None

@@ -9,7 +9,7 @@ from math import ceil
 
 import psutil
 
-from bench.api import Api
+from bench.api import MESSAGE_TTL_S, Api
 from bench.load.engine import Client, Load, LoadFailed, Operation, Unexpected
 from bench.results import Case, Latency, Sample
 from bench.scenarios import Scenario, Workload
@@ -89,7 +89,7 @@ def call(client: Client, request: bytes, *statuses: int) -> None:
         raise LoadFailed(load.complaints[0])
 
 
-def fill(client: Client, api: Api, count: int) -> list[bytes]:
+def fill(client: Client, api: Api, count: int, ttl_s: int = MESSAGE_TTL_S) -> list[bytes]:
     """Post messages in large batches, one after the other.
 
     :return: their ids, in order.
@@ -100,7 +100,7 @@ def fill(client: Client, api: Api, count: int) -> list[bytes]:
 
     def operation() -> Operation:
         size = next(sizes)
-        ids.extend(api.posted((yield api.post(size)), size))
+        ids.extend(api.posted((yield api.post(size, ttl_s)), size))
 
     load = client.run(operation, operations=ceil(count / _BATCH), connections=1)
     if load.errors or len(ids) != count:

@@ -19,6 +19,9 @@ A few errors in cycle, claim20 and pop10 over HTTP are Zaqar's own: requests tha
 the turn of a second.  Its claim skips messages that seem to be of the next second, and takes those behind a free one
 without a look at their claims; its pop is a claim of one second.
 
+Messages are pushed to sockets by a stage of its pipeline that looks for subscribers at each post, which is not on by itself; it
+is switched on where a run is about that, alone, since it makes every post dearer.
+
 Redis: appendonly with ``everysec``, no snapshots; the same durability as the gateway's own.
 """
 
@@ -63,6 +66,10 @@ uri = redis://127.0.0.1:{redis}?socket_timeout=60
 [drivers:transport:websocket]
 bind = 127.0.0.1
 port = {websocket}
+notification_bind = 127.0.0.1
+
+[storage]
+message_pipeline = {pipeline}
 
 [profiler]
 enabled = false
@@ -91,9 +98,10 @@ def _run(command: list[str]) -> None:
 
 
 @contextmanager
-def zaqar(cores: Cores, directory: Path = DEFAULT_DIR, name: str = "zaqar") -> Iterator[Target]:
+def zaqar(cores: Cores, directory: Path = DEFAULT_DIR, name: str = "zaqar", *, pushes: bool = False) -> Iterator[Target]:
     """Zaqar over HTTP and over WebSocket, which are two processes, on one Redis.
 
+    :param pushes: whether subscribers are told of messages.
     :raises StartFailed: it is not set up, or did not come up.
     """
     programs = directory / "venv" / "bin"
@@ -107,7 +115,10 @@ def zaqar(cores: Cores, directory: Path = DEFAULT_DIR, name: str = "zaqar") -> I
     (home / ".zaqar").mkdir()
     config, websocket_config = home / ".zaqar" / "zaqar.conf", home / "websocket.conf"
     for path, transport in ((config, "wsgi"), (websocket_config, "websocket")):
-        path.write_text(_CONFIG.format(transport=transport, redis=redis.port, websocket=websocket.port))
+        pipeline = "zaqar.notification.notifier" if pushes else ""
+        path.write_text(
+            _CONFIG.format(transport=transport, redis=redis.port, websocket=websocket.port, pipeline=pipeline)
+        )
 
     redis_options = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
     uwsgi_options = [

@@ -13,6 +13,7 @@ from functools import partial
 
 from bench import backlog as backlogs
 from bench import live
+from bench.load.audience import Audience
 from bench.load.engine import LoadFailed
 from bench.measure import Shape, fill, measure, queue, settle
 from bench.progress import Progress
@@ -116,10 +117,16 @@ def _take_turns(
 def _fanout(plan: Plan, count: int, targets: Sequence[Target], results: Results, progress: Progress) -> None:
     """Each target has its audience; at each rate they take turns."""
     with ExitStack() as stack:
-        people = {}
+        people: dict[str, Audience] = {}
+
+        def answer() -> None:
+            for each in people.values():
+                each.answer()  # also those of the others, who would be taken for dead
+
         for target in targets:
             what = f"{live.FANOUT} {count:,}, {target.name}"
             progress.begin(f"{what}: sockets subscribe")
+            answer()
             settle(target)
             try:
                 people[target.name] = stack.enter_context(live.audience(target, count))
@@ -129,7 +136,7 @@ def _fanout(plan: Plan, count: int, targets: Sequence[Target], results: Results,
         for rate in plan.audiences.rates(count):
 
             def take(target: Target, run: int, rate: int = rate) -> Sample:
-                return live.measure_fanout(target, people[target.name], rate, plan.shape, run)
+                return live.measure_fanout(target, people[target.name], rate, plan.shape, run, answer)
 
             at = f"{rate:,} a second" if rate else "as many as go"
             _take_turns(plan, f"{live.FANOUT} {count:,} websocket, {at}", able, take, results, progress)

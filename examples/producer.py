@@ -1,8 +1,8 @@
 """A producer: posts tasks over one WebSocket and collects their results.  Needs Autobahn, which the gateway brings.
 
-    python examples/producer.py [--url ws://127.0.0.1:9000] [--project demo] TEXT [TEXT ...]
+    python examples/producer.py [--url ws://127.0.0.1:9000] [--project demo] [--timeout 60] TEXT [TEXT ...]
 
-The tasks are done by ``examples/agent.py``.
+The tasks are done by ``examples/agent.py``; where none have been for so many seconds, it gives up.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientPr
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater, react
 
 PAUSE_S = 0.3
@@ -57,8 +58,15 @@ class Client(WebSocketClientProtocol):
             answer.errback(ConnectionError(f"closed with {code}: {reason}"))
 
 
-async def produce(url: str, project: str, texts: list[str]) -> None:
-    """Post tasks, then take results until each has come."""
+class NoResults(Exception):
+    """Nobody has done the tasks in time."""
+
+
+async def produce(url: str, project: str, timeout_s: float, texts: list[str]) -> None:
+    """Post tasks, then take results until each has come.
+
+    :raises NoResults: for so many seconds none has.
+    """
     factory = WebSocketClientFactory(url)
     factory.protocol, factory.project, factory.noisy = Client, project, False
     factory.opened = Deferred()
@@ -72,13 +80,18 @@ async def produce(url: str, project: str, texts: list[str]) -> None:
         queue_name="shout-tasks",
         messages=[{"body": {"id": task, "text": text}, "ttl": 300} for task, text in tasks.items()],
     )
+    last = reactor.seconds()
     while tasks:
         popped = await client.ask("message_delete_many", queue_name="shout-results", pop=20)
         for message in popped["messages"]:
             result = message["body"]
             if tasks.pop(result["id"], None) is not None:  # a result may come twice
                 print(result["text"], flush=True)
-        if not popped["messages"]:
+        if popped["messages"]:
+            last = reactor.seconds()
+        elif reactor.seconds() >= last + timeout_s:
+            raise NoResults(f"{len(tasks)} tasks have no result after {timeout_s:g} s; is examples/agent.py running?")
+        else:
             await deferLater(reactor, PAUSE_S)
     client.sendClose(1000)
 
@@ -88,9 +101,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--url", default="ws://127.0.0.1:9000")
     parser.add_argument("--project", default="demo")
+    parser.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="without a result; default: 60")
     parser.add_argument("texts", nargs="+", metavar="TEXT")
     given = parser.parse_args(sys.argv[1:])
-    react(lambda _: Deferred.fromCoroutine(produce(given.url, given.project, given.texts)))
+
+    async def run() -> None:
+        try:
+            await produce(given.url, given.project, given.timeout, given.texts)
+        except (NoResults, ConnectionError, ConnectError, RuntimeError) as error:
+            raise SystemExit(f"{parser.prog}: {error}") from None
+
+    react(lambda _: Deferred.fromCoroutine(run()))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import shutil
 import sys
 import tempfile
 import textwrap
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from twisted.internet.task import Clock
@@ -13,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway import plugins
 from zaqar_gateway.backends import make_backend
+from zaqar_gateway.cli import main
 from zaqar_gateway.config import ConfigError, Settings, effective, load
 from zaqar_gateway.interfaces import IMessageFilter
 from zaqar_gateway.plugins import PluginError
@@ -319,3 +322,18 @@ class GatewayTests(PluginCase):
         settings = self.load("[storage]\nuri = 'memory:'\nmessage_filters = ['choosy']")
         error = self.assertRaises(PluginError, Gateway, settings, Clock())
         self.assertIn("refuses its settings: color has to be blue", str(error))
+
+    def test_check(self) -> None:
+        """check-config says of each plug-in what a start would, and prints no settings then."""
+        self.install(filters="choosy = plugged:choosy\nfine = plugged:Filter", storage="broken = plugged:broken")
+        for text, told in (
+            ("[storage]\nuri = 'memory:'\nmessage_filters = ['choosy']", "refuses its settings: color has to be blue"),
+            ("[storage]\nuri = 'broken:'", "cannot be made"),
+            ("[storage]\nuri = 'memory:'\nmessage_filters = ['fine']", ""),
+        ):
+            self.load(text)
+            out, err = StringIO(), StringIO()
+            with redirect_stdout(out), redirect_stderr(err):
+                status = main(["check-config", "--config", str(self.place / "gateway.toml")])
+            self.assertEqual((status, bool(out.getvalue())), (1, False) if told else (0, True), err.getvalue())
+            self.assertIn(told, err.getvalue())

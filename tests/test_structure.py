@@ -49,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},
     # storage, for the version of the server that would be started.
-    "cli": {"options", "config", "operations", "policyfile", "storage"},
+    "cli": {"tap", "options", "config", "operations", "plugins", "policyfile", "storage"},
     "__main__": {"cli"},
 }
 """What the parts of the package may import of it, themselves named where they may; ``tap`` may import all."""

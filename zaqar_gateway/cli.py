@@ -15,6 +15,7 @@ import zaqar_gateway
 from zaqar_gateway import config
 from zaqar_gateway.operations import policy
 from zaqar_gateway.options import Options
+from zaqar_gateway.plugins import PluginError
 from zaqar_gateway.policyfile import PolicyFile, PolicyFileError
 
 _DESCRIPTION = "OpenStack Messaging (Zaqar v2) over HTTP and WebSocket, on Twisted and Redis."
@@ -30,7 +31,10 @@ def _parser() -> argparse.ArgumentParser:
         "run", add_help=False, help="serve in the foreground; 'zaqar-gateway run --help' shows its options"
     )
 
-    text = "Validate a file, the environment and the policy file, and print the settings in effect, passwords masked."
+    text = (
+        "Validate a file, the environment, the policy file and the plug-ins, and print the settings in effect, passwords"
+        " masked."
+    )
     check = commands.add_parser("check-config", help="validate the settings and print them", description=text)
     check.add_argument("-c", "--config", metavar="FILE", help=f"file with settings; default: {config.FILE_VARIABLE}")
     sample = check.add_mutually_exclusive_group()
@@ -65,11 +69,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def check_config(path: str | None) -> int:
-    """Validate the settings and the policy, and print the settings."""
+    """Validate the settings, the policy and the plug-ins, and print the settings."""
+    from zaqar_gateway.tap import check_plugins  # late, since it has all there is imported
+
     try:
         settings = config.load(path, os.environ, {})
         warnings = PolicyFile(settings.policy_path, policy.Policy()).load()
-    except (config.ConfigError, PolicyFileError) as error:
+        check_plugins(settings)
+    except (config.ConfigError, PolicyFileError, PluginError) as error:
         print(error, file=sys.stderr)
         return 1
     for warning in warnings:

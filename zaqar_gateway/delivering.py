@@ -42,6 +42,7 @@ class Delivering:
     :raises PluginError: an installed notifier cannot be used.
     :ivar notifiers: what delivers, by the scheme of the subscriber.
     :ivar sockets: the subscriptions of the sockets of this process.
+    :ivar circuits: of hosts that keep failing.
     """
 
     def __init__(
@@ -68,13 +69,13 @@ class Delivering:
         }
         self._membership = Membership(storage.deliveries, secrets.token_hex(8), reactor)
         notices = Notices(signer, given.public_url, given.public_websocket_url)
-        self._circuits = Circuits(given.circuit_failures, given.circuit_open_s, time.monotonic)
+        self.circuits = Circuits(given.circuit_failures, given.circuit_open_s, time.monotonic)
         turns = Turns(given.max_notifier_workers, given.max_deliveries_per_host)
         self._dispatcher = Dispatcher(
             storage.deliveries,
             storage.doorbells,
             self._membership,
-            Attempts(self.notifiers, notices, turns, self._circuits),
+            Attempts(self.notifiers, notices, turns, self.circuits),
             reactor,
             couriers_max=2 * given.max_notifier_workers,
             required=given.require_confirmation,

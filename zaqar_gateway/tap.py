@@ -79,6 +79,7 @@ _log = Logger()
 
 _WELL_KNOWN_KEY = "AES256"
 _SHUTDOWN_S = 15.0
+_TELL_S = 60.0
 _SPARE_FILES = 256
 
 
@@ -127,6 +128,8 @@ class Gateway(Service):
             _log.warn("{text}", text=text)
         self._policy_watch = TimerService(LOOK_S, policy_file.look)
         self._policy_watch.clock = reactor
+        self._counting = TimerService(_TELL_S, self._tell)
+        self._counting.clock = reactor
         self._audit_file: AuditFile | None = None
         self._identifying = Identifying(settings, reactor)
         tokens, trusts = self._identifying.tokens, self._identifying.trusts
@@ -264,6 +267,7 @@ class Gateway(Service):
         over_tls = [*map(_is_tls, (*listen.http, *listen.websocket))]
         if any(over_tls):
             self._start_tls()
+        self._counting.startService()
         await self._backend.start()
         for factory, endpoints in ((self._http, listen.http), (self._websocket, listen.websocket)):
             for endpoint in endpoints:
@@ -279,12 +283,18 @@ class Gateway(Service):
         authenticates = bool(self._settings.auth_strategy)
         gc.collect()
         gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
-        _print(_banner(self._backend.where, http, websocket, authenticates))
+        _print(_banner(self._backend.where, http, websocket, authenticates, self._settings.web.console))
         if self._shows and authenticates:
             _print("There is no token to show anything with.")
         elif self._shows:
             plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
             await show(self._reactor, plain_http, plain_websocket, _print)
+
+    def _tell(self) -> None:
+        """Say what was refused, and what waits."""
+        self.refusals.tell()
+        if count := self._delivering.circuits.open:
+            _log.info("deliveries to {count} hosts are held back, for they keep failing", count=count)
 
     def _start_tls(self) -> None:
         given = self._settings.tls
@@ -361,8 +371,9 @@ class Gateway(Service):
         if self._tls is not None:
             await self._tls.stop()
         await self._backend.stop()
-        if self._policy_watch.running:
-            await self._policy_watch.stopService()
+        for timer in (self._policy_watch, self._counting):
+            if timer.running:
+                await timer.stopService()
         if self._audit_file is not None:
             globalLogPublisher.removeObserver(self._audit_file)
             self._audit_file.close()
@@ -380,6 +391,18 @@ def makeService(options: Options) -> IService:
         return Gateway(options.loaded, reactor, shows=bool(options["show"]))
     except (plugins.PluginError, PolicyFileError) as error:
         raise SystemExit(f"zaqar-gateway cannot start: {error}") from None
+
+
+def check_plugins(settings: Settings) -> None:
+    """Make the plug-ins as a start does.
+
+    :raises PluginError: one that the settings ask for, or that is installed and always used, cannot be used.
+    """
+    from twisted.internet import reactor
+
+    make_backend(settings, reactor)
+    _filters(settings, reactor)
+    plugins.notifiers(settings.notifier_tables, reactor)
 
 
 def _filters(settings: Settings, reactor: Any) -> list[Filter]:
@@ -493,12 +516,21 @@ def _url(scheme: str, host: Any, over_tls: bool) -> str:
 
 
 def _banner(
-    where: str, http: Sequence[tuple[Any, bool]], websocket: Sequence[tuple[Any, bool]], authenticates: bool
+    where: str,
+    http: Sequence[tuple[Any, bool]],
+    websocket: Sequence[tuple[Any, bool]],
+    authenticates: bool,
+    has_console: bool,
 ) -> str:
     lines = [f"zaqar-gateway {__version__} is ready.", f"  messages are kept in {where}"]
     for what, scheme, hosts in (("HTTP and WebSocket", "http", http), ("WebSocket", "ws", websocket)):
         for host, over_tls in hosts:
             lines.append(f"  {what} on {f'{_url(scheme, host, over_tls)}/' if _is_tcp(host) else _socket_path(host)}")
+    lines += [
+        f"  web console on {_url('http', host, over_tls)}{console.PREFIX}"
+        for host, over_tls in http
+        if has_console and _is_tcp(host)
+    ]
     if http:
         host, over_tls = http[0]
         scheme = "https" if over_tls else "http"

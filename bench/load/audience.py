@@ -22,7 +22,7 @@ _MARK = re.compile(rb"no(\d{8})on")
 _PAD = "x" * 168  # so that bodies have the 200 bytes of the other scenarios
 _CHUNK = 1 << 18
 _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0x81, 0x82, 0x88, 0x89, 10
-_ANSWERED_EACH = 500  # sockets that are opened before those that are open are looked at
+_ANSWERED_EACH_S = 1.0  # after which the pings of those that are open are answered while others are opened
 _MOST_UNANSWERED = 60  # posts in flight; the gateway takes 64 of a socket
 _MOST_LATENCIES = 4_000_000
 _SPARE_FILES = 200
@@ -118,13 +118,15 @@ class Audience:
             subscribe = frame(
                 dumps({"action": "subscription_create", "headers": self._headers, "body": {"queue_name": queue, "ttl": 3600}})
             )
-            for number in range(count):
+            self._poll.register(self._poster.sock.fileno(), select.EPOLLIN)
+            answered = time.perf_counter()
+            for _ in range(count):
                 began = time.perf_counter()
                 self._join(connect(), subscribe)
                 on_open(time.perf_counter() - began)
-                if number % _ANSWERED_EACH == 0:
-                    self._receive(0)
-            self._poll.register(self._poster.sock.fileno(), select.EPOLLIN)
+                if began - answered > _ANSWERED_EACH_S:
+                    answered = began
+                    self.answer()
         except BaseException:
             self.close()
             raise
@@ -161,15 +163,21 @@ class Audience:
             if self._size:
                 self._expected += self._before + digits + self._after
         self._unanswered += count
-        self._poster.sock.setblocking(True)
-        self._poster.sock.sendall(b"".join(out))
-        self._poster.sock.setblocking(False)
+        try:
+            self._poster.sock.setblocking(True)
+            self._poster.sock.sendall(b"".join(out))
+            self._poster.sock.setblocking(False)
+        except OSError as error:
+            raise LoadFailed(f"the connection that posts was lost: {error}") from None
 
-    def run(self, seconds: float, *, ahead: int = 16, rate: float = 0.0) -> tuple[Load, int]:
+    def run(
+        self, seconds: float, *, ahead: int = 16, rate: float = 0.0, meanwhile: Callable[[], None] = lambda: None
+    ) -> tuple[Load, int]:
         """Post for some time, and wait until all have got all.
 
         :param ahead: posts that not all have got yet, at most.
         :param rate: posts a second; 0: as many as go.
+        :param meanwhile: called each second.
         :return: what came of it, each delivery an operation; and how many messages were posted.
         :raises LoadFailed: nothing comes.
         """
@@ -180,13 +188,15 @@ class Audience:
         self._wrong = []
         first, delivered_before = len(self._sent), self._delivered
         started = now = clock()
-        heard, last = started, self._delivered
+        heard, last, told = started, self._delivered, started
         while True:
             posted = len(self._sent) - first
             owed = posted * everybody - (self._delivered - delivered_before)
             if now - started < seconds:
+                done = posted - owed // everybody
                 due = int((now - started) * rate) + 1 - posted if rate else ahead - owed // everybody
-                due = min(due, _MOST_UNANSWERED - self._unanswered)
+                # No more at one time than all have got before: a server that needs a minute for one is given one.
+                due = min(due, max(done, 1) - (posted - done), _MOST_UNANSWERED - self._unanswered)
                 if due > 0:
                     self._post(due)
                     posted += due
@@ -195,6 +205,9 @@ class Audience:
             wait = min(1.0, max(0.0, started + posted / rate - now)) if rate and now - started < seconds else 1.0
             self._receive(wait)
             now = clock()
+            if now - told > _ANSWERED_EACH_S:
+                told = now
+                meanwhile()
             if self._delivered != last:
                 heard, last = now, self._delivered
             elif now - heard > self._patience_s:
@@ -227,6 +240,10 @@ class Audience:
             member.at = member.count * self._size
 
     # -- receiving ---------------------------------------------------------------------------------------------------
+
+    def answer(self) -> None:
+        """Answer the pings that have come."""
+        self._receive(0)
 
     def idle(self, seconds: float) -> None:
         """Answer pings for some time."""
@@ -269,7 +286,10 @@ class Audience:
         now = time.perf_counter()
         for kind, payload, size in frames:
             if kind == _PING:
-                member.sock.send(frame(payload, _PONG))
+                try:
+                    member.sock.send(frame(payload, _PONG))
+                except OSError as error:
+                    raise LoadFailed(f"a socket was lost: {error}") from None
                 continue
             found = _MARK.search(payload)
             if kind == _CLOSE or found is None:
@@ -297,12 +317,12 @@ class Audience:
             if not data:
                 raise ProtocolFailure("the server closed the connection that posts")
             replies = self._poster.reader.feed(data)
+            if self._poster.reader.answer:
+                self._poster.sock.send(self._poster.reader.answer)
         except BlockingIOError:
             return
         except (OSError, ProtocolFailure) as error:
-            raise LoadFailed(str(error)) from None
-        if self._poster.reader.answer:
-            self._poster.sock.send(self._poster.reader.answer)
+            raise LoadFailed(f"the connection that posts was lost: {error}") from None
         for reply in replies:
             self._unanswered -= 1
             if reply.status != 201:

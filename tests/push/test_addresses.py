@@ -200,6 +200,19 @@ class Connecting(SynchronousTestCase):
                 self.assertFalse(self.successResultOf(sent).again)
         self.assertEqual(resolver.asked, ["changing.example"] * 4)
 
+    def test_alternating(self) -> None:
+        """A name that leads to another of those places each time is judged anew each time, and never dialled."""
+        numbers = (Resolver().numbers(host.strip("[]")) for host in HOSTILE if host not in NAMES)
+        places = [*NAMES.values(), *(list(found) for found in numbers if found)]
+        self.assertGreaterEqual(len(places), 60)
+        answers = iter(places)
+        resolver = Resolver({"alternating.example": lambda: next(answers)})
+        for number, found in enumerate(places, 1):
+            verdict = self.successResultOf(self.send(resolver, "alternating.example"))
+            self.assertEqual((verdict.ok, self.dialled()), (False, []), found)
+            self.assertIn("closed to deliveries", verdict.reason, found)
+            self.assertEqual(len(resolver.asked), number)
+
     def test_mixed(self) -> None:
         """Of several addresses only those are dialled that are permitted."""
         found = ["127.0.0.1", PUBLIC, "fd00::1", PUBLIC_6, "169.254.169.254"]

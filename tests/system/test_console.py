@@ -10,7 +10,6 @@ import json
 import os
 import socket
 import struct
-from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 from urllib.parse import quote, urlsplit
@@ -177,6 +176,19 @@ class Console:
         """Press keys."""
         for key in keys:
             self.page.press(key)
+
+
+def keep(page: Page, name: str) -> None:
+    """Take a picture for the documentation, and see that it is one."""
+    folder = ROOT / (os.environ.get(PICTURES) or new_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    page.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    page.evaluate("document.activeElement.matches('dialog *') || document.activeElement.blur()")
+    page.evaluate("document.getElementById('toasts').replaceChildren()")
+    page.evaluate("new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+    page.screenshot(folder / name)
+    head = (folder / name).read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n" and min(struct.unpack(">II", head[16:])) >= PHONE[0], head
 
 
 class ConsoleCase(SynchronousTestCase):
@@ -720,6 +732,85 @@ class MessageTests(ConsoleCase):
         console.sees("1 delivery will be sent again.", "#toasts")
 
 
+class DeadLetterTests(ConsoleCase):
+    """Messages that were claimed too often."""
+
+    def buried(self, *bodies: Any) -> None:
+        """Have messages of ``work`` moved to ``dead``."""
+        self.http("PUT", "/v2/queues/work", {"_max_claim_count": 1, "_dead_letter_queue": "dead"})
+        self.http("PUT", "/v2/queues/dead")
+        self.http.post("work", *bodies)
+        claim = self.http("POST", "/v2/queues/work/claims?limit=20", {"ttl": 300, "grace": 60}).headers["Location"]
+        self.http("DELETE", claim)
+        self.assertEqual(self.http("POST", "/v2/queues/work/claims?limit=20", {"ttl": 300, "grace": 60}).status, 204)
+
+    def test_send_back(self) -> None:
+        """They are shown with where they were and why they are here, and go back: those that are chosen, or the oldest."""
+        self.buried("a", {"n": 1234567890123456789}, "<b>c</b>", "d")
+        console = self.console
+        console.sign_in()
+        console.at("/queues/work/dead-letters")
+        console.sees("There are no dead letters in this queue.")
+        console.click("dead", ".note a")
+        console.sees("dead", "h1")
+        console.counts(".messages tbody tr:not(.more)", 4)
+        console.sees("work", ".messages tbody td.mono")
+        console.click('{"n":1234567890123456789}')
+        console.sees('"n": 1234567890123456789', "pre.json")
+        console.sees("claimed", ".facts")
+        console.page.evaluate("document.querySelectorAll('tbody input')[2].click()")
+        console.click("Send 1 message back")
+        console.sees("their claims are counted from 0", "dialog")
+        console.fill("Messages a second", "0")
+        console.click("Send back")
+        console.sees("rate", "dialog [role=alert]")
+        console.fill("Messages a second", "")
+        console.click("Send back")
+        console.closed()
+        console.sees("1 message sent back, 3 left.", "#toasts")
+        self.assertEqual(self.bodies("work"), ["<b>c</b>"])
+        console.counts(".messages tbody tr:not(.more)", 3)
+        console.click("Send back")
+        console.fill("Most messages", "2")
+        console.fill("To the queue", "no such name!")
+        console.click("Send back")
+        console.sees("name", "dialog [role=alert]")
+        console.fill("To the queue", "elsewhere")
+        console.click("Send back")
+        console.closed()
+        console.counts(".messages tbody tr:not(.more)", 1)
+        self.assertEqual(self.bodies("elsewhere"), ["a", {"n": 1234567890123456789}])
+        console.click("Send back")
+        console.click("Send back")
+        console.sees("There are no dead letters in this queue.")
+        self.assertEqual(self.bodies("work"), ["<b>c</b>", "d"])
+
+    def test_picture(self) -> None:
+        """The picture of the documentation."""
+        self.buried(*({"event": "order.created", "order": 31_000 + at, "total": 12.5 * at} for at in range(8)))
+        console = self.console
+        console.sign_in()
+        console.at("/queues/dead/dead-letters")
+        console.counts(".messages tbody tr:not(.more)", 8)
+        console.page.evaluate("document.querySelector('button.body').click()")
+        console.page.evaluate("document.querySelectorAll('tbody input').forEach((one, at) => at < 2 && one.click())")
+        console.page.wait_for("document.querySelectorAll('.chart .line').length > 1")
+        keep(console.page, "dead-letters-light.png")
+
+    def test_pages(self) -> None:
+        """Many come page by page."""
+        for start in range(0, 40, 20):
+            self.buried(*range(start, start + 20))
+        console = self.console
+        console.sign_in()
+        console.at("/queues/dead/dead-letters")
+        console.counts(".messages tbody tr:not(.more)", 20)
+        console.click("Next")
+        console.sees("20", ".messages .text")
+        console.click("Previous")
+        console.sees("0", ".messages .text")
+
+
 class LiveTests(ConsoleCase):
     """What is posted, as it is posted."""
 
@@ -1057,13 +1148,11 @@ class UseTests(ConsoleCase):
 
     def test_pictures(self) -> None:
         """The pictures of the documentation, as the browser shows it."""
-        folder = ROOT / (os.environ.get(PICTURES) or new_directory())
-        folder.mkdir(parents=True, exist_ok=True)
         self.filled()
         console, page = self.console, self.console.page
         page.viewport(*WIDE)
         page.wait_for("!!document.querySelector('.sign-in form')")
-        self.keep(folder / "sign-in.png")
+        keep(page, "sign-in.png")
         console.sign_in("demo-web", roles="admin")
         console.click("Sign out")
         console.sign_in(roles="admin")
@@ -1081,56 +1170,44 @@ class UseTests(ConsoleCase):
                 self.http("DELETE", f"/v2/queues/thumbnails/messages?pop={12 + step}")
             self.http("DELETE", "/v2/queues/mail-outbox/messages?pop=1")
             self.next_reading()
-        self.keep(folder / "queues-light.png")
+        keep(page, "queues-light.png")
         page.prefer(prefers_color_scheme="dark")
-        self.keep(folder / "queues-dark.png")
+        keep(page, "queues-dark.png")
         console.at("/queues/orders/messages")
         console.counts(".messages tbody tr:not(.more)", 20)
         page.evaluate("document.querySelectorAll('button.body')[4].click()")
         page.wait_for("document.querySelectorAll('.chart .line').length > 1")
-        self.keep(folder / "messages-dark.png")
+        keep(page, "messages-dark.png")
         page.prefer(prefers_color_scheme="light")
-        self.keep(folder / "messages-light.png")
+        keep(page, "messages-light.png")
         console.click("Delete", ".head button")
         page.wait_for("!!document.querySelector('dialog')")
-        self.keep(folder / "delete-light.png")
+        keep(page, "delete-light.png")
         console.pressed("Escape")
         console.at("/queues/orders/subscriptions")
         console.sees("hooks.example.org")
-        self.keep(folder / "subscriptions-light.png")
+        keep(page, "subscriptions-light.png")
         console.at("/queues/orders/live")
         console.sees("Live", ".toolbar")
         for number in range(12):
             self.http.post("orders", {"event": "order.paid", "order": 31_023 + number, "by": "card"})
         console.counts(".tail li", 12)
         page.evaluate("document.querySelectorAll('.tail button.body')[1].click()")
-        self.keep(folder / "live-light.png")
+        keep(page, "live-light.png")
         page.viewport(*PHONE, scale=2, mobile=True)
         console.at("/queues")
         console.sees("thumbnails", "tbody")
-        self.keep(folder / "phone-queues-light.png")
+        keep(page, "phone-queues-light.png")
         console.at("/queues/orders/messages")
         console.counts(".messages tbody tr:not(.more)", 20)
         page.prefer(prefers_color_scheme="dark")
-        self.keep(folder / "phone-queue-dark.png")
+        keep(page, "phone-queue-dark.png")
 
     def next_reading(self) -> None:
         """Wait until the charts have one more value."""
         bars = "document.querySelectorAll('.chart')[1]?.querySelectorAll('.bar').length"
         seen = self.console.page.evaluate(f"{bars} ?? 0")
         self.console.page.wait_for(f"{bars} > {seen}")
-
-    def keep(self, path: Path) -> None:
-        """Take a picture, and see that it is one."""
-        page = self.console.page
-        page.command("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
-        page.evaluate("document.activeElement.matches('dialog *') || document.activeElement.blur()")
-        page.evaluate("document.getElementById('toasts').replaceChildren()")
-        page.evaluate("new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
-        page.screenshot(path)
-        head = path.read_bytes()[:24]
-        self.assertEqual(head[:8], b"\x89PNG\r\n\x1a\n")
-        self.assertGreaterEqual(min(struct.unpack(">II", head[16:])), PHONE[0])
 
 
 class PoolTests(ConsoleCase):

@@ -39,6 +39,7 @@ from zaqar_gateway.testing.base import clock_at_epoch
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.peers import Peers
+from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 
@@ -350,6 +351,7 @@ class Gateway:
         built = build_operations(storage, limits, keys, clock, sockets=sockets, filters=filters, **collaborators)
         ids = client_ids or ClientIds()
         actions = Actions(built.operations, alone=FILTERED if filters else frozenset())
+        turns = Turns(_reactor)  # those of the reactor, whatever timers there are
         self._websocket = GatewayFactory(
             actions,
             ids,
@@ -360,6 +362,7 @@ class Gateway:
             tokens,
             peers,
             refusals,
+            turns=turns,
         )
         site = built.site(
             checksums=checksums,
@@ -370,7 +373,9 @@ class Gateway:
             tokens=tokens,
             streams=self.streams,
         )
-        self._http = HttpFactory(site, http_bounds or HttpBounds(), timers or _reactor, peers=peers, refusals=refusals)
+        self._http = HttpFactory(
+            site, http_bounds or HttpBounds(), timers or _reactor, peers=peers, refusals=refusals, turns=turns
+        )
         self._ports: list[IListeningPort] = [
             _reactor.listenTCP(0, factory, interface="127.0.0.1")
             if tls is None

@@ -396,7 +396,9 @@ class MemoryTests(SharedBounds, OnMemory, BoundsCase):
 
     async def test_quotas(self) -> None:
         """See :func:`check_quotas`."""
-        await check_quotas(self, self.start(MemoryStorage(self.clock, quotas=QUOTAS)))
+        gate = Gate(0, self.refusals)
+        await check_quotas(self, self.start(MemoryStorage(self.clock, quotas=QUOTAS), gate=gate))
+        self.assertEqual(self.refusals.counts, {"quotas": 8})
 
 
 class RedisTests(SharedBounds, OnRedis, BoundsCase):

@@ -76,11 +76,6 @@ class _Waiting(_Base):
         self.storage = await self.a_store()
         self.refusals = Refusals()
         self.gate = Gate(0, self.refusals)
-        doorbells: Any = self.storage.doorbells
-        if hasattr(doorbells, "start"):
-            doorbells.start()
-            await doorbells.when_ready()
-            self.addCleanup(lambda: Deferred.fromCoroutine(doorbells.stop()))
         self.waits = Waits(
             self.storage,
             self.clock,

@@ -37,6 +37,10 @@ class Gate:
             self._rates.spend(project, size)
         self.in_flight += 1
 
+    def exceeded(self, project: str) -> None:
+        """A request was refused for a quota."""
+        self._refusals.note("quotas", project)
+
     def leave(self) -> None:
         """A request has ended, or waits for messages, which costs next to nothing."""
         self.in_flight -= 1

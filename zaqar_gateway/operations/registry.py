@@ -14,6 +14,7 @@ import msgspec
 from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
 
+from zaqar_gateway.errors import QuotaExceeded
 from zaqar_gateway.interfaces import (
     ILive,
     INotifier,
@@ -171,6 +172,10 @@ async def dispatch(operation: Operation, ctx: Context, asked: Asked) -> Any:
         if operation.rule:
             operation.policy.require(ctx, operation.rule)
         return await operation.run(ctx, asked.fields(operation))
+    except QuotaExceeded:
+        if gate is not None:
+            gate.exceeded(ctx.project)
+        raise
     finally:
         if gate is not None:
             gate.leave()

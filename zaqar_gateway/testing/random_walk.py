@@ -64,6 +64,7 @@ class _Side:
     leases: list[Owed] = field(factory=list)
     markers: list[str] = field(factory=list)
     _numbers: dict[str, int] = field(factory=dict)
+    _keyed: set[str] = field(factory=set)  # messages that came with keys
 
     def give(self, ids: list[str], new: str) -> int:
         """Number an id that was given out just now."""
@@ -75,8 +76,10 @@ class _Side:
 
     def posted(self, message_id: str, once: Once | None) -> int:
         """The number of a message that was posted, now or under a key before."""
-        if once is not None and message_id in self._numbers:
+        if message_id in self._keyed and once is not None:
             return self._numbers[message_id]
+        if once is not None:
+            self._keyed.add(message_id)
         return self.give(self.messages, message_id)
 
     def message_id(self, number: int | None) -> str:

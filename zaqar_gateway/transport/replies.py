@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from twisted.logger import Logger
 
-from zaqar_gateway.errors import GatewayError, StoreFault, StoreUnavailable
+from zaqar_gateway.errors import GatewayError, KeyUnknown, StoreFault, StoreUnavailable
 
 _log = Logger()
 
@@ -29,7 +29,9 @@ def explained(error: Exception, describe: Callable[[GatewayError | None], Reply]
 
     :param describe: gives the reply for an error; ``None`` is one of ours that nobody foresaw, which is in the log.
     """
-    if isinstance(error, StoreFault):
+    if isinstance(error, KeyUnknown):
+        _log.error("a request needs a body that cannot be read: {cause}", cause=error.cause)
+    elif isinstance(error, StoreFault):
         _log.failure("the store failed: {cause}", cause=error.cause or str(error))
     elif not isinstance(error, GatewayError):
         _log.failure("an operation failed")

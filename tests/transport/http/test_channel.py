@@ -478,6 +478,7 @@ class ConnectionTests(SynchronousTestCase):
         wired = Wired()
         wired.application.do = wired.application.later
         wired.send(GET * 10000)
+        wired.clock.advance(0)
         wired.application.do = wired.application.echo
         wired.application.echo(wired.application.seen[0])
         wired.clock.advance(0)
@@ -572,7 +573,8 @@ class ConnectionTests(SynchronousTestCase):
             wired = Wired()
             wired.application.limit = 100_000
             wired.factory.turns = Turns(Clock())
-            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + begin + b"x" * 16_384)
+            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + begin)
+            wired.send(b"x" * 16_384)
             self.assertEqual(wired.pipe.producerState, "paused")
             wired.factory.turns = Turns(wired.clock)  # for what ends it; the other row does not move
             wired.clock.pump([1] * seconds)
@@ -1069,6 +1071,7 @@ class UpgradeTests(SynchronousTestCase):
         wired.application.protocol = recorder = Recorder()
         wired.application.do = wired.application.later
         wired.send(GET + UPGRADE + b"x" * 70000)
+        wired.clock.advance(0)
         self.assertEqual(wired.pipe.producerState, "paused")
         wired.application.echo(wired.application.seen[0])
         self.assertEqual((wired.statuses, recorder.got), ([200], UPGRADE + b"x" * 70000))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -11,6 +12,8 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import IResource, getChildForRequest
+from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
@@ -20,6 +23,7 @@ from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.channel import IHttpApplication
+from zaqar_gateway.transport.http.resources import Place
 
 METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE", "HEAD")
 PLACES = {
@@ -43,6 +47,24 @@ class RouteTests(SiteCase):
     def test_provides_interface(self) -> None:
         """The site is an application for the channel."""
         verifyObject(IHttpApplication, self.api.site)
+
+    def test_resources(self) -> None:
+        """What stands at a path is a resource, which twisted.web finds as the site does."""
+        paths = (*PLACES, "/", "/v2", "/v2/nope", "/v2/queues/", "/v2/queues/q/nope/x")
+        places = [self._resource_at(path) for path in paths]
+        for path, place in zip(paths, places, strict=True):
+            verifyObject(IResource, place)
+            request = self.api.make("GET", path)
+            self.api.site.handle(request)
+            self.assertIs(request.place, place, path)
+        self.assertEqual(len(set(map(id, places[: len(PLACES)]))), len(PLACES))
+        self.assertEqual(places[-1].render(self.api.make("GET", "/v2/queues/q/nope/x")), NOT_DONE_YET)
+
+    def _resource_at(self, path: str) -> Place:
+        request = SimpleNamespace(prepath=[], postpath=path.encode().split(b"/")[1:])
+        found = getChildForRequest(self.api.site.resource, request)
+        assert isinstance(found, Place)
+        return found
 
     def test_methods(self) -> None:
         """Every place has its methods; any other is 405 with those and OPTIONS in ``Allow``."""

@@ -371,6 +371,7 @@ class Frames(ConnectionCase):
         """A post beyond the limits of the API gets its 400 and keeps the connection."""
         peer = self.peer()
         peer.send(text("message_post", queue_name="q", messages=[{"body": "x" * 330_000}]), text("queue_list"))
+        self.clock.advance(0)
         self.assertEqual([status(reply) for reply in peer.replies()], [400, 200])
 
     def test_large_reply(self) -> None:
@@ -452,6 +453,7 @@ class Deflate(ConnectionCase):
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
         peer.raw(frame(bomb[:-4], reserved=4))
+        self.clock.advance(0)
         self.assertLess(tracemalloc.get_traced_memory()[1], 8_000_000)  # of 64
         self.assertEqual(peer.close_code(), 1009)
 
@@ -524,16 +526,25 @@ class Turns(ConnectionCase):
     """A peer that sends much at once does not keep the others waiting."""
 
     def test_small_messages(self) -> None:
-        """Of thousands of messages in one read some are answered; the rest are, in order, when others had their turn."""
+        """Of many messages in one read some are answered; the rest are, in order, when others had their turn."""
         peer = self.peer()
-        peer.send(*(text("queue_get", queue_name=f"q{number}") for number in range(1000)))
+        peer.send(*(text("queue_get", queue_name=f"q{number}") for number in range(70)))
         self.assertEqual(len(peer.replies()), TURN_MAX)
         self.assertFalse(peer.read)
         self.clock.advance(0)
         self.assertEqual(
             [reply["request"]["body"]["queue_name"] for reply in peer.replies()],
-            [f"q{number}" for number in range(TURN_MAX, 1000)],
+            [f"q{number}" for number in range(TURN_MAX, 70)],
         )
+        self.assertTrue(peer.read)
+
+    def test_much_at_once(self) -> None:
+        """Of more than 16 KiB in one read nothing is answered before the others had their turn."""
+        peer = self.peer()
+        peer.send(*(text("queue_get", queue_name=f"q{number}") for number in range(1000)))
+        self.assertEqual((peer.replies(), peer.read), ([], False))
+        self.clock.advance(0)
+        self.assertEqual(len(peer.replies()), 1000)
         self.assertTrue(peer.read)
 
     def test_pings(self) -> None:

@@ -12,6 +12,7 @@ from zaqar_gateway.model import Claim, Message
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now
 
 
 @implementer(IClaimStore)
@@ -27,24 +28,23 @@ class RedisClaims:
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
         claim_id = self._new_claim_id()
-        found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, b"")
+        found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, NOTHING)
         return Claim(claim_id, ttl_s, 0, found) if found else None
 
     async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
-        return await self._take(project, queue, self._new_claim_id(), ttl_s, grace_s, limit, b"1")
+        return await self._take(project, queue, self._new_claim_id(), ttl_s, grace_s, limit, bulk(b"1"))
 
     async def _take(
         self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, each: bytes
     ) -> list[Message]:
-        keys = [self._keys.queue(project, queue), self._keys.catalog(project)]
+        terms = bulk(claim_id.encode()) + number(ttl_s) + number(grace_s) + number(limit)
+        place = self._keys.packed_with_catalog(project, queue)
         while True:
-            arguments: list[Argument] = [
-                *(self._now(), claim_id, ttl_s, grace_s, limit),
-                *(self._new_incarnation(), each),
-            ]
-            again, now_ms, incarnation, *found = await self._redis.script(scripts.CLAIM, keys, arguments)
-            if not again:
-                return values.messages(found, 0, now_ms, incarnation.decode())
+            dead_letters = bulk(self._new_incarnation().encode())
+            found = await self._redis.run(scripts.CLAIM, 9, place, packed_now(self._now()), terms, dead_letters, each)
+            if not found[0]:
+                break
+        return [] if len(found) == 3 else values.messages(found, 3, found[1], found[2].decode())
 
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         key = self._keys.queue(project, queue)

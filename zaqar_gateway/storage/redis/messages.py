@@ -18,11 +18,16 @@ from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
-from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now, word
+from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulks, number, packed_now, word
 from zaqar_gateway.storage.redis.schedule import Schedule
 
 _BEYOND_QUOTA, _AGAIN, _BY_KEYS, _OTHER_NUMBER, _BEYOND_KEYS = 4, 5, 6, 7, 8
 """What a post may be answered besides (``scripts/post.lua``, ``scripts/once.lua``)."""
+
+_ONE, _ANY, _UNDER = bulk(b"one"), bulk(b"any"), bulk(b"under")
+"""The modes of ``scripts/delete.lua``."""
+
+_NO_SKIP = number(0) + NOTHING
 
 _LONG_LISTING = 8
 _LONG_LISTING_PAUSE_S = 0.002
@@ -131,8 +136,9 @@ class RedisMessages:
         return b"".join(terms)
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
-        key = self._keys.queue(project, queue)
-        found = await self._redis.script(scripts.GET, [key], [self._now(), *values.id_arguments(ids)])
+        wanted = bulks(values.id_arguments(ids))
+        place = self._keys.packed(project, queue)
+        found = await self._redis.run(scripts.GET, 2 + 2 * len(ids), place, packed_now(self._now()), wanted)
         return values.messages(found, 2, found[0], found[1].decode())
 
     async def list(
@@ -146,29 +152,28 @@ class RedisMessages:
         include_claimed: bool,
         include_delayed: bool,
     ) -> MessagePage:
-        key = self._keys.queue(project, queue)
-        place: tuple[Argument, Argument] = (b"", b"")
+        after = NOTHING + NOTHING
         if marker is not None:
             parsed = parse_id(marker)
             if parsed is None:
                 # Nothing follows it; the store is asked all the same, for it may be away (API reference, "Names").
+                key = self._keys.queue(project, queue)
                 return MessagePage([], None, bool(int(await self._redis.command(b"HGET", key, b"delay") or 0)))
-            place = parsed
-        skips = (0, b"") if skip_client is None else (1, skip_client)
+            after = bulks(parsed)
+        place = self._keys.packed(project, queue)
+        skips = _NO_SKIP if skip_client is None else number(1) + word(skip_client)
+        whom = skips + number(include_claimed) + number(include_delayed)
         last = None
         messages: list[Message] = []
         steps = 0
         try:
             while True:
-                found = await self._redis.script(
-                    scripts.LIST,
-                    [key],
-                    [self._now(), *place, limit - len(messages), *skips, int(include_claimed), int(include_delayed)],
-                )
+                wanted = number(limit - len(messages))
+                found = await self._redis.run(scripts.LIST, 9, place, packed_now(self._now()), after, wanted, whom)
                 now_ms, incarnation, knows_delay, rank, more = found[:5]
                 messages += values.messages(found, 5, now_ms, incarnation.decode())
                 if rank:
-                    place = (rank, incarnation)
+                    after = bulks((rank, incarnation))
                     last = format_id(int(rank), incarnation.decode())
                 if not more:
                     return MessagePage(messages, last, bool(knows_delay))
@@ -193,31 +198,34 @@ class RedisMessages:
 
     async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
         claims = [] if claim_id is None else [claim_id]
-        await self._delete(project, queue, b"one", [message_id], claims)
+        await self._delete(project, queue, _ONE, [message_id], claims)
 
     async def delete_many(
         self, project: str, queue: str, ids: Sequence[str], claim_ids: Sequence[str] | None
     ) -> None:
         if claim_ids is None:
-            await self._delete(project, queue, b"any", ids, [])
+            await self._delete(project, queue, _ANY, ids, [])
         else:
-            await self._delete(project, queue, b"under", ids, claim_ids)
+            await self._delete(project, queue, _UNDER, ids, claim_ids)
 
     async def _delete(
         self, project: str, queue: str, mode: bytes, ids: Sequence[str], claims: Sequence[str]
     ) -> None:
-        arguments: list[Argument] = [self._now(), mode, len(claims), *claims, *values.id_arguments(ids)]
-        verdict, *nth = await self._redis.script(scripts.DELETE, [self._keys.queue(project, queue)], arguments)
+        parts = [self._keys.packed(project, queue), packed_now(self._now()), mode, number(len(claims))]
+        parts.append(bulks([*claims, *values.id_arguments(ids)]))
+        count = 4 + len(claims) + 2 * len(ids)
+        verdict, *nth = await self._redis.run(scripts.DELETE, count, *parts)
         if verdict:
             raise (claimed if verdict == 1 else mismatch)(ids[nth[0] - 1])
 
     async def pop(
         self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None
     ) -> Sequence[Message]:
-        key = self._keys.queue(project, queue)
-        readable: list[Argument] = [0] if key_ids is None else [1, *key_ids]
+        place = self._keys.packed(project, queue)
+        readable = [number(0)] if key_ids is None else [number(1), *map(word, key_ids)]
+        count = 3 + len(readable)
         while True:
-            found = await self._redis.script(scripts.POP, [key], [self._now(), limit, *readable])
+            found = await self._redis.run(scripts.POP, count, place, packed_now(self._now()), number(limit), *readable)
             if not found[0]:
                 return values.messages(found, 3, found[1], found[2].decode())
             if found[0] == 2:

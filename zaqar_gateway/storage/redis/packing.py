@@ -6,12 +6,22 @@ one of few numbers; these are packed once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, cast
+
+import hiredis
 
 
 def bulk(value: bytes) -> bytes:
     """One argument."""
     return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def bulks(values: Sequence[bytes | str | int]) -> bytes:
+    """Several arguments, of which none is likely to come again."""
+    packed: bytes = hiredis.pack_command(cast("tuple[Any]", tuple(values)))
+    return packed[packed.index(b"\n") + 1 :]  # without their number
 
 
 @lru_cache(maxsize=4096)

@@ -381,13 +381,19 @@ class HttpChannel(Protocol):
         if self._phase >= _LINGER:
             if self._phase == _LINGER:
                 self._dropped(len(data))
-                self._share()
+                if self._reads.enough:
+                    self._rest()
+                    self._stop_reading()
             return
         if self._pos < len(self._data):
             data = self._data[self._pos :] + data
         self._data = data
         self._pos = 0
-        self._run()
+        if self._reads.enough and self._phase == _HEAD:
+            self._rest()
+            self._settle()
+        else:
+            self._run()
 
     def readConnectionLost(self) -> None:
         """The peer has closed its side.  It gets the answer to what it has asked, within ``linger_s``."""
@@ -585,18 +591,14 @@ class HttpChannel(Protocol):
         if self._out:
             self._flush()
         if self._phase < _LINGER:
+            if self._phase == _HEAD and self._pos == len(self._data):
+                self._reads.clear()
             self._settle()
-            self._share()
+            if self._reads.enough and (self._phase == _BODY or self._phase == _DROP):
+                self._rest()
+                self._stop_reading()
         if self._factory.watched:
             self._factory.check_idle()
-
-    def _share(self) -> None:
-        """Let the others go first where much was read and nothing is complete."""
-        if self._phase == _HEAD and self._pos == len(self._data):
-            self._reads.clear()
-        elif self._reads.enough and self._phase != _WAIT and not self._blocked:
-            self._rest()
-            self._stop_reading()
 
     def _rest(self, seconds: float = 0) -> None:
         """Do nothing before the other connections have had their turn, and so many seconds have passed."""
@@ -639,7 +641,10 @@ class HttpChannel(Protocol):
         if self._pos == len(self._data):
             self._data, self._pos = b"", 0
         if self._resting is not None:
-            self.deadline = self._body_deadline() if self._phase == _DROP else inf
+            if self._phase == _BODY or self._phase == _DROP:
+                self.deadline = self._body_deadline()
+            elif not self._begun:
+                self.deadline = inf
             if self._blocked:
                 self.deadline = min(self.deadline, self._write_deadline())
             self._stop_reading()

@@ -14,6 +14,8 @@ from typing import Any
 from msgspec.structs import replace
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
 
 from zaqar_gateway.direct import run
 from zaqar_gateway.errors import GatewayError
@@ -108,10 +110,10 @@ class Outlet:
         return headers
 
 
-class Place:
-    """One path of the API; a path with a variable stands for all its values.
+class Place(Resource):
+    """One path of the API; a path with a variable stands for all its values.  A place without methods is no route.
 
-    A place without methods is no route.
+    It is a resource of twisted.web, and finds what is below it as any other; but see ``request`` of :meth:`render`.
 
     :ivar children: the places below it by the last part of their paths.
     :ivar variable: the place below it for any other part.
@@ -131,7 +133,8 @@ class Place:
         path: tuple[tuple[int, str], ...] = (),
         public: bool = False,
     ) -> None:
-        self.children: dict[bytes, Place] = {}
+        super().__init__()
+        self.children: dict[bytes, Place]
         self.variable: Place | None = None
         self._admission = admission
         self._outlet = outlet
@@ -144,9 +147,9 @@ class Place:
         self._choices: dict[bytes, list[tuple[str, Endpoint]]] = {}
         self._allow = b""
 
-    def below(self, part: bytes) -> Place:
-        """The place of a path that has one part more."""
-        return self.children.get(part) or self.variable or self._missing
+    def getChild(self, path: bytes, request: object) -> Place:
+        """The place of a path that has one part more, where it is not among the children."""
+        return self.variable or self._missing
 
     def serve(self, method: str, served: Endpoint | Reply, when: str = "") -> None:
         """Add a method.
@@ -169,8 +172,11 @@ class Place:
         served = self._methods.get(method)
         return served.arguments.body_limit if isinstance(served, Endpoint) else 0
 
-    def render(self, request: Request) -> None:
-        """Admit a request and start its operation (API reference, "Order of checks", from step 4 on)."""
+    def render(self, request: Request) -> int:
+        """Admit a request and start its operation (API reference, "Order of checks", from step 4 on).
+
+        :param request: one of this gateway's, not of twisted.web's.
+        """
         method = request.method
         path: dict[str, str] = {}
         ctx = _NOBODY
@@ -197,7 +203,7 @@ class Place:
             served = describe(error) if method != b"OPTIONS" else OK
         if isinstance(served, Reply):
             self._outlet.send(request, served)
-            return
+            return NOT_DONE_YET
         query = parameters(request.query) if request.query else []
         if query and method in self._choices:
             names = {name for name, _ in query}
@@ -206,6 +212,7 @@ class Place:
                     served = choice
         asked = Asked(served.arguments, request, path, query)
         run(self._answer(request, served, ctx, asked), partial(self._lost, request))
+        return NOT_DONE_YET
 
     def _admit(self, request: Request) -> Context:
         """Who asks.

@@ -50,6 +50,7 @@ class Site:
     :param cors: what pages of other origins may do; ``None``: nothing.
     :param websocket_factory: makes the protocols that take over connections for WebSocket; ``None``: none does.
     :param rooms: what is no API, by the first segment of its paths, as it is sent.
+    :ivar resource: the root of the tree.
     """
 
     def __init__(
@@ -73,14 +74,14 @@ class Site:
         self._websocket_factory = websocket_factory
         self._rooms = dict(rooms or {})
         self._missing = Place(self._admission, self._outlet)
-        self._root = self._place()
+        self.resource = self._place()
         served = [row for row in operations if row.http is not None and (admin_mode or not row.admin)]
         for row in served:
             http = cast(Http, row.http)
             self._at(http.path).serve(http.method, Endpoint(row, http, answers.of[row.name], limits), http.when)
         versions = self._place(public=True)
         versions.serve("GET", VERSIONS)
-        self._root.children[b""] = versions
+        self.resource.putChild(b"", versions)
         self._at("/v2/").serve("GET", home(served))
         # Nothing else has a HEAD: 405 is what python-zaqarclient takes for "exists" (API reference, "Methods").
         self._at("/v2/ping").serve("HEAD", NO_CONTENT)
@@ -90,7 +91,7 @@ class Site:
 
     def _at(self, path: str) -> Place:
         """The place of a path; made, with all above it, where it is missing."""
-        place = self._root
+        place = self.resource
         variables: tuple[tuple[int, str], ...] = ()
         for index, segment in enumerate(path.split("/")[1:]):
             if segment[:1] == "{":
@@ -101,7 +102,7 @@ class Site:
             else:
                 name = segment.encode()
                 if name not in place.children:
-                    place.children[name] = self._place(variables)
+                    place.putChild(name, self._place(variables))
                 place = place.children[name]
         return place
 
@@ -111,9 +112,9 @@ class Site:
             path = request.path
             parts = (unquote_to_bytes(path) if b"%" in path else path).split(b"/")
             del parts[0]
-            place = self._root
+            place = self.resource
             for part in parts:
-                place = place.below(part)
+                place = place.getChildWithDefault(part, request)
             request.place, request.prepath = place, parts
         return place
 

@@ -26,7 +26,6 @@ from uuid import uuid4
 from attrs import define, field
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
@@ -41,7 +40,7 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
-from zaqar_gateway.direct import write_now
+from zaqar_gateway.direct import run, write_now
 from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
@@ -357,19 +356,18 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._reads.note(len(data))
-        if not self._is_refused:
+        if self._is_refused:
+            if self._reads.enough:
+                self._rest()
+        elif self._reads.enough and self.state != self.STATE_CLOSED:
+            self.data += data
+            self._rest()
+        else:
             self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
-        if self._is_refused or self.state != self.STATE_CLOSED:
-            self._share()
+            if not self.data and self.state == self.STATE_OPEN and not self.inside_message:
+                self._reads.clear()
         if self._paused and not self._deaf:
             self._adjust()
-
-    def _share(self) -> None:
-        """Let the others go first where much was read and nothing is complete."""
-        if self.state == self.STATE_OPEN and not self.data and self.current_frame is None and not self.inside_message:
-            self._reads.clear()
-        elif self._reads.enough:
-            self._rest()
 
     def consumeData(self) -> None:
         if self._consuming:
@@ -489,15 +487,13 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._slots.append(slot)
             self._running += 1
             self._alone = request.alone
-        Deferred.fromCoroutine(request.reply()).addCallbacks(
-            self._replied, self._crashed, callbackArgs=(slot,)
-        ).addErrback(self._crashed)
+        run(self._serve(request, slot), self._crashed)
         self._adjust()
 
     # -- replies out ---------------------------------------------------------------------------------------------------
 
-    def _replied(self, payload: bytes, slot: _Slot) -> None:
-        slot.payload = payload
+    async def _serve(self, request: Request, slot: _Slot) -> None:
+        slot.payload = payload = await request.reply()
         slots = self._slots
         if slot is self._aside:
             self._aside = None

@@ -21,7 +21,7 @@ from zaqar_gateway.limits import ClientIds, valid_name
 from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
-from zaqar_gateway.transport.replies import settle
+from zaqar_gateway.transport.replies import explained
 from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Envelope, EnvelopeError
@@ -57,7 +57,10 @@ class Request:
         """
         answer = self._answer
         if answer is None:
-            answer = await settle(self._run(), codec.describe)
+            try:
+                answer = await self._run()
+            except Exception as error:
+                answer = explained(error, codec.describe)
         return codec.close_frame(self._envelope, answer, self._is_binary)
 
     def fields(self, operation: Operation) -> msgspec.Struct:
@@ -80,17 +83,18 @@ class Request:
         if operation.waits and _is_given(self._asked, "wait"):
             context = replace(context, asker=self._session.asker)
         self._session.work_for(context.project)
-        work = self._dispatch(operation, context)
         audit = self._action.audit
         if audit is None or _is_given(self._asked, operation.unaudited):
-            return await work
-        answer = await settle(work, codec.describe)
+            return self._told(operation, await dispatch(operation, context, self))
+        try:
+            answer = self._told(operation, await dispatch(operation, context, self))
+        except Exception as error:
+            answer = explained(error, codec.describe)
         audit.record(context, answer.status, partial(getattr, self._asked), self._session.peer())
         return answer
 
-    async def _dispatch(self, operation: Operation, context: Context) -> Answer:
+    def _told(self, operation: Operation, result: object) -> Answer:
         assert self._asked is not None
-        result = await dispatch(operation, context, self)
         if isinstance(result, Subscribed) and result.listens:
             self._session.pushes_binary, self._session.is_subscribed = self._is_binary, True
         return codec.answer(operation.name, self._asked, result)

@@ -15,6 +15,8 @@ local lapses = now + ttl_s * 1000
 local most = known[5] and tonumber(known[4])
 local out, ranks, buried = {0, now, known[1]}, {}, {}
 local holds, states, expiries = {}, {}, {}
+-- What is the same for nearly all messages of a claim is made once; a number is an argument that is dear to hand over.
+local lapses_text, plain = text(lapses), cmsgpack.pack(claim, lapses, 0, 0, 0)
 
 -- The claim of the message that is the taken at this number.
 local function claim_of(number)
@@ -60,15 +62,17 @@ local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber
     if expires < lapses then
       ttl = ttl_s + grace_s
       own_expiry, own_ttl = lapses + grace_s * 1000, ttl
-      expiries[#expiries + 1], expiries[#expiries + 2] = own_expiry, rank
+      expiries[#expiries + 1], expiries[#expiries + 2] = text(own_expiry), rank
     end
     if most then count = count + 1 end
     local its = claim_of(#ranks + 1)
     emit(out, rank, entry, ttl, its, count)
     ranks[#ranks + 1] = rank
-    holds[#holds + 1], holds[#holds + 2] = lapses, rank
-    states[#states + 1] = rank
-    states[#states + 1] = cmsgpack.pack(its, lapses, own_expiry, own_ttl, count)
+    local n = #holds
+    holds[n + 1], holds[n + 2] = lapses_text, rank
+    states[n + 1] = rank
+    states[n + 2] = own_expiry == 0 and count == 0 and not each and plain
+      or cmsgpack.pack(its, lapses, own_expiry, own_ttl, count)
     return true
   end)
 if moved ~= (known[3] or '0') then

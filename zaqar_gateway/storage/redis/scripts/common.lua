@@ -62,6 +62,11 @@ local function text(number)
   return string.format('%d', number)
 end
 
+-- Whether one rank is less than another: both are decimal.  To compare their numbers takes twenty times as long.
+local function is_before(rank, other)
+  return #rank < #other or #rank == #other and rank < other
+end
+
 local function each_slice(list, act)
   for first = 1, #list, SLICE do
     act(unpack(list, first, math.min(first + SLICE - 1, #list)))
@@ -134,10 +139,10 @@ local function remove(ranks, has_later, kept)
     return
   end
   kept = kept or call('HMGET', base, 'cut', 'bytes', 'dead_letters')
-  local last, cut, bytes = tonumber(kept[1]) or 0, nil, 0
+  local last, cut, bytes = kept[1] or '', nil, 0
   for _, rank in ipairs(ranks) do
-    if tonumber(rank) > last then
-      last, cut = tonumber(rank), rank
+    if is_before(last, rank) then
+      last, cut = rank, rank
     end
     if kept[2] then
       local entry = fetch(rank, has_later)

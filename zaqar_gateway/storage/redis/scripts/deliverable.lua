@@ -29,7 +29,7 @@ local function each_deliverable(head, has_later, limit, visit)
     while accepted < limit and (old[i] or new[j]) and known_order() do
       local rank, entry, packed = old[i], nil, nil
       local fresh = new[j] and new[j][1]:sub(1, -3)
-      if rank and (not fresh or tonumber(rank) < tonumber(fresh)) then
+      if rank and (not fresh or is_before(rank, fresh)) then
         entry, packed, i = fetch(rank, has_later), states[i], i + 1
         used[#used + 1] = rank
       else

@@ -7,7 +7,7 @@ local known = call('HMGET', base, 'inc', 'later', 'head', 'delay', 'moved')
 if not known[1] then
   return {now, '', 0, '', 0}
 end
-local has_later, head = known[2], tonumber(known[3]) or 0
+local has_later, head = known[2], known[3] or '0'
 local knows_delay = (tonumber(known[4]) or 0) > 0
 local limit, skip = tonumber(ARGV[4]), ARGV[5] == '1' and ARGV[6]
 local with_claimed, with_delayed = ARGV[7] == '1', ARGV[8] == '1' or not knows_delay
@@ -17,47 +17,73 @@ if marker == '' then
 else
   marker = resolve(marker, ARGV[3], known[1], known[5]) or marker
 end
-if settle(has_later) then
+local unsettled, unswept = settle(has_later)
+if unsettled then
   return {now, known[1], 0, '', 1}
 end
 
 -- Each source gives ranks in ascending order, a batch at a time.  A page that nothing is left out of needs one batch.
 local batch = limit
 local function source(after, read)
-  return {ranks = {}, entries = {}, at = 1, after = after, read = read}
+  return {ranks = {}, entries = {}, states = {}, at = 1, after = after, read = read}
 end
 local function head_of(from)
   if not from.ranks[from.at] and not from.ended then
-    from.ranks, from.entries, from.at, from.batch = {}, {}, 1, batch
+    from.ranks, from.entries, from.states, from.at = {}, {}, {}, 1
     from.read(from)
-    from.ended = #from.ranks < from.batch
-    from.after = from.ranks[#from.ranks]
+    local count = #from.ranks
+    from.ended, from.after = count < batch, from.ranks[count]
+    -- Only what a claim has passed can have a state.
+    if count > 0 and (has_later or not is_before(head, from.ranks[1])) then
+      from.states = call('HMGET', state, unpack(from.ranks))
+    end
   end
   return from.ranks[from.at]
 end
 local function stream(key)
   return function(from)
-    for i, found in ipairs(call('XRANGE', key, '(' .. from.after, '+', 'COUNT', from.batch)) do
-      from.ranks[i], from.entries[i] = found[1]:sub(1, -3), found[2]
+    local ranks, entries = from.ranks, from.entries
+    for i, found in ipairs(call('XRANGE', key, '(' .. from.after, '+', 'COUNT', batch)) do
+      ranks[i], entries[i] = found[1]:sub(1, -3), found[2]
     end
   end
 end
 local function freed(from)
-  from.ranks = call('ZRANGE', free, '(' .. from.after, '+inf', 'BYSCORE', 'LIMIT', 0, from.batch)
+  from.ranks = call('ZRANGE', free, '(' .. from.after, '+inf', 'BYSCORE', 'LIMIT', 0, batch)
   for i, rank in ipairs(from.ranks) do
     from.entries[i] = fetch(rank, has_later) or false
   end
 end
 
+-- Mostly one of them has anything, and nothing needs to be merged.
 local sources = {}
+local function add(from)
+  if head_of(from) then
+    sources[#sources + 1] = from
+  end
+end
 if with_claimed then
-  sources[1] = source(marker, stream(main))
+  add(source(marker, stream(main)))
 else
-  sources[1] = source(tonumber(marker) < head and text(head) or marker, stream(main))
-  sources[2] = source(marker, freed)
+  add(source(is_before(marker, head) and head or marker, stream(main)))
+  add(source(marker, freed))
 end
 if has_later and (with_claimed or with_delayed) then
-  sources[#sources + 1] = source(marker, stream(later))
+  add(source(marker, stream(later)))
+end
+
+-- The source that has the next message; another one that has it, too, passes it.
+local function next_source()
+  local which, least = nil, nil
+  for _, from in ipairs(sources) do
+    local rank = head_of(from)
+    if rank and rank == least then
+      from.at = from.at + 1
+    elseif rank and (not least or is_before(rank, least)) then
+      which, least = from, rank
+    end
+  end
+  return which
 end
 
 local out, looked, last, found = {now, known[1], knows_delay and 1 or 0, '', 0}, 0, '', 0
@@ -66,33 +92,31 @@ while found < limit do
     out[5] = 1
     break
   end
-  local least
-  for _, from in ipairs(sources) do
-    local rank = head_of(from)
-    if rank and (not least or tonumber(rank) < tonumber(least)) then
-      least = rank
-    end
+  local from = sources[1]
+  if sources[2] then
+    from = next_source()
   end
-  if not least then
+  local rank = from and head_of(from)
+  if not rank then
     break
   end
-  local entry
-  for _, from in ipairs(sources) do
-    if from.ranks[from.at] == least then
-      entry, from.at = from.entries[from.at], from.at + 1
-    end
-  end
-  looked, last = looked + 1, least
+  local at = from.at
+  local entry, packed = from.entries[at], from.states[at]
+  from.at = at + 1
+  looked, last = looked + 1, rank
   if looked >= limit then
     batch = math.max(limit, 100)
   end
   if entry and entry[4] ~= skip then
-    -- Only what a claim has passed can have a state.
-    local passed = tonumber(least) <= head or has_later
-    local expires, ttl, count, claim = judge(least, entry, passed and call('HGET', state, least))
-    if expires > now and (with_claimed or not claim) then
-      if with_delayed or not has_later or not call('ZSCORE', delayed, least) then
-        emit(out, least, entry, ttl, claim, count)
+    local ttl, count, claim, is_alive = entry[2], 0, nil, true
+    if packed or unswept or entry[9] then
+      local expires
+      expires, ttl, count, claim = judge(rank, entry, packed)
+      is_alive = expires > now
+    end
+    if is_alive and (with_claimed or not claim) then
+      if with_delayed or not has_later or not call('ZSCORE', delayed, rank) then
+        emit(out, rank, entry, ttl, claim, count)
         found = found + 1
       end
     end
