@@ -17,7 +17,7 @@ from zaqar_gateway.live import frames
 from zaqar_gateway.live.outstanding import TOTAL_MAX
 from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.live.service import CHECK_S, ENDED, Live
-from zaqar_gateway.live.subscriber import TAKEN_OVER
+from zaqar_gateway.live.subscriber import LULL_S, TAKEN_OVER
 from zaqar_gateway.model import EARLIEST, LATEST, Begun, LiveTerms, NewMessage, NewSubscription, Place, WorkTerms
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.sockets import Sockets
@@ -221,6 +221,25 @@ class Subscriptions(LiveCase):
         socket.take()
         self.turn()
         self.assertEqual(self.taken(socket), [(1, "again"), (2, "again"), *range(3, 101)])
+
+    def test_little_room(self) -> None:
+        """Who acknowledges one by one does not cost a read each; what there is room for comes soon after."""
+        post(self.storage, *range(300))
+        socket, _ = self.begin(EXPLICIT)
+        self.assertEqual(len(self.taken(socket)), 100)
+        ids = self.ids()
+        self.me.parts["messages"].calls.clear()
+        for message_id in ids[:24]:
+            self.assertEqual(self.done(socket, [message_id]), 1)
+        self.assertLessEqual(self.me.parts["messages"].calls.count("read"), 4)
+        self.assertEqual(self.taken(socket), [*range(100, 124)])
+        self.done(socket, ids[24:27])
+        self.assertEqual(self.taken(socket), [])
+        self.turn(LULL_S)
+        self.assertEqual(self.taken(socket), [124, 125, 126])
+        self.done(socket, ids[27:28])
+        self.me.sockets.gone(socket)
+        self.turn(1)
 
     def test_resized(self) -> None:
         """A larger window lets more come at once."""

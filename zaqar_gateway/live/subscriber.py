@@ -40,6 +40,11 @@ _AT_ONCE = 32
 
 _ANY_NUMBER = 1000
 
+LULL_S = 0.01
+"""For how long nothing is read for little room in a window, so that who acknowledges one by one does not cost a read each."""
+
+_LITTLE = 8  # a window with less room than this part of it has little
+
 TAKEN_OVER = "taken over"
 """The reason of an end: somebody else has attached the durable name, or it was deleted."""
 
@@ -105,6 +110,7 @@ class Subscriber:
         self._unseen = set(pending)  # what this connection was not sent yet
         self._reading: IReading | None = None
         self._timer: IDelayedCall | None = None
+        self._lull: IDelayedCall | None = None
         self._is_busy = False  # with the store
         self._waits = False  # for the listener to take pushes
         self._is_ended = False
@@ -125,13 +131,14 @@ class Subscriber:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._end_lull()
 
     # -- what comes from the queue -------------------------------------------------------------------------------------
 
     @property
     def wants(self) -> int:
         """See :class:`~zaqar_gateway.interfaces.IQueueListener`."""
-        if self._is_busy or not self._takes():
+        if self._is_busy or self._lull is not None or not self._takes():
             return 0
         return _ANY_NUMBER if self._outstanding is None else self._outstanding.room_for_new
 
@@ -322,8 +329,25 @@ class Subscriber:
             raise taken_over(self._place)
         count = outstanding.done(known)
         self._unseen.difference_update(known)
-        self._go_on()
+        self._made_room(outstanding)
         return count
+
+    def _made_room(self, outstanding: Outstanding) -> None:
+        """Go on, a little later where there is little room."""
+        if outstanding.room_for_new >= outstanding.window // _LITTLE:
+            self._end_lull()
+            self._go_on()
+        elif self._lull is None and not self._is_ended:
+            self._lull = self._clock.callLater(LULL_S, self._lulled)
+
+    def _lulled(self) -> None:
+        self._lull = None
+        self._go_on()
+
+    def _end_lull(self) -> None:
+        if self._lull is not None:
+            self._lull.cancel()
+            self._lull = None
 
     def up_to(self, message_id: str) -> Sequence[str]:
         """See :class:`~zaqar_gateway.interfaces.ILiveSubscription`."""
