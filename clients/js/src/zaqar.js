@@ -160,8 +160,11 @@ class Socket {
       return this.close(`the gateway sent what cannot be read: ${error.message}`);
     }
     this.#quiet = false;
-    if (frame.request) this.#pending.shift()?.resolve({status: frame.headers.status, body: frame.body});
-    else this.#options.push(frame);
+    const {request, headers, body} = frame;
+    if (!request) return this.#options.push(frame);
+    // Where nothing is free to claim, no messages are told of.
+    if (request.action === "claim_create" && headers.status === 204) body.messages = [];
+    this.#pending.shift()?.resolve({status: headers.status, body});
   }
 
   #end(code, reason) {

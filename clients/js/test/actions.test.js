@@ -56,6 +56,13 @@ describe("options", () => {
   });
 });
 
+describe("claims", () => {
+  it("are of no messages where nothing is free", async () => {
+    client = gateway.client();
+    assert.deepEqual(await client.claimCreate("q", {ttl: 60, grace: 60}), {claim_id: null, messages: []});
+  });
+});
+
 describe("errors", () => {
   it("rejects with status, message and action", async () => {
     client = gateway.client();

@@ -172,7 +172,7 @@ export class Gateway {
     const {action, headers, body} = socket.isBinary ? decode(payload) : JSON.parse(payload);
     this.asked.push({action, headers, body});
     const [status, answer] = this.#answer(socket, action, headers, body);
-    if (this.losing && status === 201) {
+    if (this.losing && (status === 201 || status === 204)) {
       this.losing--;
       return this.drop();
     }
@@ -290,7 +290,7 @@ export class Gateway {
       case "queue_list":
         return [200, {queues: [...this.queues.keys()].map(name => ({name}))}];
       case "claim_create":
-        return [201, {claim_id: "c1", messages: []}];
+        return [204, {claim_id: null}];
       default:
         return [400, {error: `${action} is not a valid action`}];
     }
