@@ -209,9 +209,13 @@ def attacked(kind: str, connections: int, seconds: float) -> Line:
         attackers = Attackers((kind,), gateway, connections, seconds / ROUNDS + 1)
         attackers.wait()
         beside.append(behave(gateway, seconds / ROUNDS))
-        after, counted = taken(gateway), attackers.end()
+        after = taken(gateway)
+        try:
+            counted = dict(attackers.end())
+        except AssertionError:  # at the lowest priority it has no end on a machine that is busy with other things
+            counted = {}
         gateway.stop()
-    return Line(kind, together(alone), together(beside), before, after, str(dict(counted)))
+    return Line(kind, together(alone), together(beside), before, after, str(counted or "the attackers had to be killed"))
 
 
 def subscribed(subscriptions: int, seconds: float) -> Line:
