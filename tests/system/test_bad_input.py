@@ -78,6 +78,7 @@ del DOCUMENTS["nothing"]
 WRONG: dict[Any, list[Any]] = {
     str: [None, 1, 1.5, True, [], {}, ["x"]],
     int: [None, "5", "", "x", 1.5, 60.0, True, [], {}],
+    float: [None, "5", "", "x", True, [], {}],
     bool: [None, "true", "", 0, 1, 1.5, [], {}],
     list[str]: [None, "x", 1, True, {}, [1], [None], [["x"]], [{}], ["x", 1]],
 }
@@ -115,6 +116,15 @@ WRONG_TEXT: dict[str, list[Any]] = {
     "ttl": [None, "60", 60.0, 60.5, True, [], {}],
     "options": [None, "x", 1, 1.5, True, [], [{}]],
     "confirmed": [None, "true", 0, 1, 1.5, [], {}],
+    "start": [None, "", "newest", 1, 1.5, True, [], {}],
+    "durable": [None, "", "a b", "a" * 65, 1, 1.5, True, [], {}],
+    "window": [None, "5", 0, 1001, 1.5, True, [], {}],
+    "acknowledge": [None, "", "always", 1, True, [], {}],
+    "deadline": [None, "5", 0, 43201, 1.5, True, [], {}],
+    "delay": [None, "5", -1, 43201, 1.5, True, [], {}],
+    "echo": [None, "true", 0, 1, 1.5, [], {}],
+    "claim": [None, "x", 1, True, [], {"ttl": "60"}, {"ttl": 1}, {"grace": None}],
+    "up_to": [None, "", "nada", 1, True, [], {}],
 }
 """Fields that are a document by themselves, or that the operation looks at, likewise."""
 
@@ -160,6 +170,9 @@ VALUES: dict[str, Any] = {
     "messages": [{"body": 1}],
     "changes": [{"op": "add", "path": "/metadata/a", "value": 1}],
     "resource_types": ["messages"],
+    "durable": "phone",
+    "deadline": 30,
+    "window": 10,
 }
 """A right value for fields that have to be there."""
 
@@ -259,6 +272,13 @@ class HttpTests(BadInputTestCase):
             ],
             "subscription_update": [b'{"subscriber": %s}', b'{"options": {"a": %s}}', b'{"ttl": 60, "unknown": %s}'],
             "subscription_confirm": [b'{"confirmed": %s}', b'{"confirmed": true, "unknown": %s}'],
+            "dead_letter_return": [
+                b'{"ids": [%s]}',
+                b'{"limit": %s}',
+                b'{"limit": 1, "destination": %s}',
+                b'{"limit": 1, "rate": %s}',
+                b'{"limit": 1, "unknown": %s}',
+            ],
         }
         places |= {name.replace("queue", "topic"): places[name] for name in ("queue_create", "queue_update", "queue_purge")}
         for name in ("message_post", "subscription_create", "subscription_update", "subscription_confirm"):
