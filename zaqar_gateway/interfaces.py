@@ -971,6 +971,9 @@ class ILive(Interface):
     def released(place: Place, listener: IListener, claim_id: str) -> None:
         """A listener has released a claim, which may be one that was made for it."""
 
+    def unsubscribed(place: Place, listener: IListener, subscription_id: str) -> None:
+        """A listener has deleted a subscription, which may be its own, and then has ended."""
+
 
 class IDelivered(IPushed):
     """A message of a queue in each of the forms that listeners have; each is made once for all of them."""

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import struct
+from contextlib import closing
 from typing import Any
 from unittest import SkipTest
 from urllib.parse import quote, urlsplit
@@ -176,6 +177,13 @@ class Console:
         """Press keys."""
         for key in keys:
             self.page.press(key)
+
+
+def again(ended: Gateway, storage: str, settings: dict[str, str] | None = None) -> Gateway:
+    """A gateway at the place of one that has ended."""
+    port = urlsplit(ended.http).port
+    listen = (f"tcp:{port}:interface=127.0.0.1", "tcp:0:interface=127.0.0.1")
+    return Gateway(storage=storage, settings=settings, listen=listen)
 
 
 def keep(page: Page, name: str) -> None:
@@ -787,14 +795,19 @@ class DeadLetterTests(ConsoleCase):
 
     def test_picture(self) -> None:
         """The picture of the documentation."""
-        self.buried(*({"event": "order.created", "order": 31_000 + at, "total": 12.5 * at} for at in range(8)))
         console = self.console
         console.sign_in()
+        self.http("PUT", "/v2/queues/dead", {})
         console.at("/queues/dead/dead-letters")
+        console.sees("There are no dead letters in this queue.")
+        for start in range(0, 8, 4):
+            readings = console.page.evaluate("document.querySelectorAll('.chart .bar').length")
+            self.buried(*({"event": "order.created", "order": 31_000 + at, "total": 12.5 * at} for at in range(start, start + 4)))
+            console.page.wait_for(f"document.querySelectorAll('.chart .bar').length > {readings} + 1")
+        console.click("Refresh")
         console.counts(".messages tbody tr:not(.more)", 8)
         console.page.evaluate("document.querySelector('button.body').click()")
         console.page.evaluate("document.querySelectorAll('tbody input').forEach((one, at) => at < 2 && one.click())")
-        console.page.wait_for("document.querySelectorAll('.chart .line').length > 1")
         keep(console.page, "dead-letters-light.png")
 
     def test_pages(self) -> None:
@@ -854,17 +867,77 @@ class LiveTests(ConsoleCase):
         console.sees("Live", ".toolbar")
         self.http.post("orders", "before")
         console.counts(".tail li", 1)
-        port = urlsplit(self.gateway.http).port
         self.http.close()
         self.gateway.stop()
         console.sees("trying again", ".toolbar")
-        listen = (f"tcp:{port}:interface=127.0.0.1", "tcp:0:interface=127.0.0.1")
-        self.gateway = Gateway(storage="memory:", settings=self.settings, listen=listen)
+        self.gateway = again(self.gateway, storage="memory:", settings=self.settings)
         self.addCleanup(self.gateway.kill)
         console.sees("Live", ".toolbar")
         self.client().post("orders", "after")
         console.sees('"after"', ".tail")
         console.counts(".tail .gap", 1)
+
+
+class ResumeTests(ConsoleCase):
+    """The tail on a gateway that is killed, with another one on the same Redis beside it."""
+
+    def made(self) -> Gateway:
+        """The gateway of the console."""
+        self.redis = RedisProcess()
+        self.addCleanup(self.redis.stop)
+        self.other = Gateway(storage=self.redis.unix)
+        self.addCleanup(self.other.kill)
+        gateway = Gateway(storage=self.redis.unix)
+        self.addCleanup(gateway.kill)
+        return gateway
+
+    def test_resumes(self) -> None:
+        """What is posted meanwhile is shown once and in order, and what was deleted meanwhile is a gap where it was."""
+        console = self.console
+        console.sign_in()
+        console.at("/queues/orders/live")
+        console.sees("Live", ".toolbar")
+        with closing(Http(self.other.http, PROJECT)) as http:
+            http.post("orders", "m0", "m1")
+            console.counts(".tail li", 2)
+            self.kill()
+            http.post("orders", *(f"m{number}" for number in range(2, 60)))
+            gone = http.post("orders", "deleted").json["resources"]
+            http.post("orders", "m60", "m61")
+            self.assertEqual(http("DELETE", gone[0]).status, 204)
+            self.restart()
+            console.counts(".tail li", 63)
+            self.assertEqual(self.shown(), ["m0", "m1", "gap", *(f"m{number}" for number in range(2, 62))])
+            # Where nothing came behind it, a gap is told again to whoever comes again; it is shown once.
+            for _ in range(2):
+                self.kill()
+                gone = http.post("orders", "deleted").json["resources"]
+                self.assertEqual(http("DELETE", gone[0]).status, 204)
+                self.restart()
+                console.counts(".tail li", 64)
+            http.post("orders", "last")
+            console.counts(".tail li", 65)
+            self.assertEqual(self.shown()[62:], ["m61", "gap", "last"])
+            console.sees("63 seen", ".toolbar")
+
+    def shown(self) -> list[str]:
+        """The bodies of the tail, the oldest first, and where there is a gap."""
+        lines = self.console.page.evaluate(
+            "[...document.querySelectorAll('.tail li')].reverse().map(one =>"
+            " one.matches('.gap') ? 'gap' : JSON.parse(one.querySelector('.text').textContent))"
+        )
+        return list(lines)
+
+    def kill(self) -> None:
+        """Kill the gateway of the console."""
+        self.gateway.kill()
+        self.console.sees("trying again", ".toolbar")
+
+    def restart(self) -> None:
+        """Start it again."""
+        self.gateway = again(self.gateway, storage=self.redis.unix)
+        self.addCleanup(self.gateway.kill)
+        self.console.sees("Live", ".toolbar")
 
 
 class MarkupTests(ConsoleCase):
@@ -1171,14 +1244,14 @@ class UseTests(ConsoleCase):
             self.http("DELETE", "/v2/queues/mail-outbox/messages?pop=1")
             self.next_reading()
         keep(page, "queues-light.png")
-        page.prefer(prefers_color_scheme="dark")
+        page.prefer(prefers_color_scheme="dark", prefers_reduced_motion="reduce")
         keep(page, "queues-dark.png")
         console.at("/queues/orders/messages")
         console.counts(".messages tbody tr:not(.more)", 20)
         page.evaluate("document.querySelectorAll('button.body')[4].click()")
         page.wait_for("document.querySelectorAll('.chart .line').length > 1")
         keep(page, "messages-dark.png")
-        page.prefer(prefers_color_scheme="light")
+        page.prefer(prefers_color_scheme="light", prefers_reduced_motion="reduce")
         keep(page, "messages-light.png")
         console.click("Delete", ".head button")
         page.wait_for("!!document.querySelector('dialog')")
@@ -1200,7 +1273,7 @@ class UseTests(ConsoleCase):
         keep(page, "phone-queues-light.png")
         console.at("/queues/orders/messages")
         console.counts(".messages tbody tr:not(.more)", 20)
-        page.prefer(prefers_color_scheme="dark")
+        page.prefer(prefers_color_scheme="dark", prefers_reduced_motion="reduce")
         keep(page, "phone-queue-dark.png")
 
     def next_reading(self) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from typing import Any
 from unittest import SkipTest
 from urllib.parse import urlsplit
@@ -42,12 +43,15 @@ window.count = () => list.children.length;
 window.shown = () => Array.from(list.children, one => Number(one.textContent));
 window.ready = numbers.ready;
 window.writer = new Zaqar({...options, offlineQueue: 100000, encoding: "msgpack"});
-// Whatever becomes of the network: so many messages each 20 ms.
+// Whatever becomes of the network: so many messages each 20 ms, one call's after the other's.
+let end = 0;
+let posting;
 window.post = (from, to, together = 10) => {
-  const posting = setInterval(() => {
-    const bodies = Array.from({length: Math.min(together, to - from)}, () => ({body: from++}));
+  end = to;
+  posting ??= setInterval(() => {
+    const bodies = Array.from({length: Math.min(together, end - from)}, () => ({body: from++}));
     writer.post("numbers", bodies);
-    if (from === to) clearInterval(posting);
+    if (from === end) posting = clearInterval(posting);
   }, 20);
 };
 </script>"""
@@ -128,16 +132,18 @@ class PageTests(JavaScriptTestCase):
 
     subscription: dict[str, Any] = {}
 
-    def check_outages(self, page: Page, count: int, together: int) -> None:
+    def check_outages(self, count: int, together: int, *outages: Callable[[], None]) -> None:
         """Numbered messages are all shown once and in order, while the network is cut and the gateway killed."""
-        outages = [self.proxy.drop, self.restart, self.cut, self.restart, self.cut]
-        part = count // len(outages)
-        for first, outage in zip(range(0, count, part), outages, strict=True):
-            page.evaluate(f"post({first}, {first + part}, {together})")
-            page.wait_for(f"count() > {first + part // 3}", RUN_S)
-            self.assertLess(page.evaluate("count()"), first + part, "all was over before the network failed")
+        page = self.page
+        bounds = [count * part // len(outages) for part in range(len(outages) + 1)]
+        for (first, end), outage in zip(pairwise(bounds), outages, strict=True):
+            middle = (first + end) // 2
+            page.evaluate(f"post({first}, {middle}, {together})")
+            page.wait_for(f"count() > {(first + middle) // 2}", RUN_S)
+            page.evaluate(f"post({middle}, {end}, {together})")
+            self.assertLess(page.evaluate("count()"), end, "all was over before the network failed")
             outage()
-            page.wait_for(f"count() >= {first + part}", RUN_S)
+            page.wait_for(f"count() >= {end}", RUN_S)
         page.evaluate("writer.flush()")
         # What came twice would come now.
         page.evaluate(f"post({count}, {count + 1})")
@@ -156,7 +162,7 @@ class PageTests(JavaScriptTestCase):
     def test_outages(self) -> None:
         """10,000 messages, posted and shown over WebSockets."""
         self.page = self.open()
-        self.check_outages(self.page, 10_000, 10)
+        self.check_outages(10_000, 20, self.proxy.drop, self.restart, self.cut, self.restart, self.cut)
         self.assertEqual(
             {state for state in self.page.evaluate("states") if state.startswith("open")}, {"open websocket"}
         )
@@ -165,12 +171,12 @@ class PageTests(JavaScriptTestCase):
         """The same with acknowledgements of a durable place."""
         self.subscription = {"durable": "page", "window": 50}
         self.page = self.open()
-        self.check_outages(self.page, 2_000, 2)
+        self.check_outages(2_000, 5, self.restart, self.cut, self.restart)
 
     def test_sockets_blocked(self) -> None:
         """Where WebSockets do not come through, the page follows by server-sent events."""
         self.page = self.open(lambda piece: b"upgrade: websocket" in piece.lower())
-        self.check_outages(self.page, 500, 1)
+        self.check_outages(500, 2, self.restart, self.cut, self.proxy.drop)
         self.assertEqual({state for state in self.page.evaluate("states") if state.startswith("open")}, {"open sse"})
 
     def test_events_blocked(self) -> None:
@@ -178,7 +184,7 @@ class PageTests(JavaScriptTestCase):
         self.page = self.open(
             lambda piece: re.search(rb"(?i)upgrade: websocket|^GET /v2/[^ ]*/events", piece) is not None
         )
-        self.check_outages(self.page, 500, 1)
+        self.check_outages(500, 2, self.restart, self.cut, self.proxy.drop)
         self.assertEqual(self.page.evaluate("states").pop(), "open poll")
 
     def test_sockets_come_back(self) -> None:
@@ -228,23 +234,79 @@ console.log(JSON.stringify(result));
 """
 
 
+_WORKERS = """
+import {Zaqar} from %(client)s;
+const one = () => new Zaqar({url: %(url)s, project: "web", transports: ["websocket"], backoff: {initial: 100, max: 500}});
+const [zaqar, other] = [one(), one()];
+const bodies = ["a", "b", "c", "d"];
+await zaqar.post("tasks", bodies.map(body => ({body})));
+const tasks = zaqar.work("tasks", {ttl: 60, grace: 60, window: 2});
+const next = async () => (await tasks.next()).value;
+const told = {};
+const [a, b] = [await next(), await next()];
+told.held = [a, b].map(({body, claimId, claimCount}) => [body, typeof claimId, claimCount]);
+// The window is full, so another worker gets the rest.
+const theirs = other.work("tasks", {window: 2});
+const [c, d] = [(await theirs.next()).value, (await theirs.next()).value];
+told.others = [c.body, d.body];
+told.refused = [await b.refuse(), await b.refuse()];
+const again = await next();
+told.again = again.body;
+told.extended = await a.extend(600);
+told.done = [await a.done(), await a.done(), await again.done()];
+// A claim that ends behind the back of its worker.
+await zaqar.request("DELETE", `/v2/queues/tasks/claims/${d.claimId}`);
+const taken = await next();
+told.lost = [taken.body, await d.done(), await taken.done()];
+// What a worker has when it ends is somebody else's at once.
+await other.close();
+const left = await next();
+told.left = [left.body, await left.done(), (await zaqar.queueGetStats("tasks")).messages.total];
+told.wrong = [];
+for (const options of [{ttl: 59}, {grace: -1}, {window: 0}, {window: 1001}]) {
+  const refused = zaqar.work("wrong", options);
+  await refused.ready.catch(({status, message}) => told.wrong.push([status, message]));
+}
+await zaqar.close();
+console.log(JSON.stringify(told));
+"""
+
+
 class NodeTests(JavaScriptTestCase):
     """A script, whose process ends by itself when the client is closed."""
 
-    def run_script(self, *transports: str, options: tuple[str, ...] = ()) -> None:
-        """Run the script by some ways alone, and see what came of it."""
+    def run_script(self, script: str, *options: str, **values: object) -> Any:
+        """Run a script to its end.
+
+        :return: what it printed.
+        """
         node = shutil.which("node")
         if node is None:
             raise SkipTest("there is no node in PATH (Debian: nodejs): the JavaScript client is not tested in it")
         self.start()
-        values = {"client": (CLIENT / "src/zaqar.js").as_uri(), "url": self.url, "transports": list(transports)}
-        script = new_directory() / "script.mjs"
-        script.write_text(_SCRIPT % {key: json.dumps(value) for key, value in values.items()})
-        command = [node, *options, str(script)]
+        values |= {"client": (CLIENT / "src/zaqar.js").as_uri(), "url": self.url}
+        path = new_directory() / "script.mjs"
+        path.write_text(script % {key: json.dumps(value) for key, value in values.items()})
+        command = [node, *options, str(path)]
         told = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=RUN_S, check=False)
         self.assertEqual(told.returncode, 0, told.stderr)
+        return json.loads(told.stdout)
+
+    def sockets(self) -> list[str]:
+        """The options with which Node has WebSockets, which are an experiment in version 20 and nothing before."""
+        for options in [], ["--experimental-websocket"]:
+            command = [shutil.which("node") or "node", *options, "-p", "typeof WebSocket"]
+            asked = subprocess.run(command, capture_output=True, text=True, check=False)
+            if asked.stdout.strip() == "function":
+                return options
+        raise SkipTest(
+            "there is no node in PATH that has WebSockets: the JavaScript client is not tested on them in it"
+        )
+
+    def check_way(self, transport: str, *options: str) -> None:
+        """Do a bit of everything by one way alone, and see what came of it."""
         self.assertEqual(
-            json.loads(told.stdout),
+            self.run_script(_SCRIPT, *options, transports=[transport]),
             {
                 "shown": list(range(200)),
                 "done": [["a", True], ["b", True], ["c", True]],
@@ -260,25 +322,35 @@ class NodeTests(JavaScriptTestCase):
         )
 
     def test_websocket(self) -> None:
-        """By WebSocket: Node's own, which is an experiment in version 20 and nothing before."""
-        has_sockets = [[], ["--experimental-websocket"]]
-        for options in has_sockets:
-            asked = subprocess.run(
-                [shutil.which("node") or "node", *options, "-p", "typeof WebSocket"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if asked.stdout.strip() == "function":
-                return self.run_script("websocket", options=tuple(options))
-        raise SkipTest(
-            "there is no node in PATH that has WebSockets: the JavaScript client is not tested on them in it"
-        )
+        """By WebSocket: Node's own."""
+        self.check_way("websocket", *self.sockets())
 
     def test_events(self) -> None:
         """By server-sent events, in any version."""
-        self.run_script("sse")
+        self.check_way("sse")
 
     def test_polling(self) -> None:
         """By long polling."""
-        self.run_script("poll")
+        self.check_way("poll")
+
+    def test_workers(self) -> None:
+        """Tasks over a socket are done, refused and kept; what another worker has, or has got meanwhile, is nobody else's."""
+        told = self.run_script(_WORKERS, *self.sockets())
+        wrong = told.pop("wrong")
+        self.assertEqual(
+            told,
+            {
+                "held": [["a", "string", None], ["b", "string", None]],
+                "others": ["c", "d"],
+                "refused": [True, False],
+                "again": "b",
+                "extended": True,
+                "done": [True, False, True],
+                "lost": ["d", False, True],
+                "left": ["c", True, 0],
+            },
+        )
+        for (status, text), field in zip(wrong, ["claim.ttl", "claim.grace", "window", "window"], strict=True):
+            self.assertEqual(status, 400)
+            self.assertIn(f"{field} is ", text)
+            self.assertIn("it has to be from ", text)

@@ -157,6 +157,40 @@ class _Live:
                 await again.subscribe(start=marker)
                 self.assertEqual(await again.bodies(len(expected)), expected)
 
+    async def end(self: Any, me: Client) -> None:
+        """Have a socket delete its subscription."""
+        _, body = await me.ask("subscription_list", queue_name="q")
+        (mine,) = body["subscriptions"]
+        self.assertEqual((await me.ask("subscription_delete", queue_name="q", subscription_id=mine["id"]))[0], 204)
+
+    async def test_again(self: Any) -> None:
+        """Who deletes a subscription is told of its end right behind the reply, and may subscribe again at once."""
+        me = await self.one()
+        for terms in {"start": "latest"}, {"claim": {"ttl": 60, "grace": 60}}, {"durable": "d"}:
+            await me.subscribe(**terms)
+            await self.end(me)
+            me.send("queue_list")
+            self.assertEqual((await me.next())["Message_Type"], "End")
+            await me.reply()
+        await me.subscribe(start="latest")
+        await self.post(1, 2)
+        self.assertEqual(await me.bodies(2), [1, 2])
+        await me.nothing()
+
+    async def test_again_elsewhere(self: Any) -> None:
+        """Nor does it matter who has deleted it, and whether that was seen: what was there is silent, and is no second one."""
+        me = await self.one()
+        for terms in {"claim": {"ttl": 60, "grace": 60}}, {"durable": "d"}:
+            await me.subscribe(**terms)
+            _, body = await me.ask("subscription_list", queue_name="q")
+            await self.storage.subscriptions.delete("p", "q", body["subscriptions"][0]["id"])
+            await me.subscribe(start="latest")
+            await self.post("x")
+            self.assertEqual(await me.bodies(1), ["x"])
+            await me.nothing()
+            await self.end(me)
+            self.assertEqual((await me.next())["Message_Type"], "End")
+
     async def test_resume_by_id(self: Any) -> None:
         """Who comes again with the id of the last message seen goes on behind it; what is gone meanwhile is told."""
         me = await self.one()

@@ -122,7 +122,7 @@ export class Chart {
 
   _areas(x, y) {
     const base = this._points.map(() => 0);
-    return this._names.flatMap((name, index) => {
+    const shapes = this._names.map((name, index) => {
       const lower = [...base];
       this._points.forEach((point, at) => (base[at] += point.values[index]));
       const line = this._points.map((point, at) => `${x(point.at).toFixed(1)} ${y(base[at]).toFixed(1)}`);
@@ -132,6 +132,8 @@ export class Chart {
         s("path", { class: `line s${index}`, d: `M${line.join("L")}` }),
       ];
     });
+    // Where nothing stands on a series, its own line is seen.
+    return [...shapes.map(([area]) => area), ...shapes.map(([, line]) => line).reverse()];
   }
 
   _steps(x, y) {
@@ -181,6 +183,7 @@ export class Spark {
     this.element = s(
       "svg",
       { class: "spark", viewBox: "0 0 88 20", width: 88, height: 20, "aria-hidden": "true" },
+      s("line", { class: "zero", x1: 0, x2: 88, y1: 19.5, y2: 19.5 }),
       this._area,
       this._line,
     );

@@ -6,7 +6,7 @@ const GROUPED = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 export const count = value => GROUPED.format(value);
-export const short = value => (Math.abs(value) < 10000 ? GROUPED.format(value) : SHORT.format(value));
+export const short = value => (Math.abs(value) < 10000 ? GROUPED : SHORT).format(value).replace("-", "−");
 export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
 
 /** A rate with its sign, in something a second. */

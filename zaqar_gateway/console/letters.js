@@ -1,9 +1,9 @@
 // Dead letters: messages that were claimed too often, in the queue that they were moved to.
 
 import { button, busy, field, h, icon, newId, put, say } from "./dom.js";
-import { jsonView, plural, preview, reveal, span } from "./format.js";
+import { count, jsonView, plural, preview, reveal, span } from "./format.js";
 import { dialog, toast } from "./overlay.js";
-import { life, nothing, toolbar, trouble } from "./parts.js";
+import { chooseAll, life, nothing, toolbar, trouble } from "./parts.js";
 
 const PAGE = 20;
 
@@ -17,11 +17,12 @@ export function showLetters(queue) {
   let at = "";
   let next = "";
   const send = button("Send back", () => back(), { picture: "undo" });
+  const which = h("span", { class: "muted" });
   const previous = button("Previous", () => ((at = before.pop() ?? ""), load()), { disabled: true });
   const forth = button("Next", () => (before.push(at), (at = next), load()), { disabled: true });
   put(
     panel,
-    toolbar(send, button("Refresh", () => load(), { picture: "refresh", bare: true }), h("span", { class: "space" }), previous, forth),
+    toolbar(send, button("Refresh", () => load(), { picture: "refresh", bare: true }), h("span", { class: "space" }), which, previous, forth),
     wrong.element,
     where,
     list,
@@ -69,6 +70,7 @@ export function showLetters(queue) {
   function draw(letters) {
     tellChosen();
     send.disabled = !letters.length;
+    say(which, before.length || next ? `Page ${count(before.length + 1)}` : plural(letters.length, "message"));
     if (!letters.length) {
       put(list, nothing(h("p", null, before.length ? "There are no further dead letters." : "There are no dead letters in this queue.")));
       return;
@@ -77,9 +79,9 @@ export function showLetters(queue) {
       list,
       h("table", { class: "messages" },
         h("thead", null, h("tr", null,
-          h("th", { class: "box" }, h("span", { class: "unseen" }, "Chosen")),
+          h("th", { class: "box" }, chooseAll(list)),
           h("th", { scope: "col" }, "Body"),
-          h("th", { scope: "col" }, "From"),
+          h("th", { scope: "col", class: "from" }, "From"),
           h("th", { scope: "col", class: "number" }, "Claims"),
           h("th", { scope: "col", class: "number" }, "Age"),
           h("th", { scope: "col", class: "number" }, "Ends in"))),
@@ -109,7 +111,7 @@ export function showLetters(queue) {
       h("tr", null,
         h("td", { class: "box" }, box),
         h("td", { class: "wide" }, open),
-        h("td", { class: "mono", "data-label": "From" }, reveal(letter.queue_name ?? "–")),
+        h("td", { class: "mono from", "data-label": "From" }, reveal(letter.queue_name ?? "–")),
         h("td", { class: "number", "data-label": "Claims" }, letter.claim_count ?? "–"),
         h("td", { class: "number", "data-label": "Age" }, span(letter.age)),
         h("td", { class: "number", "data-label": "Ends in" }, life(letter))),

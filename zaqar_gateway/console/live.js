@@ -17,7 +17,7 @@ export function showLive(queue, also) {
   let second = 0;
   const state = h("span", { class: "state", role: "status" }, h("i", { class: "dot" }), h("span", { class: "text" }));
   const counted = h("span", { class: "muted" });
-  const filter = h("input", { type: "search", placeholder: "Show only with", "aria-label": "Show only messages that have this text", spellcheck: "false", autocapitalize: "off" });
+  const filter = h("input", { type: "search", placeholder: "Filter by text", "aria-label": "Show only messages that have this text", spellcheck: "false", autocapitalize: "off" });
   const pause = button("Pause", () => setPaused(!paused), { picture: "pause", "aria-pressed": "false" });
   const clear = button("Clear", () => {
     put(lines);

@@ -3,7 +3,7 @@
 import { button, busy, h, icon, newId, put, say, tick } from "./dom.js";
 import { count, jsonView, plural, preview, reveal, span, stringify } from "./format.js";
 import { ask, toast } from "./overlay.js";
-import { claimOf, life, nothing, toolbar, trouble } from "./parts.js";
+import { chooseAll, claimOf, life, nothing, toolbar, trouble } from "./parts.js";
 
 const PAGE = 20;
 
@@ -73,17 +73,11 @@ export function showMessages(queue, also) {
       put(list, nothing(h("p", null, before.length ? "There are no further messages." : "There is nothing to show in this queue.")));
       return;
     }
-    const all = h("input", { type: "checkbox", "aria-label": "Choose all of this page", onchange: () => {
-      for (const box of list.querySelectorAll("tbody input[type=checkbox]")) {
-        box.checked = all.checked;
-        box.dispatchEvent(new Event("change"));
-      }
-    } });
     put(
       list,
       h("table", { class: "messages" },
         h("thead", null, h("tr", null,
-          h("th", { class: "box" }, all),
+          h("th", { class: "box" }, chooseAll(list)),
           h("th", { scope: "col" }, "Body"),
           h("th", { scope: "col", class: "number" }, "Age"),
           h("th", { scope: "col", class: "number" }, "Ends in"),

@@ -34,3 +34,14 @@ export const life = one => left(one.ttl, one.age);
 
 /** The claim that holds a message, as its path says. */
 export const claimOf = message => new URL(message.href, location.origin).searchParams.get("claim_id") ?? "";
+
+/** A box that chooses all rows of a list, or none. */
+export function chooseAll(list) {
+  const all = h("input", { type: "checkbox", "aria-label": "Choose all of this page", onchange: () => {
+    for (const box of list.querySelectorAll("tbody input[type=checkbox]")) {
+      box.checked = all.checked;
+      box.dispatchEvent(new Event("change"));
+    }
+  } });
+  return all;
+}

@@ -7,6 +7,9 @@ const FIRST_PAUSE_MS = 500;
 const PAUSE_MAX_MS = 10_000;
 const TTL_S = 1_209_600; // so long that nobody sits before it when it ends
 
+/** Whether the same may go well a little later. @param {{headers: {status: number}}} answer */
+const busy = answer => answer.headers.status === 429 || answer.headers.status >= 500;
+
 /**
  * Follow a queue until it is closed, over as many connections as that takes.
  *
@@ -28,6 +31,7 @@ export function follow(session, queue, told) {
   let closed = false;
   let last = "";
   let before = false;
+  let gapAt = ""; // behind which message a gap was told of last
 
   const headers = { "Client-ID": session.client, "X-Project-ID": session.project };
   if (!session.token && session.roles) headers["X-ROLES"] = session.roles;
@@ -45,9 +49,11 @@ export function follow(session, queue, told) {
     mine.addEventListener("open", async () => {
       if (session.token) {
         const answer = await ask("authenticate", {}, { "X-Auth-Token": session.token });
+        if (busy(answer)) return mine.close();
         if (answer.headers.status !== 200) return end(answer.body.error);
       }
       const answer = await ask("subscription_create", { queue_name: queue, ttl: TTL_S, start: last || "latest", acknowledge: "none" });
+      if (busy(answer)) return mine.close();
       if (answer.headers.status !== 201) return end(answer.body.error);
       if (before && !answer.body.live) told.gap("The connection was lost; what was posted meanwhile is not shown.");
       if (answer.body.live) last ||= answer.body.live.marker;
@@ -78,7 +84,9 @@ export function follow(session, queue, told) {
       last = frame.id;
       told.message({ id: frame.id, ttl: frame.ttl, body: frame.body });
     } else if (frame.Message_Type === "Gap") {
-      told.gap("Some messages were gone before they could be shown.");
+      // Who comes again is told again, until something comes behind it.
+      if (frame.after !== gapAt) told.gap("Some messages were gone before they could be shown.");
+      gapAt = frame.after;
     } else if (frame.Message_Type === "End") {
       end(frame.reason);
     }

@@ -191,6 +191,7 @@ class Live:
             )
             marker, resumed = attached.marker, not attached.is_new
             pending = attached.pending if terms.window is not None else []
+        self._make_room(place, listener)
         over = partial(self._over, place, listener)
         does = Subscriber(place, terms, listener, messages, held, pending, self._clock, over)
         self._begin(place, subscription_id, listener, does)
@@ -208,6 +209,7 @@ class Live:
         claims: IClaimStore,
     ) -> Begun:
         """See :class:`~zaqar_gateway.interfaces.ILive`."""
+        self._make_room(place, listener)
         if place not in self._shifts:
             self._shifts[place] = Shift(place, self._clock, partial(self._storage.doorbells.watch, place))
         shift = self._shifts[place]
@@ -227,6 +229,16 @@ class Live:
         self._watches[place].lives[subscription_id] = live
         self._by_listener.setdefault(listener, {})[place] = live
         self._taken.get(listener, set()).discard(place)
+
+    def _make_room(self, place: Place, listener: IListener) -> None:
+        """End a forerunner that the store does not have any more, which was not seen yet.
+
+        The listener is not told: it would come behind the reply that tells of the new one.
+        """
+        live = self._by_listener.get(listener, {}).get(place)
+        if live is not None:
+            self._end(live)
+            live.let_go()
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
@@ -300,3 +312,9 @@ class Live:
         live = self._by_listener.get(listener, {}).get(place)
         if live is not None and isinstance(live.does, Worker):
             live.does.released(claim_id)
+
+    def unsubscribed(self, place: Place, listener: IListener, subscription_id: str) -> None:
+        """See :class:`~zaqar_gateway.interfaces.ILive`."""
+        live = self._by_listener.get(listener, {}).get(place)
+        if live is not None and live.id == subscription_id:
+            self._over(place, listener, ENDED)

@@ -288,6 +288,17 @@ class Subscription(Struct, frozen=True):
     subscription_id: str
 
 
+class SubscriptionDelete(Struct, frozen=True):
+    """One subscription.
+
+    :ivar listener: the connection that asks, which may be what is subscribed.
+    """
+
+    queue_name: str
+    subscription_id: str
+    listener: Any = None
+
+
 class SubscriptionUpdate(Struct, frozen=True):
     """``document`` is a JSON object as text; its members are looked at by the operation."""
 

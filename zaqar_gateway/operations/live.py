@@ -203,6 +203,13 @@ class LiveSubscriptions:
         if asked.listener is not None and self._live is not None:
             self._live.released(Place(ctx.project, asked.queue_name), asked.listener, asked.claim_id)
 
+    # -- what else ends a subscription ---------------------------------------------------------------------------------
+
+    def unsubscribed(self, ctx: Context, asked: fields.SubscriptionDelete) -> None:
+        """A subscription was deleted: one of the connection itself ends at once, since a new one may follow."""
+        if asked.listener is not None and self._live is not None:
+            self._live.unsubscribed(Place(ctx.project, asked.queue_name), asked.listener, asked.subscription_id)
+
 
 @define
 class Durables:

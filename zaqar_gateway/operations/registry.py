@@ -560,10 +560,10 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
         Operation(
             "subscription_delete",
             "subscription:delete",
-            fields.Subscription,
+            fields.SubscriptionDelete,
             subscriptions.delete,
             Http("DELETE", SUBSCRIPTION),
-            Frame(),
+            Frame(only=("queue_name", "subscription_id"), listener="listener"),
             audited=True,
         ),
         Operation(

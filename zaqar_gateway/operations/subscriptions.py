@@ -244,13 +244,15 @@ class Subscriptions:
         ):
             raise _missing()
 
-    async def delete(self, ctx: Context, asked: fields.Subscription) -> None:
+    async def delete(self, ctx: Context, asked: fields.SubscriptionDelete) -> None:
         """End a subscription, and the trust that was made for it; a missing one is no error."""
         ended = await self._store.delete(ctx.project, asked.queue_name, asked.subscription_id)
         if ended is not None:
             options = msgspec.json.decode(ended.options)
             if options.get(TRUST_IS_OURS):
                 await self._revoke(options[TRUST_ID])
+        if self._live is not None:
+            self._live.unsubscribed(ctx, asked)
 
     # -- what may be stored --------------------------------------------------------------------------------------------
 

@@ -184,7 +184,8 @@ class Pushed {
   #socket;
   #subscription;
   #hooks;
-  #id;
+  /** Of the subscription, once it is there. */
+  id;
   #started;
 
   constructor(socket, subscription, hooks) {
@@ -202,7 +203,7 @@ class Pushed {
       const answer = await this.#socket.call("subscription_create", this.#subscription.request());
       const {status, body} = answer;
       if (status === 201 && body.live) {
-        this.#id = body.subscription_id;
+        this.id = body.subscription_id;
         return body.live;
       }
       if (status === 201) throw new ZaqarError(501, "this gateway has no subscriptions that resume", "subscription_create");
@@ -231,7 +232,7 @@ class Pushed {
   /** End it. Nothing comes any more when this is kept. */
   async stop() {
     await this.#started;
-    await this.#ask("subscription_delete", {subscription_id: this.#id});
+    await this.#ask("subscription_delete", {subscription_id: this.id});
   }
 
   async #ask(action, fields) {
@@ -723,6 +724,10 @@ class Subscription {
 
   get wantsLink() {
     return !this.#attachment && !this.#stopping && !this.ended;
+  }
+
+  get isLive() {
+    return Boolean(this.#attachment?.id);
   }
 
   request() {
@@ -1337,8 +1342,9 @@ export class Zaqar {
     const subscription = this.#subscriptions.get(frame.queue_name);
     if (!["Message", "Gap", "End"].includes(frame.Message_Type)) this.#options.onPush?.(frame);
     else if (frame.Message_Type !== "End") subscription?.take(frame);
-    else if (/taken over/i.test(frame.reason)) subscription?.fail(new ZaqarError(409, frame.reason, "subscription_create"));
-    else if (subscription) {
+    // Else it is the end of a forerunner.
+    else if (subscription?.isLive) {
+      if (/taken over/i.test(frame.reason)) return subscription.fail(new ZaqarError(409, frame.reason, "subscription_create"));
       subscription.detach();
       sleep(pause(this.#options.backoff, 1)).then(() => this.#attach(subscription));
     }

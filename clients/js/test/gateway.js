@@ -178,6 +178,10 @@ export class Gateway {
     }
     const echoed = action === "authenticate" ? {} : body;
     this.#send(socket, {request: {action, headers, body: echoed, api: "v2"}, headers: {status}, body: answer});
+    if (action === "subscription_delete") {
+      const end = {Message_Type: "End", queue_name: body.queue_name, reason: "The subscription has ended."};
+      setImmediate(() => this.#send(socket, end));
+    }
     if (body.queue_name) this.#push(socket, body.queue_name);
   }
 

@@ -284,6 +284,19 @@ describe("a subscription on a WebSocket", () => {
     await assert.rejects(found.end, {status: 409, message: "taken over"});
   });
 
+  it("may follow a queue again at once, whose last follower has just ended", async () => {
+    const first = client.subscribe("q");
+    await first.ready;
+    await first.close();
+    const found = collect(client.subscribe("q"));
+    await settled();
+    await time.advance(2000);
+    gateway.post("q", 1);
+    await settled();
+    assert.deepEqual(found, [1]);
+    assert.equal(gateway.count("subscription_create"), 2);
+  });
+
   it("is refused where the client follows the queue already", () => {
     client.subscribe("q");
     assert.throws(() => client.subscribe("q"), {status: 409, message: "this client follows q already"});
