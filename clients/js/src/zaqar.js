@@ -289,6 +289,9 @@ const ANSWERS = {
   claim_create: ({messages = []}) => ({claim_id: messages[0]?.href.split("=").pop() ?? null, messages}),
 };
 
+/** The word for what is before any message, as an id, which compares with others. */
+const asId = marker => (marker === "earliest" ? "" : marker);
+
 const last = href => href.split("/").pop();
 
 function request(action, fields) {
@@ -488,8 +491,7 @@ class Followed {
     if (cursor !== undefined) return cursor;
     const {body} = durable ? await this.#call("durable_list") : {body: {}};
     const found = body.durables?.find(({name}) => name === durable);
-    if (found) return found.marker;
-    return start === "earliest" ? "" : start === "latest" ? undefined : start;
+    return found ? asId(found.marker) : start === "latest" ? undefined : asId(start);
   }
 
   async #latest() {
@@ -740,7 +742,7 @@ class Subscription {
     this.#attachment = attachment;
     const live = await attachment.start();
     // Messages may have come before the answer that says where all begins.
-    if (!this.isWorker) this.cursor ??= live.marker;
+    if (!this.isWorker) this.cursor ??= asId(live.marker);
     this.#ready.resolve(live);
     this.#say();
   }

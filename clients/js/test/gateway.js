@@ -230,11 +230,12 @@ export class Gateway {
     const acknowledges = claim || (body.acknowledge ?? (durable ? "explicit" : "none")) === "explicit";
     const key = `${queue_name} ${durable}`;
     const resumed = durable !== undefined && this.durables.has(key);
-    const marker = start === "latest" ? this.#id() : start === "earliest" ? "0".repeat(24) : start;
+    const marker = start === "latest" ? this.#id() : start;
     const place = resumed ? this.durables.get(key) : {done: new Set(), marker};
     if (durable) this.durables.set(key, place);
     const again = [];
-    const live = {...place, sent: place.marker ?? "", again, claim, acknowledges, window: body.window ?? 100};
+    const sent = place.marker === "earliest" ? "" : (place.marker ?? "");
+    const live = {...place, sent, again, claim, acknowledges, window: body.window ?? 100};
     live.outstanding = new Map();
     socket.live.set(queue_name, live);
     return [201, {subscription_id: `s${++this.#ids}`, message: "", live: {marker: place.marker, durable, resumed, window: live.window}}];

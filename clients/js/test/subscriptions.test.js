@@ -147,6 +147,16 @@ for (const [way, blocked] of Object.entries(WAYS)) {
       assert.deepEqual(found, [1, 2]);
     });
 
+    it("begins with the oldest, also of a queue that has none yet", async () => {
+      const found = collect(await begin({start: "earliest"}));
+      gateway.post("q", 1, 2);
+      await time.advance(2000);
+      await outage();
+      gateway.post("q", 3);
+      await time.advance(60000);
+      assert.deepEqual(found, [1, 2, 3]);
+    });
+
     it("gives again what was refused, and what is acknowledged no more", async () => {
       const seen = [];
       const found = collect(await begin({acknowledge: "explicit", window: 3}), message => {
