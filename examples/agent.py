@@ -4,7 +4,8 @@
 
 A task is a message ``{"id": ..., "text": ...}`` in the queue ``shout-tasks``; its result, ``{"id": ..., "text": ...}`` in
 upper case, goes to the queue ``shout-results``.  Should the agent die within a task, its claim lapses after a minute and another
-agent gets the task: the result is posted before the task is deleted, so that a result may come twice but never not at all.
+agent gets the task: the result is posted before the task is deleted, so that the task may be done twice but never not at all; the
+second result has the key of the first one, and so is not stored.  ``examples/worker.py`` is given tasks over a WebSocket instead.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-PAUSE_S = 0.5
+PAUSE_S = 1.0
 
 
 class Gateway:
@@ -38,9 +39,12 @@ class Gateway:
             text = response.read()
         return json.loads(text) if text else None
 
-    def claim(self) -> list[dict[str, Any]]:
-        """Up to five tasks that are nobody else's for a minute."""
-        claim = self.call("POST", "/v2/queues/shout-tasks/claims?limit=5", {"ttl": 60, "grace": 60})
+    def claim(self, wait_s: int) -> list[dict[str, Any]]:
+        """Up to five tasks that are nobody else's for a minute.
+
+        :param wait_s: for how long to wait for one, at most 20.
+        """
+        claim = self.call("POST", f"/v2/queues/shout-tasks/claims?limit=5&wait={wait_s}", {"ttl": 60, "grace": 60})
         return claim["messages"] if claim else []
 
 
@@ -48,7 +52,8 @@ def work(gateway: Gateway, message: dict[str, Any]) -> None:
     """Do one task, tell its result, and only then delete it."""
     task = message["body"]
     result = {"id": task["id"], "text": task["text"].upper()}
-    gateway.call("POST", "/v2/queues/shout-results/messages", {"messages": [{"body": result, "ttl": 300}]})
+    posted = {"body": result, "ttl": 300, "idempotency_key": message["id"]}
+    gateway.call("POST", "/v2/queues/shout-results/messages", {"messages": [posted]})
     gateway.call("DELETE", message["href"])  # the href carries the claim
     print(f"done: {task['text']}", flush=True)
 
@@ -63,18 +68,17 @@ def main() -> None:
     gateway, did = Gateway(given.url, given.project), False
     while True:
         try:
-            messages = gateway.claim()
+            messages = gateway.claim(0 if given.once and did else 20)
         except HTTPError as error:
             if error.code != 503:
                 raise
-            messages = []  # the gateway asks to come back later
+            time.sleep(PAUSE_S)  # the gateway asks to come back later
+            continue
         for message in messages:
             work(gateway, message)
+        if given.once and did and not messages:
+            return
         did = did or bool(messages)
-        if not messages:
-            if given.once and did:
-                return
-            time.sleep(PAUSE_S)
 
 
 if __name__ == "__main__":

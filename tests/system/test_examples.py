@@ -23,6 +23,7 @@ from tests.system.gateway import (
     Process,
     environment,
     new_directory,
+    until,
 )
 from tests.system.proxy import Proxy
 from zaqar_gateway.identity.signed_url import digest, signed_text
@@ -86,13 +87,13 @@ class WorkerTests(ExamplesTestCase):
         place = ["--project", self.project, "--url", self.gateway.websocket]
         return self.start("worker.py", *place, "--seconds", str(seconds))
 
-    def node(self, seconds: float) -> Process:
+    def node(self, seconds: float, url: str = "") -> Process:
         """A worker in Node that has WebSockets."""
         node = shutil.which("node")
         for options in ([], ["--experimental-websocket"]) if node else ():
             asked = subprocess.run([str(node), *options, "-p", "typeof WebSocket"], capture_output=True, check=False)
             if asked.stdout.strip() == b"function":
-                place = ["--project", self.project, "--url", self.gateway.http]
+                place = ["--project", self.project, "--url", url or self.gateway.http]
                 return self.start("worker.mjs", *place, "--seconds", str(seconds), program=(str(node), *options))
         raise SkipTest("there is no node in PATH that has WebSockets: the example of a worker in it is not tested")
 
@@ -134,6 +135,12 @@ class WorkerTests(ExamplesTestCase):
     def test_no_gateway(self) -> None:
         """Without a gateway a worker in Python ends, and says so."""
         self.check_fails("worker.py", "--url", NOBODY.replace("http", "ws"), says="ws://127.0.0.1:9: .*refused")
+
+    def test_node_without_gateway(self) -> None:
+        """One in Node says so, and tries again."""
+        worker = self.node(0, NOBODY)
+        worker.wait_for(f"(no gateway at {NOBODY}, trying again: .*){{2}}", TIMEOUT_S)
+        self.assertTrue(worker.running)
 
     def test_gateway_lost(self) -> None:
         """So it does where it loses the gateway."""
@@ -343,6 +350,8 @@ class PhoneTests(PageTestCase):
         self.post("m0", "m1")
         self.wait_for_items(page, 2)
         page.close()
+        # A page that is being closed may still be given a message, and acknowledge it.
+        until(lambda: not self.http()("GET", "/v2/queues/inbox/durables").json["durables"][0]["attached"], TIMEOUT_S, "off")
         self.post("m2", "m3")
         page = self.open("phone.html")
         self.wait_for_items(page, 4)

@@ -289,7 +289,7 @@ const ANSWERS = {
   claim_create: ({messages = []}) => ({claim_id: messages[0]?.href.split("=").pop() ?? null, messages}),
 };
 
-/** The word for what is before any message, as an id, which compares with others. */
+/** As an id, which sorts before all others. */
 const asId = marker => (marker === "earliest" ? "" : marker);
 
 const last = href => href.split("/").pop();
@@ -741,7 +741,7 @@ class Subscription {
   async attach(attachment) {
     this.#attachment = attachment;
     const live = await attachment.start();
-    // Messages may have come before the answer that says where all begins.
+    // Messages may come before the answer that says where.
     if (!this.isWorker) this.cursor ??= asId(live.marker);
     this.#ready.resolve(live);
     this.#say();
