@@ -231,7 +231,7 @@ class SubscriptionsCase(SynchronousTestCase):
         return self.subscriptions.update(CALLER, fields.SubscriptionUpdate("q", subscription_id, document))
 
     def delete(self, subscription_id: str) -> None:
-        self.run_now(self.subscriptions.delete(CALLER, fields.Subscription("q", subscription_id)))
+        self.run_now(self.subscriptions.delete(CALLER, fields.SubscriptionDelete("q", subscription_id)))
 
 
 class CollaboratorTests(SubscriptionsCase):
