@@ -14,7 +14,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.internet.interfaces import IListeningPort, IOpenSSLContextFactory, ITCPTransport
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import CertificateOptions
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock, LoopingCall, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
@@ -438,8 +438,12 @@ class WireCase(TestCase):
         self._gateways: list[Gateway] = []
         self._redis: list[Redis] = []
         self._bells: list[Doorbells] = []
+        # A store in memory rings in the next turn of its clock, which takes its turns with the reactor.
+        self._turns = LoopingCall(self.clock.advance, 0)
+        self._turns.start(0.001)
 
     async def tearDown(self) -> None:  # type: ignore[override]
+        self._turns.stop()
         for gateway in self._gateways:
             await gateway.stop()
         for bells in self._bells:
