@@ -443,7 +443,8 @@ class WireCase(TestCase):
         self._turns.start(0.001)
 
     async def tearDown(self) -> None:  # type: ignore[override]
-        self._turns.stop()
+        if self._turns.running:  # a test may take down more than once
+            self._turns.stop()
         for gateway in self._gateways:
             await gateway.stop()
         for bells in self._bells:
