@@ -588,6 +588,17 @@ class Turns(ConnectionCase):
         self.assertEqual(len(peer.replies()), 100)
         self.assertTrue(peer.read)
 
+    def test_empty_end(self) -> None:
+        """A last fragment without payload ends its message also where the part of a turn was over before it."""
+        factory = self.factory()
+        clock = Clock()
+        factory.turns = Row(self.clock)
+        factory.turns.now = lambda: clock.advance(PART_S) or clock.seconds()  # type: ignore[func-returns-value]
+        peer = Peer(factory)
+        peer.raw(frame(text("queue_list"), fin=False) + frame(b"", 0))
+        self.clock.pump([0] * 5)
+        self.assertEqual(len(peer.replies()), 1)
+
     def test_part_of_a_turn(self) -> None:
         """Messages that take long end a part of a turn before so many are answered; one always is."""
         factory = self.factory()

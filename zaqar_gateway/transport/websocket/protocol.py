@@ -383,7 +383,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 if self.current_frame is None and not self.inside_message:
                     left = self._take_whole_frames(left, ends)
                 if left <= 0 or (left < TURN_MAX and turns.now() >= ends):
-                    if self.data:
+                    if self.data or (more and self.current_frame is not None):  # a frame without payload is all head
                         self._rest()
                     break
                 more = not self._paused and self.processData()
