@@ -24,7 +24,7 @@ OPERATIONS = {row.name: row for row in build_operations(MemoryStorage(Clock())).
 examples = settings(deadline=None, max_examples=60)
 TRUE = ("true", "True", "t", "yes", "y", "1", "on")
 FALSE = ("false", "False", "f", "no", "n", "0", "off")
-PATH = {"queue_name": "q", "message_id": "m", "claim_id": "c", "subscription_id": "s"}
+PATH = {"queue_name": "q", "message_id": "m", "claim_id": "c", "subscription_id": "s", "durable": "phone"}
 
 
 def asked(name: str, query: str = "", body: bytes = b"") -> tuple[Any, dict[str, Any]]:
