@@ -52,7 +52,7 @@ class JournalCase(StoreContract):
 
 READS = {
     "queues": {"get", "list", "count", "usage", "stats"},
-    "messages": {"get", "list"},
+    "messages": {"get", "list", "read", "due_in"},
     "claims": {"get"},
     "dead_letters": {"list", "letters"},
     "subscriptions": {"count", "get", "list", "read", "live"},
