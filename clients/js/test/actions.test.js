@@ -1,24 +1,14 @@
 // Actions, posts and what becomes of them when connections end.
 
 import assert from "node:assert/strict";
-import {afterEach, beforeEach, describe, it} from "node:test";
+import {describe, it} from "node:test";
 
 import {Zaqar, ZaqarError} from "../src/zaqar.js";
-import {Gateway, clock, settled} from "./gateway.js";
+import {forEachTest, settled} from "./gateway.js";
 
 let gateway, time, client;
 
-beforeEach(() => {
-  time = clock();
-  gateway = new Gateway();
-});
-
-afterEach(async () => {
-  const closing = client?.close();
-  await time.advance(3000);
-  await closing;
-  time.stop();
-});
+forEachTest((itsTime, itsGateway) => ([time, gateway] = [itsTime, itsGateway]), () => client);
 
 for (const encoding of ["json", "msgpack"]) {
   describe(`actions as ${encoding}`, () => {

@@ -1,5 +1,7 @@
 // A gateway in this process: as much of one as the client can tell from a whole one, and switches for what may go wrong.
 
+import {afterEach, beforeEach} from "node:test";
+
 import {decode, encode} from "../src/msgpack.js";
 import {Zaqar} from "../src/zaqar.js";
 
@@ -408,4 +410,19 @@ export class Gateway {
       },
     }, {highWaterMark: 0});
   }
+}
+
+/** Give each test a clock and a gateway of its own, and close what `client` returns after it. */
+export function forEachTest(begun, client) {
+  let time;
+  beforeEach(() => {
+    time = clock();
+    begun(time, new Gateway());
+  });
+  afterEach(async () => {
+    const closing = client()?.close();
+    await time.advance(3000);
+    await closing;
+    time.stop();
+  });
 }

@@ -1,23 +1,13 @@
 // What an application gets from a queue, through lost connections, blocked sockets and its own slowness.
 
 import assert from "node:assert/strict";
-import {afterEach, beforeEach, describe, it} from "node:test";
+import {beforeEach, describe, it} from "node:test";
 
-import {Gateway, clock, settled} from "./gateway.js";
+import {forEachTest, settled} from "./gateway.js";
 
 let gateway, time, client;
 
-beforeEach(() => {
-  time = clock();
-  gateway = new Gateway();
-});
-
-afterEach(async () => {
-  const closing = client?.close();
-  await time.advance(3000);
-  await closing;
-  time.stop();
-});
+forEachTest((itsTime, itsGateway) => ([time, gateway] = [itsTime, itsGateway]), () => client);
 
 const numbers = (from, to) => Array.from({length: to - from}, (_, at) => from + at);
 
