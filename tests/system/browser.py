@@ -44,6 +44,9 @@ _KEYS = {
 }
 """Keys by name: the number that a browser knows it by, and the text that it makes."""
 
+_ARRIVED = "!window.__left && document.readyState === 'complete'"
+"""A document with the mark of its forerunner is not the new one yet."""
+
 
 class PageError(AssertionError):
     """A page threw, or the browser refused a command."""
@@ -105,12 +108,17 @@ class Page:
 
         :raises PageError: nothing is there.
         """
-        # A document with the mark of its forerunner is not the new one yet.
         self.evaluate("void (window.__left = true)")
         failed = self.command("Page.navigate", url=url).get("errorText")
         if failed:
             raise PageError(f"{url}: {failed}")
-        self.wait_for("!window.__left && document.readyState === 'complete'")
+        self.wait_for(_ARRIVED)
+
+    def reload(self) -> None:
+        """Load the page again, and wait until that is done."""
+        self.evaluate("void (window.__left = true)")
+        self.command("Page.reload")
+        self.wait_for(_ARRIVED)
 
     def evaluate(self, expression: str) -> Any:
         """The value of an expression, awaited where it is a promise; as JSON has it.

@@ -332,7 +332,7 @@ class SignInTests(ConsoleCase):
         """A session lives as long as the tab, survives that it is loaded again, and leaves nothing behind."""
         console = self.console
         console.sign_in("first")
-        console.page.evaluate("location.reload()")
+        console.page.reload()
         console.sees("first", "#bar")
         kept = json.loads(console.page.evaluate("JSON.stringify({...localStorage})"))
         self.assertEqual(set(kept), {"zaqar-gateway:client", "zaqar-gateway:project"})
@@ -1216,7 +1216,7 @@ class UseTests(ConsoleCase):
         console.click("Theme: dark")
         console.click("Theme: auto")
         self.assertEqual(page.evaluate(page_is), light)
-        page.evaluate("location.reload()")
+        page.reload()
         console.sees("Queues", "h1")
         self.assertEqual(page.evaluate(page_is), light)
 
@@ -1390,7 +1390,7 @@ class KeystoneTests(ConsoleCase):
         self.assertNotIn(ann.password, session)
         token = json.loads(json.loads(session)["zaqar-gateway:session"])["token"]
         self.assertNotIn(token, console.page.evaluate("JSON.stringify({...localStorage}) + document.documentElement.outerHTML + location.href"))
-        console.page.evaluate("location.reload()")
+        console.page.reload()
         console.sees("ann · alpha", "#bar")
         console.click("Sign out")
         console.sees("Password")

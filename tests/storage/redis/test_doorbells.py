@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.redis_server import connect, shared_server, storage_at
 from zaqar_gateway.model import NewMessage, NewSubscription, Place
+from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import RedisStorage
@@ -180,4 +185,46 @@ class DoorbellTests(TestCase):
         await self.post()
         await heard.reach(4)
         self.assertEqual(set(heard.rings[2:]), {Place("p", "q"), "watched"})
-        self.flushLoggedErrors()
+
+
+class GreetingTests(SynchronousTestCase):
+    """What becomes of a connection that fails while it is being made ready to listen."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.connections: list[StringTransport] = []
+        self.protocols: list[Any] = []
+        redis = Redis(self, self.clock)  # type: ignore[arg-type]
+        self.bells = Doorbells(redis, Keys(), self.clock)
+        self.bells.start()
+        self.ready = self.bells.when_ready()
+
+    def connect(self, factory: Any) -> Deferred[Any]:
+        """As an endpoint does."""
+        protocol = factory.buildProtocol(None)
+        self.protocols.append(protocol)
+        self.connections.append(StringTransport())
+        protocol.makeConnection(self.connections[-1])
+        return succeed(protocol)
+
+    def test_lost(self) -> None:
+        """Where the connection is lost before Redis has answered, all that was asked of it is over, and it is made anew."""
+        self.protocols[0].connectionLost(Failure(ConnectionLost()))
+        gc.collect()  # what nobody handled is told when it is collected
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.clock.pump([0.0, 5.0])
+        self.assertEqual(len(self.connections), 2)
+        self.assertNoResult(self.ready)
+
+    def test_refused(self) -> None:
+        """A user of Redis who may not listen is not taken for one who does."""
+        refused = b"-NOPERM this user has no permissions to access one of the channels\r\n"
+        self.clock.advance(0)
+        asked = self.connections[0].value().count(b"SUBSCRIBE")
+        self.assertGreater(asked, 1)
+        self.protocols[0].dataReceived(refused * asked)
+        gc.collect()
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.clock.pump([0.0, 5.0])
+        self.assertEqual(len(self.connections), 2)
+        self.assertNoResult(self.ready)

@@ -68,10 +68,10 @@ def refusal(text: str) -> GatewayError:
     return StoreFault(cause=text)
 
 
-async def together(*steps: Coroutine[Any, Any, Any]) -> list[Any]:
+async def together(*steps: Coroutine[Any, Any, Any] | Deferred[Any]) -> list[Any]:
     """The answers of several commands or scripts, sent in this order and in one write.
 
-    :raises StoreError: of the first that failed, once all have their answers.
+    :raises Exception: of the first that failed, once all have their answers.
     """
     answers = await DeferredList([ensureDeferred(step) for step in steps], consumeErrors=True)
     for ok, answer in answers:

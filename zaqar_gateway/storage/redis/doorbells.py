@@ -13,7 +13,7 @@ from zope.interface import implementer
 from zaqar_gateway.errors import StoreError
 from zaqar_gateway.interfaces import IDoorbells
 from zaqar_gateway.model import Place
-from zaqar_gateway.storage.redis.connection import Commands, Redis, Refused
+from zaqar_gateway.storage.redis.connection import Commands, Redis, Refused, together
 from zaqar_gateway.storage.redis.keys import Keys
 
 PING_S = 5.0
@@ -33,7 +33,11 @@ class _Listening(Commands):
             if type(value) is list and value[0] == b"message":
                 self._heard(value[1], value[2])
             elif self._unanswered:
-                self._unanswered.popleft().give(value)
+                sent = self._unanswered.popleft()
+                if type(value) is Refused:
+                    sent.fail(value)
+                else:
+                    sent.give(value)
 
 
 @implementer(IDoorbells)
@@ -119,9 +123,8 @@ class Doorbells:
 
     async def _greet(self, protocol: Commands) -> None:
         self._protocol = protocol  # what is watched from here on is told to it at once
-        listening = [protocol.execute_command(b"SUBSCRIBE", channel) for channel in (*self._keys.owed, *self._watching)]
-        for each in listening:
-            await each
+        channels = *self._keys.owed, *self._watching
+        await together(*(protocol.execute_command(b"SUBSCRIBE", channel) for channel in channels))
         for _, missed in self._attending:
             missed()
         for channel in list(self._watching):
