@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone
@@ -13,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.direct import Answer, poll_directly, run
+from zaqar_gateway.direct import EVENTS_MAX, Answer, goes_first, poll_directly, run
 
 
 class RunTests(SynchronousTestCase):
@@ -118,6 +119,29 @@ class _Reader:
         self.lost.append(why)
 
 
+class _Plain(FileDescriptor):
+    """A transport on a socket."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+
+class _Ordered(_Reader):
+    """A reader that tells when it is read."""
+
+    def __init__(self, end: socket.socket, order: list[int], number: int) -> None:
+        super().__init__(end)
+        self._order = order
+        self._number = number
+
+    def doRead(self) -> Exception | None:
+        self._order.append(self._number)
+        return super().doRead()
+
+
 class PollTests(SynchronousTestCase):
     """A reactor that looks at its sockets directly."""
 
@@ -168,6 +192,53 @@ class PollTests(SynchronousTestCase):
         self.assertEqual([why.type for why in one.lost], [ZeroDivisionError])
         self.assertEqual(other.read, [b"y"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_few_at_a_time(self) -> None:
+        """Where many can be read, some are, and the others the next time, before those are read again."""
+        readers = [self.reader() for _ in range(EVENTS_MAX + 8)]
+        for _ in range(2):
+            for _, far in readers:
+                far.send(b"x")
+            self.reactor.doIteration(0)
+            self.assertEqual(sum(len(reader.read) for reader, _ in readers), EVENTS_MAX)
+            for reader, far in readers:
+                if reader.read:
+                    far.send(b"y")
+            self.reactor.doIteration(0)
+            self.assertTrue(all(reader.read for reader, _ in readers))
+            while sum(map(len, (b"".join(reader.read) for reader, _ in readers))) < 2 * EVENTS_MAX + 8:
+                self.reactor.doIteration(0)
+            for reader, _ in readers:
+                reader.read.clear()
+
+    def test_first(self) -> None:
+        """What goes first is read before all others where they are many, and no longer once it is lost."""
+        order: list[int] = []
+        ends = []
+        for number in range(EVENTS_MAX + 8):
+            near, far = socket.socketpair()
+            self.addCleanup(near.close)
+            self.addCleanup(far.close)
+            self.reactor.addReader(_Ordered(near, order, number))
+            ends.append((near, far))
+        last = _Plain(ends[-1][0].fileno())
+        lost = goes_first(last)
+        for _, far in ends:
+            far.send(b"x")
+        self.reactor.doIteration(0)
+        self.assertEqual(order[0], EVENTS_MAX + 7)
+        while len(order) < EVENTS_MAX + 8:
+            self.reactor.doIteration(0)
+        lost()
+        order.clear()
+        for _, far in ends:
+            far.send(b"x")
+        self.reactor.doIteration(0)
+        self.assertNotIn(EVENTS_MAX + 7, order)
+
+    def test_first_of_other_kinds(self) -> None:
+        """What is no plain socket is left as it is."""
+        goes_first(object())()
 
     def test_other_reactors(self) -> None:
         """Any other reactor stays as it is."""

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.error import ConnectionDone
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Server
 from twisted.internet.unix import Server as UnixServer
@@ -15,9 +15,19 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, share
-from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.turns import AT_ONCE, Turns
 
 listening: Any = reactor
+
+
+class Ending(Protocol):
+    """A protocol that notes how its connection ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[object] = []
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.append(reason.type)
 
 
 class PortTests(SynchronousTestCase):
@@ -34,7 +44,7 @@ class PortTests(SynchronousTestCase):
 
     def build(self, addr: object) -> Protocol:
         """Keep what is made."""
-        self.made.append(Protocol())
+        self.made.append(Ending())
         return cast(Protocol, self.made[-1])
 
     def connect(self) -> socket.socket:
@@ -85,6 +95,42 @@ class PortTests(SynchronousTestCase):
         transport.connectionLost(Failure(ConnectionDone()))
         self.clock.advance(0)
         self.assertNotIn(transport, listening.getWriters())
+
+    def test_closed_by_us(self) -> None:
+        """A connection that ends when all is written ends so, in its turn."""
+        client, transport = self.connect(), self.accepted()
+        transport.write(b"x")
+        transport.loseConnection()
+        transport.doWrite()
+        self.assertEqual(self.made[-1].ended, [])
+        self.clock.advance(0)
+        self.assertEqual(self.made[-1].ended, [ConnectionDone])
+        self.assertEqual(client.recv(10) + client.recv(10), b"x")
+
+    def test_aborted(self) -> None:
+        """One that is aborted while it waits writes nothing more."""
+        client, transport = self.connect(), self.accepted()
+        transport.write(b"x")
+        transport.doWrite()
+        transport.abortConnection()
+        self.clock.advance(0)
+        self.assertNotIn(transport, listening.getWriters())
+        client.setblocking(False)
+        self.assertRaises(BlockingIOError, client.recv, 10)
+
+    def test_many(self) -> None:
+        """Of many connections that take something few are written to at one time."""
+        clients = [self.connect() for _ in range(20)]
+        while len(self.made) < len(clients):
+            self.port.doRead()
+        for protocol in self.made:
+            self.addCleanup(protocol.transport.abortConnection)
+            protocol.transport.write(b"x")
+            protocol.transport.doWrite()
+        waiting = [protocol.transport for protocol in self.made]
+        self.clock.calls.pop().func()
+        written = [transport for transport in waiting if not transport._tempDataBuffer]
+        self.assertTrue(0 < len(written) <= AT_ONCE, written)
 
     def test_kinds(self) -> None:
         """Connections of TCP and of Unix sockets wait, each as the kind that it is."""

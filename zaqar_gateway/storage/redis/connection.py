@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from zaqar_gateway.direct import Answer, write_now
+from zaqar_gateway.direct import Answer, goes_first, write_now
 from zaqar_gateway.errors import GatewayError, StoreFault, StoreUnavailable
 from zaqar_gateway.storage.redis.scripts import Script
 
@@ -117,6 +117,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._watch: Any = None
         self._overdue: Deferred[Any] | None = None
         self.end = ""  # what ended the connection, for the log
+        self._at_end: Callable[[], None] | None = None
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
         self._held: list[_Sent] = []
 
@@ -207,7 +208,13 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         for sent in held:
             self._put(sent)
 
+    def connectionMade(self) -> None:
+        self._at_end = goes_first(self.transport)
+        super().connectionMade()
+
     def connectionLost(self, why: Failure) -> None:
+        if self._at_end is not None:
+            self._at_end()
         self.end = why.getErrorMessage()
         super().connectionLost(why)
         if self._watch is not None:

@@ -39,7 +39,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from zaqar_gateway.direct import write_now
+from zaqar_gateway.direct import poll, write_now
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
@@ -317,6 +317,7 @@ class HttpChannel(Protocol):
         self._running = False
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
+        self._is_fresh = True  # no request was ever complete
         self._begun = False  # a head has begun, and the deadline is that of the head
         self._scanned = 0  # bytes of the head in which its end was looked for; all but the last three
         self._blank = False  # the empty line that may precede a request line has been skipped
@@ -389,7 +390,8 @@ class HttpChannel(Protocol):
             data = self._data[self._pos :] + data
         self._data = data
         self._pos = 0
-        if self._reads.enough and self._phase == _HEAD:
+        # Where very many come, whoever has shown to be a client goes before those who have yet to.
+        if self._phase == _HEAD and (self._reads.enough or self._is_fresh and poll.is_crowded):
             self._rest()
             self._settle()
         else:
@@ -743,7 +745,7 @@ class HttpChannel(Protocol):
                 path, _, query = absolute[2].partition(b"?")
                 path = path or b"/"
 
-        self._begun = self._blank = False
+        self._begun = self._blank = self._is_fresh = False
         self._scanned = 0
         self._http10 = http10
         self._last = headers.closes or (http10 and not headers.keeps)
