@@ -126,7 +126,6 @@ class Operation:
     :ivar gate: what a request passes before it is looked at; ``None``: nothing.
     :ivar audited: whether it administers or destroys, so that each request for it is recorded
         (:mod:`zaqar_gateway.transport.audit`), with what its path names.
-    :ivar unaudited: the field with which it does not.
     :ivar policy: decides on ``rule``.
     :ivar waits: whether it has a field ``wait``; where that is given, the context has to say who waits for the answer.
     """
@@ -140,7 +139,6 @@ class Operation:
     admin: bool = False
     gate: Gate | None = None
     audited: bool = False
-    unaudited: str = ""
     policy: Policy = DEFAULT_POLICY
     waits: bool = False
 
@@ -431,8 +429,6 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
                 query={"ids": "message_ids", "pop": "pop", "claim_ids": "claim_ids", "wait": "wait"},
             ),
             Frame(only=("queue_name", "message_ids", "pop", "claim_ids", "wait"), listener="listener"),
-            audited=True,
-            unaudited="pop",
             waits=True,
         ),
         Operation(

@@ -449,7 +449,7 @@ class HttpChannel(Protocol):
         if factory.draining or self._forsaken or (self._eof and self._pos == len(self._data)):
             self._last = True
         tail = factory.tail_close if self._last else factory.tail_keep if self._http10 else factory.tail
-        fields += self._added_cached if _CACHE_CONTROL in fields else self._added
+        fields += self._added_cached if fields.find(_CACHE_CONTROL) >= 0 else self._added
         self._put(encode_head(status, fields, len(body), tail))
         if body and not self._bodiless and status != 204 and status != 304:
             self._put(body)
@@ -468,7 +468,7 @@ class HttpChannel(Protocol):
         factory = self._factory
         self._last = True
         self._stream = source, _Outflow(self)
-        fields += self._added_cached if _CACHE_CONTROL in fields else self._added
+        fields += self._added_cached if fields.find(_CACHE_CONTROL) >= 0 else self._added
         self._put(encode_stream_head(status, fields, not self._http10, factory.tail_close))
         source.begin(self._stream[1])
         if factory.draining and self._stream is not None:

@@ -241,7 +241,7 @@ class Place(Resource):
             self._outlet.stream(request, reply)
             return
         name = b""
-        if endpoint.audit is not None and not asked.brings(endpoint.operation.unaudited):
+        if endpoint.audit is not None:
             name = request_id()
             endpoint.audit.record(
                 ctx, reply.status, asked.path.__getitem__, request.peer, name.decode(), _global_id(request)

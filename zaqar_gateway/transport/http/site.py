@@ -110,7 +110,7 @@ class Site:
         place: Place | None = request.place
         if place is None:
             path = request.path
-            parts = (unquote_to_bytes(path) if b"%" in path else path).split(b"/")
+            parts = (path if path.find(b"%") < 0 else unquote_to_bytes(path)).split(b"/")
             del parts[0]
             place = self.resource
             for part in parts:

@@ -84,7 +84,7 @@ class Request:
             context = replace(context, asker=self._session.asker)
         self._session.work_for(context.project)
         audit = self._action.audit
-        if audit is None or _is_given(self._asked, operation.unaudited):
+        if audit is None:
             return self._told(operation, await dispatch(operation, context, self))
         try:
             answer = self._told(operation, await dispatch(operation, context, self))
