@@ -35,14 +35,16 @@ _ANY_BYTES = 2**53
 def messages(answer: Sequence[Any], first: int, now_ms: int, incarnation: str) -> list[Message]:
     """The messages in an answer, from its element ``first`` on."""
     found = []
-    for at in range(first, len(answer), _FIELDS):
-        rank, ttl, body, claim, count, moved, created = answer[at : at + _FIELDS]
+    # Seven at a time; slices take twice as long.
+    fields = iter(answer[first:])
+    for rank, ttl, body, claim, count, moved, created in zip(*(fields,) * _FIELDS, strict=False):
         number = int(rank)
+        age_ms = now_ms - (int(created) if created else number // 1000)
         message = Message(
             format_id(number, incarnation),
             body,
             int(ttl),
-            max(0, now_ms - (int(created) if created else number // 1000)) // 1000,
+            age_ms // 1000 if age_ms > 0 else 0,
             claim.decode() if claim else None,
             int(count),
         )
