@@ -470,11 +470,14 @@ def _page(options: argparse.Namespace, command: str) -> int:
             found = Results.load(results)
             plot = tables.plot(found, PLAIN)
             shown = "\n.. image:: benchmark/ratios.svg\n   :alt: Times the rate of the reference, beside the goals\n"
-            texts |= {
-                "rates": tables.rates(found, PLAIN) + (shown if plot else ""),
-                "backlogs": tables.backlogs(found, PLAIN),
-                "setting": tables.setting(found),
-            }
+            if any(not tables.is_live(case) for case in found.summaries()):
+                texts |= {
+                    "rates": tables.rates(found, PLAIN) + (shown if plot else ""),
+                    "backlogs": tables.backlogs(found, PLAIN),
+                    "setting": tables.setting(found),
+                }
+            if any(map(tables.is_live, found.summaries())):
+                texts["live"] = tables.live(found, PLAIN)
         if aims.exists():
             texts["goals"] = tables.figures(goals.load_figures(aims))
     except (OSError, ValueError) as error:
@@ -489,7 +492,7 @@ def _page(options: argparse.Namespace, command: str) -> int:
     pictures.mkdir(exist_ok=True)
     if plot:
         (pictures / "ratios.svg").write_text(plot)
-    if report.exists():
+    if report.exists() and "rates" in texts:
         shutil.copy(report, pictures / "report.html")
     print(f"written: {', '.join(f'{name}.inc' for name in texts)} in {folder}")
     return 0

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from bench.goals import ABOUT, Figure
+from bench.live import SCENARIOS as LIVE
+from bench.live import WAKEUP
 from bench.report.svg import Bar, bars
 from bench.report.text import advantage, number
 from bench.results import Case, Results, Summary
@@ -42,7 +44,7 @@ def rates(results: Results, ours: str) -> str:
     rows = []
     for case, row in results.summaries().items():
         base, own = row.get(results.baseline), row.get(ours)
-        if case.is_for_latency or base is None or own is None or own.memory_kib is not None:
+        if case.is_for_latency or base is None or own is None or is_live(case):
             continue
         goal = _goal(case)
         rows.append(
@@ -100,6 +102,32 @@ def backlogs(results: Results, ours: str) -> str:
             rows.append([case.title, _percentiles(base), _percentiles(own), advantage(case, own, base)])
     head = ["Scenario", "Zaqar", "Gateway", "Ratio"]
     return list_table("Latency in ms, median / 99th percentile", head, rows, [50, 20, 20, 10])
+
+
+def live(results: Results, ours: str) -> str:
+    """What reaches those who wait for it, how soon, and what they cost while nothing does."""
+    rows = []
+    for case, row in results.summaries().items():
+        own = row.get(ours)
+        if own is not None and is_live(case):
+            base = row.get(results.baseline) if results.baseline != ours else None
+            measured = [_live(case, each) if each is not None else "" for each in (base, own)]
+            rows.append([case.title, *measured, advantage(case, own, base) if base is not None else ""])
+    head = ["Scenario", "Zaqar", "Gateway", "Ratio"]
+    return list_table("Live delivery; latency as median / 99th percentile", head, rows, [40, 22, 22, 10])
+
+
+def is_live(case: Case) -> bool:
+    """Whether it is about live delivery."""
+    return case.scenario.partition(" ")[0] in LIVE
+
+
+def _live(case: Case, each: Summary) -> str:
+    if each.memory_kib is not None:
+        return f"{number(each.memory_kib)} KiB a socket"
+    if case.is_for_latency or case.scenario == WAKEUP:
+        return f"{_percentiles(each)} ms"
+    return f"{number(each.rate)} deliveries a second"
 
 
 def _percentiles(each: Summary) -> str:

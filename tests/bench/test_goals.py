@@ -5,6 +5,7 @@ import io
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -31,8 +32,8 @@ from bench.goals import (
 from bench.load.engine import LoadFailed, Operation
 from bench.load.paced import run_paced
 from bench.measure import queue
-from bench.report.tables import figures, plot, rates
-from bench.results import Results
+from bench.report.tables import figures, live, plot, rates
+from bench.results import Case, Results
 from bench.servers import Address, Cores, Target
 from tests.bench.responder import Responder
 from tests.bench.samples import CYCLE, POST, sample
@@ -202,6 +203,22 @@ class KeptTests(SynchronousTestCase):
         self.assertIn("16.0x", plot(found, "gateway"))
         self.assertEqual(plot(found, "other"), "")
 
+    def test_live(self) -> None:
+        """Live delivery has a table of its own: rates, latencies and memory, with the reference where it has the feature."""
+        fast, slow = Case("fanout 100", "websocket", 16), Case("fanout 100", "websocket", 1, paced=2_000)
+        idle, wakeup = Case("idle 1,000", "websocket", 1), Case("wakeup", "http", 1)
+        found = Results({}, {"zaqar": {}, "gateway": {}}, "zaqar")
+        found.samples += [sample(target, fast, rate) for target, rate in (("zaqar", 100.0), ("gateway", 5_000.0))]
+        found.samples += [replace(sample(target, idle), memory_kib=kib) for target, kib in (("zaqar", 24.0), ("gateway", 12.0))]
+        found.samples += [sample("gateway", slow, p50=2.0), sample("gateway", wakeup, p50=1.0), sample("gateway", POST)]
+        text = live(found, "gateway")
+        self.assertIn("     - 100 deliveries a second\n     - 5,000 deliveries a second\n     - 50.0x\n", text)
+        self.assertIn("     - 24.0 KiB a socket\n     - 12.0 KiB a socket\n     - 2.0x\n", text)
+        self.assertIn("fanout 100 WebSocket at 2,000/s\n     -\n     - 2.00 / 6.00 ms\n     -\n", text)
+        self.assertIn("wakeup HTTP, 1 in flight\n     -\n     - 1.00 / 3.00 ms\n     -\n", text)
+        self.assertNotIn(POST.title, text)
+        self.assertNotIn("fanout", rates(found, "gateway"))
+
     def test_page(self) -> None:
         """The tables are written where the page includes them; without figures there is nothing to write."""
         source, docs = Path(self.mktemp()), Path(self.mktemp())
@@ -211,11 +228,17 @@ class KeptTests(SynchronousTestCase):
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(error):
             self.assertEqual(cli.main(arguments), 2)
             keep(source / "goals.json", self.FIGURES)
-            Results({"command": "x"}, {"zaqar": {}}, "zaqar").save(source / "results.json")
+            found = Results({"command": "x"}, {"zaqar": {}}, "zaqar")
+            found.samples.append(sample("gateway", Case("wakeup", "http", 1)))
+            found.save(source / "results.json")
+            self.assertEqual(cli.main(arguments), 0)
+            self.assertEqual(sorted(each.name for each in (docs / "figures").iterdir()), ["goals.inc", "live.inc"])
+            found.samples.append(sample("gateway"))
+            found.save(source / "results.json")
             self.assertEqual(cli.main(arguments), 0)
         self.assertIn("has neither results.json nor goals.json", error.getvalue())
         names = sorted(each.name for each in (docs / "figures").iterdir())
-        self.assertEqual(names, ["backlogs.inc", "goals.inc", "rates.inc", "setting.inc"])
+        self.assertEqual(names, ["backlogs.inc", "goals.inc", "live.inc", "rates.inc", "setting.inc"])
 
 
 class FlameTests(SynchronousTestCase):
