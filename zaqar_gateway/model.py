@@ -149,7 +149,7 @@ class Once(msgspec.Struct, frozen=True, gc=False):
     """Keys under which messages are posted once: what comes with a key that counts is known and is not stored again.
 
     :ivar window_s: for how long a key counts, from the post that it came with first.
-    :ivar most: how many keys are kept of a queue, or topic, at one time.
+    :ivar most: how many keys are kept of a queue, or topic, at one time; 0: only what is known is answered.
     :ivar key: of a whole post; empty: the messages have keys of their own.
     :ivar keys: those, in their order; empty for a message without one.
     """

@@ -11,11 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from zaqar_gateway.errors import QuotaExceeded, RuleBroken, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import NewMessage, NewSubscription, Quotas, Usage
+from zaqar_gateway.model import NewMessage, NewSubscription, Once, Quotas, Replayed, Usage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.totals import COUNT_S, Amounts, BoundedStorage
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered
 from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 
 T = TypeVar("T")
@@ -32,6 +33,10 @@ class BoundedCase(StoreContract):
 
 class BoundedMessagesTests(MessageStoreContract, BoundedCase, TestCase):
     """Below its bounds the store is as the one that it is around."""
+
+
+class BoundedOnceTests(OnceContract, BoundedCase, TestCase):
+    """The same where messages come with keys."""
 
 
 class BoundedSubscriptionsTests(SubscriptionStoreContract, BoundedCase, TestCase):
@@ -195,6 +200,36 @@ class TotalsTests(StoreContract, SynchronousTestCase):
         self.post(3)
         self.post(3)
         self.post(3)
+
+    def post_once(self, count: int, key: str = "", *keys: str, queue: str = "q", size: int = 1) -> Deferred[list[str]]:
+        """Post messages under keys."""
+        post = self.storage.messages.post
+        new, once = [NewMessage(text) for text in numbered(count)], Once(60, 10, key, keys)
+        return Deferred.fromCoroutine(
+            post("p", queue, b"c", new, size=size, ttl_default_s=60, size_max=10, once=once)
+        )
+
+    def test_repeated(self) -> None:
+        """What was posted before is answered where there is no room, too; what is new, in part or whole, is refused."""
+        first = self.successResultOf(self.post_once(4, "a"))
+        each = self.successResultOf(self.post_once(2, "", "b", "c"))
+        self.post(4)
+        for _ in range(2):
+            again = self.successResultOf(self.post_once(4, "a"))
+            self.assertEqual((again, type(again)), (first, Replayed))
+            self.assertEqual(self.successResultOf(self.post_once(2, "", "c", "b")), each[::-1])
+            for keys in (["d"], ["", "b", "d"], ["", "b", ""]):
+                refused = self.failureResultOf(self.post_once(max(1, len(keys) - 1), *keys), QuotaExceeded)
+                self.assertIn("at most 10 messages in all", str(refused.value))
+            self.failureResultOf(self.post_once(1, "a", queue="missing"), QuotaExceeded)
+            self.failureResultOf(self.post_once(1, "d", size=11), QuotaExceeded)
+            self.failureResultOf(self.post_once(2, "a"), QuotaExceeded)
+            self.clock.advance(COUNT_S)
+        self.assertIsNone(self.run_now(self.storage.queues.get("p", "missing")))
+        self.run_now(self.popped(1))
+        self.clock.advance(COUNT_S)
+        self.post(1)
+        self.beyond(1)
 
     def test_store_away(self) -> None:
         """Where nothing can be counted posts go on to the store, and are counted as soon as they can be."""

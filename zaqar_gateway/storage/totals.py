@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from attrs import define, field
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -184,21 +187,28 @@ class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: igno
         create: bool = True,
         once: Once | None = None,
     ) -> list[str]:
+        post = partial(
+            self._store.post,
+            project,
+            queue,
+            client,
+            messages,
+            size=size,
+            ttl_default_s=ttl_default_s,
+            size_max=size_max,
+            encrypted=encrypted,
+        )
         more = Amounts(len(messages), sum(len(one.body) for one in messages))
-        await self._totals.take(project, more)
         try:
-            ids: list[str] = await self._store.post(
-                project,
-                queue,
-                client,
-                messages,
-                size=size,
-                ttl_default_s=ttl_default_s,
-                size_max=size_max,
-                encrypted=encrypted,
-                create=create,
-                once=once,
-            )
+            await self._totals.take(project, more)
+        except QuotaExceeded:
+            if once is not None and "" not in once.keys:
+                # What was posted before takes no room.  With room for no key nothing is stored.
+                with suppress(GatewayError):
+                    return await post(create=False, once=replace(once, most=0))
+            raise
+        try:
+            ids = await post(create=create, once=once)
         except GatewayError as error:
             if not _may_be_stored(error):
                 self._totals.give_back(project, more)

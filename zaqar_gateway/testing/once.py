@@ -149,6 +149,20 @@ class OnceContract(StoreContract):
         self.clock.advance(WINDOW_S - 100)
         self.assertFalse((await self.post(b"5", key="d", most=3))[1])
 
+    async def test_no_room_for_any_key(self) -> None:
+        """Where none may be kept, what is known is answered; all else is refused before anything else is looked at."""
+        await self.make(post_size_max=10)
+        ids, _ = await self.post(b"1", b"2", key="a")
+        each, _ = await self.post(b"3", b"4", keys=["b", "c"])
+        self.assertEqual(await self.post(b"1", b"2", key="a", most=0, create=False), (ids, True))
+        self.assertEqual(await self.post(b"4", b"3", keys=["c", "b"], most=0, create=False), (each[::-1], True))
+        for queue, keys in (("q", ["b", "d"]), ("missing", ["b"])):
+            for create in (False, True):
+                with self.assertRaises(TooManyRequests):
+                    await self.post(*numbered(len(keys)), keys=keys, queue=queue, most=0, create=create, size=11)
+        self.assertEqual(await self.listed(), [b"1", b"2", b"3", b"4"])
+        self.assertIsNone(await self.storage.queues.get("p", "missing"))
+
     async def test_refused_posts_keep_no_key(self) -> None:
         """A post that is refused can be repeated under its key."""
         await self.make(post_size_max=10)
