@@ -43,6 +43,18 @@ class TurnTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.gone, [1])
 
+    def test_failure(self) -> None:
+        """Where one fails those behind it go on in the next turn."""
+
+        def fail() -> None:
+            raise ValueError("a failure")
+
+        self.turns.wait(fail)
+        self.turns.wait(lambda: self.gone.append(1))
+        self.assertRaises(ValueError, self.turn)
+        self.turn()
+        self.assertEqual(self.gone, [1])
+
     def test_leave(self) -> None:
         """Who has left is not called; where nobody waits there is no timer."""
         leave = self.turns.wait(lambda: self.gone.append(1))

@@ -59,12 +59,14 @@ class Turns:
     def _turn(self) -> None:
         self._next = None
         ends = self.begin(True)
-        for place in list(islice(self._row, AT_ONCE)):
-            self._row.pop(place, lambda: None)()
-            if self.now() >= ends:
-                break
-        if self._row and self._next is None:
-            self._next = self._clock.callLater(0, self._turn)
+        try:
+            for place in list(islice(self._row, AT_ONCE)):
+                self._row.pop(place, lambda: None)()
+                if self.now() >= ends:
+                    break
+        finally:  # whatever became of one, the others go on
+            if self._row and self._next is None:
+                self._next = self._clock.callLater(0, self._turn)
 
 
 READS_MAX = 16384

@@ -142,9 +142,13 @@ class Wired:
     """A channel, its application, its clock and its peer."""
 
     def __init__(
-        self, bounds: HttpBounds | None = None, application: Application | None = None, peers: Peers | None = None
+        self,
+        bounds: HttpBounds | None = None,
+        application: Application | None = None,
+        peers: Peers | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.application = application or Application()
         self.factory = HttpFactory(self.application, bounds or HttpBounds(), self.clock, peers=peers)
         self.channel, self.pipe = self.connect()
@@ -887,6 +891,15 @@ class TimerTests(SynchronousTestCase):
         wired.clock.advance(9)
         wired.send(GET[len(PART) :] + PART)
         self.assert_times_out(wired, 10, [408])
+
+    def test_empty_line(self) -> None:
+        """An empty line, however it is cut, begins no head: the connection is idle, and the next head has its own time."""
+        for pieces in ((b"\r\n",), (b"\r", b"\n")):
+            for begin, after, statuses in ((b"", 75, []), (PART, 10, [408])):
+                wired = Wired()
+                for piece in (GET, *pieces, begin):
+                    wired.send(piece)
+                self.assert_times_out(wired, after, statuses)
 
     def test_body(self) -> None:
         """A body that stalls is a 408; the application never sees it."""

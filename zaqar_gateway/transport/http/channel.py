@@ -671,6 +671,7 @@ class HttpChannel(Protocol):
             self.deadline = inf
             stop = True
         elif not waiting:
+            self._begun = False  # what came was an empty line
             self.deadline = now + self._bounds.idle_timeout_s
         elif not self._begun:
             self._begun = True
