@@ -166,6 +166,7 @@ def _may_be_stored(error: GatewayError) -> bool:
     return isinstance(error, StoreUnavailable) and error.outcome_unknown
 
 
+@implementer(IMessageStore)
 @define(eq=False)
 class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: ignore[misc]
     """Messages of :class:`BoundedStorage`."""
@@ -218,6 +219,7 @@ class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: igno
         return ids
 
 
+@implementer(ISubscriptionStore)
 @define(eq=False)
 class BoundedSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # type: ignore[misc]
     """Subscriptions of :class:`BoundedStorage`."""

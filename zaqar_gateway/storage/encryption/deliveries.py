@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
 
 from attrs import define, field
 from msgspec.structs import replace
 from twisted.logger import Logger
+from twisted.python.components import proxyForInterface
 from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreError, StoreFault
 from zaqar_gateway.interfaces import IDeliveryStore, ISubscriptionStore
 from zaqar_gateway.model import (
     ENCRYPTED,
-    FailedDelivery,
-    Failing,
     LogPage,
     NewSubscription,
     Owed,
@@ -39,7 +36,7 @@ _log = Logger()
 
 @implementer(ISubscriptionStore)
 @define(eq=False)
-class EncryptingSubscriptions:
+class EncryptingSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # type: ignore[misc]
     """Subscriptions of :class:`EncryptingStorage`.  What depends on which posts came before waits for those."""
 
     _store: ISubscriptionStore
@@ -49,15 +46,6 @@ class EncryptingSubscriptions:
     async def create(self, project: str, queue: str, new: NewSubscription) -> Placed:
         await self._queues.turn((project, queue))
         return await self._store.create(project, queue, new)
-
-    def count(self, project: str) -> Coroutine[Any, Any, int]:
-        return self._store.count(project)
-
-    def get(self, project: str, queue: str, subscription_id: str) -> Coroutine[Any, Any, Subscription | None]:
-        return self._store.get(project, queue, subscription_id)
-
-    def list(self, project: str, queue: str, marker: str, limit: int) -> Coroutine[Any, Any, list[Subscription]]:
-        return self._store.list(project, queue, marker, limit)
 
     async def update(
         self,
@@ -97,13 +85,10 @@ class EncryptingSubscriptions:
             return replace(page, posts=await self._opener.open_posts(project, queue, page.posts))
         return page
 
-    def live(self, project: str, queue: str, ids: Sequence[str]) -> Coroutine[Any, Any, Collection[str]]:
-        return self._store.live(project, queue, ids)
-
 
 @implementer(IDeliveryStore)
 @define(eq=False)
-class EncryptingDeliveries:
+class EncryptingDeliveries(proxyForInterface(IDeliveryStore, "_store")):  # type: ignore[misc]
     """Deliveries of :class:`EncryptingStorage`.
 
     A subscription whose next post cannot be opened waits, and nothing is passed over: it goes on when there is a gateway
@@ -113,12 +98,6 @@ class EncryptingDeliveries:
     _store: IDeliveryStore
     _opener: Opener
     _causes: set[str] = field(factory=set)  # that were logged
-
-    def due(self, limit: int) -> Coroutine[Any, Any, list[Place]]:
-        return self._store.due(limit)
-
-    def places(self, after: str, limit: int) -> Coroutine[Any, Any, tuple[list[Place], str]]:
-        return self._store.places(after, limit)
 
     async def take(self, place: Place, *, limit: int, batch: int, lease_ms: int, required: bool) -> list[Owed]:
         opened: list[Owed] = []
@@ -175,23 +154,3 @@ class EncryptingDeliveries:
             project=place.project,
             cause=cause,
         )
-
-    def extend(
-        self, place: Place, leases: Sequence[tuple[str, int]], lease_ms: int
-    ) -> Coroutine[Any, Any, Collection[str]]:
-        return self._store.extend(place, leases, lease_ms)
-
-    def failing(self, limit: int) -> Coroutine[Any, Any, list[Failing]]:
-        return self._store.failing(limit)
-
-    def failures(self, place: Place, marker: str, limit: int) -> Coroutine[Any, Any, list[FailedDelivery]]:
-        return self._store.failures(place, marker, limit)
-
-    def resend(self, place: Place, ids: Sequence[str] | None, limit: int) -> Coroutine[Any, Any, int]:
-        return self._store.resend(place, ids, limit)
-
-    def beat(self, gateway: str) -> Coroutine[Any, Any, tuple[Sequence[str], bool]]:
-        return self._store.beat(gateway)
-
-    def leave(self, gateway: str) -> Coroutine[Any, Any, None]:
-        return self._store.leave(gateway)

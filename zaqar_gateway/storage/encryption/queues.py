@@ -11,25 +11,21 @@ from typing import Any
 from attrs import define
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.python.components import proxyForInterface
 from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, GatewayError, KeyUnknown, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IClaimStore, IDeadLetterStore, IMessageStore, IQueueStore
 from zaqar_gateway.model import (
     Claim,
-    Letter,
     Message,
     MessagePage,
     NewMessage,
     Once,
-    QueueEntry,
     QueueRules,
     QueueStats,
     Replayed,
-    SendBack,
-    SentBack,
     StreamPage,
-    Usage,
 )
 from zaqar_gateway.storage.encryption.keys import Keyring, Opener, any_encrypted
 
@@ -297,7 +293,7 @@ class EncryptingClaims:
 
 @implementer(IDeadLetterStore)
 @define
-class EncryptingDeadLetters:
+class EncryptingDeadLetters(proxyForInterface(IDeadLetterStore, "_store")):  # type: ignore[misc]
     """Dead letters of :class:`EncryptingStorage`; they are moved as they are stored."""
 
     _store: IDeadLetterStore
@@ -307,23 +303,10 @@ class EncryptingDeadLetters:
         found = await self._store.list(project, queue, marker=marker, limit=limit)
         return await self._opener.open_all(project, queue, found) if any_encrypted(found) else found
 
-    def send_back(
-        self, project: str, queue: str, asked: SendBack, *, create: bool = True
-    ) -> Coroutine[Any, Any, SentBack]:
-        return self._store.send_back(project, queue, asked, create=create)
-
-    def letters(self, project: str, queue: str, asked: SendBack, to: str) -> Coroutine[Any, Any, Sequence[Letter]]:
-        return self._store.letters(project, queue, asked, to)
-
-    def adopt(
-        self, project: str, queue: str, letters: Sequence[Letter], asked: SendBack
-    ) -> Coroutine[Any, Any, None]:
-        return self._store.adopt(project, queue, letters, asked)
-
 
 @implementer(IQueueStore)
 @define(eq=False)
-class EncryptingQueues:
+class EncryptingQueues(proxyForInterface(IQueueStore, "_store")):  # type: ignore[misc]
     """Queues of :class:`EncryptingStorage`: what is changed here need not be found out by a refusal."""
 
     _store: IQueueStore
@@ -332,9 +315,6 @@ class EncryptingQueues:
     async def create(self, project: str, queue: str, metadata: bytes, rules: QueueRules) -> bool:
         await self._change(project, queue)
         return await self._store.create(project, queue, metadata, rules)
-
-    def get(self, project: str, queue: str) -> Coroutine[Any, Any, bytes | None]:
-        return self._store.get(project, queue)
 
     async def update(self, project: str, queue: str, seen: bytes, metadata: bytes, rules: QueueRules) -> bool:
         await self._change(project, queue)
@@ -348,12 +328,6 @@ class EncryptingQueues:
         await self._queues.turn((project, queue))
         self._queues.forget((project, queue))
 
-    def usage(self, project: str) -> Coroutine[Any, Any, Usage]:
-        return self._store.usage(project)
-
-    def count(self, project: str) -> Coroutine[Any, Any, int]:
-        return self._store.count(project)
-
     async def stats(self, project: str, queue: str) -> QueueStats | None:
         await self._queues.turn((project, queue))
         return await self._store.stats(project, queue)
@@ -361,6 +335,3 @@ class EncryptingQueues:
     async def purge(self, project: str, queue: str) -> None:
         await self._queues.turn((project, queue))
         await self._store.purge(project, queue)
-
-    def list(self, project: str, marker: str, limit: int) -> Coroutine[Any, Any, list[QueueEntry]]:
-        return self._store.list(project, marker, limit)
