@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from bench.api import CLIENT_ID, MESSAGE_TTL_S, PROJECT, dumps
 from bench.load.engine import Connection, Load, LoadFailed, ProtocolFailure, Reply
-from bench.load.websocket import frame
+from bench.load.websocket import cut, frame
 
 _DIGITS = 8
 _MARK = re.compile(rb"no(\d{8})on")
@@ -39,29 +39,6 @@ def allow_sockets(count: int) -> None:
         if hard != resource.RLIM_INFINITY and hard < wanted:
             raise LoadFailed(f"{count:,} sockets take {wanted:,} open files; the system allows {hard:,} (ulimit -Hn)")
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def cut(data: bytes) -> tuple[list[tuple[int, bytes, int]], bytes]:
-    """Cut a stream of frames of a server.
-
-    :return: the first byte, the payload and the size of each whole frame, and the rest.
-    :raises ProtocolFailure: a frame is masked.
-    """
-    found: list[tuple[int, bytes, int]] = []
-    start, have = 0, len(data)
-    while have - start >= 2:
-        size, at = data[start + 1], start + 2
-        if size == 126:
-            size, at = int.from_bytes(data[at : at + 2], "big"), at + 2
-        elif size == 127:
-            size, at = int.from_bytes(data[at : at + 8], "big"), at + 8
-        elif size > 127:
-            raise ProtocolFailure("a masked frame from the server")
-        if at + size > have:
-            break
-        found.append((data[start], data[at : at + size], at + size - start))
-        start = at + size
-    return found, data[start:]
 
 
 class _Member:

@@ -25,6 +25,29 @@ def frame(payload: bytes, opcode: int = _TEXT) -> bytes:
     return head + b"\0\0\0\0" + payload
 
 
+def cut(data: bytes) -> tuple[list[tuple[int, bytes, int]], bytes]:
+    """Cut a stream of frames of a server.
+
+    :return: the first byte, the payload and the size of each whole frame, and the rest.
+    :raises ProtocolFailure: a frame is masked.
+    """
+    found: list[tuple[int, bytes, int]] = []
+    start, have = 0, len(data)
+    while have - start >= 2:
+        size, at = data[start + 1], start + 2
+        if size == 126:
+            size, at = int.from_bytes(data[at : at + 2], "big"), at + 2
+        elif size == 127:
+            size, at = int.from_bytes(data[at : at + 8], "big"), at + 8
+        elif size > 127:
+            raise ProtocolFailure("a masked frame from the server")
+        if at + size > have:
+            break
+        found.append((data[start], data[at : at + size], at + size - start))
+        start = at + size
+    return found, data[start:]
+
+
 def handshake(sock: socket.socket, host: str) -> bytes:
     """Turn a connected, blocking socket into a WebSocket.
 
@@ -94,21 +117,9 @@ class WebSocketReader:
         if self.rest:
             data = self.rest + data
         self.answer = b""
+        frames, self.rest = cut(data)
         replies: list[Reply] = []
-        start, have = 0, len(data)
-        while have - start >= 2:
-            first, size = data[start], data[start + 1]
-            at = start + 2
-            if size == 126:
-                size, at = int.from_bytes(data[at : at + 2], "big"), at + 2
-            elif size == 127:
-                size, at = int.from_bytes(data[at : at + 8], "big"), at + 8
-            elif size > 127:
-                raise ProtocolFailure("a masked frame from the server")
-            stop = at + size
-            if stop > have or at > have:
-                break
-            payload = data[at:stop]
+        for first, payload, _ in frames:
             opcode = first & 0x0F
             if first in (0x81, 0x82):
                 replies.append(Reply(status_of(payload), payload))
@@ -118,6 +129,4 @@ class WebSocketReader:
                 raise ProtocolFailure(f"the server closed the WebSocket: {payload[2:]!r}")
             elif opcode != _PONG:
                 raise ProtocolFailure("a fragmented or unknown frame from the server")
-            start = stop
-        self.rest = data[start:] if start else data
         return replies

@@ -6,8 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from bench.keystone import TOKEN, keystone
 from bench.live import Audiences, audience, measure_fanout, measure_idle, measure_wakeup
-from bench.load.audience import allow_sockets, cut
-from bench.load.engine import LoadFailed, ProtocolFailure
+from bench.load.audience import allow_sockets
+from bench.load.engine import LoadFailed
 from bench.measure import Shape
 from bench.servers import Address, Target
 from tests.bench.responder import Responder
@@ -124,23 +124,6 @@ class OtherTests(LiveCase):
         if before[1] != resource.RLIM_INFINITY:
             error = self.assertRaises(LoadFailed, allow_sockets, before[1])
             self.assertIn(f"the system allows {before[1]:,}", str(error))
-
-    def test_cut(self) -> None:
-        """Frames of each length are cut, in whatever parts they come; a masked one is refused."""
-        payloads = [b"", b"a" * 125, b"b" * 126, b"c" * 70_000]
-        stream = b"".join(
-            b"\x81"
-            + (bytes((len(each),)) if len(each) < 126 else b"\x7e" + len(each).to_bytes(2, "big"))
-            + each
-            if len(each) < 65536
-            else b"\x81\x7f" + len(each).to_bytes(8, "big") + each
-            for each in payloads
-        )
-        for at in (0, 1, 2, 3, 130, 260, len(stream) - 1, len(stream)):
-            first, rest = cut(stream[:at])
-            second, nothing = cut(rest + stream[at:])
-            self.assertEqual(([each[1] for each in first + second], nothing), (payloads, b""))
-        self.assertRaises(ProtocolFailure, cut, b"\x81\x81\0\0\0\0a")
 
     def test_token(self) -> None:
         """A target with a token shows it, over HTTP with each request and over WebSocket once."""

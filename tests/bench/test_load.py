@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.load import ceiling
 from bench.load.engine import Client, Connection, LoadFailed, Operation, ProtocolFailure, Reply, Unexpected
 from bench.load.http import HttpReader, request
-from bench.load.websocket import WebSocketReader, frame, status_of
+from bench.load.websocket import WebSocketReader, cut, frame, status_of
 
 
 def reply(status: int, body: bytes, *headers: bytes) -> bytes:
@@ -41,9 +41,9 @@ class HttpTests(SynchronousTestCase):
         stream = reply(201, b'{"a": 1}', b"X-Other: b") + reply(204, b"") + reply(200, b"")
         expected = [Reply(201, b'{"a": 1}'), Reply(204, b""), Reply(200, b"")]
         self.assertEqual(HttpReader().feed(stream), expected)
-        for cut in range(len(stream)):
+        for at in range(len(stream)):
             reader = HttpReader()
-            self.assertEqual(reader.feed(stream[:cut]) + reader.feed(stream[cut:]), expected)
+            self.assertEqual(reader.feed(stream[:at]) + reader.feed(stream[at:]), expected)
 
     def test_header_spelling(self) -> None:
         """The length is found in any spelling, as the first header or the last."""
@@ -62,6 +62,16 @@ class HttpTests(SynchronousTestCase):
 class WebSocketTests(SynchronousTestCase):
     payload = b'{"request": {"action": "x"}, "body": {}, "headers": {"status": 201}}'
 
+    def test_cut(self) -> None:
+        """Frames of each length are cut, in whatever parts they come; a masked one is refused."""
+        payloads = [b"", b"a" * 125, b"b" * 126, b"c" * 70_000]
+        stream = b"".join(map(server_frame, payloads))
+        for at in (0, 1, 2, 3, 130, 260, len(stream) - 1, len(stream)):
+            first, rest = cut(stream[:at])
+            second, nothing = cut(rest + stream[at:])
+            self.assertEqual(([each[1] for each in first + second], nothing), (payloads, b""))
+        self.assertRaises(ProtocolFailure, cut, b"\x81\x81\0\0\0\0a")
+
     def test_frame(self) -> None:
         """A client's frame is masked, by a key of zeros, with a length of one, two or eight bytes."""
         self.assertEqual(frame(b"abc"), b"\x81\x83\0\0\0\0abc")
@@ -73,9 +83,9 @@ class WebSocketTests(SynchronousTestCase):
         long = b'{"headers":{"status":204},"body":"' + b"x" * 300 + b'"}'
         stream = server_frame(self.payload) + server_frame(long)
         expected = [Reply(201, self.payload), Reply(204, long)]
-        for cut in range(len(stream)):
+        for at in range(len(stream)):
             reader = WebSocketReader()
-            self.assertEqual(reader.feed(stream[:cut]) + reader.feed(stream[cut:]), expected)
+            self.assertEqual(reader.feed(stream[:at]) + reader.feed(stream[at:]), expected)
 
     def test_very_long(self) -> None:
         """A length may have eight bytes."""
