@@ -22,6 +22,7 @@ BOUNDS = HttpBounds(
     head_timeout_s=1e9,
     body_timeout_s=1e9,
     idle_timeout_s=1e9,
+    linger_s=1e9,
     write_timeout_s=1e9,
     drain_rate=30_000,
     pipeline_max=5_000,
@@ -111,9 +112,14 @@ class StallTests(SynchronousTestCase):
     """Nothing that is complete waits for bytes that do not come."""
 
     @settings(max_examples=250, database=None, derandomize=True)
-    @given(st.lists(REQUESTS, min_size=1, max_size=8), st.integers(0, 2**32), st.sampled_from((3, 100, 9000, 70_000)))
-    def test_all_is_answered(self, parts: list[list[Sound]], seed: int, piece_max: int) -> None:
-        """Each request is answered, in order, and then the connection reads again."""
+    @given(
+        st.lists(REQUESTS, min_size=1, max_size=8),
+        st.integers(0, 2**32),
+        st.sampled_from((3, 100, 9000, 70_000)),
+        st.booleans(),
+    )
+    def test_all_is_answered(self, parts: list[list[Sound]], seed: int, piece_max: int, half_closes: bool) -> None:
+        """Each request is answered, in order.  Then the connection reads again, or ends where its peer sends no more."""
         requests = [request for part in parts for request in part]
         left = b"".join(request.data for request in requests)
         random = Random(seed)
@@ -149,14 +155,20 @@ class StallTests(SynchronousTestCase):
             )()
         wired.pipe.full = False
         wired.channel.resumeProducing()
+        has_closed = False
         for _ in requests:
+            if half_closes and not has_closed and wired.pipe.producerState == "producing":
+                has_closed = True
+                wired.channel.readConnectionLost()
             wired.clock.advance(1)
             application.catch_up()
         wired.clock.advance(2)
         self.assertEqual(self.got(wired.pipe.value(), requests), [request.answer for request in requests])
-        self.assertEqual(wired.pipe.producerState, "producing")
         self.assertEqual(len(wired.clock.getDelayedCalls()), 1)  # that of the deadlines
-        wired.channel.readConnectionLost()
+        self.assertEqual(wired.pipe.disconnecting, has_closed)
+        if not has_closed:
+            self.assertEqual(wired.pipe.producerState, "producing")
+            wired.channel.readConnectionLost()
         self.assertTrue(wired.pipe.disconnecting)
 
     def got(self, raw: bytes, requests: list[Sound]) -> list[tuple[int, bytes]]:
