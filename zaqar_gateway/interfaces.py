@@ -971,8 +971,11 @@ class ILive(Interface):
     def released(place: Place, listener: IListener, claim_id: str) -> None:
         """A listener has released a claim, which may be one that was made for it."""
 
-    def unsubscribed(place: Place, listener: IListener, subscription_id: str) -> None:
-        """A listener has deleted a subscription, which may be its own, and then has ended."""
+    async def unsubscribed(place: Place, listener: IListener, subscription_id: str) -> None:
+        """A listener has deleted a subscription, which may be its own, and then has ended.
+
+        Returns when what it held is given back, as far as the store does that.
+        """
 
 
 class IDelivered(IPushed):

@@ -416,6 +416,17 @@ class DurableNames(LiveCase):
         self.assertEqual(self.done(socket, self.ids()), 0)
         self.assertEqual(now(self.storage.durables.list("p", "q"))[0].pending, 0)
 
+    def test_unsubscribed(self) -> None:
+        """Who has deleted its own subscription is answered when its durable name is let go."""
+        socket, _ = self.begin(DURABLE)
+        gate: Deferred[None] = Deferred()
+        self.patch(self.me.storage.durables, "detach", lambda *at: gate)
+        ended = Deferred.fromCoroutine(self.me.live.unsubscribed(QUEUE, socket, self.placed.id))
+        self.assertEqual(self.taken(socket), [("End", ENDED)])
+        self.assertNoResult(ended)
+        gate.callback(None)
+        self.successResultOf(ended)
+
     def test_taken_over(self) -> None:
         """The former holder is told, sends nothing more, and its late acknowledgements are refused."""
         socket, _ = self.begin(DURABLE)

@@ -226,7 +226,7 @@ class _Events:
         for marker in ("nonesuch", "0", "g" * 24, "EARLIEST", "x" * 5000, "*", "%00", "12345678901234567890123é"):
             events = await gateway.events()
             response = await events.open(f"{EVENTS}?marker={quote(marker)}")
-            self.assertRefused(response, 400, "marker", "24 hexadecimal digits", '"earliest"')
+            self.assertRefused(response, 400, "marker", "24 digits 0-9 and a-f", '"earliest"')
         events = await gateway.events()
         self.assertRefused(await events.open(EVENTS, {"Last-Event-ID": "nonesuch"}), 400, "'nonesuch'")
         events = await gateway.events()

@@ -353,6 +353,20 @@ class _Live:
             status, body = await me.ask("durable_delete", queue_name="q", durable=name)
             self.assertEqual(status, 400)
             self.assertIn("durable", body["error"])
+            for action in ("durable_list", "durable_delete"):
+                status, body = await me.ask(action, queue_name=name, durable="d")
+                self.assertEqual((status, "Queue name is not valid" in body["error"]), (400, True), (action, name))
+
+    async def test_let_go(self: Any) -> None:
+        """Behind the reply to a ``subscription_delete`` its durable name is held by nobody."""
+        me = await self.one()
+        for _ in range(3):
+            status, body = await me.ask("subscription_create", queue_name="q", durable="d")
+            self.assertEqual((status, body["live"]["durable"]), (201, "d"))
+            await me.ask("subscription_delete", queue_name="q", subscription_id=body["subscription_id"])
+            status, body = await me.ask("durable_list", queue_name="q")
+            self.assertEqual([(one["name"], one["attached"]) for one in body["durables"]], [("d", False)])
+            self.assertEqual((await me.next())["Message_Type"], "End")
 
     async def test_ended(self: Any) -> None:
         """Whose subscription is deleted is told; the socket stays, and may subscribe again."""
@@ -400,6 +414,9 @@ class _Live:
             self.assertIn(field, body["error"])
         for members in ({"ttl": 14 * 86400 + 1, "durable": "d"}, {"subscriber": "http://a", "window": 1}):
             self.assertEqual((await me.ask("subscription_create", queue_name="q", **members))[0], 400)
+        for ttl, named in ((59, "from 60 to"), (14 * 86400 + 1, "from 60 to 1209600")):
+            status, body = await me.ask("subscription_create", queue_name="q", durable="d", ttl=ttl)
+            self.assertEqual((status, named in body["error"]), (400, True), body)
         self.assertEqual(await me.ask("subscription_list", queue_name="q"), (200, {"subscriptions": []}))
         self.assertEqual(await me.ask("durable_list", queue_name="q"), (200, {"durables": []}))
         self.assertEqual(await me.ask("queue_list"), (200, {"queues": []}))
@@ -411,17 +428,24 @@ class _Live:
         body: dict[str, Any]
         for action, body in (
             ("message_acknowledge", good),
-            ("message_acknowledge", {"up_to": "a"}),
+            ("message_acknowledge", {"up_to": "a" * 24}),
             ("message_refuse", good),
             ("message_extend", good | {"deadline": 5}),
             ("subscription_window", {"window": 5}),
         ):
             self.assertEqual((await me.ask(action, queue_name="q", **body))[0], 404, action)
+            for name in ("a b", "", "x" * 65):
+                status, answer = await me.ask(action, queue_name=name, **body)
+                self.assertEqual((status, "Queue name is not valid" in answer["error"]), (400, True), (action, name))
         await me.subscribe(acknowledge="explicit")
         for action, body, field in (
             ("message_acknowledge", {}, "up_to"),
             ("message_acknowledge", good | {"up_to": "a"}, "up_to"),
             ("message_acknowledge", {"message_ids": []}, "message_ids"),
+            ("message_acknowledge", {"up_to": ""}, 'up_to is ""; it has to be the id of a message'),
+            ("message_acknowledge", {"up_to": "latest"}, 'up_to is "latest"'),
+            ("message_acknowledge", {"up_to": "A" * 24}, "up_to is"),
+            ("message_acknowledge", {"up_to": "x" * 5000}, "up_to is a string; it has to be"),
             ("message_acknowledge", {"message_ids": ["a"] * 1001}, "message_ids"),
             ("message_refuse", good | {"delay": -1}, "delay"),
             ("message_refuse", good | {"delay": 43201}, "delay"),
@@ -434,7 +458,7 @@ class _Live:
             self.assertEqual(status, 400, (action, body))
             self.assertIn(field, answer["error"])
         await me.subscribe("none", acknowledge="none")
-        status, answer = await me.ask("message_acknowledge", queue_name="none", up_to="a")
+        status, answer = await me.ask("message_acknowledge", queue_name="none", up_to="a" * 24)
         self.assertEqual((status, "acknowledge explicit" in answer["error"]), (400, True))
 
     async def test_others(self: Any) -> None:
@@ -448,7 +472,7 @@ class _Live:
         elsewhere = await self.post(9, queue="q2")
         for each in (me, other, stranger):
             self.assertEqual(await each.bodies(1), [1])
-        for ids in (theirs, elsewhere, ["f" * 24, "", "x", "\u00e9"]):
+        for ids in (theirs, elsewhere, ["", "x", "\u00e9", "f" * 24]):
             self.assertEqual(await me.ask("message_acknowledge", queue_name="q", message_ids=ids), (200, {"acknowledged": 0}))
             self.assertEqual(await me.ask("message_acknowledge", queue_name="q", up_to=ids[-1]), (200, {"acknowledged": 0}))
             self.assertEqual(await me.ask("message_refuse", queue_name="q", message_ids=ids), (200, {"refused": 0}))
@@ -519,7 +543,7 @@ class _Live:
             me.pushed.append(await me._document())
         self.assertEqual({(one["Message_Type"], one["queue_name"]) for one in me.pushed}, {("End", "q"), ("End", "w")})
         me.pushed.clear()
-        self.assertEqual((await me.ask("message_acknowledge", queue_name="q", up_to="a"))[0], 404)
+        self.assertEqual((await me.ask("message_acknowledge", queue_name="q", up_to="a" * 24))[0], 404)
         await me.subscribe("w", claim={})
         self.assertEqual(await me.bodies(1), [1])
 

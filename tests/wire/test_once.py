@@ -129,7 +129,7 @@ class _Once(_Base):
             self.assertEqual(reply["headers"]["status"], 400)
             self.assertIn(rule, reply["body"]["error"])
         for members, headers, text in (
-            (posted(1, 2), {KEY: "used"}, "idempotency_key came with 1 messages before"),
+            (posted(1, 2), {KEY: "used"}, "idempotency_key came with another number of messages before, which is 1;"),
             (posted(1, idempotency_key="a"), {KEY: "b"}, "idempotency_key in the body is not what the header says"),
             (
                 {"messages": [{"body": 1, "idempotency_key": "a"}]},

@@ -179,7 +179,7 @@ class _Waiting(_Base):
             for text in ("1.5", "soon"):
                 response = await self.ask(http, name, text)
                 self.assertEqual(response.status, 400)
-                self.assertIn(f"wait is '{text}'; it has to be an integer", response.json["description"])
+                self.assertIn(f"wait is '{text}'; it has to be an integer from 0 to 20, of seconds.", response.json["description"])
             for value in (21, -1, "5", 1.5, None):
                 reply = await socket.ask(asked(name, wait=value, **FIELDS[name]))
                 self.assertEqual(reply["headers"]["status"], 400, reply)

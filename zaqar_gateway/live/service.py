@@ -52,6 +52,7 @@ class _Live:
     """A live subscription or a worker.
 
     :ivar let_go: ends its subscription in the store.
+    :ivar given_back: once it has ended: fires when what it held is given back.
     """
 
     id: str
@@ -59,6 +60,7 @@ class _Live:
     listener: IListener
     does: Subscriber | Worker
     let_go: Callable[[], None]
+    given_back: Deferred[None] | None = None
 
 
 class _Watch:
@@ -273,11 +275,11 @@ class Live:
         if isinstance(live.does, Worker):
             if self._shifts[place].remove(live.does):
                 del self._shifts[place]
-            self._finish(live.does.end())
+            live.given_back = self._finish(live.does.end())
         else:
             live.does.end()
             if live.does.held is not None:
-                self._finish(self._detach(live.does.held))
+                live.given_back = self._finish(self._detach(live.does.held))
 
     async def _detach(self, held: Held) -> None:
         try:
@@ -285,12 +287,13 @@ class Live:
         except StoreError as error:  # it is held a little longer, then
             _log.debug("a durable name was not let go: {why}", why=str(error))
 
-    def _finish(self, work: Coroutine[Any, Any, None]) -> None:
+    def _finish(self, work: Coroutine[Any, Any, None]) -> Deferred[None]:
         ending = Deferred.fromCoroutine(work)
         ending.addErrback(partial(_log.failure, "what a live subscription held was not given back"))
         if not ending.called:
             self._ending.add(ending)
             ending.addCallback(lambda _: self._ending.discard(ending))
+        return ending
 
     # -- what listeners say --------------------------------------------------------------------------------------------
 
@@ -313,8 +316,10 @@ class Live:
         if live is not None and isinstance(live.does, Worker):
             live.does.released(claim_id)
 
-    def unsubscribed(self, place: Place, listener: IListener, subscription_id: str) -> None:
+    async def unsubscribed(self, place: Place, listener: IListener, subscription_id: str) -> None:
         """See :class:`~zaqar_gateway.interfaces.ILive`."""
         live = self._by_listener.get(listener, {}).get(place)
         if live is not None and live.id == subscription_id:
             self._over(place, listener, ENDED)
+            if live.given_back is not None:
+                await live.given_back

@@ -5,6 +5,7 @@ How they are delivered to is the business of :mod:`zaqar_gateway.live`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -15,7 +16,7 @@ from msgspec import UNSET
 
 from zaqar_gateway.errors import NotFound, NotSupported, RuleBroken
 from zaqar_gateway.interfaces import IDurableStore, IListener, ILive, ILiveSubscription, IMessageStore
-from zaqar_gateway.limits import NAME_LENGTH_MAX, TTL_MIN_S, Limits, in_range, valid_name
+from zaqar_gateway.limits import NAME_LENGTH_MAX, TTL_MIN_S, Limits, check_queue, in_range, valid_name
 from zaqar_gateway.model import EARLIEST, LATEST, Begun, Context, Durable, LiveTerms, Place, WorkTerms
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.claims import Claims
@@ -31,6 +32,8 @@ IDS_MAX = 1000
 
 FIELDS = ("start", "durable", "window", "acknowledge", "deadline", "echo", "claim")
 """What makes a subscription of a connection a live one, or a worker."""
+
+_ID = re.compile("[0-9a-f]{24}")
 
 _NOT_OF_WORKERS = ("start", "durable", "acknowledge", "deadline", "echo")
 
@@ -115,7 +118,7 @@ class LiveSubscriptions:
         durable = asked.durable if asked.durable is not UNSET else ""
         if asked.durable is not UNSET:
             check_durable(durable)
-            in_range("ttl", ttl_s, 1, DURABLE_TTL_MAX_S, "seconds")
+            in_range("ttl", ttl_s, TTL_MIN_S, DURABLE_TTL_MAX_S, "seconds")
         acknowledge = ("explicit" if durable else "none") if asked.acknowledge is UNSET else asked.acknowledge
         if acknowledge not in ("none", "explicit"):
             raise RuleBroken(f"acknowledge has to be none or explicit, not {_shown(acknowledge)}.")
@@ -149,9 +152,12 @@ class LiveSubscriptions:
         ids, up_to = given(asked.message_ids), given(asked.up_to)
         if (ids is None) == (up_to is None):
             raise RuleBroken("message_ids and up_to exclude each other, and one of them is needed.")
+        if up_to is not None and _ID.fullmatch(up_to) is None:
+            raise RuleBroken(f"up_to is {_shown(up_to)}; it has to be the id of a message that was sent to this connection.")
         live = self._find(ctx, asked.queue_name, asked.listener, "messages:delete")
-        if ids is None:
-            return await live.acknowledge(live.up_to(up_to or ""))
+        if up_to is not None:
+            return await live.acknowledge(live.up_to(up_to))
+        assert ids is not None
         _check_ids(ids)
         return await live.acknowledge(ids)
 
@@ -177,6 +183,7 @@ class LiveSubscriptions:
     def _find(self, ctx: Context, queue: str, listener: Any, rule_of_workers: str) -> ILiveSubscription:
         live = self._service().find(Place(ctx.project, queue), listener)
         if live is None:
+            check_queue(ctx.project, queue)
             raise NotFound("This connection has no live subscription to the queue; it may have ended.")
         self._policy.require(ctx, rule_of_workers if live.is_worker else "messages:get_all")
         return live
@@ -205,10 +212,10 @@ class LiveSubscriptions:
 
     # -- what else ends a subscription ---------------------------------------------------------------------------------
 
-    def unsubscribed(self, ctx: Context, asked: fields.SubscriptionDelete) -> None:
+    async def unsubscribed(self, ctx: Context, asked: fields.SubscriptionDelete) -> None:
         """A subscription was deleted: one of the connection itself ends at once, since a new one may follow."""
         if asked.listener is not None and self._live is not None:
-            self._live.unsubscribed(Place(ctx.project, asked.queue_name), asked.listener, asked.subscription_id)
+            await self._live.unsubscribed(Place(ctx.project, asked.queue_name), asked.listener, asked.subscription_id)
 
 
 @define
@@ -218,11 +225,19 @@ class Durables:
     _store: IDurableStore
 
     async def list(self, ctx: Context, asked: fields.Queue) -> Sequence[Durable]:
-        """All durable names of a queue, in order."""
+        """All durable names of a queue, in order.
+
+        :raises BadQueueName: no queue can have that name.
+        """
+        check_queue(ctx.project, asked.queue_name)
         return await self._store.list(ctx.project, asked.queue_name)
 
     async def delete(self, ctx: Context, asked: fields.Durable) -> None:
-        """Forget a durable name; a missing one is no error."""
+        """Forget a durable name; a missing one is no error.
+
+        :raises BadQueueName: no queue can have that name.
+        """
+        check_queue(ctx.project, asked.queue_name)
         check_durable(asked.durable)
         await self._store.delete(ctx.project, asked.queue_name, asked.durable)
 

@@ -252,7 +252,7 @@ class Subscriptions:
             if options.get(TRUST_IS_OURS):
                 await self._revoke(options[TRUST_ID])
         if self._live is not None:
-            self._live.unsubscribed(ctx, asked)
+            await self._live.unsubscribed(ctx, asked)
 
     # -- what may be stored --------------------------------------------------------------------------------------------
 

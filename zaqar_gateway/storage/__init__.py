@@ -17,8 +17,8 @@ from zaqar_gateway.errors import (
 def marker_unknown(marker: str) -> RuleBroken:
     """A queue is to be read from what marks no place in any queue."""
     return RuleBroken(
-        f"The marker {marker[:64]!r} marks no place in a queue; it has to be the id of a message, which has 24 hexadecimal"
-        ' digits, "earliest" or "latest".'
+        f"The marker {marker[:64]!r} marks no place in a queue; it has to be the id of a message, 24 digits 0-9 and a-f,"
+        ' "earliest" or "latest".'
     )
 
 
@@ -36,7 +36,8 @@ def post_too_large(size: int, limit: int, *, own: bool) -> RuleBroken:
 def other_number(number: int) -> RuleBroken:
     """A key of a post came with another number of messages before."""
     return RuleBroken(
-        f"idempotency_key came with {number} messages before; it has to come with the same ones, or another key has to be used."
+        f"idempotency_key came with another number of messages before, which is {number}; it has to come with the same ones,"
+        " or another key has to be used."
     )
 
 

@@ -96,7 +96,7 @@ class OnceContract(StoreContract):
         await self.post(*numbered(3), key="a")
         await self.post(b"1", key="b")
         for count, key, before in ((2, "a", 3), (1, "a", 3), (2, "b", 1)):
-            with self.assertRaisesRegex(RuleBroken, f"idempotency_key came with {before} messages before"):
+            with self.assertRaisesRegex(RuleBroken, f"another number of messages before, which is {before};"):
                 await self.post(*numbered(count), key=key)
         self.assertEqual(await self.listed(), [*numbered(3), b"1"])
 

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from zaqar_gateway.errors import BadBody, BadParameter, RuleBroken
 from zaqar_gateway.interfaces import IAsker
-from zaqar_gateway.limits import Limits
+from zaqar_gateway.limits import WAIT_MAX_S, Limits
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import Body, Http, Operation, field_of
 from zaqar_gateway.transport.http.answers import Refused
@@ -60,7 +60,8 @@ def _shortened(value: str) -> str:
 
 def _integer(name: str, value: str) -> int:
     if _INTEGER.fullmatch(value) is None:
-        raise BadParameter(f"{name} is {_shortened(value)}; it has to be an integer.")
+        seconds = f" from 0 to {WAIT_MAX_S}, of seconds" if name == "wait" else ""
+        raise BadParameter(f"{name} is {_shortened(value)}; it has to be an integer{seconds}.")
     digits = value.lstrip("+-").lstrip("0")
     if len(digits) > _INTEGER_LENGTH_MAX:
         # No range goes that far, and Python refuses to read thousands of digits: what is left is as far out.

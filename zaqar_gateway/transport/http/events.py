@@ -128,7 +128,7 @@ class EventStream:
         """
         listening, streams = self._listening, self._streams
         self._out, self._sent_id, self._looked_s = out, listening.marker, streams.now()
-        self._send(f"retry: {RETRY_MS}\n: what is posted from now on\nid: {listening.marker}\n\n".encode())
+        self._send(f"retry: {RETRY_MS}\n: what is posted behind this place\nid: {listening.marker}\n\n".encode())
         self._reading = streams.readers.attach(listening.place, listening.marker, self, listening.messages)
 
     def resume(self) -> None:
