@@ -145,6 +145,8 @@ class _DeadLetters(_Base):
             ({"limit": 1, "destination": "no queue"}, "Queue name is not valid"),
             ({"limit": 1, "destination": ""}, "Queue name is not valid"),
             ({"limit": 1, "destination": 7}, "destination has to be a string"),
+            ({"limit": 1, "destinaton": "other"}, "destinaton is not known here; leave it out, or correct its name."),
+            ({"limit": 1, "x" * 5000: 1}, "xxx... is not known here"),
         ):
             refused = http_error(await http.ask("POST", f"{BASE}/return", body))
             self.assertEqual(refused.status, 400, body)

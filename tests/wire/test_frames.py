@@ -85,7 +85,7 @@ GOOD: dict[str, Any] = {
 }
 ALSO: dict[str, Any] = {
     "message_delete_many": {"pop": 1},
-    "message_acknowledge": {"up_to": "a"},
+    "message_acknowledge": {"up_to": "a" * 24},
     "dead_letter_return": {"limit": 1},
 }
 """What makes a request right of those that need one of several fields."""

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from zaqar_gateway.errors import BadBody
+from zaqar_gateway.limits import NAME_LENGTH_MAX
 
 T = TypeVar("T")
 
@@ -100,6 +101,7 @@ _TYPES = {int: "int", float: "float", str: "str", bool: "bool", type(None): "nul
 _WANTED = {**_NAMES, "float": "a number"}
 _EXPECTED = re.compile(r"Expected `([^`]*)`, got `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 
 
 def decode(read: Callable[[Any], T], text: Any) -> T:
@@ -128,6 +130,9 @@ def explain(error: msgspec.ValidationError, where: str = "") -> str:
         return f"{where + (found[3] or '') or 'The document'} has to be {wanted}, not {_NAMES.get(found[2], found[2])}."
     if found := _MISSING.match(text):
         return f"{where + found[2] + '.' if found[2] else ''}{found[1]} is missing."
+    if found := _UNKNOWN.match(text):
+        name = found[1] if len(found[1]) <= NAME_LENGTH_MAX else f"{found[1][:NAME_LENGTH_MAX]}..."
+        return f"{where + found[2] + '.' if found[2] else ''}{name} is not known here; leave it out, or correct its name."
     return text
 
 

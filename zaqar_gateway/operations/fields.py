@@ -190,8 +190,9 @@ class DeadLetterList(Struct, frozen=True):
     limit: OptionalInt = UNSET
 
 
-class DeadLetterReturn(Struct, frozen=True):
-    """Exactly one of ``ids`` and ``limit``.
+class DeadLetterReturn(Struct, frozen=True, forbid_unknown_fields=True):
+    """Exactly one of ``ids`` and ``limit``; whatever else there is but these fields is refused, since a ``destination`` that is
+    misspelt would send messages to elsewhere.
 
     :ivar destination: the queue that they go to; left out: each to where it came from.
     :ivar rate: how many of them become deliverable in a second; left out: all at once.

@@ -505,7 +505,7 @@ def _of_dead_letters(dead_letters: DeadLetters) -> list[Operation]:
             "dead_letters:return",
             fields.DeadLetterReturn,
             dead_letters.send_back,
-            Http("POST", DEAD_LETTERS + "/return", body=Body.REQUIRED),
+            Http("POST", DEAD_LETTERS + "/return", body=Body.REQUIRED, closed=True),
             Frame(alone=True),
             audited=True,
         ),
