@@ -99,6 +99,28 @@ class ProtocolTests(SynchronousTestCase):
         self.protocol.dataReceived(b":1\r\n:2\r\n:3\r\n")
         self.assertEqual([self.successResultOf(answer) for answer in answers], [1, 2, 3])
 
+    def test_together(self) -> None:
+        """Several commands have one answer, whoever else asks; where one is refused, that is the answer, and the rest is passed."""
+        first = self.protocol.send_together(2, b"two commands")
+        second = self.ask(b"GET", b"a")
+        self.protocol.dataReceived(b":1\r\n*1\r\n:2\r\n")
+        self.assertEqual(self.successResultOf(first), [1, [2]])
+        self.protocol.dataReceived(b":3\r\n")
+        self.assertEqual(self.successResultOf(second), 3)
+        first = self.protocol.send_together(2, b"two commands")
+        second = self.ask(b"GET", b"a")
+        self.protocol.dataReceived(b"-LOADING\r\n")
+        self.failureResultOf(first, StoreUnavailable)
+        self.protocol.dataReceived(b"-ERR\r\n:3\r\n")
+        self.assertEqual(self.successResultOf(second), 3)
+
+    def test_together_and_lost(self) -> None:
+        """The answer to several commands is lost once."""
+        answer = self.protocol.send_together(2, b"two commands")
+        self.protocol.dataReceived(b":1\r\n")
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(answer, StoreUnavailable)
+
     def test_bound(self) -> None:
         """One command more than may wait is refused at once, and was not sent."""
         for _ in range(3):

@@ -13,6 +13,7 @@ from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import LogBounds, NewMessage, Quotas
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.redis import plain
 from zaqar_gateway.storage.redis.claims import RedisClaims
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import Sweeper
@@ -54,6 +55,22 @@ class RedisQueueTests(QueueStoreContract, OnRedis):
 
 class RedisMessageTests(MessageStoreContract, OnRedis):
     """Messages."""
+
+
+class EachReadTries(OnRedis):
+    """No read goes to a script before plain commands were tried."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.patch(plain, "_PASSED_OVER", 0)
+        await super().setUp()
+
+
+class PlainMessageTests(MessageStoreContract, EachReadTries):
+    """Messages."""
+
+
+class PlainDeadLetterTests(DeadLetterStoreContract, EachReadTries):
+    """Dead letters."""
 
 
 class RedisEncryptionTests(EncryptionContract, OnRedis):
@@ -262,6 +279,10 @@ class RandomWalkTests(OnRedis):
         for seed in range(6):
             await self.redis.command("FLUSHALL")
             await self._walk(seed, 1500)
+
+
+class PlainRandomWalkTests(RandomWalkTests, EachReadTries):
+    """The same where each read tries."""
 
 
 class LongListingTests(OnRedis):

@@ -92,13 +92,36 @@ class _Sent(Answer):
     :ivar command: as it was packed.
     :ivar script: that it runs, if it does; a refusal then is our error, and not :class:`Refused`.
     :ivar due_s: when it has to be there.
+    :ivar number: of answers.
     """
+
+    number = 1
 
     def __init__(self, command: bytes, script: Script | None) -> None:
         super().__init__()
         self.command = command
         self.script = script
         self.due_s = 0.0
+
+
+class _SentTogether(_Sent):
+    """The answers to several commands in a row, as a list, or our error for the first refusal."""
+
+    def __init__(self, number: int, commands: bytes) -> None:
+        super().__init__(commands, None)
+        self.number = number
+        self._answers: list[Any] = []
+        self._is_over = False
+
+    def give(self, value: Any) -> None:
+        self._answers.append(value)
+        if len(self._answers) == self.number:
+            super().give(self._answers)
+
+    def fail(self, error: Exception) -> None:
+        if not self._is_over:
+            self._is_over = True
+            super().fail(refusal(str(error)) if isinstance(error, Refused) else error)
 
 
 class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
@@ -130,11 +153,20 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         :param script: that it runs by its sum.  Where Redis has forgotten it, it gets the text, and the command keeps its place
             in the order.
         """
+        return self._send(_Sent(command, script))
+
+    def send_together(self, number: int, commands: bytes) -> Deferred[Any]:
+        """Send several packed commands in a row, none of which runs a script.
+
+        :return: the list of their answers; :class:`GatewayError` for the first that was refused.
+        """
+        return self._send(_SentTogether(number, commands))
+
+    def _send(self, sent: _Sent) -> Deferred[Any]:
         if len(self._unanswered) + len(self._held) >= self._bound:
             return fail(StoreUnavailable("Too many commands wait for Redis.", retry_after_s=1))
         if not self.connected:
             return fail(StoreUnavailable("There is no connection to Redis."))
-        sent = _Sent(command, script)
         if self._behind:
             self._held.append(sent)
         else:
@@ -147,7 +179,8 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._due_s = self._clock.seconds() + self._timeout_s
         self._unsent.append(sent.command)
         sent.due_s = self._due_s
-        self._unanswered.append(sent)
+        for _ in range(sent.number):
+            self._unanswered.append(sent)
         if self._watch is None:
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
 
@@ -422,3 +455,14 @@ class Redis:
         if self._protocol is None:
             return fail(StoreUnavailable("There is no connection to Redis."))
         return self._protocol.send(b"".join((b"*%d\r\n" % (count + 3), script.by_sum, *packed)), script)
+
+    def commands(self, number: int, *packed: bytes) -> Deferred[list[Any]]:
+        """Run several packed commands in a row, sent at once; the answers and errors of :meth:`command`, all or the first.
+
+        Commands of other clients may take effect between them.
+
+        :param number: how many.
+        """
+        if self._protocol is None:
+            return fail(StoreUnavailable("There is no connection to Redis."))
+        return self._protocol.send_together(number, b"".join(packed))

@@ -19,6 +19,7 @@ from zaqar_gateway.storage.redis import scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulks, number, packed_now, word
+from zaqar_gateway.storage.redis.plain import PlainReads
 from zaqar_gateway.storage.redis.schedule import Schedule
 
 _BEYOND_QUOTA, _AGAIN, _BY_KEYS, _OTHER_NUMBER, _BEYOND_KEYS = 4, 5, 6, 7, 8
@@ -59,6 +60,7 @@ class RedisMessages:
     _new_incarnation: Callable[[], str]
     _schedule: Schedule
     _quotas: Quotas
+    _plain: PlainReads = field(init=False)
     _long_listings: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(1))
     _post: scripts.Script = field(init=False)
     _post_once: scripts.Script = field(init=False)
@@ -71,6 +73,7 @@ class RedisMessages:
         self._post_once = scripts.POST_ONCE_WITHIN_QUOTAS if is_bounded else scripts.POST_ONCE
         self._arguments_of_post = 2 + (10 if is_bounded else 7)
         self._terms = lru_cache(maxsize=64)(self._packed_terms)
+        self._plain = PlainReads(self._redis, self._keys, self._now)
 
     async def post(
         self,
@@ -136,6 +139,10 @@ class RedisMessages:
         return b"".join(terms)
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
+        if len(ids) == 1:
+            plain = await self._plain.get(project, queue, *(parse_id(ids[0]) or (0, NO_QUEUE)))
+            if plain is not None:
+                return plain
         wanted = bulks(values.id_arguments(ids))
         place = self._keys.packed(project, queue)
         found = await self._redis.run(scripts.GET, 2 + 2 * len(ids), place, packed_now(self._now()), wanted)
@@ -152,19 +159,25 @@ class RedisMessages:
         include_claimed: bool,
         include_delayed: bool,
     ) -> MessagePage:
-        after = NOTHING + NOTHING
+        parsed, last = None, None
+        messages: list[Message] = []
         if marker is not None:
             parsed = parse_id(marker)
             if parsed is None:
                 # Nothing follows it; the store is asked all the same, for it may be away (API reference, "Names").
                 key = self._keys.queue(project, queue)
                 return MessagePage([], None, bool(int(await self._redis.command(b"HGET", key, b"delay") or 0)))
-            after = bulks(parsed)
+        plain = await self._plain.page(project, queue, parsed, limit, skip_client)
+        if plain is not None:
+            if plain.last is not None:
+                parsed, last = plain.last, format_id(*plain.last)
+            if not plain.more:
+                return MessagePage(plain.messages, last, plain.knows_delay)
+            messages += plain.messages
+        after = NOTHING + NOTHING if parsed is None else bulks(parsed)
         place = self._keys.packed(project, queue)
         skips = _NO_SKIP if skip_client is None else number(1) + word(skip_client)
         whom = skips + number(include_claimed) + number(include_delayed)
-        last = None
-        messages: list[Message] = []
         steps = 0
         try:
             while True:

@@ -1,0 +1,126 @@
+"""Reads without a script: which answers of Redis are enough."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from zaqar_gateway.model import Message
+from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.plain import PlainPage, PlainReads
+
+_QUEUE = b"0123456789"
+_RANK = 1_000_000_000_000_000
+_NOW = [b"1000000005", b"999999"]  # 5.999999 s after the rank
+
+
+def entry(rank: int, *more: bytes, ttl: bytes = b"60", client: bytes = b"me") -> list[Any]:
+    """An entry of a stream, as XRANGE answers."""
+    return [b"%d-0" % rank, [b"t", ttl, b"c", client, b"b", b"{}", *more]]
+
+
+def known(**fields: bytes | None) -> list[bytes | None]:
+    """What is known of a queue, as it is asked."""
+    return [fields.get(name, _QUEUE if name == "inc" else None) for name in ("inc", "later", "moved", "head", "delay")]
+
+
+@define
+class Answering:
+    """A Redis with one answer; what it was asked is counted."""
+
+    answers: list[Any]
+    asked: list[bytes] = field(factory=list)
+
+    def commands(self, number: int, *packed: bytes) -> Deferred[list[Any]]:
+        """What it has."""
+        self.asked.append(b"".join(packed))
+        return succeed(self.answers)
+
+
+class PlainTests(SynchronousTestCase):
+    """Each thing that may have come between."""
+
+    def reads(self, *answers: Any) -> PlainReads:
+        self.redis = Answering(list(answers))
+        return PlainReads(self.redis, Keys(), lambda: b"")  # type: ignore[arg-type]
+
+    def page(
+        self, entries: list[Any], found: list[bytes | None], before: bytes | None = _QUEUE, skip: bytes | None = None
+    ) -> PlainPage | None:
+        reads = self.reads(_NOW, before, entries, found)
+        return self.successResultOf(Deferred.fromCoroutine(reads.page("p", "q", None, 2, skip)))
+
+    def one(self, state: bytes | None, entries: list[Any], found: list[bytes | None]) -> list[Message] | None:
+        reads = self.reads(_NOW, state, entries, found)
+        return self.successResultOf(Deferred.fromCoroutine(reads.get("p", "q", _RANK, _QUEUE.decode())))
+
+    def test_page(self) -> None:
+        """Messages behind ``head``: their age is of the time of Redis, and of their own note of when they were posted."""
+        late = entry(_RANK + 1, b"a", b"1000000003000")
+        self.assertEqual(
+            self.page([entry(_RANK), late], known(head=b"%d" % (_RANK - 1), delay=b"7")),
+            PlainPage(
+                [
+                    Message("038d7ea4c680000123456789", b"{}", 60, 5),
+                    Message("038d7ea4c680010123456789", b"{}", 60, 2),
+                ],
+                (_RANK + 1, "0123456789"),
+                False,
+                True,
+            ),
+        )
+
+    def test_no_messages(self) -> None:
+        """An empty page of a queue, and of one that does not exist."""
+        self.assertEqual(self.page([], known(head=b"9")), PlainPage([], None, False, False))
+        self.assertEqual(self.page([entry(_RANK)], known(inc=None)), PlainPage([], None, False, False))
+
+    def test_skip(self) -> None:
+        """Messages of a client are left out, and there may be more where the page was full without that."""
+        mine, other = entry(_RANK), entry(_RANK + 1, client=b"other")
+        page = self.page([mine, other], known(), skip=b"me")
+        assert page is not None
+        self.assertEqual((len(page.messages), page.last, page.more), (1, (_RANK + 1, "0123456789"), True))
+        page = self.page([mine], known(), skip=b"me")
+        assert page is not None
+        self.assertEqual((page.messages, page.last, page.more), ([], (_RANK, "0123456789"), False))
+
+    def test_page_not_plain(self) -> None:
+        """Where anything may have become of a message, or the queue is another one, the script is asked."""
+        for entries, found, before in (
+            ([entry(_RANK)], known(head=b"%d" % _RANK), _QUEUE),
+            ([entry(_RANK)], known(later=b"1"), _QUEUE),
+            ([entry(_RANK)], known(moved=b"1"), _QUEUE),
+            ([entry(_RANK)], known(), b"9876543210"),
+            ([entry(_RANK)], known(), None),
+            ([entry(_RANK, b"i", b"id", b"e", b"9", b"n", b"0")], known(), _QUEUE),
+            ([entry(_RANK, ttl=b"5")], known(), _QUEUE),
+        ):
+            self.assertIsNone(self.page(entries, found, before), (entries, found, before))
+
+    def test_one(self) -> None:
+        """A message that was never claimed; none where the id is of an earlier queue, or there is no such message."""
+        self.assertEqual(self.one(None, [entry(_RANK)], known()), [Message("038d7ea4c680000123456789", b"{}", 60, 5)])
+        self.assertEqual(self.one(None, [entry(_RANK)], known(inc=b"9876543210")), [])
+        self.assertEqual(self.one(None, [entry(_RANK)], known(inc=None)), [])
+        self.assertEqual(self.one(None, [], known()), [])
+
+    def test_one_not_plain(self) -> None:
+        """Where it has a state, may be among the delayed ones, or may have been moved, the script is asked."""
+        self.assertIsNone(self.one(b"state", [entry(_RANK)], known()))
+        self.assertIsNone(self.one(None, [], known(later=b"1")))
+        self.assertIsNone(self.one(None, [], known(moved=b"1", inc=b"9876543210")))
+        self.assertIsNone(self.one(None, [entry(_RANK, ttl=b"1")], known()))
+
+    def test_asks_seldom_in_vain(self) -> None:
+        """After one that was in vain, eight reads of the same queue go to the script at once."""
+        reads = self.reads(_NOW, None, [], known(moved=b"1"))
+        for _ in range(18):
+            found = Deferred.fromCoroutine(reads.get("p", "q", _RANK, _QUEUE.decode()))
+            self.assertIsNone(self.successResultOf(found))
+        self.assertEqual(len(self.redis.asked), 2)
+        self.successResultOf(Deferred.fromCoroutine(reads.get("p", "other", _RANK, _QUEUE.decode())))
+        self.assertEqual(len(self.redis.asked), 3)

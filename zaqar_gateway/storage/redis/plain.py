@@ -1,0 +1,199 @@
+"""Reads that need no script: of messages that nothing has happened to since they were posted.
+
+A script reads ten messages for four times what the same command costs by itself: Redis makes an answer of them, takes it apart
+for Lua, and makes an answer again.  So what is nearly always enough is asked by plain commands in one write, and where their
+answers show that there is more to it, the script is asked after all (``scripts/list.lua``, ``scripts/get.lua``).
+
+Commands of others may take effect between these.  That a page is nonetheless the one that the queue had in the instant of XRANGE
+follows from what is asked after it, since the incarnation of a queue never comes again, and ``head`` only moves forward:
+
+* It is the same queue: its incarnation is that of the marker, or what it was before.
+* No message of the page was ever claimed: all are behind ``head``, so that no claim and no state can be theirs.
+* There are no messages in ``later`` and none that were moved here, as there are no such flags yet.  Only a purge takes the flags
+  away, and with them all messages: a page of which a part is gone in the next instant may lack another part of it.
+
+Of one message the state is asked before its entry, and the time before both.  Where there is none, the message was free in that
+instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
+
+from attrs import define, field
+
+from zaqar_gateway.model import Message
+from zaqar_gateway.storage.ids import format_id
+from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.packing import bulk, bulks, number
+
+_T = TypeVar("_T")
+
+_TIME = b"*1\r\n" + bulk(b"TIME")
+_BEGINNING = bulk(b"-")
+_TO_END = bulk(b"+") + bulk(b"COUNT")
+
+_FIELDS_MAX = 8
+"""Names and values in the entry of a message that was posted here, see ``scripts/common.lua``: t, c, b, and a where needed."""
+
+_PASSED_OVER = 8
+"""Reads of a queue that go to the script at once after one that asked in vain, so that asking costs little where it mostly is."""
+
+_PLACES_MAX = 4096
+
+
+class _Asking(NamedTuple):
+    """The commands on one queue, as far as they are always the same."""
+
+    incarnation: bytes
+    page: bytes  # lacks from, to, COUNT and how many
+    entry: bytes  # lacks from and to
+    state: bytes  # lacks the rank
+    known: bytes
+
+
+class PlainPage(NamedTuple):
+    """A page of a listing.
+
+    :ivar last: rank and incarnation of the message last looked at; ``None`` where there was none.
+    :ivar more: whether there may be more, since messages were left out.
+    """
+
+    messages: list[Message]
+    last: tuple[int, str] | None
+    more: bool
+    knows_delay: bool
+
+
+@define
+class PlainReads:
+    """What can be read without a script; where it cannot, the answer is ``None``."""
+
+    _redis: Redis
+    _keys: Keys
+    _now: Callable[[], Argument]  # b"" in production: Redis is asked
+    _asking: Callable[[str, str], _Asking] = field(init=False)
+    _passed_over: dict[tuple[str, str], int] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self._asking = lru_cache(maxsize=_PLACES_MAX)(self._packed)
+
+    def _packed(self, project: str, queue: str) -> _Asking:
+        key = self._keys.queue(project, queue)
+        stream = bulk(b"XRANGE") + bulk(key + b":m")
+        return _Asking(
+            incarnation=b"*3\r\n" + bulks((b"HGET", key, b"inc")),
+            page=b"*6\r\n" + stream,
+            entry=b"*4\r\n" + stream,
+            state=b"*3\r\n" + bulks((b"HGET", key + b":s")),
+            known=b"*7\r\n" + bulks((b"HMGET", key, b"inc", b"later", b"moved", b"head", b"delay")),
+        )
+
+    async def page(
+        self, project: str, queue: str, after: tuple[int, str] | None, limit: int, skip: bytes | None
+    ) -> PlainPage | None:
+        """The messages behind a marker.
+
+        :param after: rank and incarnation of the marker; ``None`` is the beginning.
+        :param skip: the client whose messages are left out.
+        """
+        if self._passes_over(project, queue):
+            return None
+        asking = self._asking(project, queue)
+        if after is None:
+            before, begin = asking.incarnation, _BEGINNING
+        else:
+            before, begin = b"", bulk(b"(%d" % after[0])
+        commands = _TIME, before, asking.page, begin, _TO_END, number(limit), asking.known
+        time, *expected, entries, known = await self._redis.commands(3 if after else 4, *commands)
+        incarnation = after[1].encode() if after else expected[0]
+        return self._noted(project, queue, _page(entries, known, incarnation, self._now_ms(time), limit, skip))
+
+    async def get(self, project: str, queue: str, rank: int, incarnation: str) -> list[Message] | None:
+        """The message that an id means, or none."""
+        if self._passes_over(project, queue):
+            return None
+        asking, place = self._asking(project, queue), bulk(b"%d" % rank)
+        commands = _TIME, asking.state, place, asking.entry, place, place, asking.known
+        time, state, entries, known = await self._redis.commands(4, *commands)
+        return self._noted(project, queue, _one(entries, known, incarnation, self._now_ms(time), state))
+
+    def _now_ms(self, time: list[bytes]) -> int:
+        now = self._now()
+        return now if isinstance(now, int) else int(time[0]) * 1000 + int(time[1]) // 1000
+
+    def _passes_over(self, project: str, queue: str) -> bool:
+        """Whether this read goes to the script at once."""
+        if not self._passed_over:
+            return False
+        left = self._passed_over.pop((project, queue), 0)
+        if left > 1:
+            self._passed_over[project, queue] = left - 1
+        return left > 0
+
+    def _noted(self, project: str, queue: str, found: _T | None) -> _T | None:
+        """What was found, noting where that was nothing."""
+        if found is None:
+            if len(self._passed_over) >= _PLACES_MAX:
+                self._passed_over.clear()
+            self._passed_over[project, queue] = _PASSED_OVER
+        return found
+
+
+def _page(
+    entries: Sequence[Any], known: Sequence[bytes | None], incarnation: bytes, now_ms: int, limit: int, skip: bytes | None
+) -> PlainPage | None:
+    """See :meth:`PlainReads.page`.
+
+    :param incarnation: that the queue had before.
+    """
+    current, later, moved, head, delay = known
+    if current is None:
+        return PlainPage([], None, False, False)
+    if later or moved or current != incarnation:
+        return None
+    if not entries:
+        return PlainPage([], None, False, bool(int(delay or 0)))
+    if int(entries[0][0][:-2]) <= int(head or 0):
+        return None
+    name = current.decode()
+    found = _messages(entries, name, now_ms, skip)
+    if found is None:
+        return None
+    last = int(entries[-1][0][:-2]), name
+    return PlainPage(found, last, len(found) < len(entries) == limit, bool(int(delay or 0)))
+
+
+def _one(
+    entries: Sequence[Any], known: Sequence[bytes | None], incarnation: str, now_ms: int, state: bytes | None
+) -> list[Message] | None:
+    """See :meth:`PlainReads.get`.
+
+    :param incarnation: that is in the id.
+    """
+    current, later, moved = known[:3]
+    if moved:
+        return None  # an id of this queue may then mean a message that has another rank
+    if current != incarnation.encode():
+        return []
+    if state or later and not entries:
+        return None
+    return _messages(entries, incarnation, now_ms, None)
+
+
+def _messages(entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes | None) -> list[Message] | None:
+    """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired."""
+    found = []
+    for entry_id, fields in entries:
+        rank, ttl_s, number_of_fields = int(entry_id[:-2]), int(fields[1]), len(fields)
+        if number_of_fields > _FIELDS_MAX:
+            return None
+        age_ms = now_ms - (int(fields[7]) if number_of_fields == _FIELDS_MAX else rank // 1000)
+        if age_ms >= ttl_s * 1000:
+            return None
+        if fields[3] != skip:
+            found.append(Message(format_id(rank, incarnation), fields[5], ttl_s, max(0, age_ms) // 1000))
+    return found
