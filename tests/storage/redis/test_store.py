@@ -411,6 +411,20 @@ class SweeperTests(OnRedis):
         finally:
             await self.redis.command("CONFIG", "SET", "maxmemory", 0)
 
+    async def test_deletes_in_a_full_redis(self) -> None:
+        """Where Redis has no memory left, claimed messages can be deleted by their ids, and one by the id of its claim."""
+        await self.post("q", 3, ttl_s=3600)
+        claim = await self.storage.claims.create("p", "q", 60, 60, 3)
+        assert claim is not None
+        first, *others = (message.id for message in claim.messages)
+        await self.redis.command("CONFIG", "SET", "maxmemory", 1)
+        try:
+            await self.storage.messages.delete("p", "q", first, claim.id)
+            await self.storage.messages.delete_many("p", "q", [*others, first], None)
+            self.assertEqual(await self.keys(), [])
+        finally:
+            await self.redis.command("CONFIG", "SET", "maxmemory", 0)
+
     async def test_connection_lost_within_a_sweep(self) -> None:
         """A sweep that Redis does not answer ends as any other command does."""
         await self.post("q", 1)

@@ -28,23 +28,24 @@ class RedisClaims:
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
         claim_id = self._new_claim_id()
-        found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, NOTHING)
+        found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, each=False)
         return Claim(claim_id, ttl_s, 0, found) if found else None
 
     async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
-        return await self._take(project, queue, self._new_claim_id(), ttl_s, grace_s, limit, bulk(b"1"))
+        return await self._take(project, queue, self._new_claim_id(), ttl_s, grace_s, limit, each=True)
 
     async def _take(
-        self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, each: bytes
+        self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, *, each: bool
     ) -> list[Message]:
         terms = bulk(claim_id.encode()) + number(ttl_s) + number(grace_s) + number(limit)
         place = self._keys.packed_with_catalog(project, queue)
+        apart, theirs = (bulk(b"1"), None) if each else (NOTHING, claim_id)
         while True:
             dead_letters = bulk(self._new_incarnation().encode())
-            found = await self._redis.run(scripts.CLAIM, 9, place, packed_now(self._now()), terms, dead_letters, each)
+            found = await self._redis.run(scripts.CLAIM, 9, place, packed_now(self._now()), terms, dead_letters, apart)
             if not found[0]:
                 break
-        return [] if len(found) == 3 else values.messages(found, 3, found[1], found[2].decode())
+        return [] if len(found) == 3 else values.messages(found, 3, found[1], found[2].decode(), theirs)
 
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         key = self._keys.queue(project, queue)

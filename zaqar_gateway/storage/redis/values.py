@@ -26,34 +26,46 @@ from zaqar_gateway.model import (
 from zaqar_gateway.storage import bytes_exceeded, messages_exceeded, queues_exceeded
 from zaqar_gateway.storage.ids import format_cursor, format_id, parse_cursor, parse_id
 
-_FIELDS = 7  # of a message: scripts/common.lua, emit
+_FIELDS = 4  # of a message: scripts/common.lua, emit
 
 _ANY_BYTES = 2**53
 """A bound of bytes that is never reached, by which they are counted."""
 
 
-def messages(answer: Sequence[Any], first: int, now_ms: int, incarnation: str) -> list[Message]:
-    """The messages in an answer, from its element ``first`` on."""
+def messages(
+    answer: Sequence[Any], first: int, now_ms: int, incarnation: str, claim_id: str | None = None
+) -> list[Message]:
+    """The messages in an answer, from its element ``first`` on.
+
+    :param claim_id: the claim that they are in where they name none.
+    """
     found = []
-    # Seven at a time; slices take twice as long.
+    # Four at a time; slices take twice as long.
     fields = iter(answer[first:])
-    for rank, ttl, body, claim, count, moved, created in zip(*(fields,) * _FIELDS, strict=False):
+    for rank, ttl, body, more in zip(*(fields,) * _FIELDS, strict=False):
         number = int(rank)
-        age_ms = now_ms - (int(created) if created else number // 1000)
+        age_ms = now_ms - number // 1000
         message = Message(
-            format_id(number, incarnation),
-            body,
-            int(ttl),
-            age_ms // 1000 if age_ms > 0 else 0,
-            claim.decode() if claim else None,
-            int(count),
+            format_id(number, incarnation), body, int(ttl), age_ms // 1000 if age_ms > 0 else 0, claim_id
         )
-        if moved:
-            message_id, *why = moved.decode().split(" ")
-            dead = DeadLetter(unquote(why[0]), why[1], number // 1000) if why else None
-            message = replace(message, id=message_id, dead=dead)
-        found.append(message)
+        found.append(_with_more(message, number, now_ms, *more) if more else message)
     return found
+
+
+def _with_more(
+    message: Message, rank: int, now_ms: int, claim: bytes, count: int, moved: bytes, created: bytes
+) -> Message:
+    """A message with what is said of few."""
+    changed: dict[str, Any] = {"claim_count": count}
+    if claim:
+        changed["claim_id"] = claim.decode()
+    if created:
+        changed["age_s"] = max(0, now_ms - int(created)) // 1000
+    if moved:
+        message_id, *why = moved.decode().split(" ")
+        changed["id"] = message_id
+        changed["dead"] = DeadLetter(unquote(why[0]), why[1], rank // 1000) if why else None
+    return replace(message, **changed)
 
 
 def stream_page(answer: Sequence[Any]) -> StreamPage:

@@ -2,7 +2,7 @@
 -- KEYS: queue, catalog (as in post.lua)
 -- ARGV: now, claim, ttl (s), grace (s), limit, incarnation for a new dead letter queue, '1' for a claim each: their ids then
 --       are as the one given, save for the last four digits
--- Returns {whether to call again, now, incarnation, messages...}.
+-- Returns {whether to call again, now, incarnation, messages...}; the messages name their claim only where each has its own.
 local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl')
 if not known[1] then
   return {0, now, ''}
@@ -49,7 +49,8 @@ local function bury(rank, entry, expires, ttl, count)
   buried[#buried + 1] = rank
 end
 
-local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[5]),
+-- Of a message that is moved without having been claimed, which is what at most 0 claims means, it has to be known exactly.
+local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[5]), most == 0 and math.huge or lapses,
   function(rank, entry, packed, expires, ttl, count)
     if most and count >= most then
       bury(rank, entry, expires, ttl, count)
@@ -66,7 +67,7 @@ local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber
     end
     if most then count = count + 1 end
     local its = claim_of(#ranks + 1)
-    emit(out, rank, entry, ttl, its, count)
+    emit(out, rank, entry, ttl, each and its, count)
     ranks[#ranks + 1] = rank
     local n = #holds
     holds[n + 1], holds[n + 2] = lapses_text, rank

@@ -15,17 +15,29 @@ for i = 4, 3 + number do
   given[ARGV[i]] = true
 end
 -- Ranks that the ids mean, each once, and which of the ids it was.
-local asked, nth = {}, {}
+local asked, nth, own, has_moved = {}, {}, known[1], known[3]
 for i = 4 + number, #ARGV, 2 do
-  local rank = resolve(ARGV[i], ARGV[i + 1], known[1], known[3])
+  local rank = ARGV[i]
+  if has_moved or ARGV[i + 1] ~= own then
+    rank = resolve(rank, ARGV[i + 1], own, has_moved)
+  end
   if rank and not nth[rank] then
     asked[#asked + 1], nth[rank] = rank, (i - 4 - number) / 2 + 1
   end
 end
+-- Where it does not matter who has them, taking them out of the stream tells whether all were there, and when they expire need
+-- not be asked, which would be an eighth of the whole.
+local at_once, number_out = mode == 'any' and not known[2] and not known[5], 0
+if at_once then
+  each_slice(asked, function(...) number_out = number_out + call('XDEL', main, ...) end)
+end
+local are_out = at_once and number_out == #asked
 local expiries, states = {}, {}
 each_slice(asked, function(...)
-  for _, expires in ipairs(call('ZMSCORE', alive, ...)) do
-    expiries[#expiries + 1] = expires
+  if not are_out then
+    for _, expires in ipairs(call('ZMSCORE', alive, ...)) do
+      expiries[#expiries + 1] = expires
+    end
   end
   for _, packed in ipairs(call('HMGET', state, ...)) do
     states[#states + 1] = packed
@@ -33,7 +45,7 @@ each_slice(asked, function(...)
 end)
 local ranks, leaving = {}, {}
 for i, rank in ipairs(asked) do
-  if expiries[i] and tonumber(expiries[i]) > now then
+  if are_out or expiries[i] and (at_once or tonumber(expiries[i]) > now) then
     local claim, holder
     if states[i] then
       local lapses
@@ -57,7 +69,7 @@ for i, rank in ipairs(asked) do
   end
 end
 if #ranks > 0 then
-  leave_claims(leaving)
-  remove(ranks, known[2], {known[4], known[5], known[6]})
+  remove(ranks, known[2], {known[4], known[5], known[6]}, are_out)
+  leave_claims(leaving) -- after something was removed, so that it works when Redis has no memory left
 end
 return {0}

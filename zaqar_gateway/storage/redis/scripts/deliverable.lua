@@ -3,10 +3,13 @@
 -- Visits deliverable messages, oldest first, until `visit` has accepted `limit` of them.  It never walks over what is
 -- claimed or delayed: those are neither in `free` nor after `head`.  Expired ones that nobody has swept yet are passed
 -- once and for all, so many in one call.  A visited message is in no set of free ones afterwards.
+-- Who visits need not know when a message expires as long as that is not before `horizon` (ms), and is told at least that.
 -- Returns the number accepted, whether to call again because there was too much to pass, and where `head` is now.  The
 -- caller writes it down, unless it removes what it has passed: a pop has to work when Redis has no memory left.
-local function each_deliverable(head, has_later, limit, visit)
+local function each_deliverable(head, has_later, limit, horizon, visit)
   local accepted, passes, moved = 0, 0, head
+  -- Of two messages that are posted with the same ttl the later one expires later.
+  local long_ttl = nil
   while accepted < limit do
     if passes >= SLICE then
       return accepted, true, moved
@@ -38,7 +41,11 @@ local function each_deliverable(head, has_later, limit, visit)
       end
       passes = passes + 1
       if entry then
-        local expires, ttl, count = judge(rank, entry, packed)
+        local expires, ttl, count = horizon, long_ttl, 0
+        if packed or entry[7] or entry[2] ~= long_ttl then
+          expires, ttl, count = judge(rank, entry, packed)
+          long_ttl = not packed and not entry[7] and expires >= horizon and entry[2] or nil
+        end
         if expires > now and visit(rank, entry, packed, expires, ttl, count) then
           accepted = accepted + 1
         end

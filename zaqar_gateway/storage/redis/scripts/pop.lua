@@ -15,7 +15,7 @@ for i = 4, #ARGV do
   readable[ARGV[i]] = true
 end
 local head = known[3] or '0'
-local _, again, moved = each_deliverable(head, known[2], tonumber(ARGV[2]), function(rank, entry, _, _, ttl, count)
+local _, again, moved = each_deliverable(head, known[2], tonumber(ARGV[2]), now + 1, function(rank, entry, _, _, ttl, count)
   emit(out, rank, entry, ttl, nil, count)
   ranks[#ranks + 1] = rank
   if entry[6]:byte(1) == 1 and ARGV[3] == '1' then -- model.py says how an encrypted body begins
