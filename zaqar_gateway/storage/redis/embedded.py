@@ -198,6 +198,9 @@ def configuration(directory: str, socket: str, durability: str) -> str:
 
     A field of a small hash is looked for from its beginning.  With 320 messages claimed, and small meaning 512 fields, as it does
     by default, that is a seventh of a claim of twenty.  The name is that of Redis 6.2, which later versions understand.
+
+    An entry of a stream is looked for from the beginning of its node.  Nodes of 2 KiB, in place of 4, save a tenth of a deletion of
+    twenty by ids and of getting one, for a hundredth of the memory; with 1 KiB it is a sixth of the memory.
     """
     sync = "always" if durability == "fsync" else "everysec"
     return f"""# Written by zaqar-gateway at each start.
@@ -214,6 +217,7 @@ appendfsync {sync}
 aof-use-rdb-preamble yes
 maxmemory-policy noeviction
 hash-max-ziplist-entries 128
+stream-node-max-bytes 2048
 """
 
 

@@ -66,13 +66,14 @@ local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber
       expiries[#expiries + 1], expiries[#expiries + 2] = text(own_expiry), rank
     end
     if most then count = count + 1 end
-    local its = claim_of(#ranks + 1)
+    local number = #ranks + 1
+    local its = claim_of(number)
     emit(out, rank, entry, ttl, each and its, count)
-    ranks[#ranks + 1] = rank
-    local n = #holds
-    holds[n + 1], holds[n + 2] = lapses_text, rank
-    states[n + 1] = rank
-    states[n + 2] = own_expiry == 0 and count == 0 and not each and plain
+    ranks[number] = rank
+    local n = 2 * number
+    holds[n - 1], holds[n] = lapses_text, rank
+    states[n - 1] = rank
+    states[n] = own_expiry == 0 and count == 0 and not each and plain
       or cmsgpack.pack(its, lapses, own_expiry, own_ttl, count)
     return true
   end)

@@ -44,25 +44,26 @@ each_slice(asked, function(...)
   end
 end)
 local ranks, leaving = {}, {}
+local holder, lapses, read -- what the state says that was read last: messages of one claim mostly have the same
 for i, rank in ipairs(asked) do
   if are_out or expiries[i] and (at_once or tonumber(expiries[i]) > now) then
-    local claim, holder
-    if states[i] then
-      local lapses
-      holder, lapses = cmsgpack.unpack(states[i])
-      if lapses > now then claim = holder end
+    local packed = states[i]
+    if packed and packed ~= read then
+      holder, lapses = cmsgpack.unpack(packed)
+      read = packed
     end
+    local claim = packed and lapses > now and holder
     if mode == 'one' and number == 0 and claim then
       return {1, nth[rank]}
     elseif (mode == 'under' or number > 0) and not (claim and given[claim]) then
       local other = claim and mode == 'one' and call('HGET', claims, ARGV[4])
       if other then
-        local _, lapses = cmsgpack.unpack(other)
-        if lapses > now then return {1, nth[rank]} end
+        local _, ends = cmsgpack.unpack(other)
+        if ends > now then return {1, nth[rank]} end
       end
       return {2, nth[rank]}
     end
-    if holder and holder ~= '' then -- of a lapsed claim, too, which may not have been cleared away yet
+    if packed and holder ~= '' then -- of a lapsed claim, too, which may not have been cleared away yet
       leaving[holder] = (leaving[holder] or 0) + 1
     end
     ranks[#ranks + 1] = rank

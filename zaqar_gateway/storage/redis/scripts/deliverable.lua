@@ -23,13 +23,14 @@ local function each_deliverable(head, has_later, limit, horizon, visit)
     if #old == 0 and #new == 0 then
       break
     end
-    local states = #old > 0 and call('HMGET', state, unpack(old))
+    local has_old = #old > 0
+    local states = has_old and call('HMGET', state, unpack(old))
     local i, j, used = 1, 1, {}
     -- What follows a full batch may come before the rest of the other one.
     local function known_order()
       return (old[i] or #old < want) and (new[j] or #new < want)
     end
-    while accepted < limit and (old[i] or new[j]) and known_order() do
+    while accepted < limit and (old[i] or new[j]) and (not has_old or known_order()) do
       local rank, entry, packed = old[i], nil, nil
       local fresh = new[j] and new[j][1]:sub(1, -3)
       if rank and (not fresh or is_before(rank, fresh)) then
