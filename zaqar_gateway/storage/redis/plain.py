@@ -195,5 +195,5 @@ def _messages(entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes
         if age_ms >= ttl_s * 1000:
             return None
         if fields[3] != skip:
-            found.append(Message(format_id(rank, incarnation), fields[5], ttl_s, max(0, age_ms) // 1000))
+            found.append(Message(format_id(rank, incarnation), fields[5], ttl_s, age_ms // 1000 if age_ms > 0 else 0))
     return found
