@@ -196,8 +196,9 @@ def _quoted(path: str) -> str:
 def configuration(directory: str, socket: str, durability: str) -> str:
     """The configuration file of the child.
 
-    A field of a small hash is looked for from its beginning.  With 320 messages claimed, and small meaning 512 fields, as it does
-    by default, that is a seventh of a claim of twenty.  The name is that of Redis 6.2, which later versions understand.
+    A field of a small hash, or a member of a small sorted set, is looked for from its beginning.  With a hundred or two of messages
+    claimed, and small meaning 128, it takes a sixth of a claim of twenty and its deletion.  The names are those of Redis 6.2, which
+    later versions understand.
 
     An entry of a stream is looked for from the beginning of its node.  Nodes of 2 KiB, in place of 4, save a tenth of a deletion of
     twenty by ids and of getting one, for a hundredth of the memory; with 1 KiB it is a sixth of the memory.
@@ -216,7 +217,8 @@ appendfilename appendonly.aof
 appendfsync {sync}
 aof-use-rdb-preamble yes
 maxmemory-policy noeviction
-hash-max-ziplist-entries 128
+hash-max-ziplist-entries 32
+zset-max-ziplist-entries 32
 stream-node-max-bytes 2048
 """
 
