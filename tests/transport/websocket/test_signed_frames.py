@@ -155,10 +155,11 @@ class SignedFrames(SessionCase):
         """No other action can be signed for, those that nobody serves included."""
         sent = self.signed("GET", "POST", "PUT", "PATCH", "DELETE", paths=("/v2", "/v2/queues", MESSAGES))
         more = {"claim_id": "c", "subscription_id": "s", "message_ids": ["m"], "deadline": 1, "window": 1, "durable": "d"}
-        rows = [row.name for row in build_operations(self.storage).operations if row.frame and row.name not in METHODS]
-        self.assertIn("claim_create", rows)
-        for action in (*rows, *NOT_IMPLEMENTED):
-            self.assertEqual(self.reply(action, sent, **more), NOT_AUTHENTIFIED, action)
+        rows = build_operations(self.storage).operations
+        given = {row.name: {} if row.http and row.http.closed else more for row in rows if row.frame and row.name not in METHODS}
+        self.assertIn("claim_create", given)
+        for action in (*given, *NOT_IMPLEMENTED):
+            self.assertEqual(self.reply(action, sent, **given.get(action, {})), NOT_AUTHENTIFIED, action)
 
     def test_altered(self) -> None:
         """Altered, mistyped or missing, it is the same 403."""
