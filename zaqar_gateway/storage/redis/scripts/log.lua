@@ -27,7 +27,8 @@ local function open_log()
 
   -- Removes the oldest entries up to and with a rank, where there are any; `is_loss` says whether somebody wanted them.
   local function trim(rank, is_loss)
-    local last = call('XREVRANGE', posts, rank, '-', 'COUNT', 1)[1]
+    -- XREVRANGE alone walks back over all entries where the first is behind the rank.
+    local last = #call('XRANGE', posts, '-', rank, 'COUNT', 1) > 0 and call('XREVRANGE', posts, rank, '-', 'COUNT', 1)[1]
     if last then
       local gone = last[1]:sub(1, -3)
       call('XTRIM', posts, 'MINID', '=', text(tonumber(gone) + 1))
