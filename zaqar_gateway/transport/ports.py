@@ -21,28 +21,37 @@ system drops what it is sent, and clients try again after a second.  It has a bo
 
 
 class _Patient:
-    """A connection that waits for its turn whenever its peer takes something of what there is for it."""
+    """A connection that waits for its turn where its peer has not taken all that there was before."""
 
     server: Any
-    _waits = False
+    _is_full = _waits = False
 
-    def doWrite(self) -> None:
+    def doWrite(self) -> Any:
         """See :class:`~twisted.internet.interfaces.IWriteDescriptor`."""
         mine: Any = self
+        if not self._is_full:
+            return self._write()
         mine.stopWriting()
         if not self._waits:
             self._waits = True
             self.server.turns.wait(self._write_on)
+        return None
+
+    def _write(self) -> Any:
+        mine: Any = self
+        lost = mine._written()
+        self._is_full = bool(mine.dataBuffer or mine._tempDataBuffer)
+        return lost
 
     def _write_on(self) -> None:
         mine: Any = self
         self._waits = False
         if not mine.connected or mine._aborting:
             return
-        lost = mine._written()
+        lost = self._write()
         if lost:
             mine.reactor._disconnectSelectable(mine, lost, False)
-        elif mine.dataBuffer or mine._tempDataBuffer:
+        elif self._is_full:
             mine.startWriting()
 
 
