@@ -168,7 +168,9 @@ def parser() -> argparse.ArgumentParser:
     flames.set_defaults(function=_flame)
 
     pages = commands.add_parser("page", help="write the tables of docs/performance.rst")
-    pages.add_argument("source", type=Path, metavar="DIR", help="has results.json, goals.json, or both")
+    pages.add_argument(
+        "sources", type=Path, nargs="+", metavar="DIR", help="has results.json, goals.json, or both; of live delivery several count"
+    )
     pages.add_argument("--docs", type=Path, default=ROOT / "docs", metavar="DIR", help="default: %(default)s")
     pages.set_defaults(function=_page)
 
@@ -462,28 +464,34 @@ def _flame(options: argparse.Namespace, command: str) -> int:
 
 
 def _page(options: argparse.Namespace, command: str) -> int:
-    results, aims, report = (options.source / name for name in ("results.json", "goals.json", "report.html"))
     texts: dict[str, str] = {}
-    plot = ""
+    plot, report = "", None
+    live: Results | None = None
     try:
-        if results.exists():
-            found = Results.load(results)
-            plot = tables.plot(found, PLAIN)
-            shown = "\n.. image:: benchmark/ratios.svg\n   :alt: Times the rate of the reference, beside the goals\n"
+        for source in options.sources:
+            aims = source / "goals.json"
+            if aims.exists():
+                texts["goals"] = tables.figures(goals.load_figures(aims))
+            if not (source / "results.json").exists():
+                continue
+            found = Results.load(source / "results.json")
             if any(not tables.is_live(case) for case in found.summaries()):
+                plot, report = tables.plot(found, PLAIN), source / "report.html"
+                shown = "\n.. image:: benchmark/ratios.svg\n   :alt: Times the rate of the reference, beside the goals\n"
                 texts |= {
                     "rates": tables.rates(found, PLAIN) + (shown if plot else ""),
                     "backlogs": tables.backlogs(found, PLAIN),
                     "setting": tables.setting(found),
                 }
             if any(map(tables.is_live, found.summaries())):
-                texts["live"] = tables.live(found, PLAIN)
-        if aims.exists():
-            texts["goals"] = tables.figures(goals.load_figures(aims))
+                live = live or Results(found.about, found.targets, found.baseline)
+                live.samples += found.samples
     except (OSError, ValueError) as error:
         raise _Wrong(str(error)) from None
+    if live is not None:
+        texts["live"] = tables.live(live, PLAIN)
     if not texts:
-        raise _Wrong(f"{options.source} has neither results.json nor goals.json")
+        raise _Wrong(f"{', '.join(map(str, options.sources))}: there is neither results.json nor goals.json")
     folder = options.docs / "figures"
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
@@ -492,7 +500,7 @@ def _page(options: argparse.Namespace, command: str) -> int:
     pictures.mkdir(exist_ok=True)
     if plot:
         (pictures / "ratios.svg").write_text(plot)
-    if report.exists() and "rates" in texts:
+    if report is not None and report.exists():
         shutil.copy(report, pictures / "report.html")
     print(f"written: {', '.join(f'{name}.inc' for name in texts)} in {folder}")
     return 0
