@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from itertools import count
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -14,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from zaqar_gateway import direct
 from zaqar_gateway.direct import EVENTS_MAX, Answer, goes_first, poll_directly, run
 
 
@@ -194,8 +196,9 @@ class PollTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_few_at_a_time(self) -> None:
-        """Where many can be read, some are, and the others the next time, before those are read again."""
-        readers = [self.reader() for _ in range(EVENTS_MAX + 8)]
+        """Where many can be read that take long, some are, and the others the next time, before those are read again."""
+        self.patch(direct, "now", count().__next__)  # seconds for each look
+        readers = [self.reader() for _ in range(EVENTS_MAX + 4)]
         for _ in range(2):
             for _, far in readers:
                 far.send(b"x")
@@ -206,13 +209,23 @@ class PollTests(SynchronousTestCase):
                     far.send(b"y")
             self.reactor.doIteration(0)
             self.assertTrue(all(reader.read for reader, _ in readers))
-            while sum(map(len, (b"".join(reader.read) for reader, _ in readers))) < 2 * EVENTS_MAX + 8:
+            while sum(map(len, (b"".join(reader.read) for reader, _ in readers))) < 2 * EVENTS_MAX + 4:
                 self.reactor.doIteration(0)
             for reader, _ in readers:
                 reader.read.clear()
 
+    def test_quick(self) -> None:
+        """All are read at one time where that is soon done."""
+        self.patch(direct, "now", lambda: 1.0)
+        readers = [self.reader() for _ in range(3 * EVENTS_MAX)]
+        for _, far in readers:
+            far.send(b"x")
+        self.reactor.doIteration(0)
+        self.assertEqual([reader.read for reader, _ in readers], [[b"x"]] * len(readers))
+
     def test_first(self) -> None:
         """What goes first is read before all others where they are many, and no longer once it is lost."""
+        self.patch(direct, "now", count().__next__)
         order: list[int] = []
         ends = []
         for number in range(EVENTS_MAX + 8):

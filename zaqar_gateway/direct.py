@@ -20,6 +20,7 @@ from __future__ import annotations
 import select
 import sys
 from collections.abc import Callable, Coroutine, Generator
+from time import monotonic
 from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
@@ -128,9 +129,14 @@ def write_now(transport: Any, data: bytes) -> None:
     transport.write(data)
 
 
-EVENTS_MAX = 32
-"""Sockets that are looked at before timed calls have their turn, and before those that go first are looked at again.  The
-poller has them in a row, so that none waits for ever."""
+EVENTS_MAX = 8
+"""Sockets that are looked at before those that go first are looked at again.  The poller has them in a row, so that none waits for
+ever."""
+
+LOOK_S = 0.0005
+"""For how long sockets are looked at before timed calls have their turn; some always are."""
+
+now = monotonic
 
 
 class Poll:
@@ -171,25 +177,31 @@ def poll_directly(reactor: Any) -> None:
     look, act, disconnect = reactor._poller.poll, reactor._doReadOrWrite, reactor._disconnectSelectable
 
     def do_iteration(timeout: float | None) -> None:
-        events = look(-1 if timeout is None else timeout, EVENTS_MAX)
-        poll.is_crowded = len(events) == EVENTS_MAX
-        if poll.is_crowded:
-            for fd, _ in _first.poll(0):
-                if fd in selectables:
-                    act(selectables[fd], fd, select.EPOLLIN)
-        for fd, event in events:
-            selectable = selectables.get(fd)
-            if selectable is None:  # it was lost in this iteration
-                continue
-            if event != select.EPOLLIN:
-                act(selectable, fd, event)
-                continue
-            try:
-                why = selectable.doRead()
-            except BaseException:
-                why = sys.exc_info()[1]
-                _log.failure("what reads a socket has failed")
-            if why:
-                disconnect(selectable, why, True)
+        ends, wait = None, -1 if timeout is None else timeout
+        while True:
+            events = look(wait, EVENTS_MAX)
+            poll.is_crowded = len(events) == EVENTS_MAX
+            if poll.is_crowded:
+                ends = ends or now() + LOOK_S
+                for fd, _ in _first.poll(0):
+                    if fd in selectables:
+                        act(selectables[fd], fd, select.EPOLLIN)
+            for fd, event in events:
+                selectable = selectables.get(fd)
+                if selectable is None:  # it was lost in this iteration
+                    continue
+                if event != select.EPOLLIN:
+                    act(selectable, fd, event)
+                    continue
+                try:
+                    why = selectable.doRead()
+                except BaseException:
+                    why = sys.exc_info()[1]
+                    _log.failure("what reads a socket has failed")
+                if why:
+                    disconnect(selectable, why, True)
+            if ends is None or len(events) < EVENTS_MAX or now() >= ends:
+                break
+            wait = 0
 
     setattr(reactor, "doIteration", do_iteration)  # noqa: B010 - a type checker takes methods for constants
