@@ -475,7 +475,8 @@ def _page(options: argparse.Namespace, command: str) -> int:
             if not (source / "results.json").exists():
                 continue
             found = Results.load(source / "results.json")
-            if any(not tables.is_live(case) for case in found.summaries()):
+            are_live = {tables.is_live(sample.case) for sample in found.samples}
+            if False in are_live:
                 plot, report = tables.plot(found, PLAIN), source / "report.html"
                 shown = "\n.. image:: benchmark/ratios.svg\n   :alt: Times the rate of the reference, beside the goals\n"
                 texts |= {
@@ -483,7 +484,7 @@ def _page(options: argparse.Namespace, command: str) -> int:
                     "backlogs": tables.backlogs(found, PLAIN),
                     "setting": tables.setting(found),
                 }
-            if any(map(tables.is_live, found.summaries())):
+            if True in are_live:
                 live = live or Results(found.about, found.targets, found.baseline)
                 live.samples += found.samples
     except (OSError, ValueError) as error:

@@ -35,7 +35,7 @@ class _Listening(Commands):
             elif self._unanswered:
                 sent = self._unanswered.popleft()
                 if type(value) is Refused:
-                    sent.fail(value)
+                    self._refused(sent, value)
                 else:
                     sent.give(value)
 
