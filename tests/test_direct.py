@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway import direct
-from zaqar_gateway.direct import EVENTS_MAX, Answer, goes_first, poll_directly, run
+from zaqar_gateway.direct import EVENTS_MAX, Answer, goes_first, looks, poll_directly, run, soon
 
 
 class RunTests(SynchronousTestCase):
@@ -196,23 +196,19 @@ class PollTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_few_at_a_time(self) -> None:
-        """Where many can be read that take long, some are, and the others the next time, before those are read again."""
-        self.patch(direct, "now", count().__next__)  # seconds for each look
-        readers = [self.reader() for _ in range(EVENTS_MAX + 4)]
-        for _ in range(2):
-            for _, far in readers:
-                far.send(b"x")
-            self.reactor.doIteration(0)
-            self.assertEqual(sum(len(reader.read) for reader, _ in readers), EVENTS_MAX)
-            for reader, far in readers:
-                if reader.read:
-                    far.send(b"y")
-            self.reactor.doIteration(0)
-            self.assertTrue(all(reader.read for reader, _ in readers))
-            while sum(map(len, (b"".join(reader.read) for reader, _ in readers))) < 2 * EVENTS_MAX + 4:
+        """Where many can be read that take long, each is before any is read again, whatever has come for it meanwhile."""
+        self.patch(direct, "now", count().__next__)  # seconds for each
+        readers = [self.reader() for _ in range(2 * EVENTS_MAX)]
+        for _, far in readers:
+            far.send(b"x")
+        for turn in range(3):
+            for number in range(len(readers)):
+                before = [len(reader.read) for reader, _ in readers]
                 self.reactor.doIteration(0)
-            for reader, _ in readers:
-                reader.read.clear()
+                read = [len(reader.read) - had for (reader, _), had in zip(readers, before, strict=True)]
+                self.assertEqual(sum(read), 1, (turn, number))
+                self.assertEqual(before[read.index(1)], turn)
+                readers[read.index(1)][1].send(b"y")
 
     def test_quick(self) -> None:
         """All are read at one time where that is soon done."""
@@ -239,7 +235,7 @@ class PollTests(SynchronousTestCase):
         for _, far in ends:
             far.send(b"x")
         self.reactor.doIteration(0)
-        self.assertEqual(order[0], EVENTS_MAX + 7)
+        self.assertEqual(order, [EVENTS_MAX + 7, 0])
         while len(order) < EVENTS_MAX + 8:
             self.reactor.doIteration(0)
         lost()
@@ -247,11 +243,44 @@ class PollTests(SynchronousTestCase):
         for _, far in ends:
             far.send(b"x")
         self.reactor.doIteration(0)
+        self.assertEqual(len(order), 1)
         self.assertNotIn(EVENTS_MAX + 7, order)
 
     def test_first_of_other_kinds(self) -> None:
         """What is no plain socket is left as it is."""
         goes_first(object())()
+
+    def test_looks(self) -> None:
+        """Whether a socket is ready can be seen without reading it."""
+        (reader, far), ready = self.reader(), looks(self.reactor)
+        self.assertFalse(ready())
+        far.send(b"x")
+        self.assertTrue(ready())
+        self.assertEqual(reader.read, [])
+        self.reactor.doIteration(0)
+        self.assertFalse(ready())
+        self.assertFalse(looks(Clock())())
+
+    def test_soon(self) -> None:
+        """What is to be done soon is, when sockets were looked at, however it comes about, and a failure is in the log."""
+        done: list[int] = []
+        reader, far = self.reader()
+        read = reader.doRead
+        reader.doRead = lambda: soon(self.reactor, lambda: done.append(len(reader.read))) or read()  # type: ignore
+        far.send(b"x")
+        self.reactor.doIteration(0)
+        self.assertEqual(done, [1])
+        soon(self.reactor, lambda: 1 // 0)  # type: ignore[arg-type]
+        soon(self.reactor, lambda: soon(self.reactor, lambda: done.append(2)))
+        self.reactor.doIteration(0)
+        self.assertEqual(done, [1, 2])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.reactor.doIteration(0)
+        self.assertEqual(done, [1, 2])
+        clock = Clock()
+        soon(clock, lambda: done.append(3))
+        clock.advance(0)
+        self.assertEqual(done, [1, 2, 3])
 
     def test_other_reactors(self) -> None:
         """Any other reactor stays as it is."""

@@ -150,6 +150,20 @@ class Poll:
 
 poll = Poll()
 
+_soon: dict[object, list[Callable[[], None]]] = {}
+
+
+def soon(clock: Any, call: Callable[[], None]) -> None:
+    """Have a call made when the sockets that were ready have been looked at, before anything that is due.
+
+    :param clock: any; where it is not a reactor whose sockets are looked at directly, the call is made in its next turn.
+    """
+    calls = _soon.get(clock)
+    if calls is None:
+        clock.callLater(0, call)
+    else:
+        calls.append(call)
+
 _first = select.poll()
 
 
@@ -166,6 +180,19 @@ def goes_first(transport: Any) -> Callable[[], None]:
     return lambda: _first.unregister(fd)
 
 
+def looks(reactor: Any) -> Callable[[], bool]:
+    """What tells whether any socket of a reactor is ready.
+
+    :param reactor: any; of one that is not Twisted's epoll reactor nothing is known, and none is ready.
+    """
+    if type(reactor) is not EPollReactor:
+        return lambda: False
+    poller = select.poll()
+    poller.register(reactor._poller.fileno(), select.POLLIN)
+    look = poller.poll
+    return lambda: bool(look(0))
+
+
 def poll_directly(reactor: Any) -> None:
     """Have a reactor call what reads and writes without anything between, for few sockets at a time.
 
@@ -175,32 +202,56 @@ def poll_directly(reactor: Any) -> None:
         return
     selectables: dict[int, Any] = reactor._selectables
     look, act, disconnect = reactor._poller.poll, reactor._doReadOrWrite, reactor._disconnectSelectable
+    calls = _soon.setdefault(reactor, [])
+    late: list[tuple[int, int]] = []  # what was ready, and not read for want of time
+
+    def make_calls() -> None:
+        for call in calls:  # those that are added meanwhile, too
+            try:
+                call()
+            except Exception:
+                _log.failure("what was to be done soon has failed")
+        calls.clear()
 
     def do_iteration(timeout: float | None) -> None:
+        if calls:
+            make_calls()
         ends, wait = None, -1 if timeout is None else timeout
         while True:
-            events = look(wait, EVENTS_MAX)
-            poll.is_crowded = len(events) == EVENTS_MAX
+            if late:
+                events = late.copy()
+                late.clear()
+                poll.is_crowded = True
+            else:
+                events = look(wait, EVENTS_MAX)
+                poll.is_crowded = len(events) == EVENTS_MAX
             if poll.is_crowded:
                 ends = ends or now() + LOOK_S
                 for fd, _ in _first.poll(0):
                     if fd in selectables:
                         act(selectables[fd], fd, select.EPOLLIN)
-            for fd, event in events:
+            for number, (fd, event) in enumerate(events, 1):
                 selectable = selectables.get(fd)
                 if selectable is None:  # it was lost in this iteration
                     continue
-                if event != select.EPOLLIN:
+                if event == select.EPOLLIN:
+                    try:
+                        why = selectable.doRead()
+                    except BaseException:
+                        why = sys.exc_info()[1]
+                        _log.failure("what reads a socket has failed")
+                    if why:
+                        disconnect(selectable, why, True)
+                else:
                     act(selectable, fd, event)
-                    continue
-                try:
-                    why = selectable.doRead()
-                except BaseException:
-                    why = sys.exc_info()[1]
-                    _log.failure("what reads a socket has failed")
-                if why:
-                    disconnect(selectable, why, True)
-            if ends is None or len(events) < EVENTS_MAX or now() >= ends:
+                if ends is not None and now() >= ends:
+                    # Of anything but reading the poller tells again.  To read for nothing, where it is another socket by then, does
+                    # no harm.
+                    late.extend(each for each in events[number:] if each[1] == select.EPOLLIN)
+                    break
+            if calls:
+                make_calls()
+            if ends is None or not poll.is_crowded or now() >= ends:
                 break
             wait = 0
 

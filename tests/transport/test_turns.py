@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.transport.turns import AT_ONCE, PART_S, Turns
+from zaqar_gateway.transport.turns import DRAIN_S, ROW_S, Turns
 
 
 class TurnTests(SynchronousTestCase):
@@ -15,7 +15,8 @@ class TurnTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.turns = Turns(self.clock)
+        self.others = False
+        self.turns = Turns(self.clock, lambda: self.others)
         self.gone: list[int] = []
 
     def turn(self) -> None:
@@ -25,23 +26,56 @@ class TurnTests(SynchronousTestCase):
         call.called = 1
         call.func(*call.args, **call.kw)
 
-    def test_some_in_a_turn(self) -> None:
-        """A few go on in each turn, in the order in which they came; who has more to do comes last."""
-        for number in range(AT_ONCE + 1):
-            self.turns.wait(lambda number=number: self.gone.append(number))  # type: ignore[misc]
+    def wait(self, *numbers: int, is_new: bool = False) -> None:
+        """Line up, and note the number when it is one's turn."""
+        for number in numbers:
+            self.turns.wait(lambda number=number: self.gone.append(number), is_new)  # type: ignore[misc]
+
+    def test_order(self) -> None:
+        """All go on in one turn where that is soon done, in the order in which they came; who has more to do comes last."""
+        self.turns.wait(lambda: self.wait(9))
+        self.wait(*range(5))
         self.turn()
-        self.assertEqual(self.gone, list(range(AT_ONCE)))
-        self.turns.wait(lambda: self.gone.append(99))
-        self.turn()
-        self.assertEqual(self.gone, [*range(AT_ONCE + 1), 99])
+        self.assertEqual(self.gone, [*range(5), 9])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_others(self) -> None:
+        """Where others can go on, those of the row do so one in each turn."""
+        self.others = True
+        self.wait(1, 2, 3)
+        self.turn()
+        self.assertEqual(self.gone, [1])
+        self.turn()
+        self.assertEqual(self.gone, [1, 2])
+        self.others = False
+        self.wait(4)
+        self.turn()
+        self.assertEqual(self.gone, [1, 2, 3, 4])
 
     def test_long(self) -> None:
         """Where one takes long the next has to wait for the next turn."""
         for _ in range(2):
-            self.turns.wait(lambda: self.clock.calls or self.gone.append(1) or self.clock.advance(PART_S))  # type: ignore
+            self.turns.wait(lambda: self.clock.calls or self.gone.append(1) or self.clock.advance(ROW_S))  # type: ignore
         self.turn()
         self.assertEqual(self.gone, [1])
+
+    def test_new(self) -> None:
+        """New connections and others go on by turns, also where a turn is of one alone."""
+        self.others = True
+        self.wait(1, 2, 3)
+        self.wait(11, 12, is_new=True)
+        for _ in range(5):
+            self.turn()
+        self.assertEqual(self.gone, [11, 1, 12, 2, 3])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_again(self) -> None:
+        """It can be seen whether whoever goes on has had something done before."""
+        seen = []
+        for is_new in (True, False):
+            self.turns.wait(lambda: seen.append(self.turns.is_again), is_new)
+        self.turn()
+        self.assertEqual([*seen, self.turns.is_again], [False, True, False])
 
     def test_failure(self) -> None:
         """Where one fails those behind it go on in the next turn."""
@@ -50,7 +84,7 @@ class TurnTests(SynchronousTestCase):
             raise ValueError("a failure")
 
         self.turns.wait(fail)
-        self.turns.wait(lambda: self.gone.append(1))
+        self.wait(1)
         self.assertRaises(ValueError, self.turn)
         self.turn()
         self.assertEqual(self.gone, [1])
@@ -61,6 +95,64 @@ class TurnTests(SynchronousTestCase):
         leave()
         leave()
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.turns.wait(lambda: self.gone.append(2))
+        self.wait(2)
         self.clock.advance(0)
         self.assertEqual(self.gone, [2])
+
+
+class DrainTests(SynchronousTestCase):
+    """What is read only to be dropped."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.drain = Turns(self.clock, drain_rate=1000).drain
+        self.gone: list[int] = []
+
+    def reader(self, number: int, size: int) -> Any:
+        """Reads so many bytes when it may, and waits again."""
+
+        def go_on() -> None:
+            self.gone.append(number)
+            if not self.drain.may_go_on(size):
+                self.drain.wait(go_on)
+
+        return go_on
+
+    def test_rate(self) -> None:
+        """All together read no more than the rate allows, in the order in which they came."""
+        self.assertTrue(self.drain.may_go_on(99))
+        self.assertFalse(self.drain.may_go_on(1))
+        for number in range(5):
+            self.drain.wait(self.reader(number, 40))
+        self.clock.advance(0)
+        self.assertEqual(self.gone, [])
+        self.clock.advance(DRAIN_S)
+        self.clock.advance(0)
+        self.assertEqual(self.gone, [0, 1, 2])
+        self.clock.advance(DRAIN_S)
+        self.clock.advance(0)
+        self.assertEqual(self.gone, [0, 1, 2, 3, 4, 2])
+
+    def test_at_once(self) -> None:
+        """Who waits though more may be read goes on in its turn."""
+        self.drain.wait(lambda: self.gone.append(1))
+        self.assertEqual(self.gone, [])
+        self.clock.advance(0)
+        self.assertEqual(self.gone, [1])
+
+    def test_failure(self) -> None:
+        """Where one fails the others go on."""
+        self.drain.wait(lambda: 1 // 0)  # type: ignore[arg-type]
+        self.drain.wait(lambda: self.gone.append(1))
+        self.assertRaises(ZeroDivisionError, self.clock.advance, 0)
+        self.clock.advance(0)
+        self.assertEqual(self.gone, [1])
+
+    def test_leave(self) -> None:
+        """Who has left is not called; where nobody waits there is no timer, in time or in the row."""
+        for size in (0, 100):
+            self.drain.may_go_on(size)
+            leave = self.drain.wait(lambda: self.gone.append(1))
+            leave()
+            leave()
+            self.assertEqual((self.clock.getDelayedCalls(), self.gone), ([], []))

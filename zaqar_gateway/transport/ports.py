@@ -7,6 +7,7 @@ do not read, the system asks for some hundred such writes at one time.
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from twisted.internet import tcp, unix
@@ -21,10 +22,42 @@ system drops what it is sent, and clients try again after a second.  It has a bo
 
 
 class _Patient:
-    """A connection that waits for its turn where its peer has not taken all that there was before."""
+    """A connection that waits for its turn where its peer has not taken all that there was before, and where it is read
+    anew when its turn has come: what it then brings is work of the row, too."""
 
     server: Any
     _is_full = _waits = False
+    _is_to_read = _waits_to_read = False
+
+    def resumeProducing(self) -> None:
+        """See :class:`~twisted.internet.interfaces.IPushProducer`."""
+        mine: Any = self
+        turns = self.server.turns
+        if not turns.is_again or not mine.connected or mine.disconnecting:
+            mine._resumed()
+            return
+        self._is_to_read = True
+        if not self._waits_to_read:
+            self._waits_to_read = True
+            turns.wait(self._read_on)
+
+    def pauseProducing(self) -> None:
+        """See :class:`~twisted.internet.interfaces.IPushProducer`."""
+        mine: Any = self
+        self._is_to_read = False
+        mine.stopReading()
+
+    def _read_on(self) -> None:
+        mine: Any = self
+        self._waits_to_read = False
+        if not self._is_to_read or not mine.connected or mine.disconnecting:
+            return
+        lost = mine.doRead()
+        if lost:
+            mine.reactor._disconnectSelectable(mine, lost, True)
+        elif self._is_to_read and mine.connected and not mine.disconnecting:
+            self._is_to_read = False
+            mine.startReading()
 
     def doWrite(self) -> Any:
         """See :class:`~twisted.internet.interfaces.IWriteDescriptor`."""
@@ -57,19 +90,23 @@ class _Patient:
 
 class _TcpConnection(_Patient, tcp.Server):
     _written = tcp.Server.doWrite
+    _resumed = tcp.Server.resumeProducing
 
 
 class _UnixConnection(_Patient, unix.Server):
     _written = unix.Server.doWrite
+    _resumed = unix.Server.resumeProducing
 
 
 _PATIENT: dict[Any, Any] = {tcp.Server: _TcpConnection, unix.Server: _UnixConnection}
 
 
-def share(port: Any, turns: Turns) -> None:
-    """Have a port take on few connections in a turn, and those write in the row.
+def share(port: Any, turns: Turns, buffer: int) -> None:
+    """Have a port take on few connections in a turn, and those write, and read when they have waited, in the row.
 
     :param port: any; one that is no port of Twisted's own is left as it is.
+    :param buffer: bytes that the system keeps of each connection in each direction.  It would let them grow to some MiB, and
+        where all together have more than it likes it drops what comes on any of them.
     """
     if not isinstance(port, tcp.Port):
         return
@@ -82,4 +119,6 @@ def share(port: Any, turns: Turns) -> None:
 
     shared.doRead, shared.turns = few, turns
     shared.transport = _PATIENT.get(port.transport, port.transport)
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        port.socket.setsockopt(socket.SOL_SOCKET, option, buffer)
     port.socket.listen(max(QUEUE_MIN, port.backlog))

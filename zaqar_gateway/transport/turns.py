@@ -8,65 +8,145 @@ time does not wait for all that the others have asked for.  What a connection ma
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-AT_ONCE = 4
-"""Connections that go on in one turn, if they take no longer than a part."""
+ROW_S = 0.00025
+"""What those of the row may take of a turn together, as long as nobody else can go on: between two of them the row looks."""
 
-PART_S = 0.00025
-"""What those of the row may take of a turn together.  The reactor looks at its sockets between two turns, so this is what
-others wait for."""
+PART_S = 0.00005
+"""What a connection may take at once: this is what others wait for."""
 
-FIRST_S = 0.00005
-"""What a connection may take that was just read, and has not waited: all of them may have been, in the same turn."""
+
+DRAIN_RATE = 32 * 1024 * 1024
+"""Bytes that all connections together get rid of in a second, that are read only to be dropped."""
+
+DRAIN_S = 0.1
+"""How often there is more of that."""
 
 
 class Turns:
     """The row.
 
     :param clock: a call in 0 seconds comes in its next turn.
+    :param others_wait: whether anything could go on that is not of the row.
+    :param drain_rate: see :data:`DRAIN_RATE`.
+    :ivar is_again: whether somebody goes on, in the row, for whom something was done before.
+    :ivar drain: what may be read only to be dropped.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(
+        self, clock: IReactorTime, others_wait: Callable[[], bool] = lambda: False, drain_rate: int = DRAIN_RATE
+    ) -> None:
         self._clock = clock
-        self._row: dict[object, Callable[[], None]] = {}
+        self._others_wait = others_wait
+        self._new: dict[object, Callable[[], None]] = {}
+        self._old: dict[object, Callable[[], None]] = {}
+        self._rows = self._new, self._old  # whose turn is next, and whose then
         self._next: IDelayedCall | None = None
+        self._is_on = self.is_again = False
         self.now = clock.seconds
+        self.drain = Drain(self, clock, drain_rate)
 
-    def begin(self, has_waited: bool) -> float:
+    def begin(self) -> float:
         """Begin a part of a turn; when it is over, by :meth:`now`.  One thing is always done."""
-        return self.now() + (PART_S if has_waited else FIRST_S)
+        return self.now() + PART_S
 
-    def wait(self, go_on: Callable[[], None]) -> Callable[[], None]:
+    def wait(self, go_on: Callable[[], None], is_new: bool = False) -> Callable[[], None]:
         """Be called when it is one's turn.
 
+        :param is_new: whether nothing was ever done for the connection.  Every other turn is of such a one.
         :return: what to call to leave the row before.
+        """
+        place, row = object(), self._new if is_new else self._old
+        row[place] = go_on
+        if self._next is None and not self._is_on:
+            self._next = self._clock.callLater(0, self._turn)
+
+        def leave() -> None:
+            row.pop(place, None)
+            if not self._new and not self._old and self._next is not None:
+                self._next.cancel()
+                self._next = None
+
+        return leave
+
+    def _turn(self) -> None:
+        self._next = None
+        self._is_on = True
+        ends = self.now() + ROW_S
+        try:
+            while self._new or self._old:
+                row, other = self._rows
+                self._rows = other, row
+                if row:
+                    self.is_again = row is self._old
+                    row.pop(next(iter(row)))()
+                    if self.now() >= ends or self._others_wait():
+                        break
+        finally:  # whatever became of one, the others go on
+            self._is_on = self.is_again = False
+            if self._new or self._old:
+                self._next = self._clock.callLater(0, self._turn)
+
+
+class Drain:
+    """What is read only to be dropped.  To read it costs, and whoever sends it may send it fast.
+
+    Whoever is to read more when all together have had enough waits here, in the order in which they came.
+    """
+
+    def __init__(self, turns: Turns, clock: IReactorTime, rate: int) -> None:
+        self._turns = turns
+        self._clock = clock
+        self._most = int(rate * DRAIN_S)
+        self._left = self._most
+        self._ends = 0.0  # when there is more
+        self._row: dict[object, Callable[[], None]] = {}
+        self._stop: Callable[[], None] | None = None  # ends what the row waits for
+
+    def may_go_on(self, size: int = 0) -> bool:
+        """Whether more may be read now, after so many bytes have been."""
+        now = self._clock.seconds()
+        if now >= self._ends:
+            self._left, self._ends = self._most, now + DRAIN_S
+        self._left -= size
+        return self._left > 0
+
+    def wait(self, go_on: Callable[[], None]) -> Callable[[], None]:
+        """Be called, in a turn of the row, when more may be read.
+
+        :return: what to call to wait no more.
         """
         place = object()
         self._row[place] = go_on
-        if self._next is None:
-            self._next = self._clock.callLater(0, self._turn)
+        self._go_on()
         return lambda: self._leave(place)
 
     def _leave(self, place: object) -> None:
         self._row.pop(place, None)
-        if not self._row and self._next is not None:
-            self._next.cancel()
-            self._next = None
+        if not self._row and self._stop is not None:
+            self._stop()
+            self._stop = None
+
+    def _go_on(self) -> None:
+        if not self._row or self._stop is not None:
+            return
+        if self.may_go_on():
+            self._line_up()
+        else:
+            self._stop = self._clock.callLater(self._ends - self._clock.seconds(), self._line_up).cancel
+
+    def _line_up(self) -> None:
+        self._stop = self._turns.wait(self._turn)
 
     def _turn(self) -> None:
-        self._next = None
-        ends = self.begin(True)
+        """One goes on.  What it reads comes behind it in the row, and before the next."""
+        self._stop = None
         try:
-            for place in list(islice(self._row, AT_ONCE)):
-                self._row.pop(place, lambda: None)()
-                if self.now() >= ends:
-                    break
-        finally:  # whatever became of one, the others go on
-            if self._row and self._next is None:
-                self._next = self._clock.callLater(0, self._turn)
+            self._row.pop(next(iter(self._row)))()
+        finally:
+            self._go_on()
 
 
 READS_MAX = 16384

@@ -29,7 +29,7 @@ from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport.http.channel import TURN_MAX, HttpBounds, HttpChannel, HttpFactory, IHttpApplication
 from zaqar_gateway.transport.http.request import Request, refusal, request_id
 from zaqar_gateway.transport.peers import ANSWERED_MAX, Peers
-from zaqar_gateway.transport.turns import PART_S, Turns
+from zaqar_gateway.transport.turns import DRAIN_RATE, DRAIN_S, PART_S, Turns
 
 reactor: Any = _reactor  # its interfaces are found out at run time
 EVERY = {b"cache-control", b"x-content-type-options", b"x-frame-options", b"referrer-policy", b"date"}
@@ -147,10 +147,12 @@ class Wired:
         application: Application | None = None,
         peers: Peers | None = None,
         clock: Clock | None = None,
+        drain_rate: int = DRAIN_RATE,
     ) -> None:
         self.clock = clock or Clock()
         self.application = application or Application()
         self.factory = HttpFactory(self.application, bounds or HttpBounds(), self.clock, peers=peers)
+        self.factory.turns = Turns(self.clock, drain_rate=drain_rate)
         self.channel, self.pipe = self.connect()
 
     def connect(self) -> tuple[HttpChannel, Pipe]:
@@ -492,7 +494,7 @@ class ConnectionTests(SynchronousTestCase):
     def test_drain_rate(self) -> None:
         """What is read for nothing is read no faster than is allowed, before and after the answer."""
         for head in (b"Content-Length: 3000000\r\n\r\n", b"Content-Length: 99999999999\r\n\r\n", b"X\r\n\r\n"):
-            wired = Wired(HttpBounds(drain_rate=100_000))
+            wired = Wired(drain_rate=1_000_000)
             wired.application.limit = 10
             wired.send(b"POST / HTTP/1.1\r\nHost: a\r\n" + head)
             sent = 0
@@ -502,7 +504,8 @@ class ConnectionTests(SynchronousTestCase):
                     wired.clock.advance(0)
                     sent += 10_000
                 self.assertEqual(sent, 100_000, head)
-                wired.clock.advance(1)
+                wired.clock.advance(DRAIN_S)
+                wired.clock.advance(0)
                 sent = 0
             wired.channel.connectionLost()
             self.assertEqual(wired.clock.getDelayedCalls(), [])

@@ -24,7 +24,6 @@ BOUNDS = HttpBounds(
     idle_timeout_s=1e9,
     linger_s=1e9,
     write_timeout_s=1e9,
-    drain_rate=30_000,
     pipeline_max=5_000,
 )
 """No deadline ends what is stuck; reading and dropping end now and then."""
@@ -124,7 +123,7 @@ class StallTests(SynchronousTestCase):
         left = b"".join(request.data for request in requests)
         random = Random(seed)
         piece_max = max(piece_max, len(left) // 500)
-        wired = Wired(BOUNDS, Moody(random), clock=JumpyClock(random))
+        wired = Wired(BOUNDS, Moody(random), clock=JumpyClock(random), drain_rate=300_000)
         application = wired.application
         assert isinstance(application, Moody)
         self.addCleanup(setattr, poll, "is_crowded", False)

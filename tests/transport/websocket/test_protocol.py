@@ -43,7 +43,7 @@ from zaqar_gateway.interfaces import IQueueStore
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats, Usage
 from zaqar_gateway.storage.memory import MemoryStorage
-from zaqar_gateway.transport.turns import PART_S
+from zaqar_gateway.transport.turns import DRAIN_S, PART_S
 from zaqar_gateway.transport.turns import Turns as Row
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 from zaqar_gateway.transport.websocket.protocol import TURN_MAX
@@ -456,6 +456,36 @@ class Deflate(ConnectionCase):
         self.clock.advance(0)
         self.assertLess(tracemalloc.get_traced_memory()[1], 8_000_000)  # of 64
         self.assertEqual(peer.close_code(), 1009)
+
+    def test_rest_of_a_bomb(self) -> None:
+        """Of a message that was too long nothing more is inflated; the peer's close frame behind it is seen."""
+        peer = self.compressed(message_max=1000)
+        message = frame(self.deflate(b" " * 9000) + b"no deflate" * 10_000, reserved=4)
+        peer.raw(message[:-90_000])
+        self.assertEqual(peer.close_code(), 1009)
+        self.patch(peer.protocol._perMessageCompress, "decompress_message_data", None)
+        peer.raw(message[-90_000:] + frame(self.deflate(b" " * 9000), reserved=4) + frame(b"\x03\xf1", CLOSE))
+        self.clock.pump([0] * 5)
+        self.assertTrue(peer.transport.disconnecting)
+
+    def test_drained(self) -> None:
+        """What a peer goes on to send then is read no faster than is allowed, and what it asks is not answered."""
+        factory = self.factory(message_max=1000, close_timeout_s=60)
+        factory.turns = Row(self.clock, drain_rate=1_000_000)
+        peer = Peer(factory)
+        peer.raw(frame(b"x" * 10_000_000)[:1000])
+        self.assertEqual(peer.close_code(), 1009)
+        for _ in range(3):
+            sent = 0
+            while peer.read:
+                peer.raw(b"x" * 10_000)
+                self.clock.advance(0)
+                sent += 10_000
+            self.assertEqual(sent, 100_000)
+            self.clock.advance(DRAIN_S)
+            self.clock.advance(0)
+        peer.transport.abortConnection()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_fragmented_bomb(self) -> None:
         """The bound holds for all fragments of a message together."""

@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from zaqar_gateway.direct import Answer, goes_first, write_now
+from zaqar_gateway.direct import Answer, goes_first, soon, write_now
 from zaqar_gateway.errors import GatewayError, StoreFault, StoreUnavailable
 from zaqar_gateway.storage.redis.scripts import Script
 
@@ -175,7 +175,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
     def _put(self, sent: _Sent) -> None:
         if not self._unsent:
-            self._clock.callLater(0, self._flush)
+            soon(self._clock, self._flush)
             self._due_s = self._clock.seconds() + self._timeout_s
         self._unsent.append(sent.command)
         sent.due_s = self._due_s

@@ -95,7 +95,6 @@ class HttpBounds:
     :ivar idle_timeout_s: between two requests.
     :ivar drain_max: the most to read and drop of a body that is too large.  One that is larger is answered, and then
         the connection is closed.
-    :ivar drain_rate: bytes of such bodies that all connections together get rid of in a second; what is more waits.
     :ivar linger_s: how long what a peer still sends is dropped before a close, so that no reset destroys the answer;
         also how long the answer is worked on for a peer that has closed its side.
     :ivar pipeline_max: how much of further requests is read while one is being answered.
@@ -114,7 +113,6 @@ class HttpBounds:
     rate_min: int = 16384
     idle_timeout_s: float = 75
     drain_max: int = 32 * 1024 * 1024
-    drain_rate: int = 64 * 1024 * 1024
     linger_s: float = 5
     pipeline_max: int = 65536
     write_timeout_s: float = 60
@@ -554,16 +552,13 @@ class HttpChannel(Protocol):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def _run(self, has_waited: bool = False) -> None:
-        """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow.
-
-        :param has_waited: whether it is our turn in the row.
-        """
+    def _run(self) -> None:
+        """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow."""
         if self._running or self._resting is not None:
             return
         self._running = True
         turns = self._factory.turns
-        left, ends = TURN_MAX, turns.begin(has_waited)
+        left, ends = TURN_MAX, turns.begin()
         try:
             while True:
                 phase = self._phase
@@ -602,23 +597,16 @@ class HttpChannel(Protocol):
         if self._factory.watched:
             self._factory.check_idle()
 
-    def _rest(self, seconds: float = 0) -> None:
-        """Do nothing before the other connections have had their turn, and so many seconds have passed."""
-        if self._resting is not None:
-            return
-        if seconds:
-            self._resting = self._factory.call_later(seconds, self._queue_up).cancel
-        else:
-            self._queue_up()
-
-    def _queue_up(self) -> None:
-        self._resting = self._factory.turns.wait(self._rested)
+    def _rest(self) -> None:
+        """Do nothing before the other connections have had their turn."""
+        if self._resting is None:
+            self._resting = self._factory.turns.wait(self._rested, self._is_fresh)
 
     def _rested(self) -> None:
         self._resting = None
         self._reads.clear()
         if self._phase < _LINGER:
-            self._run(has_waited=True)
+            self._run()
         elif self._phase == _LINGER:
             self._read_on()
 
@@ -633,9 +621,10 @@ class HttpChannel(Protocol):
             self._wire.resumeProducing()
 
     def _dropped(self, size: int) -> None:
-        """So many bytes were read for nothing.  To read them costs, and whoever sends them may send them fast."""
-        if not self._factory.may_drop(size):
-            self._rest(1)
+        """So many bytes were read for nothing."""
+        drain = self._factory.turns.drain
+        if not drain.may_go_on(size) and self._resting is None:
+            self._resting = drain.wait(self._rested)
             self._stop_reading()
 
     def _settle(self) -> None:
@@ -1132,7 +1121,6 @@ class HttpFactory(ServerFactory):
         self.tail = self.tail_close = self.tail_keep = b""
         self.call_later = clock.callLater
         self.turns = turns or Turns(clock)
-        self._drained = 0  # bytes in this second
         self._clock = clock
         self._channels: set[HttpChannel] = set()
         self._refused: set[HttpChannel] = set()
@@ -1207,14 +1195,8 @@ class HttpFactory(ServerFactory):
         if self.watched:
             self.check_idle()
 
-    def may_drop(self, size: int) -> bool:
-        """Count bytes that were read and dropped; whether there may be more in this second."""
-        self._drained += size
-        return self._drained < self.bounds.drain_rate
-
     def _tick(self) -> None:
         self.now = now = self._clock.seconds()
-        self._drained = 0
         date = b"%bDate: %b\r\n" % (protection.ALWAYS, formatdate(now, usegmt=True).encode())
         self.tail = date + b"\r\n"
         self.tail_close = date + b"Connection: close\r\n\r\n"

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from zaqar_gateway.direct import soon
 from zaqar_gateway.interfaces import ISockets, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.operations.refusals import Refusals
@@ -240,7 +241,7 @@ class GatewayFactory(WebSocketServerFactory):
         """Have a connection write what it is pushed in this turn when that ends."""
         self._unflushed.append(connection)
         if len(self._unflushed) == 1:
-            self.call_later(0, self._flush)
+            soon(self._clock, self._flush)
 
     def _flush(self) -> None:
         unflushed, self._unflushed = self._unflushed, []

@@ -356,6 +356,8 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._reads.note(len(data))
+        if self._is_refused or self.failedByMe:
+            self._dropped(len(data))
         if self._is_refused:
             if self._reads.enough:
                 self._rest()
@@ -378,7 +380,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._consuming = True
         try:
             turns = self.factory.turns
-            left, more, ends = TURN_MAX, True, turns.begin(self._has_waited)
+            left, more, ends = TURN_MAX, True, turns.begin()
             while more and not self._paused and self.state != self.STATE_CLOSED:
                 if self.current_frame is None and not self.inside_message:
                     left = self._take_whole_frames(left, ends)
@@ -394,7 +396,14 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _rest(self) -> None:
         """Look at no further frame before the other connections have had their turn."""
         if self._resting is None:
-            self._resting = self.factory.turns.wait(self._rested)
+            self._resting = self.factory.turns.wait(self._rested, self.state == self.STATE_CONNECTING)
+            self._adjust()
+
+    def _dropped(self, size: int) -> None:
+        """So many bytes were read for nothing, but for the peer's close frame that may be among them."""
+        drain = self.factory.turns.drain
+        if not drain.may_go_on(size) and self._resting is None:
+            self._resting = drain.wait(self._rested)
             self._adjust()
 
     def _rested(self) -> None:
@@ -403,6 +412,11 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._has_waited = True
         self._adjust()
         self._has_waited = False
+
+    def onFrameData(self, payload: bytes) -> bool | None:
+        if self.failedByMe and self.current_frame.opcode < 8:
+            return None  # it is only looked for the peer's close frame: what is dropped need not be inflated
+        return super().onFrameData(payload)
 
     def onMessageFrame(self, payload: Any) -> None:
         """Keep the parts of a fragment; an empty one adds nothing, and nothing bounds how many there may be."""
