@@ -25,7 +25,7 @@ from zaqar_gateway.push.mail import MailNotifier, MailServer
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.payload import Notices
 from zaqar_gateway.push.sockets import Sockets
-from zaqar_gateway.push.turns import Turns
+from zaqar_gateway.push.turns import Pace, Turns
 from zaqar_gateway.push.webhook import WebhookNotifier
 
 _log = Logger()
@@ -38,6 +38,7 @@ class Delivering:
     """Delivers to subscribers from start to stop.
 
     :param storage: what is owed is taken from it; it has been started before, and is stopped after.
+    :param pace: of deliveries, beside everything else that the process does.
     :param trusts: ``None``: there is no identity service.
     :raises PluginError: an installed notifier cannot be used.
     :ivar notifiers: what delivers, by the scheme of the subscriber.
@@ -46,7 +47,13 @@ class Delivering:
     """
 
     def __init__(
-        self, settings: Settings, storage: IStorage, signer: IUrlSigner, reactor: Any, trusts: ITrusts | None = None
+        self,
+        settings: Settings,
+        storage: IStorage,
+        signer: IUrlSigner,
+        reactor: Any,
+        pace: Pace,
+        trusts: ITrusts | None = None,
     ) -> None:
         given = settings.notification
         self._reactor = reactor
@@ -61,6 +68,7 @@ class Delivering:
             secrets=settings.webhook_secrets,
             trusts=trusts,
             resolver=GAIResolver(reactor, lambda: self._resolving),
+            pace=pace,
         )
         self.notifiers: Mapping[str, INotifier] = {
             **_by_scheme(self._webhooks),
@@ -75,10 +83,11 @@ class Delivering:
             storage.deliveries,
             storage.doorbells,
             self._membership,
-            Attempts(self.notifiers, notices, turns, self.circuits),
+            Attempts(self.notifiers, notices, turns, self.circuits, pace=pace),
             reactor,
             couriers_max=2 * given.max_notifier_workers,
             required=given.require_confirmation,
+            pace=pace,
         )
         self.sockets = Sockets(storage, self._membership, reactor)
 

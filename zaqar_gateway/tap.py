@@ -77,6 +77,11 @@ __all__ = ["Options", "makeService"]
 
 _log = Logger()
 
+_COLLECTED = 700, 4, 250
+"""When the collector looks for what refers to itself (:func:`gc.set_threshold`).  A look at what is young takes a millisecond or two
+with Python's own numbers, and one at all of thousands of connections some tens; what is left behind by those that are gone
+refers to itself seldom, and waits longer here."""
+
 _WELL_KNOWN_KEY = "AES256"
 _SHUTDOWN_S = 15.0
 _TELL_S = 60.0
@@ -142,7 +147,8 @@ class Gateway(Service):
             aside=gate.leave,
             back=gate.rejoin,
         )
-        self._delivering = Delivering(settings, storage, signer, reactor, trusts)
+        self._turns = Turns(reactor, looks(reactor))
+        self._delivering = Delivering(settings, storage, signer, reactor, self._turns.wait, trusts)
         self._readers = QueueReaders(storage, reactor)
         self._live = Live(storage, self._readers, self._delivering.sockets, reactor, lambda: secrets.token_hex(12))
         rows = operations(
@@ -168,7 +174,6 @@ class Gateway(Service):
             several = frozenset(row.name for row in rows)
         elif any(totals):
             several |= COUNTED
-        self._turns = Turns(reactor, looks(reactor))
         given, unread = settings.websocket, Unread(settings.http.unread_max)
         self._websocket = GatewayFactory(
             Actions(rows, alone=several),
@@ -283,6 +288,7 @@ class Gateway(Service):
         authenticates = bool(self._settings.auth_strategy)
         gc.collect()
         gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
+        gc.set_threshold(*_COLLECTED)
         _print(_banner(self._backend.where, http, websocket, authenticates, self._settings.web.console))
         if self._shows and authenticates:
             _print("There is no token to show anything with.")

@@ -34,6 +34,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import directlyProvides, implementer
 
 from zaqar_gateway.push.failures import DeliveryFailed
+from zaqar_gateway.push.turns import Pace, at_once
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -140,6 +141,7 @@ class _Sieve:
     _receiver: IResolutionReceiver
     _rules: AddressRules
     _refuse: Callable[[], None]
+    _pace: Pace
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
         """See :class:`~twisted.internet.interfaces.IResolutionReceiver`."""
@@ -154,7 +156,7 @@ class _Sieve:
 
     def resolutionComplete(self) -> None:
         """See :class:`~twisted.internet.interfaces.IResolutionReceiver`."""
-        self._receiver.resolutionComplete()
+        self._pace(self._receiver.resolutionComplete)
 
 
 @implementer(IHostnameResolver)
@@ -164,11 +166,12 @@ class _CheckedHost:
     :ivar refused: whether there were others.
     """
 
-    def __init__(self, host: str, resolver: IHostnameResolver, rules: AddressRules) -> None:
+    def __init__(self, host: str, resolver: IHostnameResolver, rules: AddressRules, pace: Pace) -> None:
         self.refused = False
         self._host = host
         self._resolver = resolver
         self._rules = rules
+        self._pace = pace
 
     def resolveHostName(
         self,
@@ -179,7 +182,7 @@ class _CheckedHost:
         transportSemantics: str = "TCP",
     ) -> IHostResolution:
         """See :class:`~twisted.internet.interfaces.IHostnameResolver`; the name is always that of the host."""
-        sieve = _Sieve(resolutionReceiver, self._rules, self._refuse)
+        sieve = _Sieve(resolutionReceiver, self._rules, self._refuse, self._pace)
         return self._resolver.resolveHostName(sieve, self._host, portNumber, addressTypes, transportSemantics)
 
     def _refuse(self) -> None:
@@ -207,13 +210,14 @@ class _CheckedEndpoint:
     _rules: AddressRules
     _host: str
     _port: int
+    _pace: Pace
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """See :class:`~twisted.internet.interfaces.IStreamClientEndpoint`.
 
         :raises AddressRefused: the host has no address that may be delivered to.
         """
-        checked = _CheckedHost(self._host, self._resolver, self._rules)
+        checked = _CheckedHost(self._host, self._resolver, self._rules, self._pace)
         # The endpoint never sees the host: it takes fewer names than there are, none with "_" for one.
         endpoint = HostnameEndpoint(_Dialler(self._reactor, checked), "subscriber.invalid", self._port)
 
@@ -237,16 +241,19 @@ class CheckedEndpoints:
     :param reactor: connects and keeps time.
     :param resolver: looks hosts up, addresses too.
     :param tls: verifies the other side of ``https``.
+    :param pace: of what follows when a host was looked up.
     """
 
     _reactor: Any
     _resolver: IHostnameResolver
     _rules: AddressRules
     _tls: IPolicyForHTTPS
+    _pace: Pace = at_once
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """See :class:`~twisted.web.iweb.IAgentEndpointFactory`."""
-        endpoint = _CheckedEndpoint(self._reactor, self._resolver, self._rules, uri.host.decode("ascii"), uri.port)
+        host = uri.host.decode("ascii")
+        endpoint = _CheckedEndpoint(self._reactor, self._resolver, self._rules, host, uri.port, self._pace)
         if uri.scheme == b"https":
             return wrapClientTLS(self._tls.creatorForNetloc(uri.host, uri.port), endpoint)
         return endpoint

@@ -18,7 +18,7 @@ from zaqar_gateway.interfaces import INotifier
 from zaqar_gateway.model import Delivery, Owed, Place, Post, Subscription, Verdict
 from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.payload import Notices, notification
-from zaqar_gateway.push.turns import Lane, Turns
+from zaqar_gateway.push.turns import Lane, Pace, Turns, at_once, its_turn
 
 _log = Logger()
 
@@ -74,6 +74,7 @@ class Attempts:
 
     :param notifiers: by scheme, in lower case.
     :param monotonic: seconds of a clock that nobody sets.
+    :param pace: of their beginnings.
     """
 
     _notifiers: Mapping[str, INotifier]
@@ -81,6 +82,7 @@ class Attempts:
     _turns: Turns
     _circuits: Circuits
     _monotonic: Callable[[], float] = time.monotonic
+    _pace: Pace = at_once
     _lanes: dict[str, Lane] = field(factory=dict, init=False)
     _running: dict[_Running, Deferred[Verdict]] = field(factory=dict, init=False)  # in the better lanes, oldest first
 
@@ -115,6 +117,7 @@ class Attempts:
         host = host_of(subscription.subscriber)
         await self._turns.take(host, lane)
         try:
+            await its_turn(self._pace)
             if not may_go():
                 return None
             attempt = _Running(host, lane, self._monotonic())

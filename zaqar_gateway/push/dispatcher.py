@@ -24,7 +24,7 @@ from zaqar_gateway.model import Owed, Place, Progress
 from zaqar_gateway.push.attempts import Attempts
 from zaqar_gateway.push.courier import BATCH, EXTEND_AFTER_S, LEASE_MS, PUT_OFF_MS, Counters, Courier, Desk, LeaseLost
 from zaqar_gateway.push.membership import Membership
-from zaqar_gateway.push.turns import Lane, Share
+from zaqar_gateway.push.turns import Lane, Pace, Share, at_once, its_turn
 
 _log = Logger()
 
@@ -37,7 +37,7 @@ FAULT_S = 30.0
 
 _WATCH_S = 1.0
 _LAST_REPORT_S = 2.0
-_TAKE_MAX = 64
+_TAKE_MAX = 8
 _TAKES_AT_ONCE = 32
 _DUE_MAX = 500
 _PAGE = 500
@@ -51,6 +51,7 @@ class Dispatcher(Service):
     :param couriers_max: how many subscribers may be delivered to at one time, those included that wait for a place.
     :param required: whether only confirmed subscriptions are delivered to.
     :param monotonic: seconds of a clock that nobody sets.
+    :param pace: of the beginnings of deliveries.
     :ivar counters: what became of deliveries.
     """
 
@@ -65,6 +66,7 @@ class Dispatcher(Service):
         couriers_max: int,
         required: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
+        pace: Pace = at_once,
     ) -> None:
         self._store = store
         self._doorbells = doorbells
@@ -73,6 +75,7 @@ class Dispatcher(Service):
         self._clock = clock
         self._required = required
         self._monotonic = monotonic
+        self._pace = pace
         self.counters = Counters()
         self._desk = Desk(store, attempts, self.counters, clock, monotonic, required)
         self._room = Share(couriers_max)
@@ -198,13 +201,15 @@ class Dispatcher(Service):
         limit, asked_at = self._taking[place], self._monotonic()
         try:
             taken = await self._store.take(place, limit=limit, batch=BATCH, lease_ms=LEASE_MS, required=self._required)
+            for owed in taken:
+                await its_turn(self._pace)
+                self._taking[place] -= 1
+                self._employ(owed, asked_at)
         except StoreError as error:
             self._failed(place, error)
             return
         finally:
             del self._taking[place]
-        for owed in taken:
-            self._employ(owed, asked_at)
         if len(taken) == limit:
             self._want(place)
 

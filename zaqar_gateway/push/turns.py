@@ -8,9 +8,29 @@ those who took at once what they were sent last.  That holds for all places and 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 
 from twisted.internet.defer import Deferred
+
+Pace = Callable[[Callable[[], None]], object]
+"""Has something done that takes some tenths of a millisecond, when it is its turn in the process.
+
+Many attempts begin, or have their host looked up, in the same moment; everything else goes on between them.
+"""
+
+
+def at_once(call: Callable[[], None]) -> None:
+    """The pace of those that need none."""
+    call()
+
+
+async def its_turn(pace: Pace) -> None:
+    """Wait for one's turn in the process."""
+    turn: Deferred[None] = Deferred()
+    pace(partial(turn.callback, None))
+    await turn
 
 
 class Lane(IntEnum):

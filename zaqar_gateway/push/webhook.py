@@ -44,6 +44,7 @@ from zaqar_gateway.push.failures import DeliveryFailed, describe
 from zaqar_gateway.push.options import option
 from zaqar_gateway.push.signature import signatures
 from zaqar_gateway.push.trust import system_trust
+from zaqar_gateway.push.turns import Pace, at_once
 
 URL_LENGTH_MAX = 2048
 ANSWER_MAX = 65536
@@ -336,6 +337,7 @@ class WebhookNotifier:
     :param per_host: the most idle connections that are kept to one host and port.
     :param secrets: keys that deliveries are signed with, all of them.
     :param trusts: ``None``: there is no identity service.
+    :param pace: of what follows when a host was looked up.
     :param resolver: looks hosts up; ``None``: that of the reactor.
     :param trust_root: which certificates are trusted; ``None``: those of the system.
     """
@@ -353,13 +355,14 @@ class WebhookNotifier:
         trusts: ITrusts | None = None,
         resolver: IHostnameResolver | None = None,
         trust_root: Any = None,
+        pace: Pace = at_once,
     ) -> None:
         self._reactor = reactor
         self._timeout_s = timeout_s
         self._secrets = tuple(secrets)
         self._trusts = trusts
         tls = BrowserLikePolicyForHTTPS(trust_root or system_trust())
-        endpoints = _BoundedEndpoints(CheckedEndpoints(reactor, resolver or reactor.nameResolver, rules, tls))
+        endpoints = _BoundedEndpoints(CheckedEndpoints(reactor, resolver or reactor.nameResolver, rules, tls, pace))
         self._pool = _Pool(reactor)
         self._pool.cachedConnectionTimeout = _IDLE_S
         self._pool.maxPersistentPerHost = per_host
