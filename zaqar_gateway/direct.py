@@ -139,17 +139,6 @@ LOOK_S = 0.0005
 now = monotonic
 
 
-class Poll:
-    """What the reactor has found.
-
-    :ivar is_crowded: whether, when it looked last, as many sockets were ready as it takes at a time.
-    """
-
-    is_crowded = False
-
-
-poll = Poll()
-
 _soon: dict[object, list[Callable[[], None]]] = {}
 
 
@@ -221,11 +210,11 @@ def poll_directly(reactor: Any) -> None:
             if late:
                 events = late.copy()
                 late.clear()
-                poll.is_crowded = True
+                is_crowded = True
             else:
                 events = look(wait, EVENTS_MAX)
-                poll.is_crowded = len(events) == EVENTS_MAX
-            if poll.is_crowded:
+                is_crowded = len(events) == EVENTS_MAX
+            if is_crowded:
                 ends = ends or now() + LOOK_S
                 for fd, _ in _first.poll(0):
                     if fd in selectables:
@@ -251,7 +240,7 @@ def poll_directly(reactor: Any) -> None:
                     break
             if calls:
                 make_calls()
-            if ends is None or not poll.is_crowded or now() >= ends:
+            if ends is None or not is_crowded or now() >= ends:
                 break
             wait = 0
 

@@ -24,7 +24,6 @@ from zope.interface import implementer
 from zope.interface.verify import verifyClass
 
 from tests.helpers import self_signed
-from zaqar_gateway.direct import poll
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport.http.channel import TURN_MAX, HttpBounds, HttpChannel, HttpFactory, IHttpApplication
 from zaqar_gateway.transport.http.request import Request, refusal, request_id
@@ -534,20 +533,6 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(len(wired.statuses), 1)
         wired.clock.advance(0)
         self.assertEqual(len(wired.statuses), 5)
-
-    def test_fresh_when_crowded(self) -> None:
-        """Where very many sockets are ready, who has had a request goes before who has yet to complete one."""
-        fresh, known = Wired(), Wired()
-        known.send(GET)
-        self.patch(poll, "is_crowded", True)
-        for wired in (fresh, known):
-            wired.send(GET)
-        self.assertEqual((fresh.statuses, known.statuses), ([], [200, 200]))
-        self.assertEqual(fresh.pipe.producerState, "paused")
-        fresh.clock.advance(0)
-        self.assertEqual((fresh.statuses, fresh.pipe.producerState), ([200], "producing"))
-        fresh.send(GET)
-        self.assertEqual(fresh.statuses, [200, 200])
 
     def test_lost_between_turns(self) -> None:
         """A connection that is lost meanwhile leaves nothing behind."""

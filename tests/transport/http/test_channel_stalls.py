@@ -12,7 +12,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.helpers import JumpyClock
 from tests.transport.http.test_channel import Application, Wired
-from zaqar_gateway.direct import poll
 from zaqar_gateway.transport.http.channel import HttpBounds
 from zaqar_gateway.transport.http.request import Request
 
@@ -126,7 +125,6 @@ class StallTests(SynchronousTestCase):
         wired = Wired(BOUNDS, Moody(random), clock=JumpyClock(random), drain_rate=300_000)
         application = wired.application
         assert isinstance(application, Moody)
-        self.addCleanup(setattr, poll, "is_crowded", False)
 
         def step() -> None:
             nonlocal left
@@ -139,7 +137,6 @@ class StallTests(SynchronousTestCase):
         while left:
             steps += 1
             self.assertLess(steps, 10_000, "it does not read any more")
-            poll.is_crowded = random.random() < 0.3
             wired.pipe.full = random.random() < 0.2
             random.choice(
                 (

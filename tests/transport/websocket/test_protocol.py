@@ -160,21 +160,6 @@ class Handshake(ConnectionCase):
         found, _ = frames(peer.rest)
         self.assertEqual(status(json.loads(found[0][1])), 200)
 
-    def test_turn(self) -> None:
-        """A handshake waits for its turn, for it takes as long as several requests; who is gone by then is not answered."""
-        factory = self.factory()
-        for is_gone in (False, True):
-            protocol: Any = factory.buildProtocol(None)
-            transport = Transport()
-            transport.protocol = protocol
-            protocol.makeConnection(transport)
-            protocol.dataReceived(handshake())
-            self.assertEqual(transport.value(), b"")
-            if is_gone:
-                transport.abortConnection()
-            self.clock.advance(0)
-            self.assertEqual(transport.value().startswith(b"HTTP/1.1 101 "), not is_gone)
-
     def test_bad_request_line(self) -> None:
         """A request line that is none is the client's error, as on the HTTP port: 400 and not 505."""
         for line in (b"GET / HTTP/1.P", b"GET / HTTP/2.0", b"GET / x"):

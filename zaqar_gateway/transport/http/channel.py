@@ -39,7 +39,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from zaqar_gateway.direct import poll, write_now
+from zaqar_gateway.direct import write_now
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
@@ -55,6 +55,7 @@ from zaqar_gateway.transport.http.request import (
     tokens,
 )
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
+from zaqar_gateway.transport.ports import let_in, show_out
 from zaqar_gateway.transport.turns import Reads, Turns
 from zaqar_gateway.transport.unread import Unread
 
@@ -315,7 +316,7 @@ class HttpChannel(Protocol):
         self._running = False
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
-        self._is_fresh = True  # no request was ever complete
+        self._is_outside = True  # it is read in the lobby
         self._begun = False  # a head has begun, and the deadline is that of the head
         self._scanned = 0  # bytes of the head in which its end was looked for; all but the last three
         self._blank = False  # the empty line that may precede a request line has been skipped
@@ -388,8 +389,7 @@ class HttpChannel(Protocol):
             data = self._data[self._pos :] + data
         self._data = data
         self._pos = 0
-        # Where very many come, whoever has shown to be a client goes before those who have yet to.
-        if self._phase == _HEAD and (self._reads.enough or self._is_fresh and poll.is_crowded):
+        if self._phase == _HEAD and self._reads.enough:
             self._rest()
             self._settle()
         else:
@@ -590,6 +590,9 @@ class HttpChannel(Protocol):
         if self._phase < _LINGER:
             if self._phase == _HEAD and self._pos == len(self._data):
                 self._reads.clear()
+                if self._is_outside:
+                    self._is_outside = False
+                    let_in(self._wire)
             self._settle()
             if self._reads.enough and (self._phase == _BODY or self._phase == _DROP):
                 self._rest()
@@ -600,7 +603,10 @@ class HttpChannel(Protocol):
     def _rest(self) -> None:
         """Do nothing before the other connections have had their turn."""
         if self._resting is None:
-            self._resting = self._factory.turns.wait(self._rested, self._is_fresh)
+            self._resting = self._factory.turns.wait(self._rested)
+            if self._reads.enough and not self._is_outside:
+                self._is_outside = True
+                show_out(self._wire)
 
     def _rested(self) -> None:
         self._resting = None
@@ -735,7 +741,7 @@ class HttpChannel(Protocol):
                 path, _, query = absolute[2].partition(b"?")
                 path = path or b"/"
 
-        self._begun = self._blank = self._is_fresh = False
+        self._begun = self._blank = False
         self._scanned = 0
         self._http10 = http10
         self._last = headers.closes or (http10 and not headers.keeps)

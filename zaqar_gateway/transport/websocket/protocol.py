@@ -44,6 +44,7 @@ from zaqar_gateway.direct import run, write_now
 from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
+from zaqar_gateway.transport.ports import let_in, show_out
 from zaqar_gateway.transport.turns import Reads
 from zaqar_gateway.transport.websocket.session import Request
 
@@ -67,6 +68,10 @@ says that it is congested."""
 
 _FRAMES_KEPT = 128
 _FRAMES_SIZE_MAX = 4 * 1024 * 1024
+
+_PIECE_MIN, _PIECE_MAX = 128, 65536
+_INFLATED = 65536
+"""How many bytes of a compressed message are looked at together: fewer where more than this came of the last."""
 
 _SLOW_FRAME = 4  # what each step of Autobahn costs, in frames that are taken apart here; it takes two for a frame
 
@@ -157,6 +162,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     transport: _ITransport
     autoPingTimeout: float
     closeHandshakeTimeout: float
+    _isMessageCompressed = False  # Autobahn sets it with the first message
     CONFIG_ATTRS: list[str] = []  # Autobahn would print all of them, for a log line that is not written: 1 ms
     log = make_logger("error")  # Autobahn would log request heads, and its warnings are the errors of clients
     _log = Logger()
@@ -190,7 +196,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._crowded: Crowded | None = None
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
-        self._has_waited = False  # it is our turn in the row
+        self._is_outside = True  # it is read in the lobby
+        self._piece = _PIECE_MIN
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
@@ -244,9 +251,6 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.factory.gone(self)
 
     def processHandshake(self) -> None:
-        if not self._has_waited and b"\r\n\r\n" in self.data:
-            self._rest()  # an opening handshake takes as long as several requests
-            return
         end, most = self.data.find(b"\r\n\r\n"), self._bounds.handshake_max
         self._is_whole = 0 <= end == len(self.data) - 4
         if end > most or (end < 0 and len(self.data) > most):
@@ -368,6 +372,9 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
             if not self.data and self.state == self.STATE_OPEN and not self.inside_message:
                 self._reads.clear()
+                if self._is_outside and self._was_active:
+                    self._is_outside = False
+                    let_in(self.transport)
         if self._paused and not self._deaf:
             self._adjust()
 
@@ -396,7 +403,10 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _rest(self) -> None:
         """Look at no further frame before the other connections have had their turn."""
         if self._resting is None:
-            self._resting = self.factory.turns.wait(self._rested, self.state == self.STATE_CONNECTING)
+            self._resting = self.factory.turns.wait(self._rested)
+            if self._reads.enough and not self._is_outside:
+                self._is_outside = True
+                show_out(self.transport)
             self._adjust()
 
     def _dropped(self, size: int) -> None:
@@ -409,9 +419,20 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _rested(self) -> None:
         self._resting = None
         self._reads.clear()
-        self._has_waited = True
         self._adjust()
-        self._has_waited = False
+
+    def processData(self) -> bool:
+        """Inflate a little at a time: a few hundred bytes may inflate to the longest message there may be, which takes milliseconds."""
+        data, piece = self.data, self._piece
+        if not self._isMessageCompressed or self.current_frame is None or len(data) <= piece:
+            return bool(super().processData())
+        before = self.message_data_total_length
+        self.data = data[:piece]
+        super().processData()
+        self.data += data[piece:]
+        much = self.message_data_total_length - before > _INFLATED
+        self._piece = max(_PIECE_MIN, piece // 4) if much else min(piece * 4, _PIECE_MAX)
+        return True
 
     def onFrameData(self, payload: bytes) -> bool | None:
         if self.failedByMe and self.current_frame.opcode < 8:
