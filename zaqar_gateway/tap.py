@@ -64,7 +64,7 @@ from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
-from zaqar_gateway.transport.lobby import Lobby, lobby_of
+from zaqar_gateway.transport.lobby import Lobbies, lobbies_of
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.ports import share
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
@@ -149,7 +149,7 @@ class Gateway(Service):
             back=gate.rejoin,
         )
         self._turns = Turns(reactor, looks(reactor))
-        self._lobby: Lobby | None = None
+        self._lobbies: Lobbies = {}
         self._delivering = Delivering(settings, storage, signer, reactor, self._turns.wait, trusts)
         self._readers = QueueReaders(storage, reactor)
         self._live = Live(storage, self._readers, self._delivering.sockets, reactor, lambda: secrets.token_hex(12))
@@ -264,7 +264,7 @@ class Gateway(Service):
 
     async def _start(self) -> None:
         poll_directly(self._reactor)
-        self._lobby = lobby_of(self._reactor, self._turns)
+        self._lobbies = lobbies_of(self._reactor, self._turns)
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
         if self._settings.log.audit_file:
             self._audit_file = AuditFile(self._settings.log.audit_file)
@@ -333,7 +333,7 @@ class Gateway(Service):
             described, over_tls = without_tls(endpoint)
             served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
             port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
-            share(port, self._turns, self._lobby, self._settings.listen.socket_buffer)
+            share(port, self._turns, self._lobbies, self._settings.listen.socket_buffer)
             return port
         except CannotListenError as error:
             which = "websocket" if factory is self._websocket else "http"

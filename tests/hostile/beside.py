@@ -29,6 +29,7 @@ from attrs import frozen
 from tests.hostile.attack import HTTP, OPEN_S, WEBSOCKET
 from tests.system.gateway import ROOT, START_S, STOP_S, Gateway, Http, Process, Socket, environment
 
+QUEUE = "well-behaved"
 PAUSE_S = 0.005
 """Between two requests of the well-behaved client, which measures latency and not throughput."""
 
@@ -70,38 +71,63 @@ def taken(gateway: Gateway) -> Taken:
     return Taken(process.memory_info().rss, process.num_fds())
 
 
-def behave(gateway: Gateway, seconds: float) -> Seen:
-    """Post, list, claim and delete for a while, by HTTP and by WebSocket."""
-    project, queue = uuid4().hex, "well-behaved"
-    http, websocket = Http(gateway.http, project), Socket(gateway.websocket, project)
-    latencies: list[float] = []
-    wrong: list[str] = []
+class Client:
+    """Asks for one thing at a time, on both transports, over the same connections."""
 
-    def note(began: float, what: str, status: int, expected: int) -> None:
-        latencies.append(time.monotonic() - began)
+    def __init__(self, gateway: Gateway) -> None:
+        project = uuid4().hex
+        self._http, self._websocket = Http(gateway.http, project), Socket(gateway.websocket, project)
+        self._latencies: list[float] = []
+        self._wrong: list[str] = []
+
+    def _note(self, began: float, what: str, status: int, expected: int) -> None:
+        self._latencies.append(time.monotonic() - began)
         if status != expected:
-            wrong.append(f"{what}: {status}")
+            self._wrong.append(f"{what}: {status}")
         time.sleep(PAUSE_S)
 
-    def ask(method: str, path: str, expected: int, body: object = None) -> None:
+    def _ask(self, method: str, path: str, expected: int, body: object = None) -> None:
         began = time.monotonic()
-        note(began, f"{method} {path}", http(method, f"/v2/queues/{queue}/{path}", body).status, expected)
+        self._note(began, f"{method} {path}", self._http(method, f"/v2/queues/{QUEUE}/{path}", body).status, expected)
 
-    def act(action: str, expected: int, **body: object) -> None:
+    def _act(self, action: str, expected: int, **body: object) -> None:
         began = time.monotonic()
-        note(began, action, websocket(action, queue_name=queue, **body).status, expected)
+        self._note(began, action, self._websocket(action, queue_name=QUEUE, **body).status, expected)
 
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        ask("POST", "messages", 201, {"messages": [{"body": {"n": 1}}, {"body": {"n": 2}}]})
-        ask("GET", "messages?echo=true", 200)
-        act("claim_create", 201, limit=1)
-        act("queue_get_stats", 200)
-        ask("DELETE", "messages?pop=1", 200)
-        act("queue_purge", 204, resource_types=["messages"])
-    http.close()
-    websocket.close()
-    return Seen(sorted(latencies), wrong)
+    def behave(self, seconds: float) -> Seen:
+        """Post, list, claim and delete for a while, once at least."""
+        self._latencies, self._wrong = [], []
+        until = time.monotonic() + seconds
+        while not self._latencies or time.monotonic() < until:
+            self._ask("POST", "messages", 201, {"messages": [{"body": {"n": 1}}, {"body": {"n": 2}}]})
+            self._ask("GET", "messages?echo=true", 200)
+            self._act("claim_create", 201, limit=1)
+            self._act("queue_get_stats", 200)
+            self._ask("DELETE", "messages?pop=1", 200)
+            self._act("queue_purge", 204, resource_types=["messages"])
+        return Seen(sorted(self._latencies), self._wrong)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+        self._websocket.close()
+
+
+def first_answers_s(gateway: Gateway) -> float:
+    """How long it takes a new client to connect and to be answered once on each transport."""
+    began = time.monotonic()
+    client = Client(gateway)
+    client.behave(0)
+    client.close()
+    return time.monotonic() - began - 6 * PAUSE_S
+
+
+def behave(gateway: Gateway, seconds: float) -> Seen:
+    """What a new client sees in a while."""
+    client = Client(gateway)
+    seen = client.behave(seconds)
+    client.close()
+    return seen
 
 
 class Attackers:
@@ -148,6 +174,7 @@ def subscribe(gateway: Gateway, count: int) -> None:
 class Line:
     """A line of the table.
 
+    :ivar new_s: the longest that a new client beside took to connect and to do each thing once.
     :ivar before: what the last gateway had taken alone, and ``after`` beside.
     :ivar more: what the attackers counted, for the reader.
     """
@@ -155,12 +182,13 @@ class Line:
     name: str
     alone: Seen
     beside: Seen
+    new_s: float
     before: Taken
     after: Taken
     more: str
 
     HEADS = (
-        *("attack", "p50 alone", "p50 beside", "p99 alone", "p99 beside", "ratio", "wrong"),
+        *("attack", "p50 alone", "p50 beside", "p99 alone", "p99 beside", "ratio", "new", "wrong"),
         *("MB alone", "MB beside", "fds alone", "fds beside"),
     )
 
@@ -172,6 +200,7 @@ class Line:
             self.name,
             *(f"{each:.2f}" for each in times),
             f"{times[3] / times[2]:.2f}",
+            f"{1000 * self.new_s:.0f}",
             str(len(self.beside.wrong)),
             *(f"{each.resident / 1e6:.0f}" for each in (self.before, self.after)),
             *(str(each.descriptors) for each in (self.before, self.after)),
@@ -213,41 +242,51 @@ _CORES = sorted(os.sched_getaffinity(0))
 
 def attacked(kind: str, connections: int, seconds: float) -> Line:
     """Measure alone and beside one kind of attack, in turn."""
-    alone, beside = [], []
+    alone, beside, new_s = [], [], 0.0
     for _ in range(ROUNDS):
         gateway = start()
-        alone.append(behave(gateway, seconds / ROUNDS))
+        client = Client(gateway)
+        client.behave(0)
+        alone.append(client.behave(seconds / ROUNDS))
         before = taken(gateway)
-        attackers = Attackers((kind,), gateway, connections, seconds / ROUNDS + 1)
+        attackers = Attackers((kind,), gateway, connections, seconds / ROUNDS + 2)
         attackers.wait()
-        beside.append(behave(gateway, seconds / ROUNDS))
+        beside.append(client.behave(seconds / ROUNDS))
+        new_s = max(new_s, first_answers_s(gateway))
         after = taken(gateway)
+        client.close()
         try:
             counted = dict(attackers.end())
         except AssertionError:  # at the lowest priority it has no end on a machine that is busy with other things
             counted = {}
         gateway.stop()
-    return Line(kind, together(alone), together(beside), before, after, str(counted or "the attackers had to be killed"))
+    return Line(kind, together(alone), together(beside), new_s, before, after, str(counted or "the attackers had to be killed"))
 
 
 def subscribed(subscriptions: int, seconds: float) -> Line:
     """Measure beside a gateway without and with many subscriptions, in turn; each round posts to all of them."""
     quiet, busy = start(), start()
-    alone, beside, before = [], [], taken(busy)
+    alone, beside, before, new_s = [], [], taken(busy), 0.0
+    of_quiet, of_busy = Client(quiet), Client(busy)
+    of_quiet.behave(0)
+    of_busy.behave(0)
     began = time.monotonic()
     subscribe(busy, subscriptions)
     made_s = time.monotonic() - began
     with_post = Socket(busy.websocket, "greedy")
     for _ in range(ROUNDS):
-        alone.append(behave(quiet, seconds / ROUNDS))
+        alone.append(of_quiet.behave(seconds / ROUNDS))
         with_post("message_post", queue_name="followed", messages=[{"body": 1, "ttl": 60}])
-        beside.append(behave(busy, seconds / ROUNDS))
+        beside.append(of_busy.behave(seconds / ROUNDS))
+        new_s = max(new_s, first_answers_s(busy))
     after = taken(busy)
+    of_quiet.close()
+    of_busy.close()
     with_post.close()
     for gateway in (quiet, busy):
         gateway.stop()
     made = f"{subscriptions} made in {made_s:.0f} s"
-    return Line("subscriptions", together(alone), together(beside), before, after, made)
+    return Line("subscriptions", together(alone), together(beside), new_s, before, after, made)
 
 
 def main(connections: int, seconds: float, subscriptions: int, kinds: Sequence[str]) -> None:

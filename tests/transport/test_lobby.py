@@ -19,8 +19,8 @@ from tests.transport.http.test_channel import Application
 from tests.transport.websocket.client import frame, handshake, make_factory, text
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
-from zaqar_gateway.transport.lobby import FEW, Lobby, lobby_of
-from zaqar_gateway.transport.ports import let_in, share, show_out
+from zaqar_gateway.transport.lobby import FEW, Manner, lobbies_of
+from zaqar_gateway.transport.ports import behaves, share
 from zaqar_gateway.transport.turns import READS_MAX, Turns
 
 looking: Any = reactor
@@ -55,9 +55,11 @@ class LobbyCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.turns = Turns(self.clock)
-        self.lobby = Lobby(looking, self.turns)
-        self.addCleanup(self.lobby._poller.close)
-        self.addCleanup(looking.removeReader, self.lobby)
+        self.lobbies = lobbies_of(looking, self.turns)
+        self.lobby, self.greedy = self.lobbies[Manner.NEW], self.lobbies[Manner.GREEDY]
+        for lobby in self.lobbies.values():
+            self.addCleanup(lobby._poller.close)
+            self.addCleanup(looking.removeReader, lobby)
         self.made: list[Any] = []
 
     def connect(self, factory: Any, count: int = 1) -> list[tuple[socket.socket, Any]]:
@@ -71,7 +73,7 @@ class LobbyCase(SynchronousTestCase):
         factory.buildProtocol = built
         factory.protocol = getattr(factory, "protocol", None) or Keeping
         port = looking.listenTCP(0, factory, interface="127.0.0.1")
-        share(port, self.turns, self.lobby, 65536)
+        share(port, self.turns, self.lobbies, 65536)
         self.addCleanup(port.stopListening)
         clients = []
         for _ in range(count):
@@ -94,10 +96,9 @@ class LobbyCase(SynchronousTestCase):
 
     def where(self, transport: Any) -> str:
         """Where a connection is read."""
-        in_lobby = self.lobby._inside.get(transport.fileno()) is transport
-        return {(True, False): "lobby", (False, True): "reactor", (False, False): "nowhere"}[
-            in_lobby, transport in looking.getReaders()
-        ]
+        places: list[tuple[str, Any]] = [("new", self.lobby._inside.values()), ("greedy", self.greedy._inside.values())]
+        places.append(("reactor", looking.getReaders()))
+        return " and ".join(name for name, inside in places if transport in inside) or "nowhere"
 
 
 class LobbyTests(LobbyCase):
@@ -106,7 +107,7 @@ class LobbyTests(LobbyCase):
     def test_new(self) -> None:
         """A new connection is read by the lobby, and the reactor looks at that."""
         ((client, transport),) = self.connect(Factory())
-        self.assertEqual(self.where(transport), "lobby")
+        self.assertEqual(self.where(transport), "new")
         client.send(b"x")
         self.lobby.doRead()
         self.assertEqual(self.made[0].got, [b"x"])
@@ -136,27 +137,21 @@ class LobbyTests(LobbyCase):
         call.func(*call.args, **call.kw)
 
     def test_moves(self) -> None:
-        """Who is let in is read by the reactor, who is shown out by the lobby, once it is read at all."""
+        """Who is calm is read by the reactor, who is not by the lobby of its manner, as long as it is read at all."""
         ((client, transport),) = self.connect(Factory())
-        for _ in range(2):
-            let_in(transport)
-            let_in(transport)
-            self.assertEqual(self.where(transport), "reactor")
-            show_out(transport)
-            show_out(transport)
-            self.assertEqual(self.where(transport), "lobby")
+        places = {Manner.CALM: "reactor", Manner.GREEDY: "greedy", Manner.NEW: "new"}
+        for manner in (Manner.CALM, Manner.GREEDY, Manner.CALM, Manner.GREEDY, Manner.GREEDY):
+            behaves(transport, manner)
+            self.assertEqual(self.where(transport), places[manner])
             transport.pauseProducing()
-            let_in(transport)
-            self.assertEqual(self.where(transport), "nowhere")
+            for other in Manner:
+                behaves(transport, other)
+                self.assertEqual(self.where(transport), "nowhere")
+            behaves(transport, manner)
             transport.resumeProducing()
-            self.assertEqual(self.where(transport), "reactor")
-            transport.pauseProducing()
-            show_out(transport)
-            self.assertEqual(self.where(transport), "nowhere")
-            transport.resumeProducing()
-            self.assertEqual(self.where(transport), "lobby")
+            self.assertEqual(self.where(transport), places[manner])
         client.send(b"x")
-        self.lobby.doRead()
+        self.greedy.doRead()
         self.assertEqual(self.made[0].got, [b"x"])
 
     def test_wrapped(self) -> None:
@@ -164,10 +159,10 @@ class LobbyTests(LobbyCase):
         factory: WrappingFactory[ProtocolWrapper] = WrappingFactory(Factory.forProtocol(Keeping))
         self.connect(factory)
         wrapper = self.made[0]
-        let_in(wrapper.wrappedProtocol.transport)
+        behaves(wrapper.wrappedProtocol.transport, Manner.CALM)
         self.assertEqual(self.where(wrapper.transport), "reactor")
-        let_in(object())
-        show_out(None)
+        behaves(object(), Manner.CALM)
+        behaves(None, Manner.CALM)
 
     def test_half_closed(self) -> None:
         """Who sends no more is read no more."""
@@ -189,39 +184,35 @@ class LobbyTests(LobbyCase):
 
     def test_other_reactors(self) -> None:
         """Where the reactor is none of epoll there is no lobby, and it reads all itself."""
-        self.assertIsNone(lobby_of(self.clock, self.turns))
-        found = lobby_of(looking, self.turns)
-        assert found is not None
-        looking.removeReader(found)
-        self.lobby = found
+        self.assertEqual(lobbies_of(self.clock, self.turns), {})
         port = looking.listenTCP(0, Factory.forProtocol(Keeping), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
-        share(port, self.turns, None, 65536)
+        share(port, self.turns, {}, 65536)
         client = socket.create_connection(("127.0.0.1", port.getHost().port), 1)
         self.addCleanup(client.close)
         before = set(looking.getReaders())
         port.doRead()
         (transport,) = set(looking.getReaders()) - before
-        let_in(transport)
+        behaves(transport, Manner.CALM)
         self.assertEqual(self.where(transport), "reactor")
         transport.connectionLost(Failure(ConnectionResetError()))
         self.assertNotIn(transport, looking.getReaders())
 
 
 class ChannelTests(LobbyCase):
-    """Who is let in."""
+    """How connections behave."""
 
     def test_http(self) -> None:
-        """Who has had its first answer is let in; who sends much is shown out, until it has asked for one thing again."""
+        """Who has had its first answer is calm; who sends much is greedy, until it has asked for one thing again."""
         application = Application()
         ((client, transport),) = self.connect(HttpFactory(application, HttpBounds(), self.clock, turns=self.turns))
         client.send(GET[:10])
         self.lobby.doRead()
-        self.assertEqual(self.where(transport), "lobby")
+        self.assertEqual(self.where(transport), "new")
         application.do = application.later
         client.send(GET[10:])
         self.lobby.doRead()
-        self.assertEqual(self.where(transport), "lobby")
+        self.assertEqual(self.where(transport), "new")
         application.echo(application.seen[0])
         self.assertEqual(self.where(transport), "reactor")
         application.do = application.echo
@@ -230,9 +221,9 @@ class ChannelTests(LobbyCase):
         transport.doRead()
         self.assertEqual(self.where(transport), "nowhere")
         self.clock.advance(0)
-        self.assertEqual(self.where(transport), "lobby")
+        self.assertEqual(self.where(transport), "greedy")
         client.sendall(b"x" * MANY)
-        self.lobby.doRead()
+        self.greedy.doRead()
         self.clock.advance(0)
         self.assertEqual(self.where(transport), "reactor")
         self.assertEqual(client.recv(200).count(b"HTTP/1.1 200"), 1)
@@ -245,7 +236,7 @@ class ChannelTests(LobbyCase):
         client.send(handshake())
         self.lobby.doRead()
         self.assertTrue(client.recv(2000).startswith(b"HTTP/1.1 101"))
-        self.assertEqual(self.where(transport), "lobby")
+        self.assertEqual(self.where(transport), "new")
         client.send(frame(text("queue_list")))
         self.lobby.doRead()
         self.assertEqual(self.where(transport), "reactor")
@@ -254,11 +245,11 @@ class ChannelTests(LobbyCase):
         transport.doRead()
         self.assertEqual(self.where(transport), "nowhere")
         self.clock.advance(0)
-        self.assertEqual(self.where(transport), "lobby")
+        self.assertEqual(self.where(transport), "greedy")
         client.sendall(message[MANY:])
         for _ in range(10):
-            self.lobby.doRead()
+            self.greedy.doRead()
             self.clock.advance(0)
         client.send(frame(text("queue_list")))
-        self.lobby.doRead()
+        self.greedy.doRead()
         self.assertEqual(self.where(transport), "reactor")

@@ -49,7 +49,7 @@ class PortTests(SynchronousTestCase):
         self.addCleanup(self.port.stopListening)
         self.others = False
         self.turns = Turns(self.clock, lambda: self.others)
-        share(self.port, self.turns, None, BUFFER)
+        share(self.port, self.turns, {}, BUFFER)
 
     def build(self, addr: object) -> Protocol:
         """Keep what is made."""
@@ -221,11 +221,11 @@ class PortTests(SynchronousTestCase):
         path = self.mktemp()
         unix = listening.listenUNIX(path, Factory())
         self.addCleanup(unix.stopListening)
-        share(unix, self.turns, None, BUFFER)
+        share(unix, self.turns, {}, BUFFER)
         for port, kind in ((self.port, Server), (unix, UnixServer)):
             self.assertTrue(issubclass(port.transport, kind) and port.transport is not kind)
         self.assertFalse(issubclass(self.port.transport, UnixServer))
 
     def test_other_ports(self) -> None:
         """A port that is none of Twisted's own is left as it is."""
-        share(object(), self.turns, None, BUFFER)
+        share(object(), self.turns, {}, BUFFER)

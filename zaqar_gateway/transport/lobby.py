@@ -1,13 +1,15 @@
 """Where connections are looked at that have not shown yet that they ask for one thing at a time, or have shown that they do not.
 
 The reactor reads whoever is ready, in a row: behind 2,000 connections that send all at once a request waits for some ten
-milliseconds.  So those have a poller of their own, which has one turn after the other in the row of
+milliseconds.  So both kinds have a poller of their own, which has one turn after the other in the row of
 :class:`~zaqar_gateway.transport.turns.Turns`, and reads one of them in each.
 """
 
 from __future__ import annotations
 
 import select
+from collections.abc import Mapping
+from enum import Enum, auto
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -20,16 +22,31 @@ FEW = 2
 """Connections that are read at once; where there are more, they are read in turns."""
 
 
+class Manner(Enum):
+    """How a connection has asked so far.
+
+    :cvar NEW: it has had no answer yet.
+    :cvar CALM: for one thing at a time; the reactor reads it.
+    :cvar GREEDY: it has just sent much.
+    """
+
+    NEW = auto()
+    CALM = auto()
+    GREEDY = auto()
+
+
 @implementer(IReadDescriptor)
 class Lobby:
     """A poller within that of the reactor.
 
     :param reactor: Twisted's epoll reactor.
+    :param are_new: whether those that it reads are new to the row.
     """
 
-    def __init__(self, reactor: Any, turns: Turns) -> None:
+    def __init__(self, reactor: Any, turns: Turns, are_new: bool) -> None:
         self._reactor = reactor
         self._turns = turns
+        self._are_new = are_new
         self._poller = select.epoll()
         self._inside: dict[int, Any] = {}
         reactor.addReader(self)
@@ -63,11 +80,11 @@ class Lobby:
         """See :class:`~twisted.internet.interfaces.IReadDescriptor`."""
         if self._read(FEW) == FEW:
             self._reactor.removeReader(self)
-            self._turns.wait(self._turn, True)
+            self._turns.wait(self._turn, self._are_new)
 
     def _turn(self) -> None:
         if self._read(1):
-            self._turns.wait(self._turn, True)
+            self._turns.wait(self._turn, self._are_new)
         else:
             self._reactor.addReader(self)
 
@@ -80,6 +97,12 @@ class Lobby:
         return len(found)
 
 
-def lobby_of(reactor: Any, turns: Turns) -> Lobby | None:
-    """A lobby, or ``None`` where a reactor is none of epoll."""
-    return Lobby(reactor, turns) if isinstance(reactor, EPollReactor) else None
+Lobbies = Mapping[Manner, Lobby]
+"""Where connections of a manner are looked at; the reactor itself looks at all others."""
+
+
+def lobbies_of(reactor: Any, turns: Turns) -> Lobbies:
+    """The lobbies, none where a reactor is none of epoll."""
+    if not isinstance(reactor, EPollReactor):
+        return {}
+    return {Manner.NEW: Lobby(reactor, turns, True), Manner.GREEDY: Lobby(reactor, turns, False)}

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet import tcp, unix
 from twisted.python.failure import Failure
 
-from zaqar_gateway.transport.lobby import Lobby
+from zaqar_gateway.transport.lobby import Lobbies, Manner
 from zaqar_gateway.transport.turns import Turns
 
 ACCEPTED_IN_ONE_TURN = 2
@@ -31,21 +31,15 @@ class _Patient:
     server: Any
     _is_full = _waits = False
     _is_to_read = _waits_to_read = False
-    _is_reading = _is_inside = False
+    _is_reading = False
+    _manner = Manner.NEW
 
-    def let_in(self) -> None:
-        """See :func:`let_in`."""
-        self._move(True)
-
-    def show_out(self) -> None:
-        """See :func:`show_out`."""
-        self._move(False)
-
-    def _move(self, inside: bool) -> None:
-        if inside is not self._is_inside:
+    def behaves(self, manner: Manner) -> None:
+        """See :func:`behaves`."""
+        if manner is not self._manner:
             is_reading = self._is_reading
             self.stopReading()
-            self._is_inside = inside
+            self._manner = manner
             if is_reading:
                 self.startReading()
 
@@ -53,19 +47,21 @@ class _Patient:
         """See :class:`~twisted.internet.abstract.FileDescriptor`."""
         mine: Any = self
         self._is_reading = True
-        if self._is_inside or self.server.lobby is None:
+        lobby = self.server.lobbies.get(self._manner)
+        if lobby is None:
             mine._read_inside()
         else:
-            self.server.lobby.enter(self)
+            lobby.enter(self)
 
     def stopReading(self) -> None:
         """See :class:`~twisted.internet.abstract.FileDescriptor`."""
         mine: Any = self
         self._is_reading = False
-        if self._is_inside or self.server.lobby is None:
+        lobby = self.server.lobbies.get(self._manner)
+        if lobby is None:
             mine._read_no_more()
         else:
-            self.server.lobby.leave(self)
+            lobby.leave(self)
 
     def readConnectionLost(self, reason: Failure) -> None:
         """See :class:`~twisted.internet.interfaces.IHalfCloseableDescriptor`."""
@@ -144,35 +140,22 @@ class _UnixConnection(_Patient, unix.Server):
 _PATIENT: dict[Any, Any] = {tcp.Server: _TcpConnection, unix.Server: _UnixConnection}
 
 
-def let_in(transport: Any) -> None:
-    """Have a connection read as soon as it can be: it asks for one thing at a time.
+def behaves(transport: Any, manner: Manner) -> None:
+    """Have a connection looked at where those of its manner are.
 
-    :param transport: any, over TLS too.
+    :param transport: any, over TLS too; one that is none of these ports' is left as it is.
     """
-    if (found := _patient(transport)) is not None:
-        found.let_in()
-
-
-def show_out(transport: Any) -> None:
-    """Have it read in the lobby: it does not.
-
-    :param transport: any, over TLS too.
-    """
-    if (found := _patient(transport)) is not None:
-        found.show_out()
-
-
-def _patient(transport: Any) -> _Patient | None:
     while transport is not None and not isinstance(transport, _Patient):
         transport = getattr(transport, "transport", None)
-    return transport
+    if transport is not None:
+        transport.behaves(manner)
 
 
-def share(port: Any, turns: Turns, lobby: Lobby | None, buffer: int) -> None:
+def share(port: Any, turns: Turns, lobbies: Lobbies, buffer: int) -> None:
     """Have a port take on few connections in a turn, and those write, and read when they have waited, in the row.
 
     :param port: any; one that is no port of Twisted's own is left as it is.
-    :param lobby: where connections are read that were not let in.
+    :param lobbies: where connections are looked at.
     :param buffer: bytes that the system keeps of each connection in each direction.  It would let them grow to some MiB, and
         where all together have more than it likes it drops what comes on any of them.
     """
@@ -185,7 +168,7 @@ def share(port: Any, turns: Turns, lobby: Lobby | None, buffer: int) -> None:
         port.numberAccepts = ACCEPTED_IN_ONE_TURN  # Twisted raises it as long as more are waiting
         return do_read()
 
-    shared.doRead, shared.turns, shared.lobby = few, turns, lobby
+    shared.doRead, shared.turns, shared.lobbies = few, turns, lobbies
     shared.transport = _PATIENT.get(port.transport, port.transport)
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         port.socket.setsockopt(socket.SOL_SOCKET, option, buffer)

@@ -54,8 +54,9 @@ from zaqar_gateway.transport.http.request import (
     request_id,
     tokens,
 )
+from zaqar_gateway.transport.lobby import Manner
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
-from zaqar_gateway.transport.ports import let_in, show_out
+from zaqar_gateway.transport.ports import behaves
 from zaqar_gateway.transport.turns import Reads, Turns
 from zaqar_gateway.transport.unread import Unread
 
@@ -316,7 +317,7 @@ class HttpChannel(Protocol):
         self._running = False
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
-        self._is_outside = True  # it is read in the lobby
+        self._manner = Manner.NEW
         self._begun = False  # a head has begun, and the deadline is that of the head
         self._scanned = 0  # bytes of the head in which its end was looked for; all but the last three
         self._blank = False  # the empty line that may precede a request line has been skipped
@@ -590,9 +591,9 @@ class HttpChannel(Protocol):
         if self._phase < _LINGER:
             if self._phase == _HEAD and self._pos == len(self._data):
                 self._reads.clear()
-                if self._is_outside:
-                    self._is_outside = False
-                    let_in(self._wire)
+                if self._manner is not Manner.CALM:
+                    self._manner = Manner.CALM
+                    behaves(self._wire, Manner.CALM)
             self._settle()
             if self._reads.enough and (self._phase == _BODY or self._phase == _DROP):
                 self._rest()
@@ -604,9 +605,9 @@ class HttpChannel(Protocol):
         """Do nothing before the other connections have had their turn."""
         if self._resting is None:
             self._resting = self._factory.turns.wait(self._rested)
-            if self._reads.enough and not self._is_outside:
-                self._is_outside = True
-                show_out(self._wire)
+            if self._reads.enough and self._manner is not Manner.GREEDY:
+                self._manner = Manner.GREEDY
+                behaves(self._wire, Manner.GREEDY)
 
     def _rested(self) -> None:
         self._resting = None

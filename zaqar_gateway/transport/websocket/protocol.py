@@ -43,8 +43,9 @@ from zope.interface import implementer
 from zaqar_gateway.direct import run, write_now
 from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
+from zaqar_gateway.transport.lobby import Manner
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
-from zaqar_gateway.transport.ports import let_in, show_out
+from zaqar_gateway.transport.ports import behaves
 from zaqar_gateway.transport.turns import Reads
 from zaqar_gateway.transport.websocket.session import Request
 
@@ -196,7 +197,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._crowded: Crowded | None = None
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
-        self._is_outside = True  # it is read in the lobby
+        self._manner = Manner.NEW
         self._piece = _PIECE_MIN
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._is_refused = False  # what still comes is dropped
@@ -372,9 +373,9 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
             if not self.data and self.state == self.STATE_OPEN and not self.inside_message:
                 self._reads.clear()
-                if self._is_outside and self._was_active:
-                    self._is_outside = False
-                    let_in(self.transport)
+                if self._manner is not Manner.CALM and self._was_active:
+                    self._manner = Manner.CALM
+                    behaves(self.transport, Manner.CALM)
         if self._paused and not self._deaf:
             self._adjust()
 
@@ -404,9 +405,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         """Look at no further frame before the other connections have had their turn."""
         if self._resting is None:
             self._resting = self.factory.turns.wait(self._rested)
-            if self._reads.enough and not self._is_outside:
-                self._is_outside = True
-                show_out(self.transport)
+            if self._reads.enough and self._manner is not Manner.GREEDY:
+                self._manner = Manner.GREEDY
+                behaves(self.transport, Manner.GREEDY)
             self._adjust()
 
     def _dropped(self, size: int) -> None:
