@@ -104,6 +104,17 @@ class _Sent(Answer):
         self.due_s = 0.0
 
 
+class Growing(_Sent):
+    """The answer to a command that more may be added to until it is sent."""
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(b"", script)
+
+    def pack(self) -> bytes:
+        """It is being sent: the command, packed."""
+        raise NotImplementedError
+
+
 class _SentTogether(_Sent):
     """The answers to several commands in a row, as a list, or our error for the first refusal."""
 
@@ -134,7 +145,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._timeout_s = timeout_s
         self._bound = bound
         self._reader = hiredis.Reader(replyError=Refused)
-        self._unsent: list[bytes] = []
+        self._unsent: list[_Sent] = []
         self._unanswered: deque[_Sent] = deque()
         self._due_s = 0.0  # of those that are unsent
         self._watch: Any = None
@@ -155,6 +166,18 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         """
         return self._send(_Sent(command, script))
 
+    @property
+    def unsent(self) -> Deferred[Any] | None:
+        """The last command that is not sent yet: what is added to that comes before whatever is sent later."""
+        return self._unsent[-1] if self._unsent else None
+
+    def send_growing(self, sent: Growing) -> None:
+        """Send a command when this turn of the reactor ends."""
+        if (why := self._why_not()) is not None:
+            sent.fail(why)
+        else:
+            self._line_up(sent)
+
     def send_together(self, number: int, commands: bytes) -> Deferred[Any]:
         """Send several packed commands in a row, none of which runs a script.
 
@@ -163,21 +186,28 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         return self._send(_SentTogether(number, commands))
 
     def _send(self, sent: _Sent) -> Deferred[Any]:
+        if (why := self._why_not()) is not None:
+            return fail(why)
+        self._line_up(sent)
+        return sent
+
+    def _why_not(self) -> StoreUnavailable | None:
+        """Why nothing can be sent, if nothing can."""
         if len(self._unanswered) + len(self._held) >= self._bound:
-            return fail(StoreUnavailable("Too many commands wait for Redis.", retry_after_s=1))
-        if not self.connected:
-            return fail(StoreUnavailable("There is no connection to Redis."))
+            return StoreUnavailable("Too many commands wait for Redis.", retry_after_s=1)
+        return None if self.connected else StoreUnavailable("There is no connection to Redis.")
+
+    def _line_up(self, sent: _Sent) -> None:
         if self._behind:
             self._held.append(sent)
         else:
             self._put(sent)
-        return sent
 
     def _put(self, sent: _Sent) -> None:
         if not self._unsent:
             soon(self._clock, self._flush)
             self._due_s = self._clock.seconds() + self._timeout_s
-        self._unsent.append(sent.command)
+        self._unsent.append(sent)
         sent.due_s = self._due_s
         for _ in range(sent.number):
             self._unanswered.append(sent)
@@ -187,7 +217,13 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
         if self.connected and unsent:
-            write_now(self.transport, b"".join(unsent))
+            write_now(self.transport, b"".join([sent.command or self._packed(sent) for sent in unsent]))
+
+    @staticmethod
+    def _packed(sent: _Sent) -> bytes:
+        assert isinstance(sent, Growing)
+        sent.command = sent.pack()
+        return sent.command
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""
@@ -455,6 +491,18 @@ class Redis:
         if self._protocol is None:
             return fail(StoreUnavailable("There is no connection to Redis."))
         return self._protocol.send(b"".join((b"*%d\r\n" % (count + 3), script.by_sum, *packed)), script)
+
+    @property
+    def unsent(self) -> Deferred[Any] | None:
+        """The last command that is not sent yet."""
+        return None if self._protocol is None else self._protocol.unsent
+
+    def send(self, sent: Growing) -> None:
+        """Send a command when this turn of the reactor ends, with what is added to it until then; errors as of :meth:`run`."""
+        if self._protocol is None:
+            sent.fail(StoreUnavailable("There is no connection to Redis."))
+        else:
+            self._protocol.send_growing(sent)
 
     def commands(self, number: int, *packed: bytes) -> Deferred[list[Any]]:
         """Run several packed commands in a row, sent at once; the answers and errors of :meth:`command`, all or the first.

@@ -15,7 +15,7 @@ from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Once, Quotas, Replayed, StreamPage
 from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismatch, other_number, post_too_large
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
-from zaqar_gateway.storage.redis import scripts, values
+from zaqar_gateway.storage.redis import posts, scripts, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulks, number, packed_now, word
@@ -71,7 +71,7 @@ class RedisMessages:
         is_bounded = any(values.quota_arguments(self._quotas))
         self._post = scripts.POST_WITHIN_QUOTAS if is_bounded else scripts.POST
         self._post_once = scripts.POST_ONCE_WITHIN_QUOTAS if is_bounded else scripts.POST_ONCE
-        self._arguments_of_post = 2 + (10 if is_bounded else 7)
+        self._arguments_of_post = 2 + (11 if is_bounded else 8)
         self._terms = lru_cache(maxsize=64)(self._packed_terms)
         self._plain = PlainReads(self._redis, self._keys, self._now)
 
@@ -89,26 +89,31 @@ class RedisMessages:
         create: bool = True,
         once: Once | None = None,
     ) -> list[str]:
-        parts = [
-            self._keys.packed_with_catalog(project, queue),
-            packed_now(self._now()),
-            bulk(self._new_incarnation().encode()) if create else NOTHING,
-            word(client),
-            number(size),
-            self._terms(size_max, ttl_default_s, encrypted),
-        ]
+        place = self._keys.packed_with_catalog(project, queue)
+
+        def before() -> bytes:
+            return packed_now(self._now()) + (bulk(self._new_incarnation().encode()) if create else NOTHING)
+
+        author, terms = word(client) + number(size), self._terms(size_max, ttl_default_s, encrypted)
+        parts = []
         for one in messages:
             parts.append(NOTHING if one.ttl_s is None else number(one.ttl_s))
             parts.append(NOTHING if one.delay_s is None else number(one.delay_s))
             parts.append(bulk(one.body))
-        script, count = self._post, self._arguments_of_post + 3 * len(messages)
-        if once is not None:
-            script, more = self._post_once, _packed_keys(once)
-            parts += more
-            count += len(more)
-        answer = await self._redis.run(script, count, *parts)
-        while answer[0] == _AGAIN:
-            answer = await self._redis.run(script, count, *parts)
+        if once is None and self._post is scripts.POST:
+            kind = place, terms, create
+            answer = await posts.post(self._redis, kind, before, author, len(messages), b"".join(parts), size)
+        else:
+            script, count = self._post, self._arguments_of_post + 3 * len(messages)
+            if once is not None:
+                script, more = self._post_once, _packed_keys(once)
+                parts += more
+                count += len(more)
+            answer = [_AGAIN]
+            while answer[0] == _AGAIN:
+                answer = await self._redis.run(script, count, place, before(), terms, author, number(len(messages)), *parts)
+                if once is None:
+                    (answer,) = answer
         if len(answer) > 3 and (once is None or answer[2]):
             # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
             # process looks everywhere.

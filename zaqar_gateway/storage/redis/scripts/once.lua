@@ -1,6 +1,6 @@
 -- once.lua: post.lua without what came under the same key before.
 -- KEYS: as in post.lua
--- ARGV: as in post.lua, then the key of the post or that of each message ('': it has none), for how long they count (ms),
+-- ARGV: as in post.lua for one post, then the key of the post or that of each message ('': it has none), for how long they count (ms),
 --       the most that are kept, and which it is: 'post' or 'each'
 -- Returns {6, incarnation, whether something came to be owed, how many messages were stored now, the rank of each}, or
 -- {7, number, 0}: the key came with so many messages before, or {8, seconds, 0}: as many keys are kept as may be, for so long;
@@ -11,6 +11,7 @@
 --
 -- A rank tells when a message was posted, and so until when a key counts.
 local keys, sizes = base .. ':k', base .. ':kn'
+local MESSAGES = POSTS + 3
 local window, most, is_whole = tonumber(ARGV[#ARGV - 2]), tonumber(ARGV[#ARGV - 1]), ARGV[#ARGV] == 'post'
 local number = is_whole and (#ARGV - MESSAGES - 3) / 3 or (#ARGV - MESSAGES - 2) / 4 -- of messages
 local last = MESSAGES + 3 * number - 1
@@ -86,7 +87,8 @@ end
 for i = #ARGV, MESSAGES + 3 * #fresh, -1 do
   ARGV[i] = nil
 end
-local posted = post()
+ARGV[POSTS + 2] = #fresh
+local posted = post()[1]
 if posted[1] ~= 0 then
   return posted
 end

@@ -1,64 +1,81 @@
--- post.lua: append messages to a queue, which is created where it is missing.
+-- post.lua: append messages to a queue, which is created where it is missing: those of several posts, one after the other.
 -- KEYS: queue, catalog (zset: names of the project's queues; left out where it lives in another slot)
--- ARGV: now, incarnation for a new queue ('': none is created), client, size, largest size, default ttl, whether bodies
---       are encrypted ('1' or ''), what quotas.lua asks for where there are quotas, then of each message: ttl, delay (''
---       where it has none), body
--- Returns {0, incarnation, rank of the first} and 1 where something came to be owed to a subscriber who waits for it,
--- {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are not encrypted as the queue asks, or {3, 0, 0}
--- where there is no queue, or {4, which, 0}: there would be more than the most (1 queues, 2 messages, 3 bytes), or
+-- ARGV: now, incarnation for a new queue ('': none is created), largest size, default ttl, whether bodies are encrypted
+--       ('1' or ''), what quotas.lua asks for where there are quotas, then of each post (with quotas there is one): client,
+--       size, number of messages, then of each of these: ttl, delay ('' where it has none), body
+-- Returns of each post {0, incarnation, rank of the first} and, once, 1 where something came to be owed to a subscriber who
+-- waits for it; {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are not encrypted as the queue asks, or
+-- {3, 0, 0} where there is no queue, or {4, which, 0}: there would be more than the most (1 queues, 2 messages, 3 bytes), or
 -- {5, 0, 0}: call again.
 local INTEGER = '%d' -- a call of text() for each number is too much here
 local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc', 'subs', 'bytes')
-local size, limit = tonumber(ARGV[4]), tonumber(ARGV[5])
-local own = known[4] and tonumber(known[4]) < limit
-if own then limit = tonumber(known[4]) end
-if size > limit then
-  return {1, limit, own and 1 or 0}
-end
-if (known[6] or '') ~= ARGV[7] then
-  return {2, 0, 0}
-end
-local incarnation, bytes, refused = known[1], admit(known[1], known[8])
-if refused then
-  return {refused, bytes, 0}
-end
-if not incarnation then
-  if ARGV[2] == '' then
-    return {3, 0, 0}
+local limit, own = tonumber(ARGV[3]), known[4] and tonumber(known[4])
+if own and own < limit then limit = own else own = nil end
+local incarnation, bytes, rank = known[1], known[8], nil
+local ttl_default, delay_default = known[3] or ARGV[4], tonumber(known[5])
+local expiries, is_later, log, told = {}, false, nil, nil
+
+local function store(client, size, from, last)
+  if size > limit then
+    return {1, limit, own and 1 or 0}
   end
-  incarnation = ARGV[2]
-  known[2], known[7] = create(base, KEYS[2], incarnation, '{}')
-end
-local first = next_rank(known[2])
-local rank, ttl_default, delay_default = first - 1, known[3] or ARGV[6], tonumber(known[5])
-local client, expiries, is_later = ARGV[3], {}, false
-local log = known[7] and open_log()
-local told = log and log.begun()
-for i = MESSAGES, #ARGV, 3 do
-  rank = rank + 1
-  local id, ttl, delay, body, stream = INTEGER:format(rank), ARGV[i], nil, ARGV[i + 2], main
-  if ttl == '' then ttl = ttl_default end
-  if delay_default then
-    delay = ARGV[i + 1] == '' and delay_default or tonumber(ARGV[i + 1])
-    if delay > 0 then
-      stream, is_later = base .. ':l', true
-      call('ZADD', base .. ':d', INTEGER:format(now + delay * 1000), id)
+  if (known[6] or '') ~= ARGV[5] then
+    return {2, 0, 0}
+  end
+  local counted, refused = admit(incarnation, bytes, from, last)
+  if refused then
+    return {refused, counted, 0}
+  end
+  bytes = counted
+  if not incarnation then
+    if ARGV[2] == '' then
+      return {3, 0, 0}
     end
+    incarnation = ARGV[2]
+    known[2], known[7] = create(base, KEYS[2], incarnation, '{}')
   end
-  if math.floor(rank / 1000) == now then
-    call('XADD', stream, id, 't', ttl, 'c', client, 'b', body)
-  else -- the rank ran ahead of the clock: more messages than microseconds, or a clock that was set back
-    call('XADD', stream, id, 't', ttl, 'c', client, 'b', body, 'a', now)
+  if not rank then
+    rank, log = next_rank(known[2]) - 1, known[7] and open_log()
+    told = log and log.begun()
   end
-  if #expiries == SLICE then
-    call('ZADD', alive, unpack(expiries))
-    expiries = {}
+  local first = rank + 1
+  for i = from, last, 3 do
+    rank = rank + 1
+    local id, ttl, delay, body, stream = INTEGER:format(rank), ARGV[i], nil, ARGV[i + 2], main
+    if ttl == '' then ttl = ttl_default end
+    if delay_default then
+      delay = ARGV[i + 1] == '' and delay_default or tonumber(ARGV[i + 1])
+      if delay > 0 then
+        stream, is_later = base .. ':l', true
+        call('ZADD', base .. ':d', INTEGER:format(now + delay * 1000), id)
+      end
+    end
+    if math.floor(rank / 1000) == now then
+      call('XADD', stream, id, 't', ttl, 'c', client, 'b', body)
+    else -- the rank ran ahead of the clock: more messages than microseconds, or a clock that was set back
+      call('XADD', stream, id, 't', ttl, 'c', client, 'b', body, 'a', now)
+    end
+    if #expiries == SLICE then
+      call('ZADD', alive, unpack(expiries))
+      expiries = {}
+    end
+    expiries[#expiries + 1], expiries[#expiries + 2] = INTEGER:format(now + ttl * 1000), id
+    if told then
+      log.post(told, id, ttl, body, delay)
+    end
+    if bytes then bytes = bytes + #body end
   end
-  expiries[#expiries + 1], expiries[#expiries + 2] = INTEGER:format(now + ttl * 1000), id
-  if told then
-    log.post(told, id, ttl, body, delay)
-  end
-  if bytes then bytes = bytes + #body end
+  return {0, incarnation, first}
+end
+
+local answers, at = {}, POSTS
+while ARGV[at] do
+  local last = at + 2 + 3 * ARGV[at + 2]
+  answers[#answers + 1] = store(ARGV[at], tonumber(ARGV[at + 1]), at + 3, last)
+  at = last + 1
+end
+if not rank then
+  return answers
 end
 call('ZADD', alive, unpack(expiries))
 if bytes then
@@ -72,6 +89,11 @@ end
 if not told then
   ring(base)
 elseif log.ended(told, INTEGER:format(rank)) then
-  return {0, incarnation, first, 1}
+  for _, answer in ipairs(answers) do
+    if answer[1] == 0 then
+      answer[4] = 1
+      break
+    end
+  end
 end
-return {0, incarnation, first}
+return answers
