@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, share
-from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.turns import Manner, Turns
 
 listening: Any = reactor
 
@@ -172,7 +172,7 @@ class PortTests(SynchronousTestCase):
 
     def test_reads_on_outside(self) -> None:
         """Who goes on otherwise, or for the first time in the row, is read when it can be."""
-        for go_on in (lambda call: call(), lambda call: self.turns.wait(call, True)):
+        for go_on in (lambda call: call(), lambda call: self.turns.wait(call, Manner.NEW)):
             client, transport = self.connect(), self.accepted()
             transport.pauseProducing()
             client.send(b"x")

@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.transport.turns import DRAIN_S, ROW_S, Turns
+from zaqar_gateway.transport.turns import DRAIN_S, PART_S, ROW_S, SHARE_S, Manner, Turns
 
 
 class TurnTests(SynchronousTestCase):
@@ -26,10 +26,10 @@ class TurnTests(SynchronousTestCase):
         call.called = 1
         call.func(*call.args, **call.kw)
 
-    def wait(self, *numbers: int, is_new: bool = False) -> None:
+    def wait(self, *numbers: int, manner: Manner = Manner.GREEDY) -> None:
         """Line up, and note the number when it is one's turn."""
         for number in numbers:
-            self.turns.wait(lambda number=number: self.gone.append(number), is_new)  # type: ignore[misc]
+            self.turns.wait(lambda number=number: self.gone.append(number), manner)  # type: ignore[misc]
 
     def test_order(self) -> None:
         """All go on in one turn where that is soon done, in the order in which they came; who has more to do comes last."""
@@ -52,6 +52,37 @@ class TurnTests(SynchronousTestCase):
         self.turn()
         self.assertEqual(self.gone, [1, 2, 3, 4])
 
+    def test_calm(self) -> None:
+        """Such as ask for one thing at a time have their share of a turn whoever waits."""
+        self.others = True
+        self.wait(1, 2, 3, manner=Manner.CALM)
+        self.turns.wait(lambda: self.clock.advance(SHARE_S), Manner.CALM)
+        self.wait(5, manner=Manner.CALM)
+        self.turn()
+        self.assertEqual(self.gone, [1, 2, 3])
+
+    def test_part(self) -> None:
+        """A part is over when its time is; in the row, where others can go on or the time of the row is over."""
+        over: list[bool] = []
+
+        def go_on() -> None:
+            ends = self.turns.begin()
+            over.append(self.turns.is_over(ends))
+            self.clock.rightNow += PART_S
+            over.append(self.turns.is_over(ends))
+            self.others = True
+            over.append(self.turns.is_over(ends))
+            self.others = False
+            self.clock.rightNow += ROW_S
+            over.append(self.turns.is_over(ends))
+
+        go_on()
+        self.assertEqual(over, [False, True, True, True])
+        over.clear()
+        self.turns.wait(go_on)
+        self.turn()
+        self.assertEqual(over, [False, False, True, True])
+
     def test_long(self) -> None:
         """Where one takes long the next has to wait for the next turn."""
         for _ in range(2):
@@ -63,7 +94,7 @@ class TurnTests(SynchronousTestCase):
         """New connections and others go on by turns, also where a turn is of one alone."""
         self.others = True
         self.wait(1, 2, 3)
-        self.wait(11, 12, is_new=True)
+        self.wait(11, 12, manner=Manner.NEW)
         for _ in range(5):
             self.turn()
         self.assertEqual(self.gone, [11, 1, 12, 2, 3])
@@ -72,8 +103,8 @@ class TurnTests(SynchronousTestCase):
     def test_again(self) -> None:
         """It can be seen whether whoever goes on has had something done before."""
         seen = []
-        for is_new in (True, False):
-            self.turns.wait(lambda: seen.append(self.turns.is_again), is_new)
+        for manner in (Manner.NEW, Manner.CALM):
+            self.turns.wait(lambda: seen.append(self.turns.is_again), manner)
         self.turn()
         self.assertEqual([*seen, self.turns.is_again], [False, True, False])
 

@@ -9,30 +9,16 @@ from __future__ import annotations
 
 import select
 from collections.abc import Mapping
-from enum import Enum, auto
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IReadDescriptor
 from zope.interface import implementer
 
-from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.turns import Manner, Turns
 
 FEW = 2
 """Connections that are read at once; where there are more, they are read in turns."""
-
-
-class Manner(Enum):
-    """How a connection has asked so far.
-
-    :cvar NEW: it has had no answer yet.
-    :cvar CALM: for one thing at a time; the reactor reads it.
-    :cvar GREEDY: it has just sent much.
-    """
-
-    NEW = auto()
-    CALM = auto()
-    GREEDY = auto()
 
 
 @implementer(IReadDescriptor)
@@ -40,13 +26,13 @@ class Lobby:
     """A poller within that of the reactor.
 
     :param reactor: Twisted's epoll reactor.
-    :param are_new: whether those that it reads are new to the row.
+    :param manner: of those that it reads.
     """
 
-    def __init__(self, reactor: Any, turns: Turns, are_new: bool) -> None:
+    def __init__(self, reactor: Any, turns: Turns, manner: Manner) -> None:
         self._reactor = reactor
         self._turns = turns
-        self._are_new = are_new
+        self._manner = manner
         self._poller = select.epoll()
         self._inside: dict[int, Any] = {}
         reactor.addReader(self)
@@ -80,11 +66,11 @@ class Lobby:
         """See :class:`~twisted.internet.interfaces.IReadDescriptor`."""
         if self._read(FEW) == FEW:
             self._reactor.removeReader(self)
-            self._turns.wait(self._turn, self._are_new)
+            self._turns.wait(self._turn, self._manner)
 
     def _turn(self) -> None:
         if self._read(1):
-            self._turns.wait(self._turn, self._are_new)
+            self._turns.wait(self._turn, self._manner)
         else:
             self._reactor.addReader(self)
 
@@ -105,4 +91,4 @@ def lobbies_of(reactor: Any, turns: Turns) -> Lobbies:
     """The lobbies, none where a reactor is none of epoll."""
     if not isinstance(reactor, EPollReactor):
         return {}
-    return {Manner.NEW: Lobby(reactor, turns, True), Manner.GREEDY: Lobby(reactor, turns, False)}
+    return {manner: Lobby(reactor, turns, manner) for manner in (Manner.NEW, Manner.GREEDY)}

@@ -14,8 +14,8 @@ from typing import Any
 from twisted.internet import tcp, unix
 from twisted.python.failure import Failure
 
-from zaqar_gateway.transport.lobby import Lobbies, Manner
-from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.lobby import Lobbies
+from zaqar_gateway.transport.turns import Manner, Turns
 
 ACCEPTED_IN_ONE_TURN = 2
 
@@ -79,7 +79,7 @@ class _Patient:
         self._is_to_read = True
         if not self._waits_to_read:
             self._waits_to_read = True
-            turns.wait(self._read_on)
+            turns.wait(self._read_on, Manner.CALM if self._manner is Manner.CALM else Manner.GREEDY)
 
     def pauseProducing(self) -> None:
         """See :class:`~twisted.internet.interfaces.IPushProducer`."""

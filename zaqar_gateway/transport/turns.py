@@ -8,6 +8,7 @@ time does not wait for all that the others have asked for.  What a connection ma
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum, auto
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -15,7 +16,10 @@ ROW_S = 0.00025
 """What those of the row may take of a turn together, as long as nobody else can go on: between two of them the row looks."""
 
 PART_S = 0.00005
-"""What a connection may take at once: this is what others wait for."""
+"""What a connection may take at once."""
+
+SHARE_S = 0.0002
+"""What calm ones of the row may take of a turn whoever waits: what they send to the store leaves together."""
 
 
 DRAIN_RATE = 32 * 1024 * 1024
@@ -23,6 +27,19 @@ DRAIN_RATE = 32 * 1024 * 1024
 
 DRAIN_S = 0.1
 """How often there is more of that."""
+
+
+class Manner(Enum):
+    """How a connection has asked so far.
+
+    :cvar NEW: it has had no answer yet.
+    :cvar CALM: for one thing at a time; the reactor reads it.
+    :cvar GREEDY: it has just sent much.
+    """
+
+    NEW = auto()
+    CALM = auto()
+    GREEDY = auto()
 
 
 class Turns:
@@ -40,11 +57,12 @@ class Turns:
     ) -> None:
         self._clock = clock
         self._others_wait = others_wait
-        self._new: dict[object, Callable[[], None]] = {}
-        self._old: dict[object, Callable[[], None]] = {}
+        self._new: dict[object, tuple[Callable[[], None], Manner]] = {}
+        self._old: dict[object, tuple[Callable[[], None], Manner]] = {}
         self._rows = self._new, self._old  # whose turn is next, and whose then
         self._next: IDelayedCall | None = None
         self._is_on = self.is_again = False
+        self._ends = self._waited_for = 0.0  # until when whoever goes on may do so; and whoever waits
         self.now = clock.seconds
         self.drain = Drain(self, clock, drain_rate)
 
@@ -52,14 +70,22 @@ class Turns:
         """Begin a part of a turn; when it is over, by :meth:`now`.  One thing is always done."""
         return self.now() + PART_S
 
-    def wait(self, go_on: Callable[[], None], is_new: bool = False) -> Callable[[], None]:
+    def is_over(self, ends: float) -> bool:
+        """Whether a part is over; it goes on in the row where nobody else waits."""
+        now = self.now()
+        return now >= ends and (not self.is_again or self._has_to_end(now))
+
+    def _has_to_end(self, now: float) -> bool:
+        return now >= self._ends or now >= self._waited_for and self._others_wait()
+
+    def wait(self, go_on: Callable[[], None], manner: Manner = Manner.GREEDY) -> Callable[[], None]:
         """Be called when it is one's turn.
 
-        :param is_new: whether nothing was ever done for the connection.  Every other turn is of such a one.
+        :param manner: every other turn is of one that is new.
         :return: what to call to leave the row before.
         """
-        place, row = object(), self._new if is_new else self._old
-        row[place] = go_on
+        place, row = object(), self._new if manner is Manner.NEW else self._old
+        row[place] = go_on, manner
         if self._next is None and not self._is_on:
             self._next = self._clock.callLater(0, self._turn)
 
@@ -74,15 +100,18 @@ class Turns:
     def _turn(self) -> None:
         self._next = None
         self._is_on = True
-        ends = self.now() + ROW_S
+        began = self.now()
+        self._ends = began + ROW_S
         try:
             while self._new or self._old:
                 row, other = self._rows
                 self._rows = other, row
                 if row:
                     self.is_again = row is self._old
-                    row.pop(next(iter(row)))()
-                    if self.now() >= ends or self._others_wait():
+                    go_on, manner = row.pop(next(iter(row)))
+                    self._waited_for = began + SHARE_S if manner is Manner.CALM else began
+                    go_on()
+                    if self._has_to_end(self.now()):
                         break
         finally:  # whatever became of one, the others go on
             self._is_on = self.is_again = False

@@ -26,11 +26,16 @@ async def outcomes(*works: Awaitable[Any]) -> list[Any]:
 class PostsTests(OnRedis):
     """Several posts at once."""
 
-    def post(self, *bodies: bytes, queue: str = "q", storage: IStorage | None = None, **given: Any) -> Awaitable[list[str]]:
+    def post(self, *bodies: bytes, queue: str = "q", client: bytes = b"c") -> Awaitable[list[str]]:
         """Post messages with these bodies."""
-        terms = {"size": sum(map(len, bodies)), "ttl_default_s": 60, "size_max": 100_000, **given}
-        new = [body if isinstance(body, NewMessage) else NewMessage(body) for body in bodies]
-        return (storage or self.storage).messages.post("p", queue, terms.pop("client", b"c"), new, **terms)
+        return self.post_to(self.storage, list(map(NewMessage, bodies)), queue, client, size=sum(map(len, bodies)))
+
+    def post_to(
+        self, storage: IStorage, new: list[NewMessage], queue: str = "q", client: bytes = b"c", **terms: Any
+    ) -> Awaitable[list[str]]:
+        """Post to a store."""
+        given = {"ttl_default_s": 60, "size_max": 100_000, **terms}
+        return storage.messages.post("p", queue, client, new, **given)
 
     async def bodies(self, storage: IStorage, queue: str = "q") -> list[bytes]:
         """Of all messages of a queue, in their order."""
@@ -116,7 +121,7 @@ class PostsTests(OnRedis):
                 )
                 for storage in (self.storage, memory):
                     await storage.queues.create("p", "q", b"{}", rules)
-            given = []
+            given: list[tuple[list[NewMessage], dict[str, Any]]] = []
             for number in range(random.randint(1, 12)):
                 new = [
                     NewMessage(b"%d.%d" % (number, at), random.choice((None, 60, 90)), random.choice((None, 0, 9)))
@@ -124,10 +129,10 @@ class PostsTests(OnRedis):
                 ]
                 rare = random.random() < 0.2
                 given.append((new, {"size": random.choice((10, 40)), "encrypted": rare, "create": random.random() < 0.9}))
-            found = await outcomes(*(self.post(*new, **terms) for new, terms in given))  # type: ignore[arg-type]
+            found = await outcomes(*(self.post_to(self.storage, new, **terms) for new, terms in given))
             for (new, terms), each in zip(given, found, strict=True):
                 try:
-                    ids = await self.post(*new, storage=memory, **terms)  # type: ignore[arg-type]
+                    ids = await self.post_to(memory, new, **terms)
                 except GatewayError as error:
                     self.assertEqual((type(each), str(each)), (type(error), str(error)), seed)
                 else:

@@ -54,10 +54,9 @@ from zaqar_gateway.transport.http.request import (
     request_id,
     tokens,
 )
-from zaqar_gateway.transport.lobby import Manner
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
 from zaqar_gateway.transport.ports import behaves
-from zaqar_gateway.transport.turns import Reads, Turns
+from zaqar_gateway.transport.turns import Manner, Reads, Turns
 from zaqar_gateway.transport.unread import Unread
 
 
@@ -568,7 +567,7 @@ class HttpChannel(Protocol):
                         self._finish(linger=self._pos < len(self._data))
                         break
                     if self._pos < len(self._data) and left < TURN_MAX:
-                        if not left or turns.now() >= ends:
+                        if not left or turns.is_over(ends):
                             self._rest()
                             break
                     left -= 1
@@ -604,10 +603,11 @@ class HttpChannel(Protocol):
     def _rest(self) -> None:
         """Do nothing before the other connections have had their turn."""
         if self._resting is None:
-            self._resting = self._factory.turns.wait(self._rested)
             if self._reads.enough and self._manner is not Manner.GREEDY:
                 self._manner = Manner.GREEDY
                 behaves(self._wire, Manner.GREEDY)
+            is_greedy = self._manner is Manner.GREEDY
+            self._resting = self._factory.turns.wait(self._rested, Manner.GREEDY if is_greedy else Manner.CALM)
 
     def _rested(self) -> None:
         self._resting = None

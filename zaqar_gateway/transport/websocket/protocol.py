@@ -43,10 +43,9 @@ from zope.interface import implementer
 from zaqar_gateway.direct import run, write_now
 from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
-from zaqar_gateway.transport.lobby import Manner
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import behaves
-from zaqar_gateway.transport.turns import Reads
+from zaqar_gateway.transport.turns import Manner, Reads
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -392,7 +391,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             while more and not self._paused and self.state != self.STATE_CLOSED:
                 if self.current_frame is None and not self.inside_message:
                     left = self._take_whole_frames(left, ends)
-                if left <= 0 or (left < TURN_MAX and turns.now() >= ends):
+                if left <= 0 or (left < TURN_MAX and turns.is_over(ends)):
                     if self.data or (more and self.current_frame is not None):  # a frame without payload is all head
                         self._rest()
                     break
@@ -404,10 +403,11 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _rest(self) -> None:
         """Look at no further frame before the other connections have had their turn."""
         if self._resting is None:
-            self._resting = self.factory.turns.wait(self._rested)
             if self._reads.enough and self._manner is not Manner.GREEDY:
                 self._manner = Manner.GREEDY
                 behaves(self.transport, Manner.GREEDY)
+            is_greedy = self._manner is Manner.GREEDY
+            self._resting = self.factory.turns.wait(self._rested, Manner.GREEDY if is_greedy else Manner.CALM)
             self._adjust()
 
     def _dropped(self, size: int) -> None:
@@ -452,7 +452,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         :param ends: when this part of a turn is over.
         :return: how many of these are left.
         """
-        data, at, now = self.data, 0, self.factory.turns.now
+        data, at, is_over = self.data, 0, self.factory.turns.is_over
         have, most = len(data), self._bounds.message_max
         pongs: list[bytes] = []
         while left > 0 and have - at >= 6 and not self._paused and self.state == self.STATE_OPEN:
@@ -482,7 +482,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 pongs.append(frame(_PONG, payload))
             else:
                 self.onMessage(payload, kind == _BINARY)
-            if now() >= ends:
+            if is_over(ends):
                 break
         if at:
             self.data = data[at:]
