@@ -19,7 +19,7 @@ from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.dispatcher import Dispatcher
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.payload import Notices
-from zaqar_gateway.push.turns import Turns
+from zaqar_gateway.push.turns import Pace, Turns, at_once
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.testing.base import CLIENT
 
@@ -187,6 +187,7 @@ class Process:
         required: bool = False,
         keys: tuple[str, ...] = ("secret",),
         doorbells: IDoorbells | None = None,
+        pace: Pace = at_once,
     ) -> None:
         self.store = Away(storage.deliveries)
         deliveries: Any = self.store
@@ -201,11 +202,13 @@ class Process:
                 Turns(workers, per_host),
                 circuits or Circuits(0, 30, clock.seconds),
                 clock.seconds,
+                pace,
             ),
             clock,
             couriers_max=couriers,
             required=required,
             monotonic=clock.seconds,
+            pace=pace,
         )
 
     def start(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from itertools import count
 from typing import Any, cast
 
@@ -77,6 +78,31 @@ class DeliveryTests(DispatcherCase):
         self.assertEqual(self.receivers.bodies("mailto:a@b.example?subject=x"), [1, 2])
         self.assertEqual(self.process.dispatcher.counters.delivered, 4)
         self.assertEqual({each.id.partition("-")[2] for each in self.receivers.sent}, {first, second})
+
+    def test_pace(self) -> None:
+        """However many deliveries begin in the same moment, each does so in its turn; what is cancelled meanwhile does not."""
+        turns: list[Callable[[], None]] = []
+        process = self.make(pace=turns.append)
+        for number in range(5):
+            subscribe(self.storage, f"http://host{number}/")
+        process.start()
+        self.pass_time(0.5)
+        self.post(1)
+        most = 0
+        while turns:
+            before = len(self.receivers.sent)
+            turns.pop(0)()
+            most = max(most, len(self.receivers.sent) - before)
+        self.assertEqual((most, len(self.receivers.sent)), (1, 5))
+        self.post(2)
+        for _ in range(5):
+            turns.pop(0)()
+        self.assertTrue(turns)
+        begun = len(self.receivers.sent)
+        process.dispatcher.stopService()
+        while turns:
+            turns.pop(0)()
+        self.assertEqual(len(self.receivers.sent), begun)
 
     def test_delivery(self) -> None:
         """A notifier is told what it needs; the id is another one for each post and subscriber."""
