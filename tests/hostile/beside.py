@@ -7,8 +7,8 @@ rounds of a few seconds with a new gateway each, so that what else the machine d
 count together.
 
 Where there are two cores, the gateway has one for itself, and Redis, the client and the attackers share the other; the attackers
-have the lowest priority there, and Redis and the client are real-time processes where the system lets them be (as root), so that
-what the attackers take is not missing where it is measured.  At the end it prints a table for ``docs/hostile.rst``.
+have the lowest priority there, and the gateway, Redis and the client are real-time processes where the system lets them be (as
+root), so that what the attackers take, and what else there is on the machine, is not missing where it is measured.  At the end it prints a table for ``docs/hostile.rst``.
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ def start() -> Gateway:
     if len(_CORES) > 1:
         for thread in os.listdir(f"/proc/{gateway.pid}/task"):
             os.sched_setaffinity(int(thread), _CORES[:1])
-        for redis in psutil.Process(gateway.pid).children():
-            at_once(redis.pid)
+        for pid in (gateway.pid, *(redis.pid for redis in psutil.Process(gateway.pid).children())):
+            at_once(pid)
     return gateway
 
 
@@ -267,12 +267,12 @@ def subscribed(subscriptions: int, seconds: float) -> Line:
     """Measure beside a gateway without and with many subscriptions, in turn; each round posts to all of them."""
     quiet, busy = start(), start()
     alone, beside, before, new_s = [], [], taken(busy), 0.0
-    of_quiet, of_busy = Client(quiet), Client(busy)
-    of_quiet.behave(0)
-    of_busy.behave(0)
     began = time.monotonic()
     subscribe(busy, subscriptions)
     made_s = time.monotonic() - began
+    of_quiet, of_busy = Client(quiet), Client(busy)
+    of_quiet.behave(0)
+    of_busy.behave(0)
     with_post = Socket(busy.websocket, "greedy")
     for _ in range(ROUNDS):
         alone.append(of_quiet.behave(seconds / ROUNDS))
@@ -297,7 +297,7 @@ def main(connections: int, seconds: float, subscriptions: int, kinds: Sequence[s
     is_first = len(_CORES) > 1 and at_once(os.getpid())
     print(
         f"{connections} connections, {ROUNDS} rounds of {seconds / ROUNDS:g} s each, {len(_CORES)} cores, load average"
-        f" {os.getloadavg()[0]:.1f}; {'Redis and the client in real time; ' if is_first else ''}default settings; latencies in ms",
+        f" {os.getloadavg()[0]:.1f}; {'all but the attackers in real time; ' if is_first else ''}default settings; latencies in ms",
         flush=True,
     )
     lines = []
