@@ -238,10 +238,10 @@ def poll_directly(reactor: Any) -> None:
                     # no harm.
                     late.extend(each for each in events[number:] if each[1] == select.EPOLLIN)
                     break
-            if calls:
-                make_calls()
             if ends is None or not is_crowded or now() >= ends:
                 break
             wait = 0
+        if calls:
+            make_calls()
 
     setattr(reactor, "doIteration", do_iteration)  # noqa: B010 - a type checker takes methods for constants
