@@ -138,7 +138,6 @@ LOOK_S = 0.0005
 
 now = monotonic
 
-
 _soon: dict[object, list[Callable[[], None]]] = {}
 
 
@@ -152,6 +151,7 @@ def soon(clock: Any, call: Callable[[], None]) -> None:
         clock.callLater(0, call)
     else:
         calls.append(call)
+
 
 _first = select.poll()
 

@@ -8,6 +8,7 @@ do not read, the system asks for some hundred such writes at one time.
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from select import EPOLLIN
 from typing import Any
 
@@ -149,6 +150,34 @@ def behaves(transport: Any, manner: Manner) -> None:
         transport = getattr(transport, "transport", None)
     if transport is not None:
         transport.behaves(manner)
+
+
+class Conduct:
+    """How a connection has asked so far, as its protocol finds out."""
+
+    __slots__ = ("_manner",)
+
+    def __init__(self) -> None:
+        self._manner = Manner.NEW
+
+    def is_calm(self, transport: Any) -> None:
+        """It has asked for one thing, and all of it was looked at."""
+        self._be(transport, Manner.CALM)
+
+    def rest(self, transport: Any, turns: Turns, is_much: bool, go_on: Callable[[], None]) -> Callable[[], None]:
+        """Have it wait for its turn.
+
+        :param is_much: whether it does because of how much it has sent.
+        :return: what to call to leave the row before.
+        """
+        if is_much:
+            self._be(transport, Manner.GREEDY)
+        return turns.wait(go_on, Manner.GREEDY if self._manner is Manner.GREEDY else Manner.CALM)
+
+    def _be(self, transport: Any, manner: Manner) -> None:
+        if self._manner is not manner:
+            self._manner = manner
+            behaves(transport, manner)
 
 
 def share(port: Any, turns: Turns, lobbies: Lobbies, buffer: int) -> None:

@@ -67,7 +67,7 @@ class Turns:
         self.drain = Drain(self, clock, drain_rate)
 
     def begin(self) -> float:
-        """Begin a part of a turn; when it is over, by :meth:`now`.  One thing is always done."""
+        """Begin a part of a turn; when it ends, for :meth:`is_over`.  One thing is always done."""
         return self.now() + PART_S
 
     def is_over(self, ends: float) -> bool:

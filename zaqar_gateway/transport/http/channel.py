@@ -55,8 +55,8 @@ from zaqar_gateway.transport.http.request import (
     tokens,
 )
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
-from zaqar_gateway.transport.ports import behaves
-from zaqar_gateway.transport.turns import Manner, Reads, Turns
+from zaqar_gateway.transport.ports import Conduct
+from zaqar_gateway.transport.turns import Reads, Turns
 from zaqar_gateway.transport.unread import Unread
 
 
@@ -316,7 +316,7 @@ class HttpChannel(Protocol):
         self._running = False
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
-        self._manner = Manner.NEW
+        self._conduct = Conduct()
         self._begun = False  # a head has begun, and the deadline is that of the head
         self._scanned = 0  # bytes of the head in which its end was looked for; all but the last three
         self._blank = False  # the empty line that may precede a request line has been skipped
@@ -590,9 +590,7 @@ class HttpChannel(Protocol):
         if self._phase < _LINGER:
             if self._phase == _HEAD and self._pos == len(self._data):
                 self._reads.clear()
-                if self._manner is not Manner.CALM:
-                    self._manner = Manner.CALM
-                    behaves(self._wire, Manner.CALM)
+                self._conduct.is_calm(self._wire)
             self._settle()
             if self._reads.enough and (self._phase == _BODY or self._phase == _DROP):
                 self._rest()
@@ -603,11 +601,8 @@ class HttpChannel(Protocol):
     def _rest(self) -> None:
         """Do nothing before the other connections have had their turn."""
         if self._resting is None:
-            if self._reads.enough and self._manner is not Manner.GREEDY:
-                self._manner = Manner.GREEDY
-                behaves(self._wire, Manner.GREEDY)
-            is_greedy = self._manner is Manner.GREEDY
-            self._resting = self._factory.turns.wait(self._rested, Manner.GREEDY if is_greedy else Manner.CALM)
+            turns, is_much = self._factory.turns, self._reads.enough
+            self._resting = self._conduct.rest(self._wire, turns, is_much, self._rested)
 
     def _rested(self) -> None:
         self._resting = None

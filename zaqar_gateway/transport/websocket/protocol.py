@@ -44,8 +44,8 @@ from zaqar_gateway.direct import run, write_now
 from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
-from zaqar_gateway.transport.ports import behaves
-from zaqar_gateway.transport.turns import Manner, Reads
+from zaqar_gateway.transport.ports import Conduct
+from zaqar_gateway.transport.turns import Reads
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._crowded: Crowded | None = None
         self._resting: Callable[[], None] | None = None  # ends the wait for the next turn
         self._reads = Reads()
-        self._manner = Manner.NEW
+        self._conduct = Conduct()
         self._piece = _PIECE_MIN
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._is_refused = False  # what still comes is dropped
@@ -372,9 +372,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
             if not self.data and self.state == self.STATE_OPEN and not self.inside_message:
                 self._reads.clear()
-                if self._manner is not Manner.CALM and self._was_active:
-                    self._manner = Manner.CALM
-                    behaves(self.transport, Manner.CALM)
+                if self._was_active:
+                    self._conduct.is_calm(self.transport)
         if self._paused and not self._deaf:
             self._adjust()
 
@@ -403,11 +402,8 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _rest(self) -> None:
         """Look at no further frame before the other connections have had their turn."""
         if self._resting is None:
-            if self._reads.enough and self._manner is not Manner.GREEDY:
-                self._manner = Manner.GREEDY
-                behaves(self.transport, Manner.GREEDY)
-            is_greedy = self._manner is Manner.GREEDY
-            self._resting = self.factory.turns.wait(self._rested, Manner.GREEDY if is_greedy else Manner.CALM)
+            turns, is_much = self.factory.turns, self._reads.enough
+            self._resting = self._conduct.rest(self.transport, turns, is_much, self._rested)
             self._adjust()
 
     def _dropped(self, size: int) -> None:
