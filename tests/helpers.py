@@ -29,7 +29,7 @@ from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
-from zaqar_gateway.transport.http.request import Fields, Headers, Request
+from zaqar_gateway.transport.http.request import Fields, Head, Headers, Request
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.turns import PART_S
 
@@ -230,7 +230,7 @@ class RecordedRequest(Request):
 
     def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
         path, _, query = target.partition(b"?")
-        super().__init__(_Nowhere(), method, target, path, query, Fields(headers))
+        super().__init__(_Nowhere(), Head(method, target, path, query, Fields(headers)))
         self.responses: list[Response] = []
 
     def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:

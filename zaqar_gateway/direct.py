@@ -26,6 +26,7 @@ from typing import Any
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -114,18 +115,20 @@ def write_now(transport: Any, data: bytes) -> None:
     :param transport: any; one that is not a plain socket, such as TLS, is written to in the ordinary way.
     """
     if (
-        isinstance(transport, FileDescriptor)
+        isinstance(transport, Connection)
         and transport.connected
         and not transport.disconnecting
         and not transport._tempDataBuffer
         and transport.offset == len(transport.dataBuffer)
     ):
-        sent = transport.writeSomeData(data)
-        if isinstance(sent, int) and sent > 0:
-            if sent < len(data):
-                transport.write(data[sent:])
+        try:
+            sent = transport.socket.send(data)
+        except OSError:
+            # It takes nothing now; or the connection is lost, which the transport finds out, and tells its protocol, by itself.
+            sent = 0
+        if sent == len(data):
             return
-    # Here, too, where the connection is lost: the transport finds that out, and tells its protocol, by itself.
+        data = data[sent:]
     transport.write(data)
 
 
@@ -133,8 +136,9 @@ EVENTS_MAX = 8
 """Sockets that are looked at before those that go first are looked at again.  The poller has them in a row, so that none waits for
 ever."""
 
-LOOK_S = 0.0005
-"""For how long sockets are looked at before timed calls have their turn; some always are."""
+LOOK_S = 0.002
+"""For how long sockets are looked at before timed calls have their turn; some always are.  What they ask for goes to the store
+together when it is over: a quarter of this has four requests in a command, where a dozen could be."""
 
 now = monotonic
 

@@ -12,13 +12,13 @@ from enum import Enum, auto
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-ROW_S = 0.00025
+ROW_S = 0.0005
 """What those of the row may take of a turn together, as long as nobody else can go on: between two of them the row looks."""
 
 PART_S = 0.00005
 """What a connection may take at once."""
 
-SHARE_S = 0.0002
+SHARE_S = 0.0005
 """What calm ones of the row may take of a turn whoever waits: what they send to the store leaves together."""
 
 

@@ -56,7 +56,7 @@ class RouteTests(SiteCase):
             verifyObject(IResource, place)
             request = self.api.make("GET", path)
             self.api.site.handle(request)
-            self.assertIs(request.place, place, path)
+            self.assertIs(request.head.place, place, path)
         self.assertEqual(len(set(map(id, places[: len(PLACES)]))), len(PLACES))
         self.assertEqual(places[-1].render(self.api.make("GET", "/v2/queues/q/nope/x")), NOT_DONE_YET)
 

@@ -99,7 +99,7 @@ class Admission:
             expires=text(get(b"url-expires", b"")),
             signature=text(signature),
         )
-        path, method = text(b"/" + b"/".join(request.prepath)), text(request.method)
+        path, method = text(b"/" + b"/".join(request.head.prepath)), text(request.method)
         paths = [path, f"{path.rpartition('/')[0]}/{shared_as}"] if shared_as else [path]
         if self._signer is None or not any(self._signer.allows(given, method, one) for one in paths):
             raise Refused(404)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 from math import inf
+from typing import TypeVar
 
 from attrs import frozen
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -45,6 +46,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.http.request import (
     Fields,
+    Head,
     Request,
     Source,
     encode_fields,
@@ -149,7 +151,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CACHE_CONTROL = b"\r\nCache-Control: "
 _JOIN_MAX = 65536  # replies joined into one write
 
-# Header lines that a connection has seen and judged: to read them anew takes a tenth of the CPU of a small request.
+# Heads, and header lines, that a connection has seen and judged: to read them anew takes a tenth of the CPU of a small request.
 _KNOWN_MAX = 4
 _KNOWN_SIZE_MAX = 2048
 
@@ -269,6 +271,15 @@ class ChunkedBody:
                 raise Malformed("A trailer is not a header line.")
 
 
+_Known = TypeVar("_Known")
+
+
+def _remember(known: dict[bytes, _Known], text: bytes, what: _Known) -> None:
+    if len(known) == _KNOWN_MAX:
+        known.clear()
+    known[text] = what
+
+
 class _Outflow:
     """See :class:`~zaqar_gateway.transport.http.request.Outflow`."""
 
@@ -324,6 +335,7 @@ class HttpChannel(Protocol):
         self._paused = False  # the transport does not read
 
         self._known_fields: dict[bytes, Fields] = {}  # a client sends the same header lines again and again
+        self._known_heads: dict[bytes, Head] = {}  # and the same heads
         self._request: Request | None = None  # the latest one
         self._answering = False  # the application has it and has not replied
         self._last = False  # the connection ends with its reply
@@ -448,9 +460,10 @@ class HttpChannel(Protocol):
             self._last = True
         tail = factory.tail_close if self._last else factory.tail_keep if self._http10 else factory.tail
         fields += self._added_cached if fields.find(_CACHE_CONTROL) >= 0 else self._added
-        self._put(encode_head(status, fields, len(body), tail))
+        data = encode_head(status, fields, len(body), tail)
         if body and not self._bodiless and status != 204 and status != 304:
-            self._put(body)
+            data += body
+        self._put(data)
         self._answering = self._bodiless = False
         if self._phase == _WAIT:
             self._phase = _HEAD
@@ -556,35 +569,12 @@ class HttpChannel(Protocol):
         """Do all that can be done now.  A reply from within does not come here again, so the stack does not grow."""
         if self._running or self._resting is not None:
             return
-        self._running = True
-        turns = self._factory.turns
-        left, ends = TURN_MAX, turns.begin()
-        try:
-            while True:
-                phase = self._phase
-                if phase == _HEAD:
-                    if self._last:
-                        self._finish(linger=self._pos < len(self._data))
-                        break
-                    if self._pos < len(self._data) and left < TURN_MAX:
-                        if not left or turns.is_over(ends):
-                            self._rest()
-                            break
-                    left -= 1
-                    if self._blocked or not self._read_head():
-                        break
-                elif phase == _BODY or phase == _DROP:
-                    if self._forsaken and not self._answering:
-                        self._finish(linger=True)
-                        break
-                    if not self._read_body():
-                        break
-                else:
-                    break
-                if self._out_size > _JOIN_MAX:
-                    self._flush()
-        finally:
-            self._running = False
+        if self._phase != _HEAD or self._pos < len(self._data) or self._last:
+            self._running = True
+            try:
+                self._go_through()
+            finally:
+                self._running = False
         if self._out:
             self._flush()
         if self._phase < _LINGER:
@@ -597,6 +587,34 @@ class HttpChannel(Protocol):
                 self._stop_reading()
         if self._factory.watched:
             self._factory.check_idle()
+
+    def _go_through(self) -> None:
+        """Look at what has come, until there is too little of it or this part of a turn is over."""
+        turns = self._factory.turns
+        left, ends = TURN_MAX, turns.begin()
+        while True:
+            phase = self._phase
+            if phase == _HEAD:
+                if self._last:
+                    self._finish(linger=self._pos < len(self._data))
+                    break
+                if self._pos < len(self._data) and left < TURN_MAX:
+                    if not left or turns.is_over(ends):
+                        self._rest()
+                        break
+                left -= 1
+                if self._blocked or not self._read_head():
+                    break
+            elif phase == _BODY or phase == _DROP:
+                if self._forsaken and not self._answering:
+                    self._finish(linger=True)
+                    break
+                if not self._read_body():
+                    break
+            else:
+                break
+            if self._out_size > _JOIN_MAX:
+                self._flush()
 
     def _rest(self) -> None:
         """Do nothing before the other connections have had their turn."""
@@ -695,7 +713,7 @@ class HttpChannel(Protocol):
 
         :return: whether there may be more to do.
         """
-        data, start, bounds = self._data, self._pos, self._bounds
+        data, start = self._data, self._pos
         if start == len(data):
             return False
         if data[start] == 13 and not self._blank and data.startswith(b"\r\n", start):
@@ -709,40 +727,16 @@ class HttpChannel(Protocol):
         if end < 0:
             self._look_ahead(start)
             return False
-        line_end = data.find(b"\r\n", start)
-        if line_end - start > bounds.request_line_max:
-            return self._refuse(414, f"The request line has more than {bounds.request_line_max} bytes.")
-        line = _REQUEST_LINE.fullmatch(data, start, line_end)
-        if line is None:
-            return self._refuse_line()
-        if end + 4 - start > bounds.head_max:
-            return self._refuse(431, f"The head of the request has more than {bounds.head_max} bytes.")
-        method, target, minor = line.groups()
-        self._bodiless = method == b"HEAD"
-        lines = data[line_end : end + 4]
-        headers = self._known_fields.get(lines) or self._judge(lines)
-        if headers is None:
+        if (head := self._known_heads.get(data[start : end + 4]) or self._judge(start, end)) is None:
             return False
-        http10 = minor == b"0"
-        if b"host" not in headers and not http10:
-            return self._refuse(400, "There is no Host header.")
-
-        path, _, query = target.partition(b"?")
-        if target[0] != 47:  # "/"
-            if path != b"*" or method != b"OPTIONS" or target != path:
-                absolute = _ABSOLUTE.fullmatch(target)
-                if absolute is None:
-                    return self._refuse(400, "The request target is not a path that begins with '/'.")
-                headers = Fields({**headers, b"host": absolute[1]})
-                path, _, query = absolute[2].partition(b"?")
-                path = path or b"/"
-
         self._begun = self._blank = False
         self._scanned = 0
-        self._http10 = http10
-        self._last = headers.closes or (http10 and not headers.keeps)
-        self._request = request = Request(self, method, target, path, query, headers)
+        self._bodiless = head.method == b"HEAD"
+        self._http10 = head.is_http10
+        self._last = head.closes
+        self._request = request = Request(self, head)
         self._pos = end + 4
+        headers = head.headers
         if headers.has_body:
             return self._begin_body(request)
         if b"upgrade" in headers and b"connection" in headers and self._upgrade(request, start):
@@ -751,7 +745,52 @@ class HttpChannel(Protocol):
         self._handle(request)
         return True
 
-    def _judge(self, lines: bytes) -> Fields | None:
+    def _judge(self, start: int, end: int) -> Head | None:
+        """Read a head.
+
+        :param start: where it begins in the data.
+        :param end: where its last line ends.
+        :return: ``None``: it was refused.
+        """
+        data, bounds = self._data, self._bounds
+        line_end = data.find(b"\r\n", start)
+        if line_end - start > bounds.request_line_max:
+            self._refuse(414, f"The request line has more than {bounds.request_line_max} bytes.")
+            return None
+        line = _REQUEST_LINE.fullmatch(data, start, line_end)
+        if line is None:
+            self._refuse_line()
+            return None
+        if end + 4 - start > bounds.head_max:
+            self._refuse(431, f"The head of the request has more than {bounds.head_max} bytes.")
+            return None
+        method, target, minor = line.groups()
+        self._bodiless = method == b"HEAD"
+        lines = data[line_end : end + 4]
+        headers = self._known_fields.get(lines) or self._judge_lines(lines)
+        if headers is None:
+            return None
+        http10 = minor == b"0"
+        if b"host" not in headers and not http10:
+            self._refuse(400, "There is no Host header.")
+            return None
+
+        path, _, query = target.partition(b"?")
+        if target[0] != 47:  # "/"
+            if path != b"*" or method != b"OPTIONS" or target != path:
+                absolute = _ABSOLUTE.fullmatch(target)
+                if absolute is None:
+                    self._refuse(400, "The request target is not a path that begins with '/'.")
+                    return None
+                headers = Fields({**headers, b"host": absolute[1]})
+                path, _, query = absolute[2].partition(b"?")
+                path = path or b"/"
+        head = Head(method, target, path, query, headers, http10)
+        if headers.has_body and end - start < _KNOWN_SIZE_MAX:  # others mostly name one message, which comes once
+            _remember(self._known_heads, data[start : end + 4], head)
+        return head
+
+    def _judge_lines(self, lines: bytes) -> Fields | None:
         """Read header lines.
 
         :param lines: with the line end before them and the empty line behind them.
@@ -782,9 +821,7 @@ class HttpChannel(Protocol):
                 headers[name] += b", " + value
         judged = Fields(headers)
         if len(lines) <= _KNOWN_SIZE_MAX:
-            if len(self._known_fields) == _KNOWN_MAX:
-                self._known_fields.clear()
-            self._known_fields[lines] = judged
+            _remember(self._known_fields, lines, judged)
         return judged
 
     def _look_ahead(self, start: int) -> None:
@@ -853,20 +890,23 @@ class HttpChannel(Protocol):
         :return: whether there may be more to do.
         """
         headers = request.headers
-        coding = headers.get(b"transfer-encoding")
-        need = 0
-        if coding is not None:
-            if self._http10:
-                return self._refuse(400, "HTTP/1.0 has no Transfer-Encoding.")
-            if b"content-length" in headers:  # llhttp refuses it, too; on this depends who smuggles what
-                return self._refuse(400, "Content-Length and Transfer-Encoding exclude each other.")
-            if coding.lower() != b"chunked":
-                return self._refuse(501, "The only Transfer-Encoding that is understood is chunked.")
-        elif b"content-length" in headers:
-            need = int(headers[b"content-length"])  # llhttp lets only digits pass, once
-        expect = headers.get(b"expect")
-        if expect is not None and expect.lower() != b"100-continue":
-            return self._refuse(417, "The only expectation that is understood is 100-continue.")
+        coding = expect = None
+        need = request.head.length
+        if need < 0:
+            need = 0
+            coding = headers.get(b"transfer-encoding")
+            if coding is not None:
+                if self._http10:
+                    return self._refuse(400, "HTTP/1.0 has no Transfer-Encoding.")
+                if b"content-length" in headers:  # llhttp refuses it, too; on this depends who smuggles what
+                    return self._refuse(400, "Content-Length and Transfer-Encoding exclude each other.")
+                if coding.lower() != b"chunked":
+                    return self._refuse(501, "The only Transfer-Encoding that is understood is chunked.")
+            elif b"content-length" in headers:
+                need = int(headers[b"content-length"])  # llhttp lets only digits pass, once
+            expect = headers.get(b"expect")
+            if expect is not None and expect.lower() != b"100-continue":
+                return self._refuse(417, "The only expectation that is understood is 100-continue.")
         if coding is None and not need:
             self._phase = _WAIT
             self._handle(request)

@@ -105,15 +105,63 @@ def tokens(value: bytes | None) -> list[bytes]:
     return [] if value is None else [token.strip() for token in value.lower().split(b",")]
 
 
-@implementer(IAsker)
-class Request:
-    """One HTTP request, complete.
+class Head:
+    """The head of a request, judged.  Requests of a connection whose heads are the same bytes share it.
 
     :ivar method: upper-case name, such as ``b"GET"``.
     :ivar target: as sent, path and query; raw bytes above 0x7F are passed on.
     :ivar path: the path of the target, percent-encoded as sent; ``b"*"`` for the asterisk form of OPTIONS.
     :ivar query: what follows the first ``?``, ``b""`` where there is none.
     :ivar headers: for a target in absolute form ``host`` is the target's (RFC 9112, section 3.2.2).
+    :ivar is_http10: whether it is HTTP/1.0.
+    :ivar closes: whether the connection ends with the reply.
+    :ivar length: bytes of the body, where Content-Length is all that is said of it; -1: there is more to be looked at.
+    :ivar place: what stands at its path; filled by the application.
+    :ivar prepath: the parts of the path that lead there, percent-decoded; likewise.
+    :ivar plan: what the application has found it to ask for, whoever asks; likewise.
+    """
+
+    __slots__ = (
+        "closes",
+        "headers",
+        "is_http10",
+        "length",
+        "method",
+        "path",
+        "place",
+        "plan",
+        "prepath",
+        "query",
+        "target",
+    )
+
+    def __init__(
+        self, method: bytes, target: bytes, path: bytes, query: bytes, headers: Fields, is_http10: bool = False
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.is_http10 = is_http10
+        self.closes = headers.closes or (is_http10 and not headers.keeps)
+        is_plain = b"transfer-encoding" not in headers and b"expect" not in headers
+        self.length = int(headers.get(b"content-length", 0)) if is_plain else -1  # llhttp lets only digits pass, once
+        self.place: Any = None
+        self.prepath: list[bytes] = []
+        self.plan: Any = None
+
+
+@implementer(IAsker)
+class Request:
+    """One HTTP request, complete.
+
+    :ivar head: that it came with; what follows is of it.
+    :ivar method: see :class:`Head`.
+    :ivar target: see :class:`Head`.
+    :ivar path: see :class:`Head`.
+    :ivar query: see :class:`Head`.
+    :ivar headers: see :class:`Head`; the application may put others in their place.
     :ivar body: the complete body, ``b""`` where there is none.
     :ivar has_body: whether a Content-Length above 0 was declared, or a chunked body has at least one byte.
     :ivar too_large: whether the body is over the bound that the application gave; ``body`` is ``b""`` then.
@@ -121,8 +169,6 @@ class Request:
     :ivar until_s: when the access ends that somebody signed, in seconds since the epoch; ``None``: it is not signed.
     :ivar gone: whether the peer has hung up before the reply.
     :ivar left: whether it may have: its side is closed, or so much of further requests is unread that nobody would notice.
-    :ivar place: what stands at its path; filled by the application.
-    :ivar prepath: the parts of the path that lead there, percent-decoded; likewise.
     """
 
     __slots__ = (
@@ -132,27 +178,25 @@ class Request:
         "caller",
         "gone",
         "has_body",
+        "head",
         "headers",
         "left",
         "method",
         "path",
-        "place",
-        "prepath",
         "query",
         "target",
         "too_large",
         "until_s",
     )
 
-    def __init__(
-        self, wire: Wire, method: bytes, target: bytes, path: bytes, query: bytes, headers: Fields
-    ) -> None:
+    def __init__(self, wire: Wire, head: Head) -> None:
         self._wire: Wire | None = wire
-        self.method = method
-        self.target = target
-        self.path = path
-        self.query = query
-        self.headers = headers
+        self.head = head
+        self.method = head.method
+        self.target = head.target
+        self.path = head.path
+        self.query = head.query
+        self.headers = head.headers
         self.body = b""
         self.has_body = False
         self.too_large = False
@@ -161,8 +205,6 @@ class Request:
         self.gone = False
         self.left = False
         self._when_left: Callable[[], None] | None = None
-        self.place: Any = None
-        self.prepath: list[bytes] = []
 
     @property
     def peer(self) -> str:

@@ -62,6 +62,21 @@ class Endpoint:
         self.answer = answer
 
 
+class Plan:
+    """What a head asks for, whoever asks.
+
+    :ivar path: field to value, from the path.
+    :ivar query: what :func:`~zaqar_gateway.transport.http.arguments.parameters` has found.
+    """
+
+    __slots__ = ("endpoint", "path", "query")
+
+    def __init__(self, endpoint: Endpoint, path: dict[str, str], query: list[tuple[str, str]]) -> None:
+        self.endpoint = endpoint
+        self.path = path
+        self.query = query
+
+
 class Outlet:
     """What all responses pass on their way out.
 
@@ -177,10 +192,22 @@ class Place(Resource):
 
         :param request: one of this gateway's, not of twisted.web's.
         """
+        plan: Plan | None = request.head.plan
+        ctx = request.headers.admitted
+        if plan is None or ctx is None:
+            found = self._look(request)
+            if isinstance(found, Reply):
+                self._outlet.send(request, found)
+                return NOT_DONE_YET
+            plan, ctx = found
+        run(self._answer(request, plan, ctx), partial(self._lost, request))
+        return NOT_DONE_YET
+
+    def _look(self, request: Request) -> tuple[Plan, Context] | Reply:
+        """What a request asks for, and who asks; or the reply to it."""
         method = request.method
         path: dict[str, str] = {}
         ctx = _NOBODY
-        served: Endpoint | Reply | None
         try:
             if not self._methods:
                 raise Refused(404)
@@ -190,7 +217,7 @@ class Place(Resource):
                 ctx = self._admit(request)
             if not self._public:
                 for index, name in self._path:
-                    path[name] = text(request.prepath[index])
+                    path[name] = text(request.head.prepath[index])
                 if self._check_name is not None:
                     self._check_name(ctx.project, path[_QUEUE])
             served = self._methods.get(method)
@@ -202,17 +229,15 @@ class Place(Resource):
             # What is wrong with an OPTIONS request is never told (API reference, "Methods").
             served = describe(error) if method != b"OPTIONS" else OK
         if isinstance(served, Reply):
-            self._outlet.send(request, served)
-            return NOT_DONE_YET
+            return served
         query = parameters(request.query) if request.query else []
         if query and method in self._choices:
             names = {name for name, _ in query}
             for when, choice in self._choices[method]:
                 if when in names:
                     served = choice
-        asked = Asked(served.arguments, request, path, query)
-        run(self._answer(request, served, ctx, asked), partial(self._lost, request))
-        return NOT_DONE_YET
+        plan = request.head.plan = Plan(served, path, query)
+        return plan, ctx
 
     def _admit(self, request: Request) -> Context:
         """Who asks.
@@ -229,7 +254,9 @@ class Place(Resource):
             request.headers.admitted = ctx
         return ctx
 
-    async def _answer(self, request: Request, endpoint: Endpoint, ctx: Context, asked: Asked) -> None:
+    async def _answer(self, request: Request, plan: Plan, ctx: Context) -> None:
+        endpoint = plan.endpoint
+        asked = Asked(endpoint.arguments, request, plan.path, plan.query)
         if endpoint.operation.waits and asked.brings("wait"):
             ctx = replace(ctx, asker=asked.asker)
         reply: Reply | Streaming

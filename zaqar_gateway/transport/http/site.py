@@ -22,7 +22,7 @@ from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import identified_by_query
 from zaqar_gateway.transport.http.home import VERSIONS, home
 from zaqar_gateway.transport.http.request import Request
-from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
+from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place, Plan
 
 _UNKNOWN = UNIXAddress(None)  # a WebSocket protocol learns from its transport who its peer is
 
@@ -107,15 +107,16 @@ class Site:
         return place
 
     def _find(self, request: Request) -> Place:
-        place: Place | None = request.place
+        head = request.head
+        place: Place | None = head.place
         if place is None:
-            path = request.path
+            path = head.path
             parts = (path if path.find(b"%") < 0 else unquote_to_bytes(path)).split(b"/")
             del parts[0]
             place = self.resource
             for part in parts:
                 place = place.getChildWithDefault(part, request)
-            request.place, request.prepath = place, parts
+            head.place, head.prepath = place, parts
         return place
 
     def _room(self, request: Request) -> IRoom | None:
@@ -124,6 +125,9 @@ class Site:
 
     def body_limit(self, request: Request) -> int:
         """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`; a body that nobody reads is not kept."""
+        plan: Plan | None = request.head.plan
+        if plan is not None and self._authentication is None:
+            return plan.endpoint.arguments.body_limit
         if (room := self._room(request)) is not None:
             return room.body_limit(request)
         identified_by_query(request)
@@ -136,7 +140,7 @@ class Site:
 
         Authentication (API reference, "Order of checks", step 3) has its place before the route is looked for.
         """
-        if (room := self._room(request)) is not None:
+        if request.head.plan is None and (room := self._room(request)) is not None:
             room.handle(request)
             return
         if request.method == b"OPTIONS" and self._outlet.preflight(request):
