@@ -33,8 +33,8 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
+    NewPost,
     NewSubscription,
-    Once,
     Owed,
     Place,
     Placed,
@@ -111,35 +111,15 @@ class IMessageStore(Interface):
     message is gone.  A text that is no id is the id of nothing.
     """
 
-    async def post(
-        project: str,
-        queue: str,
-        client: bytes,
-        messages: Sequence[NewMessage],
-        *,
-        size: int,
-        ttl_default_s: int,
-        size_max: int,
-        encrypted: bool = False,
-        create: bool = True,
-        once: Once | None = None,
-    ) -> list[str]:
+    async def post(project: str, queue: str, new: NewPost) -> list[str]:
         """Append messages, all or none; create the queue where it is missing.
 
-        :param client: who posts, in the canonical bytes of :class:`~zaqar_gateway.model.Context`.
-        :param size: the size of the whole post in bytes, held against the smaller of the queue's own limit and
-            ``size_max``.
-        :param ttl_default_s: for messages without a ttl in a queue without a default.
-        :param encrypted: whether the bodies are encrypted, which has to be as the queue's rules say.
-        :param create: whether a missing queue is created.
-        :param once: keys, of any client, by which what was posted before in this queue is left out; of messages of one post
-            with the same key the first one counts.  A purge forgets no key, the end of the queue all.
-        :return: the ids in the order of ``messages``, those of before where they were known; all of them were where this
+        :return: the ids in the order of the messages, those of before where they were known; all of them were where this
             is :class:`~zaqar_gateway.model.Replayed`, and nothing else was looked at then.
         :raises RuleBroken: the post is too large; nothing was stored and no queue created.
         :raises QuotaExceeded: the project would have more queues, or the queue more in it, than it may have; likewise.
         :raises QueueMissing: the queue is missing and not to be created; nothing was stored.
-        :raises EncryptionDiffers: ``encrypted`` is not as the queue's rules say; nothing was stored.
+        :raises EncryptionDiffers: whether the bodies are encrypted is not as the queue's rules say; nothing was stored.
         :raises RuleBroken: the key of the post came with another number of messages before; nothing was stored.
         :raises TooManyRequests: as many keys are kept as may be; nothing was stored.
         """

@@ -160,6 +160,28 @@ class Once(msgspec.Struct, frozen=True, gc=False):
     keys: tuple[str, ...] = ()
 
 
+class NewPost(msgspec.Struct, frozen=True, gc=False):
+    """Messages to be posted together, and on which terms.
+
+    :ivar client: who posts, in the canonical bytes of :class:`Context`.
+    :ivar size: of the whole post in bytes, held against the smaller of the queue's own limit and ``size_max``.
+    :ivar ttl_default_s: for messages without a ttl in a queue without a default.
+    :ivar encrypted: whether the bodies are encrypted, which has to be as the queue's rules say.
+    :ivar create: whether a missing queue is created.
+    :ivar once: keys, of any client, by which what was posted before in this queue is left out; of messages of one post
+        with the same key the first one counts.  A purge forgets no key, the end of the queue all.
+    """
+
+    client: bytes
+    messages: Sequence[NewMessage]
+    size: int
+    ttl_default_s: int
+    size_max: int
+    encrypted: bool = False
+    create: bool = True
+    once: Once | None = None
+
+
 class Replayed(list[str]):
     """The ids of messages that were posted before, all of them, under the keys that they came with."""
 

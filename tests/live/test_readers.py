@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from zaqar_gateway.errors import Forbidden, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IDelivered, IMessageStore, IQueueListener, IQueueReaders, IReading
 from zaqar_gateway.live.readers import FAILED, PAGE, READ_S, QueueReaders
-from zaqar_gateway.model import EARLIEST, LATEST, Message, NewMessage, Place, StreamPage
+from zaqar_gateway.model import EARLIEST, LATEST, Message, NewMessage, NewPost, Place, StreamPage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.testing.base import CLIENT, clock_at_epoch
 
@@ -84,11 +84,13 @@ class ReaderCase(SynchronousTestCase):
         posting = self.messages.post(
             "p",
             queue,
-            CLIENT,
-            [NewMessage(b"%d" % number, ttl_s) for number in numbers],
-            size=1,
-            ttl_default_s=3600,
-            size_max=1000,
+            NewPost(
+                CLIENT,
+                [NewMessage(b"%d" % number, ttl_s) for number in numbers],
+                size=1,
+                ttl_default_s=3600,
+                size_max=1000,
+            ),
         )
         return self.successResultOf(Deferred.fromCoroutine(posting))
 

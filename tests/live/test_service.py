@@ -18,7 +18,17 @@ from zaqar_gateway.live.outstanding import TOTAL_MAX
 from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.live.service import CHECK_S, ENDED, Live
 from zaqar_gateway.live.subscriber import LULL_S, TAKEN_OVER
-from zaqar_gateway.model import EARLIEST, LATEST, Begun, LiveTerms, NewMessage, NewSubscription, Place, WorkTerms
+from zaqar_gateway.model import (
+    EARLIEST,
+    LATEST,
+    Begun,
+    LiveTerms,
+    NewMessage,
+    NewPost,
+    NewSubscription,
+    Place,
+    WorkTerms,
+)
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.sockets import Sockets
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -162,7 +172,7 @@ class Subscriptions(LiveCase):
         socket, _ = self.begin(LiveTerms(FIRST, 3600, window=1, skip_client=CLIENT))
         other = [NewMessage(b'"other"')]
         self.post(1, 2)
-        now(self.storage.messages.post("p", "q", OTHER_CLIENT, other, size=1, ttl_default_s=60, size_max=100))
+        now(self.storage.messages.post("p", "q", NewPost(OTHER_CLIENT, other, size=1, ttl_default_s=60, size_max=100)))
         self.turn()
         self.assertEqual(self.taken(socket), ["other"])
 

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from zaqar_gateway.errors import StoreUnavailable, TooManyRequests
 from zaqar_gateway.interfaces import IAsker, IWaits
 from zaqar_gateway.live.waiting import LOOK_S, Waits
-from zaqar_gateway.model import Claim, Message, NewMessage, Place
+from zaqar_gateway.model import Claim, Message, NewMessage, NewPost, Place
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.testing.base import clock_at_epoch
 
@@ -73,7 +73,7 @@ class WaitCase(SynchronousTestCase):
     def post(self, count: int = 1, *, client: bytes = b"c", delay_s: int | None = None, ttl_s: int = 3600) -> None:
         """Post messages whose bodies are numbers, and let the ring come."""
         new = [NewMessage(b"%d" % number, ttl_s, delay_s) for number in range(count)]
-        posting = self.store.messages.post("p", "q", client, new, size=1, ttl_default_s=60, size_max=100)
+        posting = self.store.messages.post("p", "q", NewPost(client, new, size=1, ttl_default_s=60, size_max=100))
         self.successResultOf(self.begin(posting))
         self.settle()
 

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.helpers import PROJECT
 from zaqar_gateway.errors import Forbidden, RuleBroken
 from zaqar_gateway.limits import Limits
-from zaqar_gateway.model import Context, Failing, GivenUp, NewMessage, NewSubscription, Place, Progress
+from zaqar_gateway.model import Context, Failing, GivenUp, NewMessage, NewPost, NewSubscription, Place, Progress
 from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.deliveries import Deliveries, masked
 from zaqar_gateway.operations.policy import Policy
@@ -43,7 +43,7 @@ class DeliveriesTests(SynchronousTestCase):
         messages = store.topic_messages if is_topic else store.messages
         placed = await subscriptions.create(PROJECT, "q", NewSubscription(HOOK, 3600))
         new = [NewMessage(b"%d" % number) for number in range(count)]
-        await messages.post(PROJECT, "q", b"c", new, size=2, ttl_default_s=3600, size_max=1000)
+        await messages.post(PROJECT, "q", NewPost(b"c", new, size=2, ttl_default_s=3600, size_max=1000))
         (owed,) = await store.deliveries.take(place, limit=1, batch=100, lease_ms=1000, required=False)
         given_up = tuple(GivenUp(post.cursor, 3, "500 Internal Server Error") for post in owed.posts)
         progress = Progress(placed.id, owed.token, owed.posts[-1].cursor, given_up)

@@ -14,7 +14,7 @@ from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IAsker
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.live.waiting import Waits
-from zaqar_gateway.model import Claim, Context, NewMessage
+from zaqar_gateway.model import Claim, Context, NewMessage, NewPost
 from zaqar_gateway.operations.claims import Claims
 from zaqar_gateway.operations.fields import ClaimCreate
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -63,7 +63,7 @@ class ClaimTests(SynchronousTestCase):
         waiting = Deferred.fromCoroutine(work)
         self.clock.advance(1)
         self.assertNoResult(waiting)
-        posting = self.storage.messages.post("p", "q", b"c", [NewMessage(b"1")], size=1, ttl_default_s=600, size_max=9)
+        posting = self.storage.messages.post("p", "q", NewPost(b"c", [NewMessage(b"1")], size=1, ttl_default_s=600, size_max=9))
         self.successResultOf(Deferred.fromCoroutine(posting))
         self.clock.advance(0)
         return self.successResultOf(waiting)

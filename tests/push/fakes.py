@@ -13,7 +13,7 @@ from zope.interface import implementer
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IDoorbells, IListener, INotifier, IPushed
-from zaqar_gateway.model import Delivery, NewMessage, NewSubscription, Place, Verdict
+from zaqar_gateway.model import Delivery, NewMessage, NewPost, NewSubscription, Place, Verdict
 from zaqar_gateway.push.attempts import Attempts
 from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.dispatcher import Dispatcher
@@ -35,7 +35,7 @@ def post(storage: MemoryStorage, *numbers: int, place: Place = QUEUE) -> None:
     messages = storage.topic_messages if place.is_topic else storage.messages
     for number in numbers:
         new = [NewMessage(b"%d" % number)]
-        now(messages.post(place.project, place.name, CLIENT, new, size=1, ttl_default_s=3600, size_max=1000))
+        now(messages.post(place.project, place.name, NewPost(CLIENT, new, size=1, ttl_default_s=3600, size_max=1000)))
 
 
 def subscribe(

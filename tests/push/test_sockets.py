@@ -12,7 +12,7 @@ from zope.interface.verify import verifyObject
 
 from tests.push.fakes import QUEUE, Away, Socket, now, post
 from zaqar_gateway.interfaces import IPushed, ISockets
-from zaqar_gateway.model import LogBounds, NewMessage, NewSubscription, Place
+from zaqar_gateway.model import LogBounds, NewMessage, NewPost, NewSubscription, Place
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.sockets import FAILED, MISSED, TAKEN_FOR_DEAD, Sockets
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -251,7 +251,7 @@ class SocketsTests(SynchronousTestCase):
         slow.takes = False
         for number in range(7):
             new = [NewMessage(b"%d%s" % (number, b" " * 13_000))]
-            now(self.storage.messages.post("p", "q", CLIENT, new, size=1, ttl_default_s=3600, size_max=10**6))
+            now(self.storage.messages.post("p", "q", NewPost(CLIENT, new, size=1, ttl_default_s=3600, size_max=10**6)))
         self.clock.pump([0] * 5)
 
         def stop() -> None:
@@ -269,7 +269,7 @@ class SocketsTests(SynchronousTestCase):
         slow.takes = False
         for number in range(20):
             new = [NewMessage(b"%d%s" % (number, b" " * 10_000))]
-            now(self.storage.messages.post("p", "q", CLIENT, new, size=1, ttl_default_s=3600, size_max=10**6))
+            now(self.storage.messages.post("p", "q", NewPost(CLIENT, new, size=1, ttl_default_s=3600, size_max=10**6)))
             self.clock.pump([0] * 3)
         self.assertEqual((other.bodies, other.reasons, slow.reasons), ([*range(20)], [], []))
         slow.take()

@@ -21,6 +21,7 @@ from zaqar_gateway.model import (
     GivenUp,
     LogBounds,
     NewMessage,
+    NewPost,
     NewSubscription,
     Place,
     QueueRules,
@@ -332,7 +333,7 @@ class EncryptedQueueTests(EncryptingCase, TestCase):
         await self.put(b"1")
         (stored,) = await self.raw()
         await self.storage.messages.post(
-            "p", "q", CLIENT, [NewMessage(stored, 300)], size=1, ttl_default_s=60, size_max=9, encrypted=True
+            "p", "q", NewPost(CLIENT, [NewMessage(stored, 300)], size=1, ttl_default_s=60, size_max=9, encrypted=True)
         )
         self.assertEqual(await self.listed(), [b"1", b"1"])
         self.assertEqual(await self.raw(), [stored, stored])
@@ -343,7 +344,7 @@ class EncryptedQueueTests(EncryptingCase, TestCase):
         await self.storage.topics.create("p", "t", b"{}", QueueRules(encrypted=True))
         for name, beginning in (("t", ENCRYPTED), ("q", b"1")):
             (message_id,) = await self.storage.topic_messages.post(
-                "p", name, CLIENT, [NewMessage(b"1", 300)], size=1, ttl_default_s=60, size_max=9
+                "p", name, NewPost(CLIENT, [NewMessage(b"1", 300)], size=1, ttl_default_s=60, size_max=9)
             )
             self.assertEqual(bodies(await self.storage.topic_messages.get("p", name, [message_id])), [b"1"])
             (stored,) = await self.inner.topic_messages.pop("p", name, 1)
@@ -389,11 +390,16 @@ class EncryptedQueueTests(EncryptingCase, TestCase):
         await self.put(b'"body"')
         (stored,) = await self.raw()
         await self.inner.messages.post(
-            *("p", "q", CLIENT, [NewMessage(stored[:-1] + b"\x00\x01", 300)]),
-            size=1,
-            ttl_default_s=60,
-            size_max=9,
-            encrypted=True,
+            "p",
+            "q",
+            NewPost(
+                CLIENT,
+                [NewMessage(stored[:-1] + b"\x00\x01", 300)],
+                size=1,
+                ttl_default_s=60,
+                size_max=9,
+                encrypted=True,
+            ),
         )
         with self.assertRaises(StoreFault) as caught:
             await self.listed()
@@ -405,7 +411,9 @@ class EncryptedQueueTests(EncryptingCase, TestCase):
         (stored,) = await self.raw()
         await self.make(project="thief", encrypted=True)
         await self.inner.messages.post(
-            *("thief", "q", CLIENT, [NewMessage(stored, 300)]), size=1, ttl_default_s=60, size_max=9, encrypted=True
+            "thief",
+            "q",
+            NewPost(CLIENT, [NewMessage(stored, 300)], size=1, ttl_default_s=60, size_max=9, encrypted=True),
         )
         with self.assertRaises(StoreFault):
             await self.listed(project="thief")
@@ -488,7 +496,7 @@ class EncryptedDeliveryTests(EncryptingCase, TestCase):
         await self.storage.topics.create("p", "t", b"{}", QueueRules(encrypted=True))
         await self.storage.topic_subscriptions.create("p", "t", NewSubscription("http://a", 60))
         await self.storage.topic_messages.post(
-            "p", "t", CLIENT, [NewMessage(b"1", 300)], size=1, ttl_default_s=60, size_max=9
+            "p", "t", NewPost(CLIENT, [NewMessage(b"1", 300)], size=1, ttl_default_s=60, size_max=9)
         )
         self.assertEqual(told((await self.storage.topic_subscriptions.read("p", "t", "0" * 14, 9)).posts), [b"1"])
         (owed,) = await self.storage.deliveries.take(
@@ -577,11 +585,16 @@ class EncryptedDeliveryTests(EncryptingCase, TestCase):
         await self.storage.subscriptions.purge("p", "q")
         await self.follow()
         await self.inner.messages.post(
-            *("p", "q", CLIENT, [NewMessage(stored[:-1] + b"\x00\x01", 300)]),
-            size=1,
-            ttl_default_s=60,
-            size_max=9,
-            encrypted=True,
+            "p",
+            "q",
+            NewPost(
+                CLIENT,
+                [NewMessage(stored[:-1] + b"\x00\x01", 300)],
+                size=1,
+                ttl_default_s=60,
+                size_max=9,
+                encrypted=True,
+            ),
         )
         self.assertEqual(await self.take(), [])
         with self.assertRaises(StoreFault):
@@ -628,7 +641,9 @@ class OrderTests(SynchronousTestCase):
 
     def post(self, body: bytes, queue: str = "q") -> Deferred[list[str]]:
         return Deferred.fromCoroutine(
-            self.messages.post("p", queue, CLIENT, [NewMessage(body, 300)], size=1, ttl_default_s=60, size_max=9)
+            self.messages.post(
+                "p", queue, NewPost(CLIENT, [NewMessage(body, 300)], size=1, ttl_default_s=60, size_max=9)
+            )
         )
 
     def list(self) -> Deferred[Any]:

@@ -11,7 +11,7 @@ from twisted.internet.task import LoopingCall
 from twisted.trial.unittest import TestCase
 
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import UNSUBSCRIBE, GivenUp, LogBounds, NewMessage, Quotas
+from zaqar_gateway.model import UNSUBSCRIBE, GivenUp, LogBounds, NewMessage, NewPost, Quotas
 from zaqar_gateway.storage import ids
 from zaqar_gateway.storage.memory import (
     ALIAS_KEPT_S,
@@ -180,7 +180,7 @@ class SweepTests(MemoryCase, TestCase):
         """A sweep frees the expired messages of topics, and those of deleted ones."""
         for topic in ("a", "b"):
             await self.storage.topic_messages.post(
-                "p", topic, b"c", [NewMessage(SweptBody())] * 3, size=1, ttl_default_s=60, size_max=10
+                "p", topic, NewPost(b"c", [NewMessage(SweptBody())] * 3, size=1, ttl_default_s=60, size_max=10)
             )
         await self.storage.topics.delete("p", "b")
         self.storage.sweep()

@@ -19,6 +19,7 @@ from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import (
     NO_RULES,
     NewMessage,
+    NewPost,
     NewSubscription,
     Place,
     Pool,
@@ -68,7 +69,7 @@ class PlacementCase(TestCase):
     async def post(self, process: Process, body: bytes = b"1", queue: str = "q") -> None:
         """Post a message."""
         await process.storage.messages.post(
-            "p", queue, CLIENT, [NewMessage(body)], size=1, ttl_default_s=3600, size_max=100
+            "p", queue, NewPost(CLIENT, [NewMessage(body)], size=1, ttl_default_s=3600, size_max=100)
         )
 
     async def popped(self, process: Process, queue: str = "q") -> list[bytes]:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from zaqar_gateway.errors import QuotaExceeded, RuleBroken, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import NewMessage, NewSubscription, Once, Quotas, Replayed, Usage
+from zaqar_gateway.model import NewMessage, NewPost, NewSubscription, Once, Quotas, Replayed, Usage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.totals import COUNT_S, Amounts, BoundedStorage
 from zaqar_gateway.testing.base import StoreContract, clock_at_epoch, numbered
@@ -100,7 +100,7 @@ class TotalsTests(StoreContract, SynchronousTestCase):
         self.post(4)
         self.post(4, "other")
         post = self.storage.topic_messages.post
-        self.run_now(post("p", "t", b"c", [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10))
+        self.run_now(post("p", "t", NewPost(b"c", [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10)))
         self.assertEqual(len(self.run_now(self.put(*numbered(10), project="p2"))), 10)
         self.assertIn("at most 10 messages in all", self.beyond(2))
         self.post(1)
@@ -206,7 +206,7 @@ class TotalsTests(StoreContract, SynchronousTestCase):
         post = self.storage.messages.post
         new, once = [NewMessage(text) for text in numbered(count)], Once(60, 10, key, keys)
         return Deferred.fromCoroutine(
-            post("p", queue, b"c", new, size=size, ttl_default_s=60, size_max=10, once=once)
+            post("p", queue, NewPost(b"c", new, size=size, ttl_default_s=60, size_max=10, once=once))
         )
 
     def test_repeated(self) -> None:

@@ -9,7 +9,7 @@ from tests.helpers import PROJECT
 from tests.transport.websocket.client import envelope
 from tests.wire.calls import CREATED, http_error
 from tests.wire.gateway import HttpConnection, OnMemory, OnRedis, SocketConnection
-from zaqar_gateway.model import NewMessage, QueueRules
+from zaqar_gateway.model import NewMessage, NewPost, QueueRules
 
 if TYPE_CHECKING:
     _Base = OnMemory
@@ -28,7 +28,7 @@ class _DeadLetters(_Base):
         rules = QueueRules(claim_count_max=2, dead_letter_queue="dead")
         await self.storage.queues.create(PROJECT, "q", b"{}", rules)
         new = [NewMessage(b'{"n": %d}' % number, 600) for number in range(count)]
-        self.ids = await self.storage.messages.post(PROJECT, "q", b"c", new, size=9, ttl_default_s=60, size_max=1000)
+        self.ids = await self.storage.messages.post(PROJECT, "q", NewPost(b"c", new, size=9, ttl_default_s=60, size_max=1000))
         for _ in range(2):
             claim = await self.storage.claims.create(PROJECT, "q", 60, 60, 20)
             assert claim is not None

@@ -10,7 +10,7 @@ from tests.transport.websocket.client import envelope
 from tests.wire.calls import http_error
 from tests.wire.gateway import HttpConnection, OnMemory, OnRedis
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import GivenUp, NewMessage, NewSubscription, Place, Progress
+from zaqar_gateway.model import GivenUp, NewMessage, NewPost, NewSubscription, Place, Progress
 
 if TYPE_CHECKING:
     _Base = OnMemory
@@ -31,7 +31,7 @@ async def give_up(storage: IStorage, place: Place, count: int) -> str:
     )
     placed = await subscriptions.create(place.project, place.name, NewSubscription(HOOK, 3600))
     new = [NewMessage(b"%d" % number) for number in range(count)]
-    await messages.post(place.project, place.name, b"c", new, size=2, ttl_default_s=3600, size_max=1000)
+    await messages.post(place.project, place.name, NewPost(b"c", new, size=2, ttl_default_s=3600, size_max=1000))
     (owed,) = await storage.deliveries.take(place, limit=1, batch=100, lease_ms=1000, required=False)
     given_up = tuple(GivenUp(post.cursor, 3, "it answered 500") for post in owed.posts)
     progress = Progress(placed.id, owed.token, owed.posts[-1].cursor, given_up)

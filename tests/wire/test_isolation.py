@@ -25,7 +25,7 @@ from tests.helpers import CLIENT, Response, build_operations
 from tests.redis_server import RedisServer, shared_server
 from tests.wire.gateway import Connection, Gateway, OnMemory, OnRedis, WireCase
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IStorage, ISubscriptionStore
-from zaqar_gateway.model import NO_RULES, GivenUp, NewMessage, NewSubscription, Place, Progress, QueueRules
+from zaqar_gateway.model import NO_RULES, GivenUp, NewMessage, NewPost, NewSubscription, Place, Progress, QueueRules
 from zaqar_gateway.operations.registry import Body, Http, Operation, field_of
 from zaqar_gateway.storage.ids import format_cursor
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -96,11 +96,13 @@ class Kind:
         held, free = await self.messages.post(
             project,
             queue,
-            b"x" * 16,
-            [NewMessage(json.dumps({"mark": mark, "n": number}).encode(), 3600) for number in range(2)],
-            size=2,
-            ttl_default_s=3600,
-            size_max=10_000,
+            NewPost(
+                b"x" * 16,
+                [NewMessage(json.dumps({"mark": mark, "n": number}).encode(), 3600) for number in range(2)],
+                size=2,
+                ttl_default_s=3600,
+                size_max=10_000,
+            ),
         )
         claim_id = dead = NOTHING.claim
         if not self.is_topic:
@@ -127,7 +129,7 @@ class Kind:
         rules = QueueRules(claim_count_max=0, dead_letter_queue=queue)
         await self.queues.create(project, name, b"{}", rules)
         (message_id,) = await self.messages.post(
-            project, name, b"x" * 16, [new], size=2, ttl_default_s=3600, size_max=10_000
+            project, name, NewPost(b"x" * 16, [new], size=2, ttl_default_s=3600, size_max=10_000)
         )
         assert await self.storage.claims.create(project, name, 300, 60, 1) is None
         return message_id

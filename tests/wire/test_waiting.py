@@ -16,7 +16,7 @@ from tests.helpers import CLIENT, OTHER_CLIENT, PROJECT, Response
 from tests.wire.gateway import Gateway, HttpConnection, OnMemory, OnRedis, request_bytes
 from zaqar_gateway.interfaces import IMessageFilter
 from zaqar_gateway.live.waiting import Waits
-from zaqar_gateway.model import Call, Context, NewMessage, Place
+from zaqar_gateway.model import Call, Context, NewMessage, NewPost, Place
 from zaqar_gateway.operations.filters import Filter
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.refusals import Refusals
@@ -112,7 +112,7 @@ class _Waiting(_Base):
         """Post messages of another client behind the gateway's back."""
         new = [NewMessage(b"%d" % body) for body in bodies]
         return await self.storage.messages.post(
-            PROJECT, "q", b"other", new, size=1, ttl_default_s=3600, size_max=1000
+            PROJECT, "q", NewPost(b"other", new, size=1, ttl_default_s=3600, size_max=1000)
         )
 
     async def free(self) -> int:

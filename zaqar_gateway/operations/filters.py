@@ -28,7 +28,7 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
-    Once,
+    NewPost,
     Place,
     Posted,
     SendBack,
@@ -175,33 +175,10 @@ class _Messages:
     _is_topic: bool
     _asked: Call | None = None
 
-    async def post(
-        self,
-        project: str,
-        queue: str,
-        client: bytes,
-        messages: Sequence[NewMessage],
-        *,
-        size: int,
-        ttl_default_s: int,
-        size_max: int,
-        encrypted: bool = False,
-        create: bool = True,
-        once: Once | None = None,
-    ) -> list[str]:
+    async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
         call = await self._request("post", project, queue)
-        return await self._store.post(
-            project,
-            queue,
-            client,
-            await self._filters.post(self._ctx, call.place, messages),
-            size=size,
-            ttl_default_s=ttl_default_s,
-            size_max=size_max,
-            encrypted=encrypted,
-            create=create,
-            once=once,
-        )
+        passed = await self._filters.post(self._ctx, call.place, new.messages)
+        return await self._store.post(project, queue, replace(new, messages=passed))
 
     async def get(self, project: str, queue: str, ids: Sequence[str]) -> list[Message]:
         call = await self._request("get", project, queue, ids)

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from zaqar_gateway.errors import StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IPoolDirectory, IStorage
-from zaqar_gateway.model import NO_RULES, Context, NewMessage, Volume
+from zaqar_gateway.model import NO_RULES, Context, NewMessage, NewPost, Volume
 from zaqar_gateway.operations import fields
 
 _log = Logger()
@@ -94,7 +94,7 @@ async def _report(store: IStorage) -> Report:
     async def post() -> Any:
         new = [NewMessage(b"{}", _TTL_S)] * 2
         return await store.messages.post(
-            _PROJECT, queue, b"health", new, size=2, ttl_default_s=_TTL_S, size_max=1024
+            _PROJECT, queue, NewPost(b"health", new, size=2, ttl_default_s=_TTL_S, size_max=1024)
         )
 
     async def listed() -> Any:

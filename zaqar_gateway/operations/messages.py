@@ -12,7 +12,7 @@ from attrs import define, frozen
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IWaits
 from zaqar_gateway.limits import Limits, idempotency_key, in_range, wait
-from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, Once, Place
+from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, NewPost, Once, Place
 from zaqar_gateway.operations import documents, fields
 from zaqar_gateway.operations.fields import given
 from zaqar_gateway.operations.queues import QUEUE, TOPIC, Kind
@@ -89,12 +89,14 @@ class Messages:
         return await self._store.post(
             ctx.project,
             asked.queue_name,
-            ctx.client,
-            new,
-            size=size,
-            ttl_default_s=self._limits.message_ttl_default_s,
-            size_max=self._limits.post_size_max,
-            once=self._once(given(asked.idempotency_key), posted),
+            NewPost(
+                ctx.client,
+                new,
+                size=size,
+                ttl_default_s=self._limits.message_ttl_default_s,
+                size_max=self._limits.post_size_max,
+                once=self._once(given(asked.idempotency_key), posted),
+            ),
         )
 
     def _once(self, key: str | None, posted: Sequence[_Posted]) -> Once | None:

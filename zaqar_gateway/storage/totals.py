@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from typing import NamedTuple
 
 from attrs import define, field
@@ -25,7 +24,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import GatewayError, QuotaExceeded, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IStorage, ISubscriptionStore
-from zaqar_gateway.model import NewMessage, NewSubscription, Once, Placed, Replayed, Volume
+from zaqar_gateway.model import NewPost, NewSubscription, Placed, Replayed, Volume
 
 COUNT_S = 2.0
 _SHARE = 20
@@ -174,42 +173,19 @@ class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: igno
     _store: IMessageStore
     _totals: Totals
 
-    async def post(
-        self,
-        project: str,
-        queue: str,
-        client: bytes,
-        messages: Sequence[NewMessage],
-        *,
-        size: int,
-        ttl_default_s: int,
-        size_max: int,
-        encrypted: bool = False,
-        create: bool = True,
-        once: Once | None = None,
-    ) -> list[str]:
-        post = partial(
-            self._store.post,
-            project,
-            queue,
-            client,
-            messages,
-            size=size,
-            ttl_default_s=ttl_default_s,
-            size_max=size_max,
-            encrypted=encrypted,
-        )
-        more = Amounts(len(messages), sum(len(one.body) for one in messages))
+    async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
+        more = Amounts(len(new.messages), sum(len(one.body) for one in new.messages))
         try:
             await self._totals.take(project, more)
         except QuotaExceeded:
-            if once is not None and "" not in once.keys:
+            if new.once is not None and "" not in new.once.keys:
                 # What was posted before takes no room.  With room for no key nothing is stored.
                 with suppress(GatewayError):
-                    return await post(create=False, once=replace(once, most=0))
+                    known = replace(new, create=False, once=replace(new.once, most=0))
+                    return await self._store.post(project, queue, known)
             raise
         try:
-            ids = await post(create=create, once=once)
+            ids = await self._store.post(project, queue, new)
         except GatewayError as error:
             if not _may_be_stored(error):
                 self._totals.give_back(project, more)

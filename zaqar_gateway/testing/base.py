@@ -14,6 +14,7 @@ from zaqar_gateway.model import (
     Message,
     MessagePage,
     NewMessage,
+    NewPost,
     NewSubscription,
     Owed,
     Place,
@@ -108,11 +109,13 @@ class StoreContract(_Base):
         return await self.storage.messages.post(
             project,
             queue,
-            client,
-            [NewMessage(text, ttl_s, delay_s) for text in texts],
-            size=sum(map(len, texts)),
-            ttl_default_s=3600,
-            size_max=10_000_000,
+            NewPost(
+                client,
+                [NewMessage(text, ttl_s, delay_s) for text in texts],
+                size=sum(map(len, texts)),
+                ttl_default_s=3600,
+                size_max=10_000_000,
+            ),
         )
 
     async def make(

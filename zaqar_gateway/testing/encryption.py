@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore
-from zaqar_gateway.model import ENCRYPTED, GivenUp, NewMessage, QueueRules
+from zaqar_gateway.model import ENCRYPTED, GivenUp, NewMessage, NewPost, QueueRules
 from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies, told
 
 SEALED = ENCRYPTED + b"key1" + bytes(range(256))
@@ -23,12 +23,14 @@ class EncryptionContract(StoreContract):
         return await (store or self.storage.messages).post(
             "p",
             queue,
-            CLIENT,
-            [NewMessage(text, 3600) for text in texts],
-            size=size,
-            ttl_default_s=3600,
-            size_max=1000,
-            encrypted=encrypted,
+            NewPost(
+                CLIENT,
+                [NewMessage(text, 3600) for text in texts],
+                size=size,
+                ttl_default_s=3600,
+                size_max=1000,
+                encrypted=encrypted,
+            ),
         )
 
     async def differs(self, *texts: bytes, encrypted: bool) -> None:

@@ -8,7 +8,7 @@ from zope.interface.verify import verifyObject
 
 from zaqar_gateway.errors import ClaimMismatch, EncryptionDiffers, MessageClaimed, QueueMissing, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore
-from zaqar_gateway.model import NO_RULES, Message, NewMessage
+from zaqar_gateway.model import NO_RULES, Message, NewMessage, NewPost
 from zaqar_gateway.testing.base import CLIENT, NO_IDS, OTHER_CLIENT, bodies, numbered
 from zaqar_gateway.testing.reading import ReadContract
 
@@ -121,7 +121,7 @@ class MessageStoreContract(ReadContract):
     async def test_ttl_by_default(self) -> None:
         """A message without a ttl in a queue without a default has the one given with the post."""
         (message_id,) = await self.storage.messages.post(
-            "p", "q", CLIENT, [NewMessage(b"1")], size=1, ttl_default_s=123, size_max=10
+            "p", "q", NewPost(CLIENT, [NewMessage(b"1")], size=1, ttl_default_s=123, size_max=10)
         )
         self.assertEqual((await self.one(message_id)).ttl_s, 123)
 
@@ -131,17 +131,19 @@ class MessageStoreContract(ReadContract):
         ids = await self.storage.messages.post(
             "p",
             "q",
-            CLIENT,
-            [NewMessage(b"1", ttl_s=60), NewMessage(b"2"), NewMessage(b"3", ttl_s=600)],
-            size=3,
-            ttl_default_s=123,
-            size_max=10,
+            NewPost(
+                CLIENT,
+                [NewMessage(b"1", ttl_s=60), NewMessage(b"2"), NewMessage(b"3", ttl_s=600)],
+                size=3,
+                ttl_default_s=123,
+                size_max=10,
+            ),
         )
         self.assertEqual([(await self.one(message_id)).ttl_s for message_id in ids], [60, 77, 600])
 
     async def post_of(self, size: int, size_max: int) -> list[str]:
         return await self.storage.messages.post(
-            "p", "q", CLIENT, [NewMessage(b"1")], size=size, ttl_default_s=60, size_max=size_max
+            "p", "q", NewPost(CLIENT, [NewMessage(b"1")], size=size, ttl_default_s=60, size_max=size_max)
         )
 
     async def test_post_may_have_the_greatest_size(self) -> None:
@@ -175,13 +177,15 @@ class MessageStoreContract(ReadContract):
             return await self.storage.messages.post(
                 "p",
                 "q",
-                CLIENT,
-                [NewMessage(b"1")],
-                size=size,
-                ttl_default_s=60,
-                size_max=10,
-                encrypted=encrypted,
-                create=False,
+                NewPost(
+                    CLIENT,
+                    [NewMessage(b"1")],
+                    size=size,
+                    ttl_default_s=60,
+                    size_max=10,
+                    encrypted=encrypted,
+                    create=False,
+                ),
             )
 
         with self.assertRaises(QueueMissing):

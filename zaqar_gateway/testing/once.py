@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from zaqar_gateway.errors import QueueMissing, RuleBroken, TooManyRequests
-from zaqar_gateway.model import NewMessage, Once, QueueRules, Replayed
+from zaqar_gateway.model import NewMessage, NewPost, Once, QueueRules, Replayed
 from zaqar_gateway.testing.base import CLIENT, OTHER_CLIENT, StoreContract, numbered
 
 WINDOW_S = 600
@@ -30,13 +30,15 @@ class OnceContract(StoreContract):
         ids = await self.storage.messages.post(
             project,
             queue,
-            client,
-            [NewMessage(text, 3600) for text in texts],
-            size=size,
-            ttl_default_s=3600,
-            size_max=1000,
-            create=create,
-            once=Once(WINDOW_S, most, key, tuple(keys)),
+            NewPost(
+                client,
+                [NewMessage(text, 3600) for text in texts],
+                size=size,
+                ttl_default_s=3600,
+                size_max=1000,
+                create=create,
+                once=Once(WINDOW_S, most, key, tuple(keys)),
+            ),
         )
         return list(ids), isinstance(ids, Replayed)
 

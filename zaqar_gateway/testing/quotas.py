@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zaqar_gateway.errors import QuotaExceeded
-from zaqar_gateway.model import NO_RULES, NewMessage, NewSubscription, Quotas, Usage
+from zaqar_gateway.model import NO_RULES, NewMessage, NewPost, NewSubscription, Quotas, Usage
 from zaqar_gateway.testing.base import StoreContract, numbered
 
 
@@ -173,7 +173,7 @@ class QuotaContract(StoreContract):
         await self.make_plain("empty")
         await self.put(b"789", project="else")
         await self.storage.topic_messages.post(
-            "p", "t", b"c", [NewMessage(b"1234")], size=4, ttl_default_s=60, size_max=100
+            "p", "t", NewPost(b"c", [NewMessage(b"1234")], size=4, ttl_default_s=60, size_max=100)
         )
         await self.claim(1, ttl_s=600)
         self.assertEqual(await self.storage.queues.usage("p"), Usage(3, 6))

@@ -25,6 +25,7 @@ from zaqar_gateway.model import (
     GivenUp,
     Message,
     NewMessage,
+    NewPost,
     NewSubscription,
     Once,
     Owed,
@@ -285,7 +286,7 @@ class _Walk:
 
         async def run(side: _Side) -> object:
             ids = await side.storage.messages.post(
-                project, queue, client, messages, size=size, ttl_default_s=120, size_max=size_max, once=once
+                project, queue, NewPost(client, messages, size=size, ttl_default_s=120, size_max=size_max, once=once)
             )
             if once is None and sorted(ids) != ids:
                 raise Difference(f"ids are not in order: {ids}")
@@ -364,7 +365,9 @@ class _Walk:
             await side.storage.queues.delete(project, queue)
             await side.storage.queues.create(project, queue, b"{}", rules)
             ids = await side.storage.messages.post(
-                project, queue, CLIENTS[0], [NewMessage(text) for text in texts], size=9, ttl_default_s=120, size_max=100
+                project,
+                queue,
+                NewPost(CLIENTS[0], [NewMessage(text) for text in texts], size=9, ttl_default_s=120, size_max=100),
             )
             claim = await side.storage.claims.create(project, queue, 60, 60, 20)
             return [("posted", [side.give(side.messages, new) for new in ids]), side.claim(claim, new=True)]

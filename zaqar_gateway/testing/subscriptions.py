@@ -6,7 +6,7 @@ from zope.interface.verify import verifyObject
 
 from zaqar_gateway.errors import RuleBroken, SubscriberTaken
 from zaqar_gateway.interfaces import ISubscriptionStore
-from zaqar_gateway.model import LogPage, NewMessage, NewSubscription, Placed, Subscription
+from zaqar_gateway.model import LogPage, NewMessage, NewPost, NewSubscription, Placed, Subscription
 from zaqar_gateway.testing.base import CLIENT, EPOCH_S, NO_IDS, StoreContract, numbered, told
 
 ZERO = "0" * 14
@@ -353,7 +353,7 @@ class SubscriptionStoreContract(StoreContract):
         placed = await self.again()
         body = '{ "k":\t"é\\u00e9\u2028" }'.encode()
         new = [NewMessage(body), NewMessage(b"2", 99, 0), NewMessage(b"3", None, 90)]
-        await self.storage.messages.post("p", "q", CLIENT, new, size=1, ttl_default_s=60, size_max=100)
+        await self.storage.messages.post("p", "q", NewPost(CLIENT, new, size=1, ttl_default_s=60, size_max=100))
         page = await self.read(placed.cursor)
         self.assertEqual(
             [(post.body, post.ttl_s, post.delay_s, post.notice, post.until_s) for post in page.posts],

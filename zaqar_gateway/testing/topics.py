@@ -7,7 +7,7 @@ from typing import Any, cast
 from zope.interface import alsoProvides
 
 from zaqar_gateway.interfaces import IClaimStore, IQueueStore, IStorage
-from zaqar_gateway.model import NO_RULES, Message, NewMessage, QueueEntry
+from zaqar_gateway.model import NO_RULES, Message, NewMessage, NewPost, QueueEntry
 from zaqar_gateway.testing.base import CLIENT, StoreContract, bodies, numbered
 
 
@@ -42,7 +42,7 @@ class TopicContract(StoreContract):
         queued = await self.put(*numbered(2), ttl_s=ttl_s)
         new = [NewMessage(text, ttl_s) for text in numbered(3, start=100)]
         published = await self.storage.topic_messages.post(
-            "p", "q", CLIENT, new, size=1, ttl_default_s=60, size_max=1000
+            "p", "q", NewPost(CLIENT, new, size=1, ttl_default_s=60, size_max=1000)
         )
         return queued, published
 
@@ -76,7 +76,7 @@ class TopicContract(StoreContract):
         self.assertEqual(await self.storage.topics.list("p", "", 20), [QueueEntry("topic", b"{}")])
         self.assertEqual((await self.storage.queues.count("p"), await self.storage.topics.count("p")), (1, 1))
         await self.storage.topic_messages.post(
-            "p", "queue", CLIENT, [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10
+            "p", "queue", NewPost(CLIENT, [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10)
         )
         self.assertEqual((await self.storage.queues.count("p"), await self.storage.topics.count("p")), (1, 2))
 

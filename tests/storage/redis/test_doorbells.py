@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.redis_server import connect, shared_server, storage_at
-from zaqar_gateway.model import NewMessage, NewSubscription, Place
+from zaqar_gateway.model import NewMessage, NewPost, NewSubscription, Place
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
@@ -87,7 +87,7 @@ class DoorbellTests(TestCase):
     async def post(self, queue: str = "q", *, is_topic: bool = False) -> None:
         """Post a message."""
         messages = self.store.topic_messages if is_topic else self.store.messages
-        await messages.post("p", queue, b"c", [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10)
+        await messages.post("p", queue, NewPost(b"c", [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10))
 
     async def forget(self, *heard: Heard) -> None:
         """Forget what was heard up to now."""

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from tests.storage.redis.test_store import OnRedis
 from zaqar_gateway.errors import GatewayError, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import NewMessage, QueueRules
+from zaqar_gateway.model import NewMessage, NewPost, QueueRules
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.posts import POSTS_MAX, SIZE_MAX
 
@@ -35,7 +35,7 @@ class PostsTests(OnRedis):
     ) -> Awaitable[list[str]]:
         """Post to a store."""
         given = {"ttl_default_s": 60, "size_max": 100_000, **terms}
-        return storage.messages.post("p", queue, client, new, **given)
+        return storage.messages.post("p", queue, NewPost(client, new, **given))
 
     async def bodies(self, storage: IStorage, queue: str = "q") -> list[bytes]:
         """Of all messages of a queue, in their order."""

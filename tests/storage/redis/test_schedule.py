@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import TestCase
 
 from tests.redis_server import connect, shared_server, storage_at
-from zaqar_gateway.model import GivenUp, NewMessage, NewSubscription, Owed, Place, Progress
+from zaqar_gateway.model import GivenUp, NewMessage, NewPost, NewSubscription, Owed, Place, Progress
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.schedule import IDLE_MS, Schedule
 from zaqar_gateway.testing.base import EPOCH_S, clock_at_epoch
@@ -40,7 +40,7 @@ class ScheduleTests(TestCase):
         await self.store.subscriptions.create("p", "q", NewSubscription("http://x", ttl_s))
 
     async def post(self) -> None:
-        await self.store.messages.post("p", "q", b"c", [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10)
+        await self.store.messages.post("p", "q", NewPost(b"c", [NewMessage(b"1")], size=1, ttl_default_s=60, size_max=10))
 
     async def take(self) -> list[Owed]:
         return await self.store.deliveries.take(PLACE, limit=10, batch=10, lease_ms=LEASE_MS, required=False)

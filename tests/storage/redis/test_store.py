@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.redis_server import connect, shared_server, storage_at
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import LogBounds, NewMessage, Quotas
+from zaqar_gateway.model import LogBounds, NewMessage, NewPost, Quotas
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis import plain
@@ -292,10 +292,10 @@ class LongListingTests(OnRedis):
         """Behind thousands of its own messages a client finds that of another, however many list at once."""
         for count in (3000, 3000):
             await self.storage.messages.post(
-                "p", "q", b"own", [NewMessage(b"1")] * count, size=1, ttl_default_s=60, size_max=10
+                "p", "q", NewPost(b"own", [NewMessage(b"1")] * count, size=1, ttl_default_s=60, size_max=10)
             )
         other = NewMessage(b'"other"')
-        await self.storage.messages.post("p", "q", b"other", [other], size=1, ttl_default_s=60, size_max=10)
+        await self.storage.messages.post("p", "q", NewPost(b"other", [other], size=1, ttl_default_s=60, size_max=10))
         listings = [
             ensureDeferred(
                 self.storage.messages.list(
@@ -319,15 +319,13 @@ class SweeperTests(OnRedis):
 
     async def post(self, queue: str, count: int, ttl_s: int = 60) -> None:
         new = [NewMessage(b"{}", ttl_s)] * count
-        await self.storage.messages.post(
-            "p", queue, b"c", new, size=1, ttl_default_s=60, size_max=10
-        )
+        await self.storage.messages.post("p", queue, NewPost(b"c", new, size=1, ttl_default_s=60, size_max=10))
 
     async def test_topics(self) -> None:
         """What has expired in topics is freed as well."""
         for topic in ("a", "b"):
             await self.storage.topic_messages.post(
-                "p", topic, b"c", [NewMessage(b"{}", 60)], size=1, ttl_default_s=60, size_max=10
+                "p", topic, NewPost(b"c", [NewMessage(b"{}", 60)], size=1, ttl_default_s=60, size_max=10)
             )
         await self.post("a", 1)
         self.assertEqual(len(await self.keys()), 6)
@@ -344,7 +342,7 @@ class SweeperTests(OnRedis):
         new = [NewMessage(b"{}", 60)]
         for number, store in enumerate(stores):
             for messages in (store.messages, store.topic_messages):
-                await messages.post("p", "q", b"c", new * (number + 1), size=1, ttl_default_s=60, size_max=10)
+                await messages.post("p", "q", NewPost(b"c", new * (number + 1), size=1, ttl_default_s=60, size_max=10))
         self.assertEqual([(await store.volume()).total for store in stores], [2, 4, 6, 8])
         self.clock.advance(60)
         for _ in range(3):

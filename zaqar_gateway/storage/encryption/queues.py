@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from typing import Any
 
 from attrs import define
@@ -20,8 +19,7 @@ from zaqar_gateway.model import (
     Claim,
     Message,
     MessagePage,
-    NewMessage,
-    Once,
+    NewPost,
     QueueRules,
     QueueStats,
     Replayed,
@@ -91,63 +89,28 @@ class EncryptingMessages:
     _opener: Opener
     _queues: KnownQueues
 
-    async def post(
-        self,
-        project: str,
-        queue: str,
-        client: bytes,
-        messages: Sequence[NewMessage],
-        *,
-        size: int,
-        ttl_default_s: int,
-        size_max: int,
-        encrypted: bool = False,
-        create: bool = True,
-        once: Once | None = None,
-    ) -> list[str]:
+    async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
         place = (project, queue)
         if self._queues.waiting:
             await self._queues.turn(place)
         known = self._queues.asks(place)
-        if encrypted or known is False:  # nearly every post: the shortest way
+        if new.encrypted or known is False:  # nearly every post: the shortest way
             try:
-                return await self._store.post(
-                    project,
-                    queue,
-                    client,
-                    messages,
-                    size=size,
-                    ttl_default_s=ttl_default_s,
-                    size_max=size_max,
-                    encrypted=encrypted,
-                    create=create,
-                    once=once,
-                )
+                return await self._store.post(project, queue, new)
             except EncryptionDiffers:
-                if encrypted:
+                if new.encrypted:
                     raise
                 await self._queues.doubt(place)
-        post = partial(
-            self._store.post,
-            project,
-            queue,
-            client,
-            size=size,
-            ttl_default_s=ttl_default_s,
-            size_max=size_max,
-            create=create,
-            once=once,
-        )
         if known:
             try:
-                return await self._post_sealed(post, project, messages)
+                return await self._post_sealed(project, queue, new)
             except EncryptionDiffers:
                 await self._queues.doubt(place)
         with self._queues.finding_out(place):
             asks = self._queues.asks(place) or False
             for _ in range(_POST_TRIES):
                 try:
-                    ids = await (self._post_sealed(post, project, messages) if asks else post(messages))
+                    ids = await (self._post_sealed if asks else self._store.post)(project, queue, new)
                 except EncryptionDiffers:
                     asks = not asks
                 else:
@@ -156,15 +119,13 @@ class EncryptingMessages:
                     return ids
         raise StoreUnavailable("Whether the queue asks for encryption is changed by many at once.")
 
-    async def _post_sealed(
-        self, post: Callable[..., Awaitable[list[str]]], project: str, messages: Sequence[NewMessage]
-    ) -> list[str]:
+    async def _post_sealed(self, project: str, queue: str, new: NewPost) -> list[str]:
         key = await self._keyring.current()
-        sealed = [replace(one, body=key.seal(project, one.body)) for one in messages]
+        sealed = [replace(one, body=key.seal(project, one.body)) for one in new.messages]
         # Sent before the post, so that it takes no time of its own, and the key is there before the body is.
         keeping = Deferred.fromCoroutine(self._keyring.keep(key))
         try:
-            ids = await post(sealed, encrypted=True)
+            ids = await self._store.post(project, queue, replace(new, messages=sealed, encrypted=True))
         except GatewayError:
             keeping.addErrback(lambda failure: None)  # what it would tell is told
             raise

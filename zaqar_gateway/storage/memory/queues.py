@@ -32,8 +32,7 @@ from zaqar_gateway.model import (
     Letter,
     Message,
     MessagePage,
-    NewMessage,
-    Once,
+    NewPost,
     Place,
     Posted,
     QueueEntry,
@@ -468,20 +467,8 @@ class MemoryMessages:
 
     _space: Space
 
-    async def post(
-        self,
-        project: str,
-        queue: str,
-        client: bytes,
-        messages: Sequence[NewMessage],
-        *,
-        size: int,
-        ttl_default_s: int,
-        size_max: int,
-        encrypted: bool = False,
-        create: bool = True,
-        once: Once | None = None,
-    ) -> list[str]:
+    async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
+        messages, once = new.messages, new.once
         now, now_us = self._space.now(), self._space.now_us()
         found = self._space.find(project, queue, now)
         known = [""] * len(messages)
@@ -498,37 +485,37 @@ class MemoryMessages:
             if keyed:
                 (Keys() if found is None else found.keys).check_room(once, len(keyed), now)
         rules = NO_RULES if found is None else found.rules
-        limit = size_max if rules.post_size_max is None else min(rules.post_size_max, size_max)
-        if size > limit:
-            raise post_too_large(size, limit, own=limit < size_max)
-        if encrypted != rules.encrypted:
+        limit = new.size_max if rules.post_size_max is None else min(rules.post_size_max, new.size_max)
+        if new.size > limit:
+            raise post_too_large(new.size, limit, own=limit < new.size_max)
+        if new.encrypted != rules.encrypted:
             raise EncryptionDiffers
-        if found is None and create:
+        if found is None and new.create:
             self._space.check_room(project)
-        new_ones = [messages[position] for position in fresh]
-        self._space.check_quotas(found, len(new_ones), sum(len(new.body) for new in new_ones))
+        fresh_ones = [messages[position] for position in fresh]
+        self._space.check_quotas(found, len(fresh_ones), sum(len(one.body) for one in fresh_ones))
         if found is None:
-            if not create:
+            if not new.create:
                 raise QueueMissing
             found = self._space.create(project, queue)
-        default_s = ttl_default_s if rules.message_ttl_s is None else rules.message_ttl_s
+        default_s = new.ttl_default_s if rules.message_ttl_s is None else rules.message_ttl_s
         ledger = self._space.ledgers.followed(self._space.place(project, queue), now)
         posted = []
         for position in fresh:
-            new = messages[position]
+            one = messages[position]
             rank = found.ranks.next(now_us)
-            ttl_s = default_s if new.ttl_s is None else new.ttl_s
+            ttl_s = default_s if one.ttl_s is None else one.ttl_s
             delay_s = rules.message_delay_s
-            if delay_s and new.delay_s is not None:
-                delay_s = new.delay_s
+            if delay_s and one.delay_s is not None:
+                delay_s = one.delay_s
             message_id = ids.format_id(rank, found.incarnation)
             posted.append((position, message_id))
             found.add(
                 _Entry(
                     rank=rank,
                     id=message_id,
-                    body=new.body,
-                    client=client,
+                    body=one.body,
+                    client=new.client,
                     ttl_s=ttl_s,
                     ttl_posted_s=ttl_s,
                     expires_ms=now + ttl_s * 1000,
@@ -538,7 +525,7 @@ class MemoryMessages:
                 due_ms=now + delay_s * 1000,
             )
             if ledger is not None:
-                ledger.add(rank, new.body, ttl_s, delay_s if rules.message_delay_s else None)
+                ledger.add(rank, one.body, ttl_s, delay_s if rules.message_delay_s else None)
         if ledger is None:
             self._space.ring(project, queue)
         else:

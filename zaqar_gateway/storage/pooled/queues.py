@@ -15,8 +15,7 @@ from zaqar_gateway.model import (
     Letter,
     Message,
     MessagePage,
-    NewMessage,
-    Once,
+    NewPost,
     Place,
     QueueEntry,
     QueueRules,
@@ -134,39 +133,15 @@ class PooledMessages:
     async def _at(self, project: str, queue: str) -> IMessageStore:
         return self._of(await self._placements.store(Place(project, queue, self._is_topics)))
 
-    async def post(
-        self,
-        project: str,
-        queue: str,
-        client: bytes,
-        messages: Sequence[NewMessage],
-        *,
-        size: int,
-        ttl_default_s: int,
-        size_max: int,
-        encrypted: bool = False,
-        create: bool = True,
-        once: Once | None = None,
-    ) -> list[str]:
-        place = Place(project, queue, self._is_topics)
+    async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
+        place, without_making = Place(project, queue, self._is_topics), replace(new, create=False)
         for _ in range(_POST_TRIES):
             store = await self._at(project, queue)
             try:
                 # A process that was held up may go by a placement that is no more: it must not make the queue there.
-                return await store.post(
-                    project,
-                    queue,
-                    client,
-                    messages,
-                    size=size,
-                    ttl_default_s=ttl_default_s,
-                    size_max=size_max,
-                    encrypted=encrypted,
-                    create=False,
-                    once=once,
-                )
+                return await store.post(project, queue, without_making)
             except QueueMissing:
-                if not create:
+                if not new.create:
                     raise
                 await self._placements.make(place)
         raise StoreUnavailable("The queue is made and deleted by many at once.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredSemaphore
@@ -12,7 +13,17 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, StoreError
 from zaqar_gateway.interfaces import IMessageStore
-from zaqar_gateway.model import EARLIEST, LATEST, Message, MessagePage, NewMessage, Once, Quotas, Replayed, StreamPage
+from zaqar_gateway.model import (
+    EARLIEST,
+    LATEST,
+    Message,
+    MessagePage,
+    NewPost,
+    Once,
+    Quotas,
+    Replayed,
+    StreamPage,
+)
 from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismatch, other_number, post_too_large
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
 from zaqar_gateway.storage.redis import posts, scripts, values
@@ -75,66 +86,68 @@ class RedisMessages:
         self._terms = lru_cache(maxsize=64)(self._packed_terms)
         self._plain = PlainReads(self._redis, self._keys, self._now)
 
-    async def post(
-        self,
-        project: str,
-        queue: str,
-        client: bytes,
-        messages: Sequence[NewMessage],
-        *,
-        size: int,
-        ttl_default_s: int,
-        size_max: int,
-        encrypted: bool = False,
-        create: bool = True,
-        once: Once | None = None,
-    ) -> list[str]:
+    async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
         place = self._keys.packed_with_catalog(project, queue)
-
-        def before() -> bytes:
-            return packed_now(self._now()) + (bulk(self._new_incarnation().encode()) if create else NOTHING)
-
-        author, terms = word(client) + number(size), self._terms(size_max, ttl_default_s, encrypted)
+        author = word(new.client) + number(new.size)
+        terms = self._terms(new.size_max, new.ttl_default_s, new.encrypted)
+        messages, once = new.messages, new.once
         parts = []
         for one in messages:
             parts.append(NOTHING if one.ttl_s is None else number(one.ttl_s))
             parts.append(NOTHING if one.delay_s is None else number(one.delay_s))
             parts.append(bulk(one.body))
         if once is None and self._post is scripts.POST:
-            kind = place, terms, create
-            answer = await posts.post(self._redis, kind, before, author, len(messages), b"".join(parts), size)
+            answer = await posts.post(self._redis, (place, terms, new.create), self._before, author, new, b"".join(parts))
         else:
-            script, count = self._post, self._arguments_of_post + 3 * len(messages)
-            if once is not None:
-                script, more = self._post_once, _packed_keys(once)
-                parts += more
-                count += len(more)
-            answer = [_AGAIN]
-            while answer[0] == _AGAIN:
-                answer = await self._redis.run(script, count, place, before(), terms, author, number(len(messages)), *parts)
-                if once is None:
-                    (answer,) = answer
-        if len(answer) > 3 and (once is None or answer[2]):
-            # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
-            # process looks everywhere.
-            nudged = Deferred.fromCoroutine(self._schedule.nudge(self._keys.queue(project, queue)))
-            nudged.addErrback(lambda failure: failure.trap(StoreError) and None)
+            answer = await self._post_alone(place, terms, author, new, parts)
         refused, first, second = answer[:3]
+        if refused == 0:
+            if len(answer) > 3:
+                self._nudge(project, queue)
+            incarnation = first.decode()
+            return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
         if refused == 1:
-            raise post_too_large(size, first, own=bool(second))
+            raise post_too_large(new.size, first, own=bool(second))
         if refused == _BEYOND_QUOTA:
             raise values.exceeded(self._quotas, first)
         if refused == _BY_KEYS:
+            if second:
+                self._nudge(project, queue)
             found = [format_id(int(rank), first.decode()) for rank in answer[4:]]
             return found if answer[3] else Replayed(found)
         if refused == _OTHER_NUMBER:
             raise other_number(first)
         if refused == _BEYOND_KEYS and once is not None:
             raise keys_exceeded(once.most, first)
-        if refused:
-            raise EncryptionDiffers if refused == 2 else QueueMissing
-        incarnation = first.decode()
-        return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
+        raise EncryptionDiffers if refused == 2 else QueueMissing
+
+    def _before(self, new: NewPost) -> bytes:
+        """The first two arguments."""
+        return packed_now(self._now()) + (bulk(self._new_incarnation().encode()) if new.create else NOTHING)
+
+    async def _post_alone(
+        self, place: bytes, terms: bytes, author: bytes, new: NewPost, parts: list[bytes]
+    ) -> list[Any]:
+        """The answer to a post that has a command of its own."""
+        script, count = self._post, self._arguments_of_post + 3 * len(new.messages)
+        if new.once is not None:
+            script, more = self._post_once, _packed_keys(new.once)
+            parts += more
+            count += len(more)
+        while True:
+            answer: list[Any] = await self._redis.run(
+                script, count, place, self._before(new), terms, author, number(len(new.messages)), *parts
+            )
+            if new.once is None:
+                (answer,) = answer
+            if answer[0] != _AGAIN:
+                return answer
+
+    def _nudge(self, project: str, queue: str) -> None:
+        # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
+        # process looks everywhere.
+        nudged = Deferred.fromCoroutine(self._schedule.nudge(self._keys.queue(project, queue)))
+        nudged.addErrback(lambda failure: failure.trap(StoreError) and None)
 
     def _packed_terms(self, size_max: int, ttl_default_s: int, encrypted: bool) -> bytes:
         """The arguments that are the same for nearly all posts."""

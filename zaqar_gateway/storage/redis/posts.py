@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zaqar_gateway.direct import Answer
+from zaqar_gateway.model import NewPost
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.connection import Growing, Redis
 from zaqar_gateway.storage.redis.packing import number
@@ -70,11 +71,10 @@ class _Posts(Growing):
 def post(
     redis: Redis,
     kind: tuple[bytes, bytes, bool],
-    before: Callable[[], bytes],
+    before: Callable[[NewPost], bytes],
     author: bytes,
-    count: int,
+    new: NewPost,
     messages: bytes,
-    size: int,
 ) -> Answer:
     """Post, sent when this turn of the reactor ends.
 
@@ -82,13 +82,13 @@ def post(
         packed, and whether a queue is created.
     :param before: makes its first two arguments, packed.
     :param author: client and size, packed.
-    :param count: how many messages, and ``size`` of how many bytes in all.
+    :param messages: those of the post, packed.
     :return: the answer of ``scripts/post.lua``, or the error of :meth:`.Redis.run`.
     """
     last = redis.unsent
-    if isinstance(last, _Posts) and last.takes(kind, size):
-        return last.add(author, count, messages, size)
-    posts = _Posts(kind, before())
-    answer = posts.add(author, count, messages, size)
+    if isinstance(last, _Posts) and last.takes(kind, new.size):
+        return last.add(author, len(new.messages), messages, new.size)
+    posts = _Posts(kind, before(new))
+    answer = posts.add(author, len(new.messages), messages, new.size)
     redis.send(posts)
     return answer

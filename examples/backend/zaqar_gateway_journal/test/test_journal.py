@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.model import NO_RULES, BackendSettings, NewMessage, Quotas
+from zaqar_gateway.model import NO_RULES, BackendSettings, NewMessage, NewPost, Quotas
 from zaqar_gateway_journal.backend import JournalBackend
 from zaqar_gateway_journal.journal import Journal
 
@@ -148,7 +148,7 @@ class BackendTests(DirectoryCase):
         backend = self.start(self.backend())
         for body in (b'"gone"', b'"kept"'):
             posting = backend.storage.messages.post(
-                "p", "q", b"c", [NewMessage(body)], size=6, ttl_default_s=60, size_max=60
+                "p", "q", NewPost(b"c", [NewMessage(body)], size=6, ttl_default_s=60, size_max=60)
             )
             (message_id,) = self.successResultOf(Deferred.fromCoroutine(posting))
             if body == b'"gone"':
