@@ -196,7 +196,7 @@ class Schema(SynchronousTestCase):
         opened = codec.open_frame(json.dumps(envelope(action, body, headers)).encode(), False)
         found = self.actions.find(opened)
         found.headers(opened)
-        return found.fields(opened)
+        return found.fields(opened, None)
 
     def violated(self, action: str, reason: str, body: Any = None, headers: Any = HEADERS) -> None:
         text = str(self.assertRaises(EnvelopeError, self.check, action, body, headers))

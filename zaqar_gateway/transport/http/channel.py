@@ -310,6 +310,49 @@ class HttpChannel(Protocol):
     """One connection.  As a producer it stands for its replies: pausing it stops that requests are handled."""
 
     _log = Logger()
+    __slots__ = (  # more than thirty attributes: without, each is looked up in a dictionary
+        "_added",
+        "_added_cached",
+        "_answering",
+        "_application",
+        "_begun",
+        "_blank",
+        "_blocked",
+        "_blocked_since",
+        "_bodiless",
+        "_body_since",
+        "_bounds",
+        "_chunks",
+        "_conduct",
+        "_data",
+        "_eof",
+        "_factory",
+        "_forsaken",
+        "_half_closeable",
+        "_http10",
+        "_kept",
+        "_known_fields",
+        "_known_heads",
+        "_last",
+        "_limit",
+        "_need",
+        "_out",
+        "_out_size",
+        "_paused",
+        "_phase",
+        "_place",
+        "_pos",
+        "_reads",
+        "_received",
+        "_request",
+        "_resting",
+        "_running",
+        "_scanned",
+        "_stream",
+        "_unsent",
+        "_wire",
+        "deadline",
+    )
 
     def __init__(self, factory: HttpFactory) -> None:
         self._factory = factory
@@ -582,7 +625,7 @@ class HttpChannel(Protocol):
                 self._reads.clear()
                 self._conduct.is_calm(self._wire)
             self._settle()
-            if self._reads.enough and (self._phase == _BODY or self._phase == _DROP):
+            if (self._phase == _BODY or self._phase == _DROP) and self._reads.enough:
                 self._rest()
                 self._stop_reading()
         if self._factory.watched:
@@ -651,6 +694,14 @@ class HttpChannel(Protocol):
         """Nothing more can be done now: say what to wait for, and until when."""
         if self._pos == len(self._data):
             self._data, self._pos = b"", 0
+            if not (self._resting is not None or self._eof or self._blocked or self._paused):  # nearly always
+                if self._phase == _WAIT:
+                    self.deadline = inf
+                    return
+                if self._phase == _HEAD:
+                    self._begun = False
+                    self.deadline = self._factory.now + self._bounds.idle_timeout_s
+                    return
         if self._resting is not None:
             if self._phase == _BODY or self._phase == _DROP:
                 self.deadline = self._body_deadline()

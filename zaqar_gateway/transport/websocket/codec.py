@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, Union, get_args, get_type_hints
 
 import msgspec
 from attrs import frozen
-from msgspec import UNSET, Raw, Struct, UnsetType, field
+from msgspec import NODEFAULT, UNSET, Raw, Struct, UnsetType, field
 from zope.interface import implementer
 
 from zaqar_gateway import model
 from zaqar_gateway.errors import BadBody, GatewayError, Unauthorized
-from zaqar_gateway.interfaces import IPushed
+from zaqar_gateway.interfaces import IListener, IPushed
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED, Frame, Operation
 from zaqar_gateway.operations.subscriptions import Subscribed
@@ -260,6 +260,7 @@ class Action:
     _body: msgspec.json.Decoder[Any]
     _whole: tuple[str, ...] = ()
     audit: Audit | None = None
+    _listener: str = ""  # the field that is the connection itself
 
     def headers(self, envelope: Envelope) -> Any:
         """The headers that the action has; :class:`Headers` where it has an operation.
@@ -271,9 +272,10 @@ class Action:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _violated("headers", error) from None
 
-    def fields(self, envelope: Envelope) -> msgspec.Struct:
+    def fields(self, envelope: Envelope, listener: IListener | None) -> msgspec.Struct:
         """The fields of the operation.
 
+        :param listener: the connection.
         :raises EnvelopeError: the body violates the schema.
         """
         try:
@@ -284,9 +286,10 @@ class Action:
             text = getattr(body, name)
             if text is not UNSET and bytes(memoryview(text)[:1]) != _WHOLE[name][0]:
                 raise _violation(f"body.{name} has to be {_WHOLE[name][1]}.")
-        if self.operation is None or type(body) is self.operation.fields:
-            return body  # type: ignore[no-any-return]
-        return self.operation.fields(**{name: getattr(body, name) for name in body.__struct_fields__})
+        if self._listener and self.operation is not None:
+            values = {name: getattr(body, name) for name in body.__struct_fields__}
+            return self.operation.fields(**{**values, self._listener: listener})
+        return body  # type: ignore[no-any-return]
 
 
 def _violation(why: str) -> EnvelopeError:
@@ -322,6 +325,7 @@ class Actions:
                     msgspec.json.Decoder(body),
                     tuple(name for name in body.__struct_fields__ if name in _WHOLE),
                     audit_of(operation, "websocket"),
+                    operation.frame.listener,
                 )
         for name in NOT_IMPLEMENTED - self._by_name.keys():
             decoder: msgspec.json.Decoder[Any] = headers
@@ -347,15 +351,18 @@ class Actions:
 
 
 def _body_type(operation: Operation, frame: Frame) -> type[Struct]:
-    """The fields that a row has on WebSocket, as a struct."""
+    """The fields that a row has on WebSocket, as a struct; those that frames do not have are attributes of it all the same, with
+    their defaults, so that it is to the operation what its own fields are."""
     if not frame.only and not frame.needed:
         return operation.fields
     types = {**get_type_hints(operation.fields), **frame.types}
     only = frame.only or operation.fields.__struct_fields__
     needed: list[Any] = []
     others: list[Any] = []
+    fixed: dict[str, Any] = {}
     for known in msgspec.structs.fields(operation.fields):
         if known.name not in only:
+            fixed[known.name] = known.default if known.default_factory is NODEFAULT else known.default_factory()
             continue
         if known.name in frame.needed or known.required:
             kinds = get_args(types[known.name])
@@ -365,7 +372,7 @@ def _body_type(operation: Operation, frame: Frame) -> type[Struct]:
                 needed.append((known.name, types[known.name]))
         else:
             others.append((known.name, types[known.name], field(default=known.default)))
-    return msgspec.defstruct(f"{operation.fields.__name__}Frame", needed + others, frozen=True)
+    return msgspec.defstruct(f"{operation.fields.__name__}Frame", needed + others, namespace=fixed, frozen=True)
 
 
 def _short(text: str) -> str:

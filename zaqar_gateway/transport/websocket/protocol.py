@@ -75,6 +75,12 @@ _INFLATED = 65536
 
 _SLOW_FRAME = 4  # what each step of Autobahn costs, in frames that are taken apart here; it takes two for a frame
 
+_OPEN, _CLOSING, _CLOSED = (
+    WebSocketServerProtocol.STATE_OPEN,
+    WebSocketServerProtocol.STATE_CLOSING,
+    WebSocketServerProtocol.STATE_CLOSED,
+)
+
 _TEXT, _BINARY, _PING, _PONG = 0x81, 0x82, 0x89, 0x8A
 _CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
@@ -166,6 +172,44 @@ class GatewayProtocol(WebSocketServerProtocol):
     CONFIG_ATTRS: list[str] = []  # Autobahn would print all of them, for a log line that is not written: 1 ms
     log = make_logger("error")  # Autobahn would log request heads, and its warnings are the errors of clients
     _log = Logger()
+
+    __slots__ = (  # with those of Autobahn more than thirty attributes: without, each is looked up in a dictionary
+        "_alone",
+        "_aside",
+        "_bounds",
+        "_conduct",
+        "_congested",
+        "_consuming",
+        "_crowded",
+        "_deaf",
+        "_draining",
+        "_ending",
+        "_finishing",
+        "_half_closeable",
+        "_held",
+        "_idle",
+        "_is_refused",
+        "_is_whole",
+        "_joined",
+        "_joined_size",
+        "_left",
+        "_next",
+        "_paused",
+        "_piece",
+        "_place",
+        "_pushed_next",
+        "_reads",
+        "_resting",
+        "_running",
+        "_session",
+        "_slots",
+        "_slow",
+        "_unsent",
+        "_untaken",
+        "_uri",
+        "_waiting",
+        "_was_active",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -312,9 +356,9 @@ class GatewayProtocol(WebSocketServerProtocol):
     def finish(self) -> None:
         """Let the requests in flight end, take no more, and close with 1001."""
         self._finishing = True
-        if self.state == self.STATE_OPEN:
+        if self.state == _OPEN:
             self._adjust()
-        elif self.state != self.STATE_CLOSING:
+        elif self.state != _CLOSING:
             self.dropConnection(abort=True)
 
     def end(self, code: int, reason: str) -> None:
@@ -328,7 +372,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     shed = abort  # see zaqar_gateway.transport.unread.Reader
 
     def dropConnection(self, abort: bool = False) -> None:
-        if not abort and self.state != self.STATE_CLOSED:
+        if not abort and self.state != _CLOSED:
             # The transport waits until all is sent, which is for ever where the peer does not read.
             self._ending = self.factory.call_later(self.closeHandshakeTimeout, self.abort)
         super().dropConnection(abort)
@@ -350,7 +394,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             super().onAutoPingTimeout()
 
     def _close(self, code: int, reason: str) -> None:
-        if self.state == self.STATE_OPEN:
+        if self.state == _OPEN:
             self._log.debug("closing {peer}: {code} {reason}", peer=self.peer, code=code, reason=reason)
             self.sendCloseFrame(code, reason.encode())
             self._leave()
@@ -365,12 +409,13 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self._is_refused:
             if self._reads.enough:
                 self._rest()
-        elif self._reads.enough and self.state != self.STATE_CLOSED:
+        elif self._reads.enough and self.state != _CLOSED:
             self.data += data
             self._rest()
         else:
-            self._dataReceived(data)  # without Autobahn's log line, which is made up even where it is not written
-            if not self.data and self.state == self.STATE_OPEN and not self.inside_message:
+            self.data += data  # without what Autobahn counts, and its log line, which is made up even where it is not written
+            self.consumeData()
+            if not self.data and self.state == _OPEN and not self.inside_message:
                 self._reads.clear()
                 if self._was_active:
                     self._conduct.is_calm(self.transport)
@@ -380,14 +425,14 @@ class GatewayProtocol(WebSocketServerProtocol):
     def consumeData(self) -> None:
         if self._consuming:
             return
-        if self.state not in (self.STATE_OPEN, self.STATE_CLOSING):
+        if self.state not in (_OPEN, _CLOSING):
             super().consumeData()
             return
         self._consuming = True
         try:
             turns = self.factory.turns
             left, more, ends = TURN_MAX, True, turns.begin()
-            while more and not self._paused and self.state != self.STATE_CLOSED:
+            while more and not self._paused and self.state != _CLOSED:
                 if self.current_frame is None and not self.inside_message:
                     left = self._take_whole_frames(left, ends)
                 if left <= 0 or (left < TURN_MAX and turns.is_over(ends)):
@@ -451,7 +496,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         data, at, is_over = self.data, 0, self.factory.turns.is_over
         have, most = len(data), self._bounds.message_max
         pongs: list[bytes] = []
-        while left > 0 and have - at >= 6 and not self._paused and self.state == self.STATE_OPEN:
+        while left > 0 and have - at >= 6 and not self._paused and self.state == _OPEN:
             kind, size = data[at], data[at + 1] - 0x80  # the high bit: masked
             if kind == _PING:
                 if not 0 <= size <= _CONTROL_MAX:
@@ -482,7 +527,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 break
         if at:
             self.data = data[at:]
-        if pongs and self.state == self.STATE_OPEN:
+        if pongs and self.state == _OPEN:
             self.sendData(b"".join(pongs))
         return left
 
@@ -492,7 +537,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.message_data = []
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
-        if self.state != self.STATE_OPEN:
+        if self.state != _OPEN:
             return
         if not isBinary and not payload.isascii():
             try:
@@ -520,7 +565,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._running += 1
             self._alone = request.alone
         run(self._serve(request, slot), self._crashed)
-        self._adjust()
+        if self._alone or self._paused or len(self._slots) >= self._bounds.in_flight_max:
+            self._adjust()
 
     # -- replies out ---------------------------------------------------------------------------------------------------
 
@@ -545,7 +591,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             if self._next is not None:
                 (request, is_binary), self._next = self._next, None
                 self._start(request, is_binary)
-        self._adjust()
+        if self._paused or self._finishing:
+            self._adjust()
 
     def _write_done(self, slot: _Slot, payload: bytes) -> None:
         self._write_reply(payload, slot.is_binary)
@@ -560,7 +607,7 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def _write_reply(self, payload: bytes, is_binary: bool) -> None:
         """Write one unfragmented frame (RFC 6455, section 5.2); on a connection that is closing, drop it."""
-        if self.state != self.STATE_OPEN:
+        if self.state != _OPEN:
             return
         kind = _BINARY if is_binary else _TEXT
         compress = self._perMessageCompress
@@ -607,7 +654,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     @property
     def takes(self) -> bool:
         """See :class:`~zaqar_gateway.interfaces.IListener`."""
-        return self.state == self.STATE_OPEN and not self._congested and self._held + self._joined_size < PUSHED_MAX
+        return self.state == _OPEN and not self._congested and self._held + self._joined_size < PUSHED_MAX
 
     def when_takes(self, call: Callable[[], None]) -> None:
         """See :class:`~zaqar_gateway.interfaces.IListener`.
@@ -640,7 +687,7 @@ class GatewayProtocol(WebSocketServerProtocol):
 
         A peer that is pushed too much is closed.
         """
-        if self.state != self.STATE_OPEN:
+        if self.state != _OPEN:
             return
         self._was_active = True
         most = self._bounds.write_buffer_max
@@ -660,7 +707,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._held += sum(len(message.text) for message in messages)
 
     def _write_pushes(self, messages: Sequence[IPushed]) -> None:
-        if self.state != self.STATE_OPEN:
+        if self.state != _OPEN:
             return
         compress: Any = self._perMessageCompress
         bits = 0 if compress is None else compress.server_max_window_bits
@@ -739,7 +786,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _adjust(self) -> None:
         """Read, or do not, as the requests and the peer have it now."""
         blocked = self._resting is not None
-        if self.state == self.STATE_OPEN:
+        if self.state == _OPEN:
             slow = self._unsent > self._bounds.write_buffer_max
             if slow and self._draining is None:
                 self._draining = self.factory.call_later(self._bounds.drain_timeout_s, self._not_drained)
@@ -754,13 +801,13 @@ class GatewayProtocol(WebSocketServerProtocol):
         was_paused, self._paused = self._paused, blocked
         # While requests wait a peer that hangs up is noticed, as far as what it sends besides can be kept.
         deaf = blocked and not (self._waiting and len(self.data) <= _AHEAD_MAX)
-        if deaf != self._deaf and (self.state != self.STATE_CLOSED or self._is_refused):
+        if deaf != self._deaf and (self.state != _CLOSED or self._is_refused):
             self._deaf = deaf
             if deaf:
                 self.transport.pauseProducing()
             else:
                 self.transport.resumeProducing()
-        if was_paused and not blocked and self.state != self.STATE_CLOSED:
+        if was_paused and not blocked and self.state != _CLOSED:
             self.consumeData()
 
     def _stop_draining(self) -> None:

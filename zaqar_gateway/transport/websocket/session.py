@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-
 import msgspec
 from attrs import define, field
 from msgspec.structs import replace
@@ -28,6 +27,9 @@ from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Env
 from zaqar_gateway.transport.websocket.projects import Projects
 
 _log = Logger()
+
+_KNOWN_SIZE_MAX = 2048
+"""Bytes of headers that are remembered."""
 
 
 @define(eq=False)
@@ -155,6 +157,9 @@ class Session:
     pushes_binary: bool = field(init=False, default=False)
     is_subscribed: bool = field(init=False, default=False)
     _project: str | None = field(init=False, default=None)
+    _known_text: bytes = field(init=False, default=b"")  # the headers of the last frame, as they came
+    _known: codec.Headers | None = field(init=False, default=None)  # and read
+    _known_contexts: dict[bool, Context] = field(init=False, factory=dict)  # who asks with them, with the client checked or not
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
         """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong."""
@@ -164,8 +169,8 @@ class Session:
         try:
             envelope = codec.open_frame(payload, is_binary)
             action = self._actions.find(envelope)
-            headers = action.headers(envelope)
-            asked = self._with_listener(action, action.fields(envelope))
+            headers = self._headers(action, envelope)
+            asked = action.fields(envelope, self._listener)
         except EnvelopeError as error:
             return Request(False, self, is_binary, envelope, codec.refusal(error))
         except Exception:
@@ -183,11 +188,16 @@ class Session:
             return Request(True, self, is_binary, envelope, None, action, headers, asked, aside=True)
         return Request(action.alone, self, is_binary, envelope, None, action, headers, asked, size=len(payload))
 
-    def _with_listener(self, action: Action, asked: msgspec.Struct) -> msgspec.Struct:
-        frame = action.operation.frame if action.operation is not None else None
-        if frame is None or not frame.listener:
-            return asked
-        return replace(asked, **{frame.listener: self._listener})
+    def _headers(self, action: Action, envelope: Envelope) -> codec.Headers:
+        """The headers of a frame.  A client sends the same ones again and again."""
+        if action.operation is None:
+            return action.headers(envelope)  # type: ignore[no-any-return]
+        text, known = bytes(envelope.headers), self._known
+        if known is None or text != self._known_text:
+            known = self._known = action.headers(envelope)
+            self._known_text = text if len(text) <= _KNOWN_SIZE_MAX else b""
+            self._known_contexts = {}
+        return known
 
     async def authenticate(self, headers: codec.Headers) -> Answer:
         """Have the owner of the token in some headers speak from now on."""
@@ -261,6 +271,9 @@ class Session:
         checks = frame is not None and (
             frame.checks_client or (asked is not None and _is_given(asked, frame.checks_client_with))
         )
+        is_known = headers is self._known and caller is None and not is_signed
+        if is_known and (known := self._known_contexts.get(checks)) is not None:
+            return known
         client = self._client_ids.canonical(headers.client) if checks else b""
         if caller is not None:
             assert self._authentication is not None
@@ -272,4 +285,7 @@ class Session:
                 roles = roles_of(headers.roles)
             if isinstance(headers.user, str):
                 user = headers.user
-        return Context(headers.project, client, roles, user, headers.token or "")
+        found = Context(headers.project, client, roles, user, headers.token or "")
+        if is_known:
+            self._known_contexts[checks] = found
+        return found
