@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+
 import msgspec
 from attrs import define, field
 from msgspec.structs import replace
