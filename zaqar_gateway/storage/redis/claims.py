@@ -9,7 +9,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IClaimStore
 from zaqar_gateway.model import Claim, Message
-from zaqar_gateway.storage.redis import scripts, values
+from zaqar_gateway.storage.redis import scripts, together, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now
@@ -37,12 +37,18 @@ class RedisClaims:
     async def _take(
         self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, *, each: bool
     ) -> list[Message]:
-        terms = bulk(claim_id.encode()) + number(ttl_s) + number(grace_s) + number(limit)
         place = self._keys.packed_with_catalog(project, queue)
         apart, theirs = (bulk(b"1"), None) if each else (NOTHING, claim_id)
+        terms = apart + number(ttl_s) + number(grace_s)
+
+        def begin() -> tuple[bytes, int]:
+            return place + packed_now(self._now()) + bulk(self._new_incarnation().encode()) + terms, 7
+
+        given = bulk(claim_id.encode()) + number(limit)
         while True:
-            dead_letters = bulk(self._new_incarnation().encode())
-            found = await self._redis.run(scripts.CLAIM, 9, place, packed_now(self._now()), terms, dead_letters, apart)
+            found = await together.ask(
+                self._redis, scripts.CLAIM, (place, terms), begin, given, 2, limit * together.MESSAGE_SIZE
+            )
             if not found[0]:
                 break
         return [] if len(found) == 3 else values.messages(found, 3, found[1], found[2].decode(), theirs)

@@ -26,7 +26,7 @@ from zaqar_gateway.model import (
 )
 from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismatch, other_number, post_too_large
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
-from zaqar_gateway.storage.redis import posts, scripts, values
+from zaqar_gateway.storage.redis import scripts, together, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulks, number, packed_now, word
@@ -97,7 +97,15 @@ class RedisMessages:
             parts.append(NOTHING if one.delay_s is None else number(one.delay_s))
             parts.append(bulk(one.body))
         if once is None and self._post is scripts.POST:
-            answer = await posts.post(self._redis, (place, terms, new.create), self._before, author, new, b"".join(parts))
+            answer = await together.ask(
+                self._redis,
+                scripts.POST,
+                (place, terms, b"create" if new.create else b""),
+                lambda: (place + self._before(new) + terms, 7),
+                b"".join((author, number(len(messages)), *parts)),
+                3 + len(parts),
+                new.size,
+            )
         else:
             answer = await self._post_alone(place, terms, author, new, parts)
         refused, first, second = answer[:3]
@@ -242,10 +250,12 @@ class RedisMessages:
     async def _delete(
         self, project: str, queue: str, mode: bytes, ids: Sequence[str], claims: Sequence[str]
     ) -> None:
-        parts = [self._keys.packed(project, queue), packed_now(self._now()), mode, number(len(claims))]
-        parts.append(bulks([*claims, *values.id_arguments(ids)]))
-        count = 4 + len(claims) + 2 * len(ids)
-        verdict, *nth = await self._redis.run(scripts.DELETE, count, *parts)
+        place = self._keys.packed(project, queue)
+        given = number(len(claims)) + number(len(ids)) + bulks([*claims, *values.id_arguments(ids)])
+        count, size = 2 + len(claims) + 2 * len(ids), len(ids) * together.MESSAGE_SIZE
+        verdict, *nth = await together.ask(
+            self._redis, scripts.DELETE, (place, mode), lambda: (place + packed_now(self._now()) + mode, 3), given, count, size
+        )
         if verdict:
             raise (claimed if verdict == 1 else mismatch)(ids[nth[0] - 1])
 

@@ -1,33 +1,48 @@
--- claim.lua: give the oldest deliverable messages to one claim, or to one each; move those that were handed out too often.
+-- claim.lua: give the oldest deliverable messages to claims, to one after the other, or to claims of one message each; move those
+-- that were handed out too often.
 -- KEYS: queue, catalog (as in post.lua)
--- ARGV: now, claim, ttl (s), grace (s), limit, incarnation for a new dead letter queue, '1' for a claim each: their ids then
---       are as the one given, save for the last four digits
--- Returns {whether to call again, now, incarnation, messages...}; the messages name their claim only where each has its own.
+-- ARGV: now, incarnation for a new dead letter queue, '1' for a claim each: their ids then are as the one given, save for the last
+--       four digits; ttl (s), grace (s), then of each claim: its id, limit
+-- Returns of each claim {whether to call again, now, incarnation, messages...}; the messages name their claim only where each has
+-- its own.
 local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl')
-if not known[1] then
-  return {0, now, ''}
+local is_late = known[1] and settle(known[2])
+local answers, limit = {}, 0
+for i = 7, #ARGV, 2 do
+  answers[#answers + 1] = {is_late and 1 or 0, now, known[1] or ''}
+  limit = limit + tonumber(ARGV[i])
 end
-if settle(known[2]) then
-  return {1, now, known[1]}
+if is_late or not known[1] then
+  return answers
 end
-local claim, ttl_s, grace_s, each = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[7] == '1'
+local each, ttl_s, grace_s = ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local lapses = now + ttl_s * 1000
 local most = known[5] and tonumber(known[4])
-local out, ranks, buried = {0, now, known[1]}, {}, {}
-local holds, states, expiries = {}, {}, {}
+local buried, holds, states, expiries = {}, {}, {}, {}
 -- What is the same for nearly all messages of a claim is made once; a number is an argument that is dear to hand over.
-local lapses_text, plain = text(lapses), cmsgpack.pack(claim, lapses, 0, 0, 0)
+local lapses_text = text(lapses)
+
+-- The claim that messages are given to: its number, id and answer, the ranks of what it has, how many it may have.
+local at, claim, out, ranks, room, plain = 0, nil, nil, nil, 0, nil
+local has = {} -- the ranks of each
+
+local function next_claim()
+  at = at + 1
+  claim, room, out, ranks = ARGV[4 + 2 * at], tonumber(ARGV[5 + 2 * at]), answers[at], {}
+  has[at] = ranks
+  plain = cmsgpack.pack(claim, lapses, 0, 0, 0)
+end
 
 -- The claim of the message that is the taken at this number.
-local function claim_of(number)
-  return each and claim:sub(1, -5) .. string.format('%04x', number) or claim
+local function claim_of(id, number)
+  return each and id:sub(1, -5) .. string.format('%04x', number) or id
 end
 
 local function bury(rank, entry, expires, ttl, count)
   local target = base:match('^(.*/)') .. known[5] .. '}'
   local there = call('HMGET', target, 'inc', 'rank', 'bytes')
   if not there[1] then
-    there[2] = create(target, KEYS[2], ARGV[6], '{}')
+    there[2] = create(target, KEYS[2], ARGV[2], '{}')
     there[3] = call('HEXISTS', base, 'bytes') == 1
   end
   local id = entry[10] or string.format('%014x', tonumber(rank)) .. known[1]
@@ -49,12 +64,16 @@ local function bury(rank, entry, expires, ttl, count)
   buried[#buried + 1] = rank
 end
 
+next_claim()
 -- Of a message that is moved without having been claimed, which is what at most 0 claims means, it has to be known exactly.
-local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber(ARGV[5]), most == 0 and math.huge or lapses,
+local taken, again, moved = each_deliverable(known[3] or '0', known[2], limit, most == 0 and math.huge or lapses,
   function(rank, entry, packed, expires, ttl, count)
     if most and count >= most then
       bury(rank, entry, expires, ttl, count)
       return false
+    end
+    if #ranks == room then
+      next_claim()
     end
     local own_expiry, own_ttl = 0, 0
     if packed then
@@ -66,14 +85,13 @@ local taken, again, moved = each_deliverable(known[3] or '0', known[2], tonumber
       expiries[#expiries + 1], expiries[#expiries + 2] = text(own_expiry), rank
     end
     if most then count = count + 1 end
-    local number = #ranks + 1
-    local its = claim_of(number)
+    local its = claim_of(claim, #ranks + 1)
     emit(out, rank, entry, ttl, each and its, count)
-    ranks[number] = rank
-    local n = 2 * number
-    holds[n - 1], holds[n] = lapses_text, rank
-    states[n - 1] = rank
-    states[n] = own_expiry == 0 and count == 0 and not each and plain
+    ranks[#ranks + 1] = rank
+    local n = #holds
+    holds[n + 1], holds[n + 2] = lapses_text, rank
+    states[n + 1] = rank
+    states[n + 2] = own_expiry == 0 and count == 0 and not each and plain
       or cmsgpack.pack(its, lapses, own_expiry, own_ttl, count)
     return true
   end)
@@ -88,20 +106,27 @@ if taken > 0 then
   each_slice(holds, function(...) call('ZADD', held, ...) end)
   each_slice(states, function(...) call('HSET', state, ...) end)
   each_slice(expiries, function(...) call('ZADD', alive, ...) end)
-  if each then
-    local known_claims, counts = {}, {}
-    for i, rank in ipairs(ranks) do
-      local its = claim_of(i)
-      known_claims[#known_claims + 1], known_claims[#known_claims + 2] = its, cmsgpack.pack(now, lapses, ttl_s, {rank})
-      counts[#counts + 1], counts[#counts + 2] = its, 1
-    end
-    each_slice(known_claims, function(...) call('HSET', claims, ...) end)
-    each_slice(counts, function(...) call('HSET', left, ...) end)
-  else
-    call('HSET', claims, claim, cmsgpack.pack(now, lapses, ttl_s, ranks))
-    call('HSET', left, claim, taken)
+  local known_claims, counts = {}, {}
+  local function know(id, its_ranks)
+    known_claims[#known_claims + 1], known_claims[#known_claims + 2] = id, cmsgpack.pack(now, lapses, ttl_s, its_ranks)
+    counts[#counts + 1], counts[#counts + 2] = id, #its_ranks
   end
-elseif again then
-  out[1] = 1
+  for i, its_ranks in ipairs(has) do
+    local id = ARGV[4 + 2 * i]
+    if each then
+      for number, rank in ipairs(its_ranks) do
+        know(claim_of(id, number), {rank})
+      end
+    elseif #its_ranks > 0 then
+      know(id, its_ranks)
+    end
+  end
+  each_slice(known_claims, function(...) call('HSET', claims, ...) end)
+  each_slice(counts, function(...) call('HSET', left, ...) end)
 end
-return out
+if again then
+  for _, answer in ipairs(answers) do
+    if #answer == 3 then answer[1] = 1 end
+  end
+end
+return answers

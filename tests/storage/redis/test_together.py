@@ -1,0 +1,292 @@
+"""Requests to a queue that come in the same turn of the reactor go together, and come to the same as alone."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from tests.storage.redis.test_store import OnRedis
+from zaqar_gateway.errors import ClaimMismatch, GatewayError, MessageClaimed, StoreUnavailable
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.model import Claim, NewMessage, NewPost, QueueRules
+from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.redis.together import REQUESTS_MAX, SIZE_MAX
+
+
+async def outcomes(*works: Awaitable[Any]) -> list[Any]:
+    """What came of each of several that begin at once: a value, or an error."""
+    begun: list[Deferred[Any]] = [Deferred.fromCoroutine(work) for work in works]  # type: ignore[arg-type]
+    found = await DeferredList(begun, consumeErrors=True)
+    return [value if ok else value.value for ok, value in found]
+
+
+class Together(OnRedis):
+    """What tests of requests at once need."""
+
+    def post(self, *bodies: bytes, queue: str = "q", client: bytes = b"c") -> Awaitable[list[str]]:
+        """Post messages with these bodies."""
+        return self.post_to(self.storage, list(map(NewMessage, bodies)), queue, client, size=sum(map(len, bodies)))
+
+    def post_to(
+        self, storage: IStorage, new: list[NewMessage], queue: str = "q", client: bytes = b"c", **terms: Any
+    ) -> Awaitable[list[str]]:
+        """Post to a store."""
+        given = {"ttl_default_s": 60, "size_max": 100_000, **terms}
+        return storage.messages.post("p", queue, NewPost(client, new, **given))
+
+    async def bodies(self, storage: IStorage, queue: str = "q") -> list[bytes]:
+        """Of all messages of a queue, in their order."""
+        page = await storage.messages.list(
+            "p", queue, marker=None, limit=1000, skip_client=None, include_claimed=True, include_delayed=True
+        )
+        return [message.body for message in page.messages]
+
+    async def scripts(self) -> int:
+        """How many scripts Redis has run."""
+        found: bytes = await self.redis.command("INFO", "commandstats")
+        calls = [line for line in found.decode().splitlines() if line.startswith("cmdstat_evalsha:")]
+        return int(calls[0].partition("calls=")[2].partition(",")[0]) if calls else 0
+
+
+class PostsTests(Together):
+    """Several posts at once."""
+
+    async def test_together(self) -> None:
+        """Posts to one queue take one script, whoever they are of, and each gets its own ids, in the order in which they came."""
+        before = await self.scripts()
+        found = await outcomes(*(self.post(b"%d" % n, b"x", client=b"c%d" % n) for n in range(5)))
+        self.assertEqual(await self.scripts() - before, 1)
+        self.assertEqual([len(ids) for ids in found], [2] * 5)
+        ids: list[str] = sum(found, [])
+        self.assertEqual(ids, sorted(set(ids)))
+        self.assertEqual((await self.bodies(self.storage))[::2], [b"%d" % n for n in range(5)])
+        own = await self.storage.messages.list(
+            "p", "q", marker=None, limit=20, skip_client=b"c3", include_claimed=True, include_delayed=True
+        )
+        self.assertEqual(len(own.messages), 8)
+
+    async def test_order(self) -> None:
+        """What is asked between two posts comes between them; posts to other queues go alone."""
+        before = await self.scripts()
+        first, popped, second, other, third = await outcomes(
+            self.post(b"1"), self.storage.messages.pop("p", "q", 10), self.post(b"2"), self.post(b"9", queue="o"), self.post(b"3")
+        )
+        self.assertEqual(await self.scripts() - before, 5)
+        self.assertEqual([message.body for message in popped], [b"1"])
+        self.assertEqual(await self.bodies(self.storage), [b"2", b"3"])
+        self.assertLess(second, third)
+        self.assertNotIn(first, (second, other))
+
+    async def test_bounds(self) -> None:
+        """A script has some posts, and some tens of KiB, at most."""
+        before = await self.scripts()
+        await outcomes(*(self.post(b"x") for _ in range(REQUESTS_MAX + 1)))
+        self.assertEqual(await self.scripts() - before, 2)
+        before = await self.scripts()
+        await outcomes(*(self.post(b"x" * (SIZE_MAX // 2)) for _ in range(3)))
+        self.assertEqual(await self.scripts() - before, 2)
+
+    async def test_forgotten_scripts(self) -> None:
+        """Posts go together also where Redis has forgotten its scripts."""
+        await self.redis.command("SCRIPT", "FLUSH")
+        found = await outcomes(*(self.post(b"%d" % n) for n in range(3)))
+        self.assertEqual(await self.bodies(self.storage), [b"0", b"1", b"2"])
+        self.assertEqual([len(ids) for ids in found], [1, 1, 1])
+
+    async def test_away(self) -> None:
+        """Without Redis each is told so."""
+        await self.redis.stop()
+        found = await outcomes(self.post(b"1"), self.post(b"2"))
+        self.assertEqual([type(each) for each in found], [StoreUnavailable] * 2)
+
+    async def test_lost(self) -> None:
+        """Where the connection is lost before they are answered each is told that nobody knows."""
+        works = [self.post(b"1"), self.post(b"2")]
+        waiting = Deferred.fromCoroutine(outcomes(*works))
+        assert self.redis._protocol is not None
+        self.redis._protocol.transport.abortConnection()
+        found = await waiting
+        self.assertEqual([type(each) for each in found], [StoreUnavailable] * 2)
+
+    async def test_random(self) -> None:
+        """Whatever posts come together, and of whatever kind, the same comes of each as of one after the other."""
+        for seed in range(60):
+            random = Random(seed)
+            await self.redis.command("FLUSHALL")
+            memory = MemoryStorage(self.clock)
+            if random.random() < 0.7:
+                rules = QueueRules(
+                    message_delay_s=random.choice((0, 5)),
+                    post_size_max=random.choice((None, 30)),
+                    encrypted=random.random() < 0.2,
+                )
+                for storage in (self.storage, memory):
+                    await storage.queues.create("p", "q", b"{}", rules)
+            given: list[tuple[list[NewMessage], dict[str, Any]]] = []
+            for number in range(random.randint(1, 12)):
+                new = [
+                    NewMessage(b"%d.%d" % (number, at), random.choice((None, 60, 90)), random.choice((None, 0, 9)))
+                    for at in range(random.randint(1, 3))
+                ]
+                rare = random.random() < 0.2
+                given.append((new, {"size": random.choice((10, 40)), "encrypted": rare, "create": random.random() < 0.9}))
+            found = await outcomes(*(self.post_to(self.storage, new, **terms) for new, terms in given))
+            for (new, terms), each in zip(given, found, strict=True):
+                try:
+                    ids = await self.post_to(memory, new, **terms)
+                except GatewayError as error:
+                    self.assertEqual((type(each), str(each)), (type(error), str(error)), seed)
+                else:
+                    self.assertEqual(len(each), len(ids), (seed, each))
+            self.assertEqual(await self.bodies(self.storage), await self.bodies(memory), seed)
+
+
+class ClaimsTests(Together):
+    """Several claims at once."""
+
+    def claim(self, limit: int, ttl_s: int = 300, queue: str = "q") -> Awaitable[Claim | None]:
+        """Claim messages."""
+        return self.storage.claims.create("p", queue, ttl_s, 60, limit)
+
+    async def test_together(self) -> None:
+        """Claims of one queue on the same terms take one script, and the oldest messages go to those that came first."""
+        await self.post(*(b"%d" % n for n in range(6)))
+        before = await self.scripts()
+        found = await outcomes(self.claim(2), self.claim(1), self.claim(2), self.claim(2), self.claim(1))
+        self.assertEqual(await self.scripts() - before, 1)
+        bodies = [[message.body for message in claim.messages] if claim else None for claim in found]
+        self.assertEqual(bodies, [[b"0", b"1"], [b"2"], [b"3", b"4"], [b"5"], None])
+        for claim in found[:4]:
+            stored = await self.storage.claims.get("p", "q", claim.id)
+            assert stored is not None
+            self.assertEqual([one.id for one in stored.messages], [one.id for one in claim.messages])
+        await self.storage.claims.release("p", "q", found[0].id)
+        self.assertEqual([one.body for one in (await self.claim(9)).messages], [b"0", b"1"])  # type: ignore[union-attr]
+
+    async def test_apart(self) -> None:
+        """Claims on other terms, and of other queues, and for many messages, have scripts of their own."""
+        await self.post(b"1")
+        before = await self.scripts()
+        await outcomes(self.claim(1), self.claim(1, ttl_s=60), self.claim(1, queue="o"), self.claim(40), self.claim(40))
+        self.assertEqual(await self.scripts() - before, 5)
+
+    async def test_each(self) -> None:
+        """Those for whom each message has a claim of its own go together likewise, and each can be given back."""
+        await self.post(*(b"%d" % n for n in range(5)))
+        before = await self.scripts()
+        found = await outcomes(*(self.storage.claims.create_each("p", "q", 300, 60, 2) for _ in range(3)))
+        self.assertEqual(await self.scripts() - before, 1)
+        self.assertEqual([[one.body for one in messages] for messages in found], [[b"0", b"1"], [b"2", b"3"], [b"4"]])
+        held = [one for messages in found for one in messages]
+        self.assertEqual(len({one.claim_id for one in held}), 5)
+        await self.storage.claims.release("p", "q", held[3].claim_id)
+        self.assertEqual([one.body for one in (await self.claim(9)).messages], [b"3"])  # type: ignore[union-attr]
+
+    async def test_much_that_has_expired(self) -> None:
+        """Where more than fits into a step has to be passed over first, each claim gets its messages all the same."""
+        await outcomes(*(self.post(*[b"x"] * 500) for _ in range(6)))
+        self.clock.advance(61)
+        await self.post(b"1", b"2", b"3")
+        found = await outcomes(*(self.claim(1) for _ in range(4)))
+        self.assertEqual([[one.body for one in claim.messages] for claim in found[:3]], [[b"1"], [b"2"], [b"3"]])
+        self.assertIsNone(found[3])
+
+
+class DeletesTests(Together):
+    """Several deletions at once."""
+
+    def delete(self, message_id: str, claim_id: str | None = None) -> Awaitable[None]:
+        """Delete a message."""
+        return self.storage.messages.delete("p", "q", message_id, claim_id)
+
+    async def test_together(self) -> None:
+        """Deletions in one queue take one script; one that is refused keeps no other from taking effect."""
+        ids = await self.post(*(b"%d" % n for n in range(6)))
+        claim = await self.storage.claims.create("p", "q", 300, 60, 3)
+        assert claim is not None
+        before = await self.scripts()
+        found = await outcomes(
+            self.delete(ids[5]),
+            self.delete(ids[0]),
+            self.delete(ids[1], claim.id),
+            self.delete(ids[5]),
+            self.delete(ids[3], claim.id),
+            self.delete("0" * 24),
+            self.delete(ids[2], claim.id),
+        )
+        self.assertEqual(await self.scripts() - before, 1)
+        refused = [type(each) for each in found]
+        nothing = type(None)
+        self.assertEqual(refused, [nothing, MessageClaimed, nothing, nothing, ClaimMismatch, nothing, nothing])
+        self.assertEqual(await self.bodies(self.storage), [b"0", b"3", b"4"])
+
+    async def test_end_of_a_claim(self) -> None:
+        """A claim ends with its last message also for what comes after that in the same script."""
+        ids = await self.post(b"1", b"2")
+        first, second = [await self.storage.claims.create("p", "q", 300, 60, 1) for _ in range(2)]
+        assert first is not None and second is not None
+        (claimed,) = await outcomes(self.delete(ids[1], first.id))
+        self.assertIsInstance(claimed, MessageClaimed)
+        gone, mismatched = await outcomes(self.delete(ids[0], first.id), self.delete(ids[1], first.id))
+        self.assertIsNone(gone)
+        self.assertIsInstance(mismatched, ClaimMismatch)
+
+    async def test_random(self) -> None:
+        """Whatever claims and deletions come together, the same comes of each as of one after the other."""
+        for seed in range(60):
+            await self.redis.command("FLUSHALL")
+            await self.walk(Random(seed), MemoryStorage(self.clock), seed)
+
+    async def walk(self, random: Random, memory: MemoryStorage, seed: int) -> None:
+        """Some rounds of requests at once, on Redis; and in their order, in memory."""
+        stores: tuple[IStorage, IStorage] = (self.storage, memory)
+        rules = QueueRules(
+            message_delay_s=random.choice((0, 0, 5)),
+            claim_count_max=random.choice((None, None, 1)),
+            dead_letter_queue="dead" if random.random() < 0.3 else None,
+        )
+        new = [NewMessage(b"%d" % n, random.choice((60, 400)), random.choice((None, 0))) for n in range(30)]
+        ids: list[dict[bytes, str]] = []
+        for storage in stores:
+            await storage.queues.create("p", "q", b"{}", rules)
+            given = await self.post_to(storage, new, size=9)
+            ids.append({one.body: message_id for one, message_id in zip(new, given, strict=True)})
+        claims: list[tuple[str, str]] = [("none", "none")]
+        for _ in range(8):
+            self.clock.advance(random.choice((0, 0, 6, 61)))
+            asked = [self.request(random, claims, len(new)) for _ in range(random.randint(1, 9))]
+            found = await outcomes(*(ask(self.storage, ids[0], 0) for ask in asked))
+            for ask, each in zip(asked, found, strict=True):
+                try:
+                    like = await ask(memory, ids[1], 1)
+                except GatewayError as error:
+                    self.assertIs(type(each), type(error), (seed, each, error))
+                    continue
+                if isinstance(like, Claim):
+                    self.assertEqual([one.body for one in each.messages], [one.body for one in like.messages], seed)
+                    self.assertEqual([one.ttl_s for one in each.messages], [one.ttl_s for one in like.messages], seed)
+                    claims.append((each.id, like.id))
+                else:
+                    self.assertEqual((each, like), (None, None), seed)
+            self.assertEqual(await self.bodies(self.storage), await self.bodies(memory), seed)
+            self.assertEqual(await self.bodies(self.storage, "dead"), await self.bodies(memory, "dead"), seed)
+
+    @staticmethod
+    def request(random: Random, claims: list[tuple[str, str]], most: int) -> Callable[..., Awaitable[Any]]:
+        """Something to ask of a store: (store, its ids by body, which of them it is) to what comes of it."""
+        bodies = [b"%d" % random.randrange(most) for _ in range(random.randint(1, 3))]
+        claim, limit, ttl_s = random.choice(claims), random.randint(1, 3), random.choice((60, 300))
+        kind = random.choice(("claim", "claim", "one", "own", "any", "under"))
+
+        def ask(storage: IStorage, ids: dict[bytes, str], which: int) -> Awaitable[Any]:
+            if kind == "claim":
+                return storage.claims.create("p", "q", ttl_s, 60, limit)
+            if kind in ("one", "own"):
+                return storage.messages.delete("p", "q", ids[bodies[0]], claim[which] if kind == "own" else None)
+            chosen = [ids[body] for body in bodies]
+            return storage.messages.delete_many("p", "q", chosen, [claim[which]] if kind == "under" else None)
+
+        return ask

@@ -1,0 +1,96 @@
+"""Requests to one queue that come in the same turn of the reactor, in one script.
+
+A script costs Redis some ten microseconds before it does anything, and the gateway as much; where many ask for the same of one queue
+that is most of what it takes.  Nothing changes in what is done, nor in its order: only the command that was sent last, and has
+not left yet, takes more requests in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from zaqar_gateway.direct import Answer
+from zaqar_gateway.storage.redis.connection import Growing, Redis
+from zaqar_gateway.storage.redis.scripts import Script
+
+REQUESTS_MAX = 16
+SIZE_MAX = 65536
+"""Of the messages of one script, in bytes, to post or about to be read: others wait for it."""
+
+MESSAGE_SIZE = 1024
+"""Of a message that is only named, or not known yet: 64 of them are enough for a script."""
+
+Kind = tuple[bytes, ...]
+"""What requests of one script have in common besides that."""
+
+
+class _Together(Growing):
+    """Requests of one kind.
+
+    :param begin: the keys and the arguments that come first, packed, and how many.
+    """
+
+    script: Script
+
+    def __init__(self, script: Script, kind: Kind, begin: tuple[bytes, int]) -> None:
+        super().__init__(script)
+        self._kind = kind
+        self._begin, self._count = begin
+        self._size = 0
+        self._answers: list[Answer] = []
+        self._given: list[bytes] = []
+
+    def takes(self, script: Script, kind: Kind, size: int) -> bool:
+        """Whether a request may be added."""
+        return (
+            not self.command
+            and self.script is script
+            and self._kind == kind
+            and self._size + size <= SIZE_MAX
+            and len(self._answers) < REQUESTS_MAX
+        )
+
+    def add(self, given: bytes, count: int, size: int) -> Answer:
+        """Add one.
+
+        :param given: its arguments, packed, and ``count`` how many.
+        """
+        self._size += size
+        self._count += count
+        self._given.append(given)
+        answer = Answer()
+        self._answers.append(answer)
+        return answer
+
+    def pack(self) -> bytes:
+        return b"".join((b"*%d\r\n" % (self._count + 3), self.script.by_sum, self._begin, *self._given))
+
+    def give(self, value: Any) -> None:
+        for answer, one in zip(self._answers, value, strict=True):
+            answer.give(one)
+
+    def fail(self, error: Exception) -> None:
+        for answer in self._answers:
+            answer.fail(error)
+
+
+def ask(
+    redis: Redis, script: Script, kind: Kind, begin: Callable[[], tuple[bytes, int]], given: bytes, count: int, size: int
+) -> Answer:
+    """Have a script take a request, together with those that are asked for around it; sent when this turn of the reactor ends.
+
+    :param script: takes any number of requests, and returns a list with the answer to each.
+    :param kind: its keys, and what else requests have in common that go together.
+    :param begin: makes the keys and the arguments that come before those of the requests, packed, and tells how many.
+    :param given: the arguments of this one, packed, and ``count`` how many.
+    :param size: see :data:`SIZE_MAX`.
+    :return: the answer to this one, or the error of :meth:`.Redis.run`.
+    """
+    last = redis.unsent
+    if isinstance(last, _Together) and last.takes(script, kind, size):
+        return last.add(given, count, size)
+    requests = _Together(script, kind, begin())
+    answer = requests.add(given, count, size)
+    redis.send(requests)
+    return answer
