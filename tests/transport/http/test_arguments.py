@@ -18,7 +18,7 @@ from zaqar_gateway.limits import Limits
 from zaqar_gateway.operations.registry import Operation, field_of
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.answers import Refused
-from zaqar_gateway.transport.http.arguments import Arguments, Asked, parameters, text
+from zaqar_gateway.transport.http.arguments import Arguments, Asked, Plan, parameters, text
 
 OPERATIONS = {row.name: row for row in build_operations(MemoryStorage(Clock())).operations}
 examples = settings(deadline=None, max_examples=60)
@@ -35,7 +35,7 @@ def asked(name: str, query: str = "", body: bytes = b"") -> tuple[Any, dict[str,
     request.body, request.has_body = body, bool(body)
     path = {field: PATH[field] for field in map(field_of, re.findall("{(.*?)}", operation.http.path))}
     arguments = Arguments(operation, operation.http, Limits())
-    ask = Asked(arguments, request, path, parameters(request.query) if request.query else [])
+    ask = Asked(Plan(arguments, path, parameters(request.query) if request.query else []), request)
     return ask.fields(operation), ask.given
 
 

@@ -218,7 +218,9 @@ def _next(path: str, parameters: dict[str, Any]) -> list[dict[str, str]]:
 def _value(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return quote(value, safe="") if isinstance(value, str) else str(value)
+    if not isinstance(value, str):
+        return str(value)
+    return value if value.isascii() and value.isalnum() else quote(value, safe="")
 
 
 class Answers:

@@ -42,11 +42,13 @@ def text(value: bytes) -> str:
 
 def parameters(query: bytes) -> list[tuple[str, str]]:
     """Names and values in a query, those without a value left out.  Names are decoded, values are not yet."""
+    given = query.decode("utf-8", "replace")
+    is_plain = given.find("%") < 0 and given.find("+") < 0
     found = []
-    for part in query.decode("utf-8", "replace").split("&"):
+    for part in given.split("&"):
         name, _, value = part.partition("=")
         if value:
-            found.append((_decoded(name), value))
+            found.append((name if is_plain else unquote_plus(name), value))
     return found
 
 
@@ -59,6 +61,8 @@ def _shortened(value: str) -> str:
 
 
 def _integer(name: str, value: str) -> int:
+    if value.isdecimal() and value.isascii() and len(value) <= _INTEGER_LENGTH_MAX:
+        return int(value)
     if _INTEGER.fullmatch(value) is None:
         seconds = f" from 0 to {WAIT_MAX_S}, of seconds" if name == "wait" else ""
         raise BadParameter(f"{name} is {_shortened(value)}; it has to be an integer{seconds}.")
@@ -127,25 +131,30 @@ class Arguments:
         else:
             self.body_limit = limits.post_size_max if self._sized else max(limits.post_size_max, BODY_MAX)
 
-    def read(
-        self, request: Request, path: dict[str, str], query: list[tuple[str, str]]
-    ) -> tuple[msgspec.Struct, dict[str, Any]]:
-        """The fields, and the query parameters that the operation knows with their values.
+    def named(self, path: dict[str, str], query: list[tuple[str, str]]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The fields that path and query bring, and the query parameters that the operation knows with their values.
 
         :param path: field to value, from the path.
         :param query: what :func:`parameters` found.
-        :raises BadRequest: something in the query or the body is not what it has to be.
+        :raises BadRequest: something in the query is not what it has to be.
+        """
+        values: dict[str, Any] = {**path, **self._http.fixed}
+        return values, self._query(query, values) if query else {}
+
+    def read(self, request: Request, named: dict[str, Any]) -> msgspec.Struct:
+        """All fields.
+
+        :param named: those that path and query bring.
+        :raises BadRequest: something in the headers or the body is not what it has to be.
         :raises Refused: the body is of another media type than the one accepted.
         """
-        http = self._http
-        values: dict[str, Any] = {**path, **http.fixed}
-        given = self._query(query, values) if query else {}
+        http, values = self._http, {**named}
         for name, field in self._headers.items():
             if (value := request.headers.get(name)) is not None:
                 values[field] = text(value)
         if http.body is not Body.NONE:
             self._body(request, http, values)
-        return self._make(**values), given
+        return self._make(**values)
 
     def _query(self, query: list[tuple[str, str]], values: dict[str, Any]) -> dict[str, Any]:
         last: dict[str, str] = {}
@@ -154,9 +163,10 @@ class Arguments:
         for name, value in query:
             if name in self._scalars:
                 # A comma in the open separates values, of which the last counts; an encoded one belongs to the value.
-                parts = [part for part in value.split(",") if part]
-                if parts:
-                    last[name] = parts[-1]
+                if value.find(",") >= 0:
+                    value = next((part for part in reversed(value.split(",")) if part), "")
+                if value:
+                    last[name] = value
             elif name in self._lists:
                 given.setdefault(name, []).extend(part for part in _decoded(value).split(",") if part)
             elif self._http.rest:
@@ -209,6 +219,24 @@ class Arguments:
                 raise BadBody(f"{name} is missing from the body.")
 
 
+class Plan:
+    """What a head asks for, whoever asks.
+
+    :ivar arguments: of the operation.
+    :ivar path: field to value, from the path.
+    :ivar query: what :func:`parameters` has found.
+    :ivar named: see :meth:`Arguments.named`; ``None``: nobody has looked yet.
+    """
+
+    __slots__ = ("arguments", "named", "path", "query")
+
+    def __init__(self, arguments: Arguments, path: dict[str, str], query: list[tuple[str, str]]) -> None:
+        self.arguments = arguments
+        self.path = path
+        self.query = query
+        self.named: tuple[dict[str, Any], dict[str, Any]] | None = None
+
+
 class Asked:
     """What a request asks of an operation; looked at when :func:`~zaqar_gateway.operations.registry.dispatch` says so.
 
@@ -216,26 +244,23 @@ class Asked:
     :ivar given: known query parameters with their values, once the fields have been read.
     """
 
-    __slots__ = ("_arguments", "_query", "_request", "given", "path")
+    __slots__ = ("_plan", "_request", "given", "path")
 
-    def __init__(
-        self, arguments: Arguments, request: Request, path: dict[str, str], query: list[tuple[str, str]]
-    ) -> None:
-        self._arguments = arguments
+    def __init__(self, plan: Plan, request: Request) -> None:
+        self._plan = plan
         self._request = request
-        self._query = query
-        self.path = path
+        self.path = plan.path
         self.given: dict[str, Any] = {}
 
     @property
     def collection(self) -> str:
         """See :class:`Arguments`."""
-        return self._arguments.collection
+        return self._plan.arguments.collection
 
     @property
     def size(self) -> int:
         """See :class:`~zaqar_gateway.operations.registry.Asked`; of a body that is too large what is kept at most."""
-        return self._arguments.body_limit if self._request.too_large else len(self._request.body)
+        return self._plan.arguments.body_limit if self._request.too_large else len(self._request.body)
 
     @property
     def access(self) -> tuple[str, int | None]:
@@ -257,9 +282,12 @@ class Asked:
 
     def brings(self, name: str) -> bool:
         """Whether a parameter is in the query."""
-        return any(known == name for known, _ in self._query)
+        return any(known == name for known, _ in self._plan.query)
 
     def fields(self, operation: Operation) -> msgspec.Struct:
-        """See :meth:`Arguments.read`."""
-        values, self.given = self._arguments.read(self._request, self.path, self._query)
-        return values
+        """See :meth:`Arguments.named` and :meth:`Arguments.read`."""
+        plan = self._plan
+        if plan.named is None:
+            plan.named = plan.arguments.named(plan.path, plan.query)
+        named, self.given = plan.named
+        return plan.arguments.read(self._request, named)

@@ -25,7 +25,7 @@ from zaqar_gateway.operations.registry import Http, Operation, dispatch, field_o
 from zaqar_gateway.transport.audit import audit_of
 from zaqar_gateway.transport.http.admission import Admission
 from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, Streaming, describe
-from zaqar_gateway.transport.http.arguments import Arguments, Asked, parameters, text
+from zaqar_gateway.transport.http.arguments import Arguments, Asked, Plan, parameters, text
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.request import Headers, Request, request_id
 from zaqar_gateway.transport.replies import explained
@@ -62,19 +62,14 @@ class Endpoint:
         self.answer = answer
 
 
-class Plan:
-    """What a head asks for, whoever asks.
+class _Plan(Plan):
+    """With what answers it."""
 
-    :ivar path: field to value, from the path.
-    :ivar query: what :func:`~zaqar_gateway.transport.http.arguments.parameters` has found.
-    """
-
-    __slots__ = ("endpoint", "path", "query")
+    __slots__ = ("endpoint",)
 
     def __init__(self, endpoint: Endpoint, path: dict[str, str], query: list[tuple[str, str]]) -> None:
+        super().__init__(endpoint.arguments, path, query)
         self.endpoint = endpoint
-        self.path = path
-        self.query = query
 
 
 class Outlet:
@@ -192,7 +187,7 @@ class Place(Resource):
 
         :param request: one of this gateway's, not of twisted.web's.
         """
-        plan: Plan | None = request.head.plan
+        plan: _Plan | None = request.head.plan
         ctx = request.headers.admitted
         if plan is None or ctx is None:
             found = self._look(request)
@@ -203,7 +198,7 @@ class Place(Resource):
         run(self._answer(request, plan, ctx), partial(self._lost, request))
         return NOT_DONE_YET
 
-    def _look(self, request: Request) -> tuple[Plan, Context] | Reply:
+    def _look(self, request: Request) -> tuple[_Plan, Context] | Reply:
         """What a request asks for, and who asks; or the reply to it."""
         method = request.method
         path: dict[str, str] = {}
@@ -236,7 +231,7 @@ class Place(Resource):
             for when, choice in self._choices[method]:
                 if when in names:
                     served = choice
-        plan = request.head.plan = Plan(served, path, query)
+        plan = request.head.plan = _Plan(served, path, query)
         return plan, ctx
 
     def _admit(self, request: Request) -> Context:
@@ -254,9 +249,9 @@ class Place(Resource):
             request.headers.admitted = ctx
         return ctx
 
-    async def _answer(self, request: Request, plan: Plan, ctx: Context) -> None:
+    async def _answer(self, request: Request, plan: _Plan, ctx: Context) -> None:
         endpoint = plan.endpoint
-        asked = Asked(endpoint.arguments, request, plan.path, plan.query)
+        asked = Asked(plan, request)
         if endpoint.operation.waits and asked.brings("wait"):
             ctx = replace(ctx, asker=asked.asker)
         reply: Reply | Streaming

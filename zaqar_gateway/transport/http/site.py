@@ -16,13 +16,14 @@ from zaqar_gateway.model import Context
 from zaqar_gateway.operations.registry import Http, Operation
 from zaqar_gateway.transport.http.admission import Admission
 from zaqar_gateway.transport.http.answers import NO_CONTENT, Answers
+from zaqar_gateway.transport.http.arguments import Plan
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.channel import IHttpApplication
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import identified_by_query
 from zaqar_gateway.transport.http.home import VERSIONS, home
 from zaqar_gateway.transport.http.request import Request
-from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place, Plan
+from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
 
 _UNKNOWN = UNIXAddress(None)  # a WebSocket protocol learns from its transport who its peer is
 
@@ -127,7 +128,7 @@ class Site:
         """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`; a body that nobody reads is not kept."""
         plan: Plan | None = request.head.plan
         if plan is not None and self._authentication is None:
-            return plan.endpoint.arguments.body_limit
+            return plan.arguments.body_limit
         if (room := self._room(request)) is not None:
             return room.body_limit(request)
         identified_by_query(request)
