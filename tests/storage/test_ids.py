@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from hypothesis import given
@@ -89,3 +90,17 @@ class NewIdTests(SynchronousTestCase):
         some = {ids.new_claim_id() for _ in range(1000)}
         self.assertEqual(len(some), 1000)
         self.assertEqual([text for text in some if not re.fullmatch("[A-Za-z0-9_-]{24}", text)], [])
+
+    def test_claim_ids_of_processes(self) -> None:
+        """A process that forks does not share its next ids with its child."""
+        ids.new_claim_id()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(writing, ids.new_claim_id().encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        drawn = {os.read(reading, 24).decode(), *(ids.new_claim_id() for _ in range(100))}
+        os.close(reading)
+        os.close(writing)
+        self.assertEqual(len(drawn), 101)

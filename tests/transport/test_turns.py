@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.transport.turns import DRAIN_S, PART_S, ROW_S, SHARE_S, Manner, Turns
+from zaqar_gateway.transport.turns import DRAIN_S, MANY, PART_S, ROW_S, SHARE_OF_MANY_S, SHARE_S, Manner, Turns
 
 
 class TurnTests(SynchronousTestCase):
@@ -60,6 +60,21 @@ class TurnTests(SynchronousTestCase):
         self.wait(5, manner=Manner.CALM)
         self.turn()
         self.assertEqual(self.gone, [1, 2, 3])
+
+    def test_many(self) -> None:
+        """The share is smaller where many are in the row."""
+        self.others = True
+        self.wait(1, manner=Manner.CALM)
+        self.turns.wait(lambda: self.clock.advance(SHARE_OF_MANY_S), Manner.CALM)
+        self.wait(*range(2, MANY), manner=Manner.CALM)
+        self.turn()
+        self.assertEqual(self.gone, list(range(1, MANY)))
+        self.gone.clear()
+        self.wait(1, manner=Manner.CALM)
+        self.turns.wait(lambda: self.clock.advance(SHARE_OF_MANY_S), Manner.CALM)
+        self.wait(*range(2, MANY + 1), manner=Manner.CALM)
+        self.turn()
+        self.assertEqual(self.gone, [1])
 
     def test_part(self) -> None:
         """A part is over when its time is; in the row, where others can go on or the time of the row is over."""
