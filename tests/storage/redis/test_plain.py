@@ -101,6 +101,45 @@ class PlainTests(SynchronousTestCase):
         ):
             self.assertIsNone(self.page(entries, found, before), (entries, found, before))
 
+    def beyond(self, *answers: Any, after: int | None = None, with_claimed: bool = False) -> PlainPage | None:
+        """A page of a queue of which the head was seen at its first message."""
+        reads = self.reads(_NOW, _QUEUE, [entry(_RANK)], known(head=b"%d" % _RANK))
+        marker = None if after is None else (after, _QUEUE.decode())
+        self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(reads.page("p", "q", None, 2, None))))
+        self.redis.answers = [_NOW, *([_QUEUE] if after is None else []), *answers]
+        return self.successResultOf(Deferred.fromCoroutine(reads.page("p", "q", marker, 2, None, with_claimed)))
+
+    def test_page_beyond_the_head(self) -> None:
+        """Where all before the head is claimed, for longer than now, the page is what is behind it."""
+        held = [b"%d" % _RANK, b"1000000006000"]
+        behind, seen = entry(_RANK + 1), known(head=b"%d" % _RANK)
+        for after in (None, _RANK - 1):
+            for claimed in (held, []):
+                page = self.beyond(0, claimed, [behind], 0, seen, after=after)
+                assert page is not None
+                self.assertEqual(page.messages, [Message("038d7ea4c680010123456789", b"{}", 60, 5)])
+                self.assertIn(b"ZCOUNT", self.redis.asked[-1])
+        page = self.beyond([behind], seen, after=_RANK)
+        assert page is not None
+        self.assertEqual(len(page.messages), 1)
+        self.assertNotIn(b"ZCOUNT", self.redis.asked[-1])
+
+    def test_page_beyond_the_head_not_plain(self) -> None:
+        """Where something before the head is free, or becomes so now, or the head has moved on, the script is asked."""
+        held = [b"%d" % _RANK, b"1000000006000"]
+        behind, seen = entry(_RANK + 1), known(head=b"%d" % _RANK)
+        for answers in (
+            (1, held, [behind], 0, seen),
+            (0, held, [behind], 1, seen),
+            (0, [b"%d" % _RANK, b"1000000005999"], [behind], 0, seen),
+            (0, held, [behind], 0, known(head=b"%d" % (_RANK + 1))),
+            (0, held, [behind], 0, known(head=b"%d" % _RANK, later=b"1")),
+            (0, [], [], 0, known(head=b"%d" % (_RANK - 1))),
+            (0, [], [], 0, known()),
+        ):
+            self.assertIsNone(self.beyond(*answers))
+        self.assertIsNone(self.beyond([entry(_RANK)], seen, with_claimed=True))
+
     def test_one(self) -> None:
         """A message that was never claimed; none where the id is of an earlier queue, or there is no such message."""
         self.assertEqual(self.one(None, [entry(_RANK)], known()), [Message("038d7ea4c680000123456789", b"{}", 60, 5)])

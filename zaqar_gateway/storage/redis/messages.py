@@ -193,7 +193,7 @@ class RedisMessages:
                 # Nothing follows it; the store is asked all the same, for it may be away (API reference, "Names").
                 key = self._keys.queue(project, queue)
                 return MessagePage([], None, bool(int(await self._redis.command(b"HGET", key, b"delay") or 0)))
-        plain = await self._plain.page(project, queue, parsed, limit, skip_client)
+        plain = await self._plain.page(project, queue, parsed, limit, skip_client, include_claimed)
         if plain is not None:
             if plain.last is not None:
                 parsed, last = plain.last, format_id(*plain.last)

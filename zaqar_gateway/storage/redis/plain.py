@@ -12,6 +12,10 @@ follows from what is asked after it, since the incarnation of a queue never come
 * There are no messages in ``later`` and none that were moved here, as there are no such flags yet.  Only a purge takes the flags
   away, and with them all messages: a page of which a part is gone in the next instant may lack another part of it.
 
+Where messages were claimed, a listing that leaves out what is claimed begins behind the ``head`` that was seen last. What is before
+that is not in it as long as nothing of it is free, which is asked before the page and after it, nor any claim has lapsed at the time
+that was asked before all.
+
 Of one message the state is asked before its entry, and the time before both.  Where there is none, the message was free in that
 instant.
 """
@@ -35,6 +39,7 @@ _T = TypeVar("_T")
 _TIME = b"*1\r\n" + bulk(b"TIME")
 _BEGINNING = bulk(b"-")
 _TO_END = bulk(b"+") + bulk(b"COUNT")
+_ANY_MORE = bulk(b"+inf")
 
 _FIELDS_MAX = 8
 """Names and values in the entry of a message that was posted here, see ``scripts/common.lua``: t, c, b, and a where needed."""
@@ -52,6 +57,8 @@ class _Asking(NamedTuple):
     page: bytes  # lacks from, to, COUNT and how many
     entry: bytes  # lacks from and to
     state: bytes  # lacks the rank
+    free: bytes  # lacks from and to
+    held: bytes  # the message whose claim is the first to lapse, and when
     known: bytes
 
 
@@ -77,6 +84,7 @@ class PlainReads:
     _now: Callable[[], Argument]  # b"" in production: Redis is asked
     _asking: Callable[[str, str], _Asking] = field(init=False)
     _passed_over: dict[tuple[str, str], int] = field(factory=dict)
+    _heads: dict[tuple[str, str], int] = field(factory=dict)  # as they were seen last; they only move forward
 
     def __attrs_post_init__(self) -> None:
         self._asking = lru_cache(maxsize=_PLACES_MAX)(self._packed)
@@ -89,28 +97,56 @@ class PlainReads:
             page=b"*6\r\n" + stream,
             entry=b"*4\r\n" + stream,
             state=b"*3\r\n" + bulks((b"HGET", key + b":s")),
+            free=b"*4\r\n" + bulks((b"ZCOUNT", key + b":f")),
+            held=b"*5\r\n" + bulks((b"ZRANGE", key + b":h", b"0", b"0", b"WITHSCORES")),
             known=b"*7\r\n" + bulks((b"HMGET", key, b"inc", b"later", b"moved", b"head", b"delay")),
         )
 
     async def page(
-        self, project: str, queue: str, after: tuple[int, str] | None, limit: int, skip: bytes | None
+        self,
+        project: str,
+        queue: str,
+        after: tuple[int, str] | None,
+        limit: int,
+        skip: bytes | None,
+        with_claimed: bool = False,
     ) -> PlainPage | None:
         """The messages behind a marker.
 
         :param after: rank and incarnation of the marker; ``None`` is the beginning.
         :param skip: the client whose messages are left out.
+        :param with_claimed: whether messages that are claimed are in it.
         """
         if self._passes_over(project, queue):
             return None
-        asking = self._asking(project, queue)
-        if after is None:
-            before, begin = asking.incarnation, _BEGINNING
+        asking, marker = self._asking(project, queue), 0 if after is None else after[0]
+        head = 0 if with_claimed else self._heads.get((project, queue), 0)
+        begin = max(marker, head)
+        page = asking.page + (bulk(b"(%d" % begin) if begin else _BEGINNING) + _TO_END + number(limit)
+        before, count = (asking.incarnation, 4) if after is None else (b"", 3)
+        if is_beyond := marker < head:
+            free = asking.free + bulk(b"(%d" % marker) + _ANY_MORE
+            before, page, count = before + free + asking.held, page + free, count + 3
+        time, *found = await self._redis.commands(count, _TIME, before, page, asking.known)
+        now_ms, incarnation = self._now_ms(time), found.pop(0) if after is None else after[1].encode()
+        known = found.pop()
+        head_now = int(known[3] or 0)
+        if head_now and not with_claimed:
+            self._heads[project, queue] = head_now
+            if len(self._heads) > _PLACES_MAX:
+                self._heads.clear()
+        if is_beyond:
+            free_before, held, entries, free_after = found
+            if head_now < head:  # it was of another queue of the same name
+                self._heads.pop((project, queue), None)
+                return None
+            if free_before or free_after or held and float(held[1]) <= now_ms:
+                return self._noted(project, queue, None)
         else:
-            before, begin = b"", bulk(b"(%d" % after[0])
-        commands = _TIME, before, asking.page, begin, _TO_END, number(limit), asking.known
-        time, *expected, entries, known = await self._redis.commands(3 if after else 4, *commands)
-        incarnation = after[1].encode() if after else expected[0]
-        return self._noted(project, queue, _page(entries, known, incarnation, self._now_ms(time), limit, skip))
+            (entries,) = found
+        plain = _page(entries, known, incarnation, now_ms, limit, skip)
+        # The next one begins behind the head, where it was not known.
+        return plain if head_now and not head and not with_claimed else self._noted(project, queue, plain)
 
     async def get(self, project: str, queue: str, rank: int, incarnation: str) -> list[Message] | None:
         """The message that an id means, or none."""
