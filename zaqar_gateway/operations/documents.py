@@ -25,6 +25,9 @@ T = TypeVar("T")
 DEPTH_MAX = 200
 """Levels of nesting; clients may count on 128."""
 
+_LARGE = 4096  # bytes
+_FEW = 256  # strings
+
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 _SAME_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
 _BRACKETS = b"[]{}"
@@ -48,13 +51,23 @@ def check(text: bytes) -> None:
             text.decode()
         except UnicodeDecodeError as error:
             raise unparsable(f"it is not UTF-8 at byte {error.start}") from None
-    uniform = text.translate(_SAME_DIGITS, b"+")
+    seen = text if len(text) < _LARGE else _outside_strings(text)
+    uniform = seen.translate(_SAME_DIGITS, b"+")
     # An integer beyond 64 bits has 19 digits or more; a float beyond a double has those or a long exponent.
     if uniform.find(b"0000000000000000000") >= 0 or uniform.find(b"0e000") >= 0:
         _check_numbers(text)
     # What opens has to be closed, too.
-    if len(text) > 2 * DEPTH_MAX and text.count(b"[") + text.count(b"{") > DEPTH_MAX:
+    if len(seen) > 2 * DEPTH_MAX and seen.count(b"[") + seen.count(b"{") > DEPTH_MAX:
         _check_depth(text)
+
+
+def _outside_strings(text: bytes) -> bytes:
+    """What a document has besides the contents of its strings, where these are few: a large one mostly is one long string, and the
+    tests above take half a millisecond for what the system would take twenty times as fast."""
+    if text.find(b"\\") >= 0:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of escapes ends no string
+    parts = text.split(b'"', 2 * _FEW)
+    return text if len(parts) > 2 * _FEW else b'"'.join(parts[::2])
 
 
 def _check_numbers(text: bytes) -> None:
