@@ -202,6 +202,10 @@ def configuration(directory: str, socket: str, durability: str) -> str:
 
     An entry of a stream is looked for from the beginning of its node.  Nodes of 2 KiB, in place of 4, save a tenth of a deletion of
     twenty by ids and of getting one, for a hundredth of the memory; with 1 KiB it is a sixth of the memory.
+
+    The append-only file is written anew where it has grown to twice of what it was then, and is of some size.  With the 64 MB of
+    Redis a few clients with large messages have that done every second, and each time others wait for some 50 ms where there is one
+    core.  To read 256 MB at a start takes some seconds.
     """
     sync = "always" if durability == "fsync" else "everysec"
     return f"""# Written by zaqar-gateway at each start.
@@ -216,6 +220,7 @@ appendonly yes
 appendfilename appendonly.aof
 appendfsync {sync}
 aof-use-rdb-preamble yes
+auto-aof-rewrite-min-size 256mb
 maxmemory-policy noeviction
 hash-max-ziplist-entries 32
 zset-max-ziplist-entries 32
