@@ -234,6 +234,39 @@ class RequestTests(SynchronousTestCase):
         wired.send(b"GET / HTTP/1.1\r\n%b" % lines.replace(b"keep-alive", b"close"))
         self.assertTrue(wired.closed)
 
+    def test_same_heads(self) -> None:
+        """Requests with bodies whose heads are the same share one; each has its own body and what becomes of it."""
+        wired = Wired()
+        head = b"POST /a?b=1 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+        others = [head.replace(b"/a", b"/%d" % number) for number in range(6)]
+        for each in (head, head, *others, head):
+            wired.send(each + b"one")
+            wired.send(each[:20])
+            wired.send(each[20:] + b"tw")
+            wired.send(b"o")
+            first, second = wired.application.seen[-2:]
+            self.assertIs(first.head, second.head)
+            self.assertIsNot(first, second)
+            self.assertEqual((first.body, second.body, second.query), (b"one", b"two", b"b=1"))
+            self.assertEqual(second.target, each.split(b" ")[1])
+        self.assertEqual(wired.statuses, [200] * 18)
+        for _ in range(2):
+            wired.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        first, second = wired.application.seen[-2:]
+        self.assertIsNot(first.head, second.head)
+
+    def test_same_heads_with_chunks(self) -> None:
+        """A head that says that the body comes in chunks, or is waited for, means that each time."""
+        wired = Wired()
+        chunked = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for body in (b"one", b"three"):
+            wired.send(chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+            self.assertEqual(wired.application.seen[-1].body, body)
+        for number in (1, 2):
+            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+            self.assertEqual(wired.pipe.value().count(b"100 Continue"), number)
+            wired.send(b"1")
+
     def test_same_header_lines_with_absolute_target(self) -> None:
         """The host in a target is that of its request alone."""
         wired = Wired()

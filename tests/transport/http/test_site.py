@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from tests.helpers import CLIENT, PROJECT, FailingStorage, HttpApi, Response
+from tests.helpers import CLIENT, PROJECT, FailingStorage, HttpApi, RecordedRequest, Response
 from tests.transport.http.base import SEVEN, SiteCase
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.limits import Limits
@@ -65,6 +65,23 @@ class RouteTests(SiteCase):
         found = getChildForRequest(self.api.site.resource, request)
         assert isinstance(found, Place)
         return found
+
+    def test_heads_that_come_again(self) -> None:
+        """What was found out of a head holds when it comes again, and nothing else of what it came with."""
+
+        def ask(first: RecordedRequest, body: bytes) -> int:
+            request = self.api.make("POST", first.target, body)
+            request.head = first.head
+            self.api.site.handle(request)
+            (response,) = request.responses
+            return response.status
+
+        good = self.api.make("POST", "/v2/queues/q/claims?limit=2", b'{"ttl": 60}')
+        self.assertEqual([ask(good, body) for body in (b'{"ttl": 60}', b'{"ttl": 59}', b"{", b'{"ttl": 61}')], [204, 400, 400, 204])
+        bad = self.api.make("POST", "/v2/queues/q/claims?limit=x", b'{"ttl": 60}')
+        self.assertEqual([ask(bad, b'{"ttl": 60}') for _ in range(3)], [400] * 3)
+        none = self.api.make("POST", "/v2/queues/q/nothing", b"{}")
+        self.assertEqual([ask(none, b"{}") for _ in range(3)], [404] * 3)
 
     def test_methods(self) -> None:
         """Every place has its methods; any other is 405 with those and OPTIONS in ``Allow``."""
