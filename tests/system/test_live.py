@@ -37,17 +37,24 @@ def cut(client: Socket) -> None:
 
 
 class Poster(threading.Thread):
-    """Posts numbers, some in each post, to one gateway."""
+    """Posts numbers, some in each post, to one gateway: a part of them each time that it may go on."""
 
     def __init__(self, gateway: Gateway, queue: str) -> None:
         super().__init__(daemon=True)
         self._gateway = gateway
         self._queue = queue
+        self._parts = threading.Semaphore(0)
         self.refused: list[str] = []
+
+    def go_on(self) -> None:
+        """Post the next part."""
+        self._parts.release()
 
     def run(self) -> None:
         with closing(Http(self._gateway.http, PROJECT)) as http:
             for number in range(0, MESSAGES, PER_POST):
+                if number % (MESSAGES // CUTS) == 0:
+                    self._parts.acquire()
                 answer = http.post(self._queue, *range(number, number + PER_POST))
                 if answer.status != 201:
                     self.refused.append(str(answer))
@@ -114,9 +121,10 @@ class Follower:
                 self.gaps.append(frame)
             else:
                 return False
-            if held and (frame is None or len(held) >= 20):
-                # Some are left, so that what is done is not all up to a place.
-                some = [each for each in held if frame is None or self._rng.random() < 0.8]
+            is_end = frame is None and len(self._known) == MESSAGES
+            if held and (is_end or len(held) >= 20):
+                # Some are left, so that what is done is not all up to a place, and that they come again after the next cut.
+                some = [each for each in held if is_end or self._rng.random() < 0.8]
                 held = [each for each in held if each not in some]
                 if some:
                     client.send(
@@ -152,6 +160,7 @@ class LiveTests(SynchronousTestCase):
         poster.start()
         give_up = time.monotonic() + 120
         for number in range(CUTS):
+            poster.go_on()
             follower.follow(time.monotonic() + rng.uniform(0.2, PAUSE_S))
             if number % 3 == 2:
                 struck[current[0]].kill()
