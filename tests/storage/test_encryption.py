@@ -206,6 +206,11 @@ class EncryptingCase(StoreContract):
         self.inner = MemoryStorage(self.clock, log_bounds=bounds)
         self.storage: IStorage = EncryptingStorage(self.inner, "passphrase")
 
+    async def plant(self, stored: bytes, project: str = "p") -> None:
+        """Put into the store what looks like an encrypted body."""
+        new = NewPost(CLIENT, [NewMessage(stored, 300)], size=1, ttl_default_s=60, size_max=9, encrypted=True)
+        await self.inner.messages.post(project, "q", new)
+
     async def raw(self, queue: str = "q") -> list[bytes]:
         """The bodies as they are stored."""
         page = await self.inner.messages.list(
@@ -389,18 +394,7 @@ class EncryptedQueueTests(EncryptingCase, TestCase):
         """A body of which something was changed is not shown."""
         await self.put(b'"body"')
         (stored,) = await self.raw()
-        await self.inner.messages.post(
-            "p",
-            "q",
-            NewPost(
-                CLIENT,
-                [NewMessage(stored[:-1] + b"\x00\x01", 300)],
-                size=1,
-                ttl_default_s=60,
-                size_max=9,
-                encrypted=True,
-            ),
-        )
+        await self.plant(stored[:-1] + b"\x00\x01")
         with self.assertRaises(StoreFault) as caught:
             await self.listed()
         self.assertIn("queue q ", caught.exception.cause)
@@ -410,11 +404,7 @@ class EncryptedQueueTests(EncryptingCase, TestCase):
         await self.put(b'"body"')
         (stored,) = await self.raw()
         await self.make(project="thief", encrypted=True)
-        await self.inner.messages.post(
-            "thief",
-            "q",
-            NewPost(CLIENT, [NewMessage(stored, 300)], size=1, ttl_default_s=60, size_max=9, encrypted=True),
-        )
+        await self.plant(stored, project="thief")
         with self.assertRaises(StoreFault):
             await self.listed(project="thief")
 
@@ -584,18 +574,7 @@ class EncryptedDeliveryTests(EncryptingCase, TestCase):
         (stored,) = await self.raw()
         await self.storage.subscriptions.purge("p", "q")
         await self.follow()
-        await self.inner.messages.post(
-            "p",
-            "q",
-            NewPost(
-                CLIENT,
-                [NewMessage(stored[:-1] + b"\x00\x01", 300)],
-                size=1,
-                ttl_default_s=60,
-                size_max=9,
-                encrypted=True,
-            ),
-        )
+        await self.plant(stored[:-1] + b"\x00\x01")
         self.assertEqual(await self.take(), [])
         with self.assertRaises(StoreFault):
             await self.storage.subscriptions.read("p", "q", "0" * 14, 9)

@@ -42,13 +42,11 @@ def text(value: bytes) -> str:
 
 def parameters(query: bytes) -> list[tuple[str, str]]:
     """Names and values in a query, those without a value left out.  Names are decoded, values are not yet."""
-    given = query.decode("utf-8", "replace")
-    is_plain = given.find("%") < 0 and given.find("+") < 0
     found = []
-    for part in given.split("&"):
+    for part in query.decode("utf-8", "replace").split("&"):
         name, _, value = part.partition("=")
         if value:
-            found.append((name if is_plain else unquote_plus(name), value))
+            found.append((_decoded(name), value))
     return found
 
 
@@ -61,8 +59,6 @@ def _shortened(value: str) -> str:
 
 
 def _integer(name: str, value: str) -> int:
-    if value.isdecimal() and value.isascii() and len(value) <= _INTEGER_LENGTH_MAX:
-        return int(value)
     if _INTEGER.fullmatch(value) is None:
         seconds = f" from 0 to {WAIT_MAX_S}, of seconds" if name == "wait" else ""
         raise BadParameter(f"{name} is {_shortened(value)}; it has to be an integer{seconds}.")

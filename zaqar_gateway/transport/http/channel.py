@@ -943,8 +943,7 @@ class HttpChannel(Protocol):
         headers = request.headers
         coding = expect = None
         need = request.head.length
-        if need < 0:
-            need = 0
+        if not request.head.is_plain:
             coding = headers.get(b"transfer-encoding")
             if coding is not None:
                 if self._http10:
@@ -953,8 +952,6 @@ class HttpChannel(Protocol):
                     return self._refuse(400, "Content-Length and Transfer-Encoding exclude each other.")
                 if coding.lower() != b"chunked":
                     return self._refuse(501, "The only Transfer-Encoding that is understood is chunked.")
-            elif b"content-length" in headers:
-                need = int(headers[b"content-length"])  # llhttp lets only digits pass, once
             expect = headers.get(b"expect")
             if expect is not None and expect.lower() != b"100-continue":
                 return self._refuse(417, "The only expectation that is understood is 100-continue.")

@@ -115,7 +115,8 @@ class Head:
     :ivar headers: for a target in absolute form ``host`` is the target's (RFC 9112, section 3.2.2).
     :ivar is_http10: whether it is HTTP/1.0.
     :ivar closes: whether the connection ends with the reply.
-    :ivar length: bytes of the body, where Content-Length is all that is said of it; -1: there is more to be looked at.
+    :ivar length: what Content-Length says; 0 where there is none.
+    :ivar is_plain: whether no more is said of the body than that.
     :ivar place: what stands at its path; filled by the application.
     :ivar prepath: the parts of the path that lead there, percent-decoded; likewise.
     :ivar plan: what the application has found it to ask for, whoever asks; likewise.
@@ -125,6 +126,7 @@ class Head:
         "closes",
         "headers",
         "is_http10",
+        "is_plain",
         "length",
         "method",
         "path",
@@ -145,8 +147,8 @@ class Head:
         self.headers = headers
         self.is_http10 = is_http10
         self.closes = headers.closes or (is_http10 and not headers.keeps)
-        is_plain = b"transfer-encoding" not in headers and b"expect" not in headers
-        self.length = int(headers.get(b"content-length", 0)) if is_plain else -1  # llhttp lets only digits pass, once
+        self.length = int(headers.get(b"content-length", 0))  # llhttp lets only digits pass, once
+        self.is_plain = b"transfer-encoding" not in headers and b"expect" not in headers
         self.place: Any = None
         self.prepath: list[bytes] = []
         self.plan: Any = None
