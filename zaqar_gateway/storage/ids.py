@@ -13,6 +13,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import struct
+from collections.abc import Sequence
 from random import getrandbits
 
 RANK_MAX = 16**14 - 1
@@ -20,20 +22,40 @@ RANK_MAX = 16**14 - 1
 NO_QUEUE = "0" * 10
 """In the markers of a queue that does not exist, the place of the incarnation."""
 
+_RANK_DIGITS = 14
+_RANKS = struct.Struct(">Q4x")  # of an id its rank and one byte more, and the rest of it
 _ID = re.compile("[0-9a-f]{24}")
 _CURSOR = re.compile("[0-9a-f]{14}")
 
 
 def format_id(rank: int, incarnation: str) -> str:
     """The id of the message with this rank (0 to ``RANK_MAX``) in the queue with this incarnation."""
-    return f"{rank:014x}{incarnation}"
+    return rank.to_bytes(7).hex() + incarnation  # half of what it takes to format it
 
 
 def parse_id(text: str) -> tuple[int, str] | None:
     """The rank and the incarnation in an id; ``None`` where the text has not the form of an id."""
     if _ID.fullmatch(text) is None:
         return None
-    return int(text[:14], 16), text[14:]
+    return int(text[:_RANK_DIGITS], 16), text[_RANK_DIGITS:]
+
+
+def parse_ids(ids: Sequence[str]) -> tuple[str, list[int]] | None:
+    """The incarnation in several ids, where all have the same, and their ranks; ``None`` where they have not, where a text has not the
+    form of an id, or where there are none.
+
+    For twenty it takes a quarter of what :func:`parse_id` takes for each.
+    """
+    incarnation, text = ids[0][_RANK_DIGITS:] if ids else "", "".join(ids)
+    if len(incarnation) != len(NO_QUEUE) or {one[_RANK_DIGITS:] for one in ids} != {incarnation}:
+        return None
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        return None
+    if data.hex() != text:  # capital letters, or blanks
+        return None
+    return incarnation, [rank >> 8 for (rank,) in _RANKS.iter_unpack(data)]
 
 
 def format_cursor(rank: int) -> str:

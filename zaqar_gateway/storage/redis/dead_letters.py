@@ -51,7 +51,8 @@ class RedisDeadLetters:
             incarnation = self._new_incarnation() if create else ""
             arguments: list[Argument] = [self._now(), to, incarnation, after, rest.limit, rest.sent, repr(rest.gap_ms)]
             arguments += values.quota_arguments(self._quotas)
-            arguments += values.id_arguments(asked.ids or ())
+            if asked.ids:
+                arguments += values.id_arguments(asked.ids)
             verdict, *answer = await self._redis.script(scripts.DEAD_LETTER_SEND, keys, arguments)
             if verdict == _AGAIN:
                 continue
@@ -68,7 +69,8 @@ class RedisDeadLetters:
         found: list[Letter] = []
         while after and not found:
             arguments: list[Argument] = [self._now(), target if asked.to else b"", target, after, asked.limit]
-            arguments += values.id_arguments(asked.ids or ())
+            if asked.ids:
+                arguments += values.id_arguments(asked.ids)
             answer = await self._redis.script(scripts.DEAD_LETTER_SHOW, [key], arguments)
             after, found = answer[1], values.letters(answer, answer[0].decode())
         return found

@@ -39,6 +39,9 @@ _BEYOND_QUOTA, _AGAIN, _BY_KEYS, _OTHER_NUMBER, _BEYOND_KEYS = 4, 5, 6, 7, 8
 _ONE, _ANY, _UNDER = bulk(b"one"), bulk(b"any"), bulk(b"under")
 """The modes of ``scripts/delete.lua``."""
 
+_NO_CLAIM = b"?"
+"""What is no id of a claim."""
+
 _NO_SKIP = number(0) + NOTHING
 
 _LONG_LISTING = 8
@@ -169,9 +172,9 @@ class RedisMessages:
             plain = await self._plain.get(project, queue, *(parse_id(ids[0]) or (0, NO_QUEUE)))
             if plain is not None:
                 return plain
-        wanted = bulks(values.id_arguments(ids))
+        wanted = values.packed_ids(ids)
         place = self._keys.packed(project, queue)
-        found = await self._redis.run(scripts.GET, 2 + 2 * len(ids), place, packed_now(self._now()), wanted)
+        found = await self._redis.run(scripts.GET, 3 + len(ids), place, packed_now(self._now()), wanted)
         return values.messages(found, 2, found[0], found[1].decode())
 
     async def list(
@@ -236,26 +239,38 @@ class RedisMessages:
         return values.stream_page(page)
 
     async def delete(self, project: str, queue: str, message_id: str, claim_id: str | None) -> None:
-        claims = [] if claim_id is None else [claim_id]
-        await self._delete(project, queue, _ONE, [message_id], claims)
+        # An empty one is the id of no claim, too.
+        claim = NOTHING if claim_id is None else bulk(claim_id.encode() or _NO_CLAIM)
+        await self._delete(project, queue, _ONE, [message_id], claim, 1)
 
     async def delete_many(
         self, project: str, queue: str, ids: Sequence[str], claim_ids: Sequence[str] | None
     ) -> None:
         if claim_ids is None:
-            await self._delete(project, queue, _ANY, ids, [])
+            await self._delete(project, queue, _ANY, ids, number(1 + len(ids)), 1)
         else:
-            await self._delete(project, queue, _UNDER, ids, claim_ids)
+            claims = number(len(claim_ids)) + bulks(claim_ids)
+            await self._delete(project, queue, _UNDER, ids, claims, 1 + len(claim_ids))
 
     async def _delete(
-        self, project: str, queue: str, mode: bytes, ids: Sequence[str], claims: Sequence[str]
+        self, project: str, queue: str, mode: bytes, ids: Sequence[str], given: bytes, count: int
     ) -> None:
+        """Delete messages.
+
+        :param given: what the mode asks for besides them, packed, and ``count`` how many arguments.
+        """
         place = self._keys.packed(project, queue)
-        given = number(len(claims)) + number(len(ids)) + bulks([*claims, *values.id_arguments(ids)])
-        count, size = 2 + len(claims) + 2 * len(ids), len(ids) * together.MESSAGE_SIZE
-        verdict, *nth = await together.ask(
-            self._redis, scripts.DELETE, (place, mode), lambda: (place + packed_now(self._now()) + mode, 3), given, count, size
-        )
+
+        def begin() -> tuple[bytes, int]:
+            return place + packed_now(self._now()) + mode, 3
+
+        given += values.packed_ids(ids)
+        count += 1 + len(ids)
+        if mode is _UNDER:
+            ((verdict, *nth),) = await self._redis.run(scripts.DELETE, 3 + count, begin()[0], given)
+        else:
+            size = len(ids) * together.MESSAGE_SIZE
+            verdict, *nth = await together.ask(self._redis, scripts.DELETE, (place, mode), begin, given, count, size)
         if verdict:
             raise (claimed if verdict == 1 else mismatch)(ids[nth[0] - 1])
 

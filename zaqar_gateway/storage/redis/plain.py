@@ -33,6 +33,7 @@ from zaqar_gateway.storage.ids import format_id
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import bulk, bulks, number
+from zaqar_gateway.storage.redis.values import end_of
 
 _T = TypeVar("_T")
 
@@ -223,13 +224,20 @@ def _one(
 def _messages(entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes | None) -> list[Message] | None:
     """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired."""
     found = []
+    now_us, known, ttl_s = end_of(now_ms), None, 0
     for entry_id, fields in entries:
-        rank, ttl_s, number_of_fields = int(entry_id[:-2]), int(fields[1]), len(fields)
-        if number_of_fields > _FIELDS_MAX:
+        rank, ttl = int(entry_id[:-2]), fields[1]
+        if ttl != known:  # most have the same
+            known, ttl_s = ttl, int(ttl)
+        number_of_fields = len(fields)
+        if number_of_fields < _FIELDS_MAX:
+            age_s = (now_us - rank) // 1_000_000
+        elif number_of_fields == _FIELDS_MAX:
+            age_s = (now_ms - int(fields[7])) // 1000
+        else:
             return None
-        age_ms = now_ms - (int(fields[7]) if number_of_fields == _FIELDS_MAX else rank // 1000)
-        if age_ms >= ttl_s * 1000:
+        if age_s >= ttl_s:
             return None
         if fields[3] != skip:
-            found.append(Message(format_id(rank, incarnation), fields[5], ttl_s, age_ms // 1000 if age_ms > 0 else 0))
+            found.append(Message(format_id(rank, incarnation), fields[5], ttl_s, age_s if age_s > 0 else 0))
     return found

@@ -182,10 +182,6 @@ def checksum(body: bytes, stored: bytes | None = None) -> str | UnsetType:
     return f"MD5:{hashlib.md5(json.dumps(value).encode(), usedforsecurity=False).hexdigest()}"
 
 
-def _no_checksum(body: bytes, stored: bytes | None = None) -> UnsetType:
-    return UNSET
-
-
 def _queue(asked: IAsked) -> str:
     """The path of the queue or topic that the request went to."""
     return f"{asked.collection}/{asked.path['queue_name']}"
@@ -236,7 +232,7 @@ class Answers:
     def __init__(self, limits: Limits, checksums: bool = False, streams: Streams | None = None) -> None:
         self._streams = streams
         self._shown = {QUEUES: metadata_shown(QUEUE, limits), TOPICS: metadata_shown(TOPIC, limits)}
-        self._checksum: Callable[[bytes, bytes | None], str | UnsetType] = checksum if checksums else _no_checksum
+        self._has_checksums = checksums
         self.of: dict[str, Callable[[IAsked, Any], Reply | Streaming]] = {
             "ping": self._ping,
             "health": self._health,
@@ -357,32 +353,37 @@ class Answers:
             counts |= {"oldest": edge(stats.oldest), "newest": edge(stats.newest)}
         return _json({"messages": counts})
 
-    def _message(self, base: str, message: Message) -> _Message:
-        href = base + message.id
-        if message.claim_id is not None:
-            href = f"{href}?claim_id={message.claim_id}"
-        return _Message(
-            message.id,
-            href,
-            message.ttl_s,
-            message.age_s,
-            Raw(message.body),
-            self._checksum(message.body, message.stored),
-        )
+    def _messages(self, base: str, messages: Sequence[Message]) -> list[_Message]:
+        """What is shown of messages.
 
-    def _messages(self, asked: IAsked, messages: Sequence[Message]) -> list[_Message]:
-        base = _queue(asked) + "/messages/"
-        return [self._message(base, message) for message in messages]
+        :param base: the path of each, without its id.
+        """
+        # In one go: a function that is called for each message takes a third more.
+        shown_ones = [
+            _Message(
+                message.id,
+                base + message.id if message.claim_id is None else f"{base}{message.id}?claim_id={message.claim_id}",
+                message.ttl_s,
+                message.age_s,
+                Raw(message.body),
+            )
+            for message in messages
+        ]
+        if self._has_checksums:
+            for one, message in zip(shown_ones, messages, strict=True):
+                one.checksum = checksum(message.body, message.stored)
+        return shown_ones
 
     def _message_list(self, asked: IAsked, page: MessagePage) -> Reply:
+        base = _queue(asked) + "/messages"
         links: list[dict[str, str]] = []
         if page.messages:
             parameters = {**asked.given, "marker": page.marker}
             if not page.knows_delay:
                 # Where nothing is delayed, the link says that nothing is left out (API reference, "GET messages").
                 parameters["include_delayed"] = True
-            links = _next(_queue(asked) + "/messages", parameters)
-        return _json({"messages": self._messages(asked, page.messages), "links": links})
+            links = _next(base, parameters)
+        return _json({"messages": self._messages(base + "/", page.messages), "links": links})
 
     def _message_events(self, asked: IAsked, listening: Listening) -> Streaming:
         if self._streams is None:
@@ -392,12 +393,13 @@ class Answers:
     def event(self, place: Place, message: Message) -> bytes:
         """A message as an event of a stream: what a listing shows."""
         base = f"{TOPICS if place.is_topic else QUEUES}/{place.name}/messages/"
-        return event("message", _encode(self._message(base, message)), message.id)
+        (shown_one,) = self._messages(base, [message])
+        return event("message", _encode(shown_one), message.id)
 
     def _message_get_many(self, asked: IAsked, found: list[Message]) -> Reply:
         if not found:
             raise NotFound("None of the messages exists here.")
-        return _json({"messages": self._messages(asked, found)})
+        return _json({"messages": self._messages(_queue(asked) + "/messages/", found)})
 
     def _message_post(self, asked: IAsked, ids: list[str]) -> Reply:
         # The queue name and the ids are of characters that need no escape, in JSON or in a URL.
@@ -421,7 +423,7 @@ class Answers:
                         Raw(message.body),
                         None,
                         message.claim_count,
-                        self._checksum(message.body, message.stored),
+                        checksum(message.body, message.stored) if self._has_checksums else UNSET,
                     )
                     for message in popped
                 ]
@@ -429,22 +431,25 @@ class Answers:
         )
 
     def _message_get(self, asked: IAsked, message: Message) -> Reply:
-        return _json(self._message(_queue(asked) + "/messages/", message))
+        (shown_one,) = self._messages(_queue(asked) + "/messages/", [message])
+        return _json(shown_one)
 
     def _claim_create(self, asked: IAsked, claim: Claim | None) -> Reply:
         if claim is None:
             return NO_CONTENT
-        location = f"{_queue(asked)}/claims/{claim.id}".encode()
-        document = {"messages": self._messages(asked, claim.messages)}
+        queue = _queue(asked)
+        location = f"{queue}/claims/{claim.id}".encode()
+        document = {"messages": self._messages(queue + "/messages/", claim.messages)}
         return Reply(201, (_JSON, (b"Location", location)), _encode(document))
 
     def _claim_get(self, asked: IAsked, claim: Claim) -> Reply:
+        queue = _queue(asked)
         return _json(
             {
                 "age": claim.age_s,
                 "ttl": claim.ttl_s,
-                "href": f"{_queue(asked)}/claims/{claim.id}",
-                "messages": self._messages(asked, claim.messages),
+                "href": f"{queue}/claims/{claim.id}",
+                "messages": self._messages(queue + "/messages/", claim.messages),
             }
         )
 

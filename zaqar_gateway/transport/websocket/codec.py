@@ -427,12 +427,12 @@ class _Stats(Struct):
     newest: _Edge | UnsetType = UNSET
 
 
-def _message(message: model.Message, claim_id: str | None = None) -> _Message:
-    return _Message(message.id, message.ttl_s, message.age_s, Raw(message.body), claim_id)
+def _messages(messages: Iterable[model.Message], claim_id: str | None = None) -> list[_Message]:
+    return [_Message(one.id, one.ttl_s, one.age_s, Raw(one.body), claim_id) for one in messages]
 
 
-def _popped(message: model.Message) -> _Popped:
-    return _Popped(message.id, message.ttl_s, message.age_s, Raw(message.body), message.claim_count)
+def _popped(messages: Iterable[model.Message]) -> list[_Popped]:
+    return [_Popped(one.id, one.ttl_s, one.age_s, Raw(one.body), one.claim_count) for one in messages]
 
 
 def _edge(edge: model.StatsEdge | None) -> _Edge | UnsetType:
@@ -457,7 +457,7 @@ def _queue_stats(asked: Any, stats: model.QueueStats | None) -> Answer:
 
 
 def _deleted_many(asked: Any, popped: list[model.Message] | None) -> Answer:
-    return Answer(204, {}) if popped is None else Answer(200, {"messages": [_popped(message) for message in popped]})
+    return Answer(204, {}) if popped is None else Answer(200, {"messages": _popped(popped)})
 
 
 def _posted(asked: Any, ids: list[str]) -> Answer:
@@ -466,14 +466,10 @@ def _posted(asked: Any, ids: list[str]) -> Answer:
     return Answer(201, {"message_ids": ids})
 
 
-def _claimed(claim: model.Claim) -> list[_Message]:
-    return [_message(message, claim.id) for message in claim.messages]
-
-
 def _claim_created(asked: Any, claim: model.Claim | None) -> Answer:
     if claim is None:
         return Answer(204, {"claim_id": None})
-    return Answer(201, {"claim_id": claim.id, "messages": _claimed(claim)})
+    return Answer(201, {"claim_id": claim.id, "messages": _messages(claim.messages, claim.id)})
 
 
 def _subscribed(asked: Any, subscribed: Subscribed) -> Answer:
@@ -501,14 +497,14 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     "queue_get_stats": _queue_stats,
     "queue_purge": lambda asked, _: Answer(204, {}),
     "message_post": _posted,
-    "message_list": lambda asked, page: Answer(200, {"messages": [_message(message) for message in page.messages]}),
-    "message_get": lambda asked, message: Answer(200, {"messages": _message(message)}),
-    "message_get_many": lambda asked, found: Answer(200, {"messages": [_message(message) for message in found]}),
+    "message_list": lambda asked, page: Answer(200, {"messages": _messages(page.messages)}),
+    "message_get": lambda asked, message: Answer(200, {"messages": _messages([message])[0]}),
+    "message_get_many": lambda asked, found: Answer(200, {"messages": _messages(found)}),
     "message_delete": lambda asked, _: Answer(204, {}),
     "message_delete_many": _deleted_many,
     "claim_create": _claim_created,
     "claim_get": lambda asked, claim: Answer(
-        200, {"age": claim.age_s, "ttl": claim.ttl_s, "messages": _claimed(claim)}
+        200, {"age": claim.age_s, "ttl": claim.ttl_s, "messages": _messages(claim.messages, claim.id)}
     ),
     "claim_update": lambda asked, _: Answer(204, f"Claim {asked.claim_id} updated."),
     "claim_delete": lambda asked, _: Answer(204, f"Claim {asked.claim_id} deleted."),

@@ -24,18 +24,19 @@ local lapses_text = text(lapses)
 
 -- The claim that messages are given to: its number, id and answer, the ranks of what it has, how many it may have.
 local at, claim, out, ranks, room, plain = 0, nil, nil, nil, 0, nil
+local number, held_number = 0, 0 -- of its messages, and of those of all
 local has = {} -- the ranks of each
 
 local function next_claim()
   at = at + 1
   claim, room, out, ranks = ARGV[4 + 2 * at], tonumber(ARGV[5 + 2 * at]), answers[at], {}
-  has[at] = ranks
+  has[at], number = ranks, 0
   plain = cmsgpack.pack(claim, lapses, 0, 0, 0)
 end
 
--- The claim of the message that is the taken at this number.
-local function claim_of(id, number)
-  return each and id:sub(1, -5) .. string.format('%04x', number) or id
+-- The claim of the message that is the n-th taken, where each has its own.
+local function claim_of(id, nth)
+  return id:sub(1, -5) .. string.format('%04x', nth)
 end
 
 local function bury(rank, entry, expires, ttl, count)
@@ -72,7 +73,7 @@ local taken, again, moved = each_deliverable(known[3] or '0', known[2], limit, m
       bury(rank, entry, expires, ttl, count)
       return false
     end
-    if #ranks == room then
+    if number == room then
       next_claim()
     end
     local own_expiry, own_ttl = 0, 0
@@ -85,14 +86,16 @@ local taken, again, moved = each_deliverable(known[3] or '0', known[2], limit, m
       expiries[#expiries + 1], expiries[#expiries + 2] = text(own_expiry), rank
     end
     if most then count = count + 1 end
-    local its = claim_of(claim, #ranks + 1)
-    emit(out, rank, entry, ttl, each and its, count)
-    ranks[#ranks + 1] = rank
-    local n = #holds
+    number = number + 1
+    local own_claim = each and claim_of(claim, number)
+    emit(out, rank, entry, ttl, own_claim, count)
+    ranks[number] = rank
+    local n = held_number
     holds[n + 1], holds[n + 2] = lapses_text, rank
     states[n + 1] = rank
-    states[n + 2] = own_expiry == 0 and count == 0 and not each and plain
-      or cmsgpack.pack(its, lapses, own_expiry, own_ttl, count)
+    states[n + 2] = own_expiry == 0 and count == 0 and not own_claim and plain
+      or cmsgpack.pack(own_claim or claim, lapses, own_expiry, own_ttl, count)
+    held_number = n + 2
     return true
   end)
 if moved ~= (known[3] or '0') then
@@ -114,8 +117,8 @@ if taken > 0 then
   for i, its_ranks in ipairs(has) do
     local id = ARGV[4 + 2 * i]
     if each then
-      for number, rank in ipairs(its_ranks) do
-        know(claim_of(id, number), {rank})
+      for nth, rank in ipairs(its_ranks) do
+        know(claim_of(id, nth), {rank})
       end
     elseif #its_ranks > 0 then
       know(id, its_ranks)

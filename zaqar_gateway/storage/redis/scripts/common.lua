@@ -128,6 +128,28 @@ local function resolve(rank, suffix, incarnation, has_moved)
   return moved or suffix == incarnation and rank
 end
 
+-- The ranks that ids mean, as far as they mean any, and the number of each among the ids (nil: all mean one).  They stand from one
+-- argument to another: the incarnation that all have, then of each its rank; or '', then of each its rank, a colon and its
+-- incarnation.
+local function meant_by(first, last, own, has_moved)
+  local common = ARGV[first]
+  if common == own and not has_moved and last - first <= SLICE then
+    return {unpack(ARGV, first + 1, last)}
+  end
+  local ranks, numbers = {}, {}
+  for i = first + 1, own and last or 0 do
+    local rank, suffix = ARGV[i], common
+    if common == '' then
+      rank, suffix = rank:match('(.*):(.*)')
+    end
+    local meant = resolve(rank, suffix, own, has_moved)
+    if meant then
+      ranks[#ranks + 1], numbers[#numbers + 1] = meant, i - first
+    end
+  end
+  return ranks, numbers
+end
+
 local function drop_if_empty(stream)
   if call('XLEN', stream) == 0 then
     call('UNLINK', stream)

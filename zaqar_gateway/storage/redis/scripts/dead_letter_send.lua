@@ -2,7 +2,7 @@
 -- KEYS: queue, catalog (as in post.lua)
 -- ARGV: now, queue that they go to ('': where each came from), incarnation for a queue that is missing ('': none is
 --       created), after which rank, limit, sent before, ms between two, most queues of the project, most messages, most bytes,
---       then of each id: rank, incarnation; without ids: the oldest
+--       ids as meant_by() takes them; without ids: the oldest
 -- Returns {0, how many, remaining, after which rank to go on or '' at the end, queue that is missing or ''}, or {1}: call
 -- again, or {4, which}: there would be more than the most (as in post.lua), and nothing was sent.
 local known = call('HMGET', base, 'inc', 'later')

@@ -16,15 +16,14 @@ local function sendable(ranks, limit)
   return found
 end
 
--- The ranks of dead letters, oldest first: of those whose ids stand from one argument on, or else of up to SLICE after a rank.
+-- The ranks of dead letters, oldest first: of those whose ids stand from one argument on (as meant_by() takes them), or else of up to SLICE after a rank.
 local function ranks_of(first, incarnation, after)
   if not ARGV[first] then
     return call('ZRANGE', dead, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, SLICE)
   end
   local found, seen = {}, {}
-  for i = first, #ARGV, 2 do
-    local rank = resolve(ARGV[i], ARGV[i + 1], incarnation, true)
-    if rank and not seen[rank] and call('ZSCORE', dead, rank) then
+  for _, rank in ipairs(meant_by(first, #ARGV, incarnation, true)) do
+    if not seen[rank] and call('ZSCORE', dead, rank) then
       found[#found + 1], seen[rank] = rank, true
     end
   end

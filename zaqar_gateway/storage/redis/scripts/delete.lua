@@ -1,109 +1,166 @@
 -- delete.lua: delete messages by id: those of several requests, one after the other.
 -- KEYS: queue
--- ARGV: now, mode, then of each request: number of claims, number of ids, claims, then of each id: rank, incarnation
---   mode 'one': one id; the claim, where there is one, has to be the one that holds it, and is needed where one does
---   mode 'any': claimed or not
---   mode 'under': each message has to be under one of the claims, or none is deleted
+-- ARGV: now, mode, then what the mode asks for, with ids as meant_by() takes them:
+--   'one': of each request the claim ('': none is given) and one id.  A claim has to be the one that holds the message, and is
+--       needed where one does
+--   'any': of each request how many arguments its ids take, and the ids; claimed or not
+--   'under', of one request: number of claims, claims, ids.  Each message has to be under one of the claims, or none is deleted
 -- Returns of each request {0}, or {1, n}: the n-th message is claimed, or {2, n}: it is not under the claim given.
 local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters')
-local mode, own, has_moved = ARGV[2], known[1], known[3]
--- Of each request its claims, the ranks that its ids mean, each once, and which of the ids it was.
-local requests, asked, at = {}, {}, 3
-while ARGV[at] do
-  local request = {number = tonumber(ARGV[at]), claim = ARGV[at + 2], given = {}, ranks = {}, nth = {}}
-  local ids = at + 2 + request.number
-  local ended = ids + 2 * tonumber(ARGV[at + 1])
-  for i = at + 2, ids - 1 do
-    request.given[ARGV[i]] = true
-  end
-  for i = ids, own and ended - 1 or 0, 2 do
-    local rank = ARGV[i]
-    if has_moved or ARGV[i + 1] ~= own then
-      rank = resolve(rank, ARGV[i + 1], own, has_moved)
-    end
-    if rank and not request.nth[rank] then
-      request.ranks[#request.ranks + 1], request.nth[rank] = rank, (i - ids) / 2 + 1
-      asked[#asked + 1] = rank
-    end
-  end
-  requests[#requests + 1] = request
-  at = ended
-end
--- Where it does not matter who has them, taking them out of the stream tells whether all were there, and when they expire need
--- not be asked, which would be an eighth of the whole.
-local at_once, number_out = mode == 'any' and not known[2] and not known[5], 0
-if at_once then
-  each_slice(asked, function(...) number_out = number_out + call('XDEL', main, ...) end)
-end
-local are_out = at_once and number_out == #asked
-local expiries, states = {}, {}
-each_slice(asked, function(...)
-  if not are_out then
-    for _, expires in ipairs(call('ZMSCORE', alive, ...)) do
-      expiries[#expiries + 1] = expires
-    end
-  end
-  for _, packed in ipairs(call('HMGET', state, ...)) do
-    states[#states + 1] = packed
-  end
-end)
-
-local gone, leaving, is_removed = {}, {}, {}
+local mode, own, has_later, has_moved = ARGV[2], known[1], known[2], known[3]
 local kept = {known[4], known[5], known[6]}
 
-local function take_out()
-  if #gone > 0 then
-    remove(gone, known[2], kept, are_out)
-    leave_claims(leaving) -- after something was removed, so that it works when Redis has no memory left
-    gone, leaving = {}, {}
-  end
+local function states_of(ranks)
+  local states, n = {}, 0
+  each_slice(ranks, function(...)
+    for _, packed in ipairs(call('HMGET', state, ...)) do
+      n = n + 1
+      states[n] = packed
+    end
+  end)
+  return states
+end
+
+-- Which of some messages exist.
+local function alive_of(ranks)
+  local alive_ones, n = {}, 0
+  each_slice(ranks, function(...)
+    for _, expires in ipairs(call('ZMSCORE', alive, ...)) do
+      n = n + 1
+      alive_ones[n] = expires and tonumber(expires) > now
+    end
+  end)
+  return alive_ones
 end
 
 local holder, lapses, read -- what the state says that was read last: messages of one claim mostly have the same
 
--- What is answered to a request, whose ranks are those asked for after `before`; what it deletes goes to `gone`.
-local function judge_request(request, before)
-  local ranks, holders = {}, {}
-  for i, rank in ipairs(request.ranks) do
-    local expires = expiries[before + i]
-    if not is_removed[rank] and (are_out or expires and (at_once or tonumber(expires) > now)) then
-      local packed = states[before + i]
-      if packed and packed ~= read then
-        holder, lapses = cmsgpack.unpack(packed)
-        read = packed
-      end
-      local claim = packed and lapses > now and holder
-      if mode == 'one' and request.number == 0 and claim then
-        return {1, request.nth[rank]}
-      elseif (mode == 'under' or request.number > 0) and not (claim and request.given[claim]) then
-        if claim and mode == 'one' then
-          take_out() -- the claim given may have ended with what went before
-          local other = call('HGET', claims, request.claim)
-          if other then
-            local _, ends = cmsgpack.unpack(other)
-            if ends > now then return {1, request.nth[rank]} end
-          end
-        end
-        return {2, request.nth[rank]}
-      end
-      ranks[#ranks + 1] = rank
-      holders[#ranks] = packed and holder ~= '' and holder -- of a lapsed claim, too, which may not have been cleared away yet
-    end
+local function look(packed)
+  if packed and packed ~= read then
+    holder, lapses = cmsgpack.unpack(packed)
+    read = packed
   end
-  for i, rank in ipairs(ranks) do
-    gone[#gone + 1], is_removed[rank] = rank, true
-    local claim = holders[i]
-    if claim then
-      leaving[claim] = (leaving[claim] or 0) + 1
-    end
-  end
-  return {0}
+  return packed
 end
 
-local answers, before = {}, 0
-for i, request in ipairs(requests) do
-  answers[i] = judge_request(request, before)
-  before = before + #request.ranks
+-- How many messages the claims lose that these states name; also lapsed ones, which may not have been cleared away yet.
+local function leaving_by(states)
+  local leaving = {}
+  for _, packed in ipairs(states) do
+    if look(packed) and holder ~= '' then
+      leaving[holder] = (leaving[holder] or 0) + 1
+    end
+  end
+  return leaving
 end
-take_out()
-return answers
+
+local gone, gone_states, out = {}, {}, 0
+
+local function take_out(is_out)
+  if out > 0 then
+    remove(gone, has_later, kept, is_out)
+    leave_claims(leaving_by(gone_states)) -- after something was removed, so that it works when Redis has no memory left
+    gone, gone_states, out = {}, {}, 0
+  end
+end
+
+local function add(rank, packed)
+  out = out + 1
+  gone[out], gone_states[out] = rank, packed
+end
+
+local function delete_each()
+  local ranks, answers, is_removed = {}, {}, {}
+  for i = 3, #ARGV, 3 do
+    local is_own = ARGV[i + 1] == own and not has_moved
+    ranks[#ranks + 1] = is_own and ARGV[i + 2] or meant_by(i + 1, i + 2, own, has_moved)[1] or ''
+  end
+  local states, are_alive = states_of(ranks), alive_of(ranks)
+  for i, rank in ipairs(ranks) do
+    local given, answer = ARGV[3 * i], {0}
+    if are_alive[i] and not is_removed[rank] then
+      local packed = look(states[i])
+      local claim = packed and lapses > now and holder or ''
+      if claim == given then
+        is_removed[rank] = true
+        add(rank, packed)
+      elseif given == '' then
+        answer = {1, 1}
+      else
+        answer = {2, 1}
+        if claim ~= '' then
+          take_out() -- the claim given may have ended with what went before
+          local other = call('HGET', claims, given)
+          if other then
+            local _, ends = cmsgpack.unpack(other)
+            if ends > now then answer = {1, 1} end
+          end
+        end
+      end
+    end
+    answers[i] = answer
+  end
+  take_out()
+  return answers
+end
+
+local function delete_any()
+  local answers, ranks, at = {}, nil, 3
+  while ARGV[at] do
+    answers[#answers + 1] = {0}
+    local last = at + ARGV[at]
+    local more = meant_by(at + 1, last, own, has_moved)
+    if not ranks then
+      ranks = more
+    else
+      for _, rank in ipairs(more) do
+        ranks[#ranks + 1] = rank
+      end
+    end
+    at = last + 1
+  end
+  -- Taking them out of the stream tells whether all were there, and each was asked for once; when they expire need not be asked
+  -- then, which would be an eighth of the whole.
+  local number_out = 0
+  if not has_later and not kept[2] then
+    each_slice(ranks, function(...) number_out = number_out + call('XDEL', main, ...) end)
+    if number_out == #ranks then
+      gone, gone_states, out = ranks, states_of(ranks), number_out
+      take_out(true)
+      return answers
+    end
+  end
+  local states, are_alive, is_removed = states_of(ranks), alive_of(ranks), {}
+  for i, rank in ipairs(ranks) do
+    if (are_alive[i] or number_out > 0 and call('ZSCORE', alive, rank)) and not is_removed[rank] then
+      is_removed[rank] = true
+      add(rank, states[i])
+    end
+  end
+  take_out()
+  return answers
+end
+
+local function delete_under()
+  local given, number, seen = {}, tonumber(ARGV[3]), {}
+  for i = 4, 3 + number do
+    given[ARGV[i]] = true
+  end
+  local ranks, numbers = meant_by(4 + number, #ARGV, own, has_moved)
+  local states, are_alive = states_of(ranks), alive_of(ranks)
+  for i, rank in ipairs(ranks) do
+    if are_alive[i] and not seen[rank] then
+      local packed = look(states[i])
+      local claim = packed and lapses > now and holder
+      if not (claim and given[claim]) then
+        return {{2, numbers and numbers[i] or i}}
+      end
+      seen[rank] = true
+      add(rank, packed)
+    end
+  end
+  take_out()
+  return {{0}}
+end
+
+return mode == 'one' and delete_each() or mode == 'any' and delete_any() or delete_under()

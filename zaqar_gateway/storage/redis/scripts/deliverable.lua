@@ -10,6 +10,19 @@ local function each_deliverable(head, has_later, limit, horizon, visit)
   local accepted, passes, moved = 0, 0, head
   -- Of two messages that are posted with the same ttl the later one expires later.
   local long_ttl = nil
+
+  local function offer(rank, entry, packed)
+    passes = passes + 1
+    local expires, ttl, count = horizon, long_ttl, 0
+    if packed or entry[7] or entry[2] ~= long_ttl then
+      expires, ttl, count = judge(rank, entry, packed)
+      long_ttl = not packed and not entry[7] and expires >= horizon and entry[2] or nil
+    end
+    if expires > now and visit(rank, entry, packed, expires, ttl, count) then
+      accepted = accepted + 1
+    end
+  end
+
   while accepted < limit do
     if passes >= SLICE then
       return accepted, true, moved
@@ -23,37 +36,41 @@ local function each_deliverable(head, has_later, limit, horizon, visit)
     if #old == 0 and #new == 0 then
       break
     end
-    local has_old = #old > 0
-    local states = has_old and call('HMGET', state, unpack(old))
-    local i, j, used = 1, 1, {}
-    -- What follows a full batch may come before the rest of the other one.
-    local function known_order()
-      return (old[i] or #old < want) and (new[j] or #new < want)
-    end
-    while accepted < limit and (old[i] or new[j]) and (not has_old or known_order()) do
-      local rank, entry, packed = old[i], nil, nil
-      local fresh = new[j] and new[j][1]:sub(1, -3)
-      if rank and (not fresh or is_before(rank, fresh)) then
-        entry, packed, i = fetch(rank, has_later), states[i], i + 1
-        used[#used + 1] = rank
-      else
-        rank, entry, j = fresh, new[j][2], j + 1
-        moved = rank
-      end
-      passes = passes + 1
-      if entry then
-        local expires, ttl, count = horizon, long_ttl, 0
-        if packed or entry[7] or entry[2] ~= long_ttl then
-          expires, ttl, count = judge(rank, entry, packed)
-          long_ttl = not packed and not entry[7] and expires >= horizon and entry[2] or nil
-        end
-        if expires > now and visit(rank, entry, packed, expires, ttl, count) then
-          accepted = accepted + 1
+    if #old == 0 then
+      for _, one in ipairs(new) do
+        moved = one[1]:sub(1, -3)
+        offer(moved, one[2], nil)
+        if accepted == limit then
+          break
         end
       end
-    end
-    if #used > 0 then
-      call('ZREM', free, unpack(used))
+    else
+      local states = call('HMGET', state, unpack(old))
+      local i, j, used = 1, 1, {}
+      -- What follows a full batch may come before the rest of the other one.
+      local function known_order()
+        return (old[i] or #old < want) and (new[j] or #new < want)
+      end
+      while accepted < limit and (old[i] or new[j]) and known_order() do
+        local rank, fresh = old[i], new[j] and new[j][1]:sub(1, -3)
+        if rank and (not fresh or is_before(rank, fresh)) then
+          used[#used + 1] = rank
+          local entry = fetch(rank, has_later)
+          if entry then
+            offer(rank, entry, states[i])
+          else
+            passes = passes + 1
+          end
+          i = i + 1
+        else
+          moved = fresh
+          offer(fresh, new[j][2], nil)
+          j = j + 1
+        end
+      end
+      if #used > 0 then
+        call('ZREM', free, unpack(used))
+      end
     end
   end
   return accepted, false, moved
