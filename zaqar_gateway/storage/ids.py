@@ -33,6 +33,13 @@ def format_id(rank: int, incarnation: str) -> str:
     return rank.to_bytes(7).hex() + incarnation  # half of what it takes to format it
 
 
+def format_ids(first: int, number: int, incarnation: str) -> list[str]:
+    """The ids of so many messages, whose ranks follow one another from the first on."""
+    if number == 1:  # which nearly all posts have
+        return [format_id(first, incarnation)]
+    return [format_id(rank, incarnation) for rank in range(first, first + number)]
+
+
 def parse_id(text: str) -> tuple[int, str] | None:
     """The rank and the incarnation in an id; ``None`` where the text has not the form of an id."""
     if _ID.fullmatch(text) is None:

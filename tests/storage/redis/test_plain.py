@@ -19,7 +19,7 @@ _NOW = [b"1000000005", b"999999"]  # 5.999999 s after the rank
 
 def entry(rank: int, *more: bytes, ttl: bytes = b"60", client: bytes = b"me") -> list[Any]:
     """An entry of a stream, as XRANGE answers."""
-    return [b"%d-0" % rank, [b"t", ttl, b"c", client, b"b", b"{}", *more]]
+    return [b"%d-0" % rank, [ttl + b" " + client, b"{}", *more]]
 
 
 def known(**fields: bytes | None) -> list[bytes | None]:

@@ -171,7 +171,4 @@ class Opener:
 
 
 def any_encrypted(messages: Sequence[Message] | Sequence[Post]) -> bool:
-    for one in messages:
-        if one.body.startswith(ENCRYPTED):
-            return True
-    return False
+    return ENCRYPTED in [one.body[:1] for one in messages]

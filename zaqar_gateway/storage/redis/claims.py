@@ -37,21 +37,20 @@ class RedisClaims:
     async def _take(
         self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, *, each: bool
     ) -> list[Message]:
-        place = self._keys.packed_with_catalog(project, queue)
         apart, theirs = (bulk(b"1"), None) if each else (NOTHING, claim_id)
-        terms = apart + number(ttl_s) + number(grace_s)
-
-        def begin() -> tuple[bytes, int]:
-            return place + packed_now(self._now()) + bulk(self._new_incarnation().encode()) + terms, 7
-
-        given = bulk(claim_id.encode()) + number(limit)
+        kind = self._keys.packed_with_catalog(project, queue), apart + number(ttl_s) + number(grace_s)
+        given = [bulk(claim_id.encode()), number(limit)]
+        size = limit * together.MESSAGE_SIZE
         while True:
-            found = await together.ask(
-                self._redis, scripts.CLAIM, (place, terms), begin, given, 2, limit * together.MESSAGE_SIZE
-            )
+            found = await together.ask(self._redis, scripts.CLAIM, kind, self._begin, given, 2, size)
             if not found[0]:
                 break
         return [] if len(found) == 3 else values.messages(found, 3, found[1], found[2].decode(), theirs)
+
+    def _begin(self, kind: tuple[bytes, bytes]) -> tuple[bytes, int]:
+        """See :func:`.together.ask`; the kind is keys and terms."""
+        place, terms = kind
+        return place + packed_now(self._now()) + bulk(self._new_incarnation().encode()) + terms, 7
 
     async def get(self, project: str, queue: str, claim_id: str) -> Claim | None:
         key = self._keys.queue(project, queue)

@@ -136,7 +136,10 @@ class _SentTogether(_Sent):
 
 
 class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
-    """Commands out in one write for each reactor turn, answers in."""
+    """Commands out in one write for each reactor turn, answers in.
+
+    :ivar unsent: the last command that is not sent yet: what is added to that comes before whatever is sent later.
+    """
 
     def __init__(self, clock: Any, timeout_s: float, bound: int) -> None:
         # It is told no password and no database: it would drop the connection where Redis refuses them.
@@ -146,6 +149,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._bound = bound
         self._reader = hiredis.Reader(replyError=Refused)
         self._unsent: list[_Sent] = []
+        self.unsent: _Sent | None = None
         self._unanswered: deque[_Sent] = deque()
         self._due_s = 0.0  # of those that are unsent
         self._watch: Any = None
@@ -165,11 +169,6 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             in the order.
         """
         return self._send(_Sent(command, script))
-
-    @property
-    def unsent(self) -> Deferred[Any] | None:
-        """The last command that is not sent yet: what is added to that comes before whatever is sent later."""
-        return self._unsent[-1] if self._unsent else None
 
     def send_growing(self, sent: Growing) -> None:
         """Send a command when this turn of the reactor ends."""
@@ -208,6 +207,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             soon(self._clock, self._flush)
             self._due_s = self._clock.seconds() + self._timeout_s
         self._unsent.append(sent)
+        self.unsent = sent
         sent.due_s = self._due_s
         for _ in range(sent.number):
             self._unanswered.append(sent)
@@ -215,7 +215,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
 
     def _flush(self) -> None:
-        unsent, self._unsent = self._unsent, []
+        unsent, self._unsent, self.unsent = self._unsent, [], None
         if self.connected and unsent:
             write_now(self.transport, b"".join([sent.command or self._packed(sent) for sent in unsent]))
 
@@ -293,7 +293,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
     def _fail_all(self) -> None:
         self.connected = 0
-        self._unsent.clear()
+        self._unsent, self.unsent = [], None
         held, self._held, self._behind = self._held, [], 0
         while self._unanswered:
             self._unanswered.popleft().fail(_lost())

@@ -25,11 +25,11 @@ from zaqar_gateway.model import (
     StreamPage,
 )
 from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismatch, other_number, post_too_large
-from zaqar_gateway.storage.ids import NO_QUEUE, format_id, parse_id
+from zaqar_gateway.storage.ids import NO_QUEUE, format_id, format_ids, parse_id
 from zaqar_gateway.storage.redis import scripts, together, values
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
-from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulks, number, packed_now, word
+from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulk_parts, bulks, number, packed_now, word
 from zaqar_gateway.storage.redis.plain import PlainReads
 from zaqar_gateway.storage.redis.schedule import Schedule
 
@@ -91,32 +91,27 @@ class RedisMessages:
 
     async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
         place = self._keys.packed_with_catalog(project, queue)
-        author = word(new.client) + number(new.size)
         terms = self._terms(new.size_max, new.ttl_default_s, new.encrypted)
         messages, once = new.messages, new.once
-        parts = []
+        given = [word(new.client), number(new.size), number(len(messages))]
         for one in messages:
-            parts.append(NOTHING if one.ttl_s is None else number(one.ttl_s))
-            parts.append(NOTHING if one.delay_s is None else number(one.delay_s))
-            parts.append(bulk(one.body))
-        if once is None and self._post is scripts.POST:
-            answer = await together.ask(
-                self._redis,
-                scripts.POST,
-                (place, terms, b"create" if new.create else b""),
-                lambda: (place + self._before(new) + terms, 7),
-                b"".join((author, number(len(messages)), *parts)),
-                3 + len(parts),
-                new.size,
+            body = one.body
+            given += (
+                NOTHING if one.ttl_s is None else number(one.ttl_s),
+                NOTHING if one.delay_s is None else number(one.delay_s),
+                *bulk_parts(body),
             )
+        if once is None and self._post is scripts.POST:
+            kind = place, terms, new.create
+            count = 3 + 3 * len(messages)
+            answer = await together.ask(self._redis, scripts.POST, kind, self._begin_post, given, count, new.size)
         else:
-            answer = await self._post_alone(place, terms, author, new, parts)
-        refused, first, second = answer[:3]
+            answer = await self._post_alone(place, terms, new, given)
+        refused, first, second, *more = answer
         if refused == 0:
-            if len(answer) > 3:
+            if more:
                 self._nudge(project, queue)
-            incarnation = first.decode()
-            return [format_id(rank, incarnation) for rank in range(second, second + len(messages))]
+            return format_ids(second, len(messages), first.decode())
         if refused == 1:
             raise post_too_large(new.size, first, own=bool(second))
         if refused == _BEYOND_QUOTA:
@@ -124,30 +119,34 @@ class RedisMessages:
         if refused == _BY_KEYS:
             if second:
                 self._nudge(project, queue)
-            found = [format_id(int(rank), first.decode()) for rank in answer[4:]]
-            return found if answer[3] else Replayed(found)
+            is_fresh, *ranks = more
+            found = [format_id(int(rank), first.decode()) for rank in ranks]
+            return found if is_fresh else Replayed(found)
         if refused == _OTHER_NUMBER:
             raise other_number(first)
         if refused == _BEYOND_KEYS and once is not None:
             raise keys_exceeded(once.most, first)
         raise EncryptionDiffers if refused == 2 else QueueMissing
 
-    def _before(self, new: NewPost) -> bytes:
-        """The first two arguments."""
-        return packed_now(self._now()) + (bulk(self._new_incarnation().encode()) if new.create else NOTHING)
+    def _begin_post(self, kind: tuple[bytes, bytes, bool]) -> tuple[bytes, int]:
+        """See :func:`.together.ask`; the kind is keys, terms, and whether the queue may be created."""
+        place, terms, creates = kind
+        return place + self._before(creates) + terms, 7
 
-    async def _post_alone(
-        self, place: bytes, terms: bytes, author: bytes, new: NewPost, parts: list[bytes]
-    ) -> list[Any]:
+    def _before(self, creates: bool) -> bytes:
+        """The first two arguments."""
+        return packed_now(self._now()) + (bulk(self._new_incarnation().encode()) if creates else NOTHING)
+
+    async def _post_alone(self, place: bytes, terms: bytes, new: NewPost, given: list[bytes]) -> list[Any]:
         """The answer to a post that has a command of its own."""
         script, count = self._post, self._arguments_of_post + 3 * len(new.messages)
         if new.once is not None:
-            script, more = self._post_once, _packed_keys(new.once)
-            parts += more
-            count += len(more)
+            script, keys = self._post_once, _packed_keys(new.once)
+            given += keys
+            count += len(keys)
         while True:
             answer: list[Any] = await self._redis.run(
-                script, count, place, self._before(new), terms, author, number(len(new.messages)), *parts
+                script, count, place, self._before(new.create), terms, *given
             )
             if new.once is None:
                 (answer,) = answer
@@ -259,20 +258,24 @@ class RedisMessages:
 
         :param given: what the mode asks for besides them, packed, and ``count`` how many arguments.
         """
-        place = self._keys.packed(project, queue)
-
-        def begin() -> tuple[bytes, int]:
-            return place + packed_now(self._now()) + mode, 3
-
-        given += values.packed_ids(ids)
+        kind = self._keys.packed(project, queue), mode
         count += 1 + len(ids)
+        packed = [given, values.packed_ids(ids)]
         if mode is _UNDER:
-            ((verdict, *nth),) = await self._redis.run(scripts.DELETE, 3 + count, begin()[0], given)
+            begun, more = self._begin_delete(kind)
+            ((verdict, *nth),) = await self._redis.run(scripts.DELETE, more + count, begun, *packed)
         else:
             size = len(ids) * together.MESSAGE_SIZE
-            verdict, *nth = await together.ask(self._redis, scripts.DELETE, (place, mode), begin, given, count, size)
+            verdict, *nth = await together.ask(
+                self._redis, scripts.DELETE, kind, self._begin_delete, packed, count, size
+            )
         if verdict:
             raise (claimed if verdict == 1 else mismatch)(ids[nth[0] - 1])
+
+    def _begin_delete(self, kind: tuple[bytes, bytes]) -> tuple[bytes, int]:
+        """See :func:`.together.ask`; the kind is key and mode."""
+        place, mode = kind
+        return place + packed_now(self._now()) + mode, 3
 
     async def pop(
         self, project: str, queue: str, limit: int, *, key_ids: Collection[bytes] | None = None

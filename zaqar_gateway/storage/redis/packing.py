@@ -12,10 +12,17 @@ from typing import Any, cast
 
 import hiredis
 
+_END = b"\r\n"
+
 
 def bulk(value: bytes) -> bytes:
     """One argument."""
     return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def bulk_parts(value: bytes) -> tuple[bytes, bytes, bytes]:
+    """One argument, to be joined with others: a long one is not copied for that twice."""
+    return b"$%d\r\n" % len(value), value, _END
 
 
 def bulks(values: Sequence[bytes | str | int]) -> bytes:

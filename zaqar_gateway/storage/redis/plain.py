@@ -42,8 +42,9 @@ _BEGINNING = bulk(b"-")
 _TO_END = bulk(b"+") + bulk(b"COUNT")
 _ANY_MORE = bulk(b"+inf")
 
-_FIELDS_MAX = 8
-"""Names and values in the entry of a message that was posted here, see ``scripts/common.lua``: t, c, b, and a where needed."""
+_FIELDS_MAX = 4
+"""Names and values in the entry of a message that was posted here (``scripts/common.lua``), where its rank does not tell when; two
+where it does."""
 
 _PASSED_OVER = 8
 """Reads of a queue that go to the script at once after one that asked in vain, so that asking costs little where it mostly is."""
@@ -224,20 +225,22 @@ def _one(
 def _messages(entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes | None) -> list[Message] | None:
     """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired."""
     found = []
-    now_us, known, ttl_s = end_of(now_ms), None, 0
+    now_us, known, ttl_s, is_skipped = end_of(now_ms), None, 0, False
     for entry_id, fields in entries:
-        rank, ttl = int(entry_id[:-2]), fields[1]
-        if ttl != known:  # most have the same
-            known, ttl_s = ttl, int(ttl)
+        rank, begins = int(entry_id[:-2]), fields[0]
+        if begins != known:  # most have the same
+            known = begins
+            ttl, _, client = begins.partition(b" ")
+            ttl_s, is_skipped = int(ttl), client == skip
         number_of_fields = len(fields)
         if number_of_fields < _FIELDS_MAX:
             age_s = (now_us - rank) // 1_000_000
         elif number_of_fields == _FIELDS_MAX:
-            age_s = (now_ms - int(fields[7])) // 1000
+            age_s = (now_ms - int(fields[3])) // 1000
         else:
             return None
         if age_s >= ttl_s:
             return None
-        if fields[3] != skip:
-            found.append(Message(format_id(rank, incarnation), fields[5], ttl_s, age_s if age_s > 0 else 0))
+        if not is_skipped:
+            found.append(Message(format_id(rank, incarnation), fields[1], ttl_s, age_s if age_s > 0 else 0))
     return found

@@ -8,7 +8,7 @@ not left yet, takes more requests in.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from zaqar_gateway.direct import Answer
 from zaqar_gateway.storage.redis.connection import Growing, Redis
@@ -21,7 +21,7 @@ SIZE_MAX = 65536
 MESSAGE_SIZE = 1024
 """Of a message that is only named, or not known yet: 64 of them are enough for a script."""
 
-Kind = tuple[bytes, ...]
+Kind = TypeVar("Kind", bound=tuple[bytes | bool, ...])
 """What requests of one script have in common besides that."""
 
 
@@ -33,7 +33,7 @@ class _Together(Growing):
 
     script: Script
 
-    def __init__(self, script: Script, kind: Kind, begin: tuple[bytes, int]) -> None:
+    def __init__(self, script: Script, kind: tuple[bytes | bool, ...], begin: tuple[bytes, int]) -> None:
         super().__init__(script)
         self._kind = kind
         self._begin, self._count = begin
@@ -41,7 +41,7 @@ class _Together(Growing):
         self._answers: list[Answer] = []
         self._given: list[bytes] = []
 
-    def takes(self, script: Script, kind: Kind, size: int) -> bool:
+    def takes(self, script: Script, kind: tuple[bytes | bool, ...], size: int) -> bool:
         """Whether a request may be added."""
         return (
             not self.command
@@ -51,14 +51,11 @@ class _Together(Growing):
             and len(self._answers) < REQUESTS_MAX
         )
 
-    def add(self, given: bytes, count: int, size: int) -> Answer:
-        """Add one.
-
-        :param given: its arguments, packed, and ``count`` how many.
-        """
+    def add(self, given: list[bytes], count: int, size: int) -> Answer:
+        """Add one; see :func:`ask`."""
         self._size += size
         self._count += count
-        self._given.append(given)
+        self._given += given
         answer = Answer()
         self._answers.append(answer)
         return answer
@@ -76,21 +73,27 @@ class _Together(Growing):
 
 
 def ask(
-    redis: Redis, script: Script, kind: Kind, begin: Callable[[], tuple[bytes, int]], given: bytes, count: int, size: int
+    redis: Redis,
+    script: Script,
+    kind: Kind,
+    begin: Callable[[Kind], tuple[bytes, int]],
+    given: list[bytes],
+    count: int,
+    size: int,
 ) -> Answer:
     """Have a script take a request, together with those that are asked for around it; sent when this turn of the reactor ends.
 
     :param script: takes any number of requests, and returns a list with the answer to each.
     :param kind: its keys, and what else requests have in common that go together.
     :param begin: makes the keys and the arguments that come before those of the requests, packed, and tells how many.
-    :param given: the arguments of this one, packed, and ``count`` how many.
+    :param given: the arguments of this one, packed, in pieces of any size, and ``count`` how many arguments.
     :param size: see :data:`SIZE_MAX`.
     :return: the answer to this one, or the error of :meth:`.Redis.run`.
     """
     last = redis.unsent
     if isinstance(last, _Together) and last.takes(script, kind, size):
         return last.add(given, count, size)
-    requests = _Together(script, kind, begin())
+    requests = _Together(script, kind, begin(kind))
     answer = requests.add(given, count, size)
     redis.send(requests)
     return answer

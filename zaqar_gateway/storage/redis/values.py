@@ -96,11 +96,11 @@ def id_arguments(ids: Sequence[str]) -> list[str]:
 def packed_ids(ids: Sequence[str]) -> bytes:
     """The same, packed."""
     first, *others = id_arguments(ids)
-    size = len(others[0]) if others else 0
-    if any(len(one) != size for one in others):
+    sizes = {*map(len, others)}
+    if len(sizes) != 1:
         return bulks((first, *others))
     # A tenth of the time.
-    between = f"\r\n${size}\r\n"
+    between = f"\r\n${sizes.pop()}\r\n"
     return f"${len(first)}\r\n{between.join((first, *others))}\r\n".encode()
 
 

@@ -46,13 +46,13 @@ local function bury(rank, entry, expires, ttl, count)
     there[2] = create(target, KEYS[2], ARGV[2], '{}')
     there[3] = call('HEXISTS', base, 'bytes') == 1
   end
-  local id = entry[10] or string.format('%014x', tonumber(rank)) .. known[1]
+  local id = entry[6] or string.format('%014x', tonumber(rank)) .. known[1]
   if known[6] then
     ttl = tonumber(known[6])
     expires = now + ttl * 1000
   end
   local place = text(next_rank(there[2]))
-  call('XADD', target .. ':m', place, 't', ttl, 'c', entry[4], 'b', entry[6], 'a', text(created_at(rank, entry)),
+  call('XADD', target .. ':m', place, ttl .. ' ' .. client_of(entry), entry[2], 'a', text(created_at(rank, entry)),
     'i', id, 'e', text(expires), 'n', count, 'o', base:match('([^/]*)}$'),
     'r', 'claims')
   call('ZADD', target .. ':a', expires, place)
@@ -60,7 +60,7 @@ local function bury(rank, entry, expires, ttl, count)
   remember(target, id, place)
   call('HSET', target, 'rank', place, 'moved', 1, 'dead_letters', 1)
   if there[3] then
-    call('HINCRBY', target, 'bytes', #entry[6])
+    call('HINCRBY', target, 'bytes', #entry[2])
   end
   buried[#buried + 1] = rank
 end

@@ -33,7 +33,7 @@ for _, letter in ipairs(sendable(ranks, tonumber(ARGV[5]))) do
     fresh = target
   end
   targets[key] = target
-  local too_much = exceeds(target, letter.entry[6])
+  local too_much = exceeds(target, letter.entry[2])
   if too_much then
     return {4, too_much}
   end
@@ -46,7 +46,7 @@ end
 local gone = {}
 for i, letter in ipairs(going) do
   local rank, entry = letter.rank, letter.entry
-  arrive(letter.target, entry[10], entry[4], entry[6], letter.ttl, entry[8], math.floor((sent + i - 1) * gap))
+  arrive(letter.target, entry[6], client_of(entry), entry[2], letter.ttl, entry[4], math.floor((sent + i - 1) * gap))
   gone[i] = rank
 end
 if #gone > 0 then

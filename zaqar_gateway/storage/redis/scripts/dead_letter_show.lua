@@ -15,7 +15,7 @@ for _, letter in ipairs(sendable(ranks, tonumber(ARGV[5]))) do
   if target_of(letter, ARGV[2]) ~= ARGV[3] then
     break
   end
-  for _, value in ipairs({letter.rank, entry[10], entry[6], entry[4], letter.ttl, entry[8]}) do
+  for _, value in ipairs({letter.rank, entry[6], entry[2], client_of(entry), letter.ttl, entry[4]}) do
     out[#out + 1] = value
   end
 end

@@ -33,7 +33,7 @@ end
 
 -- The queue that a dead letter goes to: the one that is asked for, or the one that it was in.
 local function target_of(letter, to)
-  return to ~= '' and to or base:match('^(.*/)') .. letter.entry[16] .. '}'
+  return to ~= '' and to or base:match('^(.*/)') .. letter.entry[12] .. '}'
 end
 
 -- What is known of a queue that messages are about to be moved to.  `most` are the most messages and bytes that it may have.
@@ -63,7 +63,7 @@ end
 local function arrive(target, id, client, body, ttl, created, delay)
   local key, due = target.key, now + delay
   local rank = text(next_rank(target.rank))
-  call('XADD', key .. (delay > 0 and ':l' or ':m'), rank, 't', ttl, 'c', client, 'b', body, 'a', created, 'i', id,
+  call('XADD', key .. (delay > 0 and ':l' or ':m'), rank, ttl .. ' ' .. client, body, 'a', created, 'i', id,
     'e', text(due + ttl * 1000), 'n', 0)
   call('ZADD', key .. ':a', due + ttl * 1000, rank)
   if delay > 0 then

@@ -8,15 +8,17 @@
 -- caller writes it down, unless it removes what it has passed: a pop has to work when Redis has no memory left.
 local function each_deliverable(head, has_later, limit, horizon, visit)
   local accepted, passes, moved = 0, 0, head
-  -- Of two messages that are posted with the same ttl the later one expires later.
-  local long_ttl = nil
+  -- Of two messages that are posted with the same ttl the later one expires later; this is what an entry begins with whose message
+  -- does not expire before the horizon, and its ttl.
+  local long, long_ttl = nil, nil
 
   local function offer(rank, entry, packed)
     passes = passes + 1
     local expires, ttl, count = horizon, long_ttl, 0
-    if packed or entry[7] or entry[2] ~= long_ttl then
+    if packed or entry[3] or entry[1] ~= long then
       expires, ttl, count = judge(rank, entry, packed)
-      long_ttl = not packed and not entry[7] and expires >= horizon and entry[2] or nil
+      long = not packed and not entry[3] and expires >= horizon and entry[1] or nil
+      long_ttl = ttl
     end
     if expires > now and visit(rank, entry, packed, expires, ttl, count) then
       accepted = accepted + 1

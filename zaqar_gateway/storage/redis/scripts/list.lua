@@ -87,6 +87,7 @@ local function next_source()
 end
 
 local out, looked, last, found = {now, known[1], knows_delay and 1 or 0, '', 0}, 0, '', 0
+local begun, ttl, client = nil, nil, nil -- what an entry begins with: most of a queue have the same
 while found < limit do
   if looked >= SLICE / 2 then
     out[5] = 1
@@ -107,16 +108,19 @@ while found < limit do
   if looked >= limit then
     batch = math.max(limit, 100)
   end
-  if entry and entry[4] ~= skip then
-    local ttl, count, claim, is_alive = entry[2], 0, nil, true
-    if packed or unswept or entry[9] then
+  if entry and entry[1] ~= begun then
+    begun, ttl, client = entry[1], ttl_of(entry), client_of(entry)
+  end
+  if entry and client ~= skip then
+    local shown_ttl, count, claim, is_alive = ttl, 0, nil, true
+    if packed or unswept or entry[5] then
       local expires
-      expires, ttl, count, claim = judge(rank, entry, packed)
+      expires, shown_ttl, count, claim = judge(rank, entry, packed)
       is_alive = expires > now
     end
     if is_alive and (with_claimed or not claim) then
       if with_delayed or not has_later or not call('ZSCORE', delayed, rank) then
-        emit(out, rank, entry, ttl, claim, count)
+        emit(out, rank, entry, shown_ttl, claim, count)
         found = found + 1
       end
     end

@@ -18,8 +18,8 @@ local head = known[3] or '0'
 local _, again, moved = each_deliverable(head, known[2], tonumber(ARGV[2]), now + 1, function(rank, entry, _, _, ttl, count)
   emit(out, rank, entry, ttl, nil, count)
   ranks[#ranks + 1] = rank
-  if entry[6]:byte(1) == 1 and ARGV[3] == '1' then -- model.py says how an encrypted body begins
-    local id = entry[6]:sub(2, 5)
+  if entry[2]:byte(1) == 1 and ARGV[3] == '1' then -- model.py says how an encrypted body begins
+    local id = entry[2]:sub(2, 5)
     unknown = unknown or not readable[id] and id
   end
   return true

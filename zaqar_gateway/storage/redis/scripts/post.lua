@@ -51,9 +51,9 @@ local function store(client, size, from, last)
       end
     end
     if math.floor(rank / 1000) == now then
-      call('XADD', stream, id, 't', ttl, 'c', client, 'b', body)
+      call('XADD', stream, id, ttl .. ' ' .. client, body)
     else -- the rank ran ahead of the clock: more messages than microseconds, or a clock that was set back
-      call('XADD', stream, id, 't', ttl, 'c', client, 'b', body, 'a', now)
+      call('XADD', stream, id, ttl .. ' ' .. client, body, 'a', now)
     end
     if #expiries == SLICE then
       call('ZADD', alive, unpack(expiries))

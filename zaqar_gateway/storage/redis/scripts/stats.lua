@@ -26,7 +26,7 @@ local function edge(command, from, to, before)
     found = other
   end
   local entry = found[2]
-  out[#out + 1], out[#out + 2], out[#out + 3] = found[1]:sub(1, -3), entry[10] or '', entry[8] or ''
+  out[#out + 1], out[#out + 2], out[#out + 3] = found[1]:sub(1, -3), entry[6] or '', entry[4] or ''
 end
 edge('XRANGE', '-', '+', function(a, b) return a < b end)
 edge('XREVRANGE', '+', '-', function(a, b) return a > b end)
