@@ -37,8 +37,11 @@ class Answer(Deferred[Any]):
     """A result that is still to come, and that one coroutine may wait for without Twisted's help.
 
     To everybody else it is a Deferred like any other.
+
+    :cvar is_direct: what tells it apart; ``isinstance`` asks ``abc`` where it is of a subclass, which takes ten times as long.
     """
 
+    is_direct = True
     waiter: _Running | None = None
 
     def __await__(self) -> Generator[Deferred[Any], Any, Any]:
@@ -78,7 +81,7 @@ class _Running:
         except Exception:
             self._crashed(Failure())
             return
-        if isinstance(awaited, Answer):
+        if getattr(awaited, "is_direct", False):
             awaited.waiter = self
         else:
             awaited.addCallbacks(self.go_on, self._fail)
@@ -91,7 +94,7 @@ class _Running:
         except Exception:
             self._crashed(Failure())
             return
-        if isinstance(awaited, Answer):
+        if getattr(awaited, "is_direct", False):
             awaited.waiter = self
         else:
             awaited.addCallbacks(self.go_on, self._fail)

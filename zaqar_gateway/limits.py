@@ -17,6 +17,7 @@ NAME_LENGTH_MAX = 64
 TTL_MIN_S = 60
 WAIT_MAX_S = 20
 
+_KNOWN_MAX = 4096  # names that were found to be valid: most requests name one that others have named
 _KEY = re.compile(r"[!-~]{1,255}")
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}")
 _UUID_DIGITS = re.compile("[0-9a-f]{32}")
@@ -35,11 +36,13 @@ def _check_name(kind: str, error: type[BadQueueName] | type[BadTopicName], proje
         raise error(f"{kind} name is not valid; it has to be {_NAME_RULE}.")
 
 
+@lru_cache(_KNOWN_MAX)
 def check_queue(project: str, queue: str) -> None:
     """:raises BadQueueName: the name or the length of the project breaks the rules."""
     _check_name("Queue", BadQueueName, project, queue)
 
 
+@lru_cache(_KNOWN_MAX)
 def check_topic(project: str, topic: str) -> None:
     """:raises BadTopicName: the name or the length of the project breaks the rules."""
     _check_name("Topic", BadTopicName, project, topic)

@@ -103,6 +103,10 @@ class _Sent(Answer):
         self.script = script
         self.due_s = 0.0
 
+    def pack(self) -> bytes:
+        """It is being sent."""
+        return self.command
+
 
 class Growing(_Sent):
     """The answer to a command that more may be added to until it is sent."""
@@ -111,7 +115,11 @@ class Growing(_Sent):
         super().__init__(b"", script)
 
     def pack(self) -> bytes:
-        """It is being sent: the command, packed."""
+        self.command = self.packed()
+        return self.command
+
+    def packed(self) -> bytes:
+        """The command."""
         raise NotImplementedError
 
 
@@ -217,13 +225,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
     def _flush(self) -> None:
         unsent, self._unsent, self.unsent = self._unsent, [], None
         if self.connected and unsent:
-            write_now(self.transport, b"".join([sent.command or self._packed(sent) for sent in unsent]))
-
-    @staticmethod
-    def _packed(sent: _Sent) -> bytes:
-        assert isinstance(sent, Growing)
-        sent.command = sent.pack()
-        return sent.command
+            write_now(self.transport, b"".join([sent.command or sent.pack() for sent in unsent]))
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""

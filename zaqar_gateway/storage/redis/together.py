@@ -60,7 +60,7 @@ class _Together(Growing):
         self._answers.append(answer)
         return answer
 
-    def pack(self) -> bytes:
+    def packed(self) -> bytes:
         return b"".join((b"*%d\r\n" % (self._count + 3), self.script.by_sum, self._begin, *self._given))
 
     def give(self, value: Any) -> None:

@@ -506,11 +506,13 @@ class HttpChannel(Protocol):
         data = encode_head(status, fields, len(body), tail)
         if body and not self._bodiless and status != 204 and status != 304:
             data += body
-        self._put(data)
+        self._out.append(data)
+        self._out_size += len(data)
         self._answering = self._bodiless = False
         if self._phase == _WAIT:
             self._phase = _HEAD
-        self._run()
+        if not self._running:
+            self._run()
 
     def stream(self, status: int, fields: bytes, source: Source) -> None:
         """See :class:`~zaqar_gateway.transport.http.request.Wire`.  The connection ends with such a reply."""
@@ -620,8 +622,9 @@ class HttpChannel(Protocol):
                 self._running = False
         if self._out:
             self._flush()
-        if self._phase < _LINGER:
-            if self._phase == _HEAD and self._pos == len(self._data):
+        phase = self._phase
+        if phase < _LINGER:
+            if phase == _HEAD and self._pos == len(self._data):
                 self._reads.clear()
                 self._conduct.is_calm(self._wire)
             self._settle()

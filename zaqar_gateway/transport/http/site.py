@@ -116,7 +116,7 @@ class Site:
             del parts[0]
             place = self.resource
             for part in parts:
-                place = place.getChildWithDefault(part, request)
+                place = place.children.get(part) or place.getChild(part, request)
             head.place, head.prepath = place, parts
         return place
 
@@ -131,7 +131,8 @@ class Site:
             return plan.arguments.body_limit
         if (room := self._room(request)) is not None:
             return room.body_limit(request)
-        identified_by_query(request)
+        if request.query:
+            identified_by_query(request)
         if self._authentication is not None and self._authentication.hopeless(request):
             return 0
         return self._find(request).body_limit(request.method)
@@ -146,9 +147,10 @@ class Site:
             return
         if request.method == b"OPTIONS" and self._outlet.preflight(request):
             return
-        identified_by_query(request)
+        if request.query:
+            identified_by_query(request)
         if self._authentication is None:
-            self._route(request)
+            self._find(request).render(request)
         else:
             self._authentication.admit(request, self._route, self._outlet.send)
 
