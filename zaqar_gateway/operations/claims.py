@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from contextlib import suppress
+from functools import partial
 
 from attrs import define
 
@@ -32,10 +32,7 @@ class Claims:
         ttl_s = self._limits.claim_ttl(given(asked.ttl))
         grace_s = self._limits.claim_grace(given(asked.grace))
         limit = self._limits.page(given(asked.limit), self._limits.claim_or_pop_max)
-
-        def look() -> Awaitable[Claim | None]:
-            return self._store.create(ctx.project, asked.queue_name, ttl_s, grace_s, limit)
-
+        look = partial(self._store.create, ctx.project, asked.queue_name, ttl_s, grace_s, limit)
         wait_s = wait(given(asked.wait))
         if not wait_s or self._waits is None:
             return await look()

@@ -624,10 +624,14 @@ class HttpChannel(Protocol):
             self._flush()
         phase = self._phase
         if phase < _LINGER:
-            if phase == _HEAD and self._pos == len(self._data):
+            is_all = self._pos == len(self._data)
+            if phase == _HEAD and is_all:
                 self._reads.clear()
                 self._conduct.is_calm(self._wire)
-            self._settle()
+            if is_all and phase == _WAIT and not (self._eof or self._blocked or self._paused):  # nearly always
+                self._data, self._pos, self.deadline = b"", 0, inf
+            else:
+                self._settle()
             if (self._phase == _BODY or self._phase == _DROP) and self._reads.enough:
                 self._rest()
                 self._stop_reading()
@@ -697,14 +701,10 @@ class HttpChannel(Protocol):
         """Nothing more can be done now: say what to wait for, and until when."""
         if self._pos == len(self._data):
             self._data, self._pos = b"", 0
-            if not (self._resting is not None or self._eof or self._blocked or self._paused):  # nearly always
-                if self._phase == _WAIT:
-                    self.deadline = inf
-                    return
-                if self._phase == _HEAD:
-                    self._begun = False
-                    self.deadline = self._factory.now + self._bounds.idle_timeout_s
-                    return
+            if self._phase == _HEAD and not (self._resting is not None or self._eof or self._blocked or self._paused):
+                self._begun = False
+                self.deadline = self._factory.now + self._bounds.idle_timeout_s
+                return
         if self._resting is not None:
             if self._phase == _BODY or self._phase == _DROP:
                 self.deadline = self._body_deadline()
@@ -943,10 +943,10 @@ class HttpChannel(Protocol):
 
         :return: whether there may be more to do.
         """
-        headers = request.headers
+        headers = request.head.headers
         coding = expect = None
-        need = request.head.length
-        if not request.head.is_plain:
+        need = headers.length
+        if not headers.is_plain:
             coding = headers.get(b"transfer-encoding")
             if coding is not None:
                 if self._http10:

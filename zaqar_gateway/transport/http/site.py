@@ -25,6 +25,7 @@ from zaqar_gateway.transport.http.home import VERSIONS, home
 from zaqar_gateway.transport.http.request import Request
 from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
 
+_PERCENT = ord("%")
 _UNKNOWN = UNIXAddress(None)  # a WebSocket protocol learns from its transport who its peer is
 
 
@@ -112,7 +113,7 @@ class Site:
         place: Place | None = head.place
         if place is None:
             path = head.path
-            parts = (path if path.find(b"%") < 0 else unquote_to_bytes(path)).split(b"/")
+            parts = (unquote_to_bytes(path) if _PERCENT in path else path).split(b"/")
             del parts[0]
             place = self.resource
             for part in parts:
