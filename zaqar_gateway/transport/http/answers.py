@@ -207,7 +207,7 @@ def _put(asked: IAsked, result: object) -> Reply:
 
 
 def _next(path: str, parameters: dict[str, Any]) -> list[dict[str, str]]:
-    query = "&".join(f"{name}={_value(value)}" for name, value in parameters.items())
+    query = "&".join([f"{name}={_value(value)}" for name, value in parameters.items()])
     return [{"rel": "next", "href": f"{path}?{query}"}]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 from urllib.parse import unquote_plus
 
@@ -58,6 +59,7 @@ def _shortened(value: str) -> str:
     return repr(value if len(value) <= 40 else f"{value[:40]}...")
 
 
+@lru_cache(1024)
 def _integer(name: str, value: str) -> int:
     if _INTEGER.fullmatch(value) is None:
         seconds = f" from 0 to {WAIT_MAX_S}, of seconds" if name == "wait" else ""
@@ -153,16 +155,16 @@ class Arguments:
         return self._make(**values)
 
     def _query(self, query: list[tuple[str, str]], values: dict[str, Any]) -> dict[str, Any]:
-        last: dict[str, str] = {}
+        last: dict[str, tuple[str, str, Callable[[str, str], Any]]] = {}
         given: dict[str, Any] = {}
         rest: dict[str, str] = {}
         for name, value in query:
-            if name in self._scalars:
+            if (scalar := self._scalars.get(name)) is not None:
                 # A comma in the open separates values, of which the last counts; an encoded one belongs to the value.
-                if value.find(",") >= 0:
+                if "," in value:
                     value = next((part for part in reversed(value.split(",")) if part), "")
                 if value:
-                    last[name] = value
+                    last[name] = value, *scalar
             elif name in self._lists:
                 given.setdefault(name, []).extend(part for part in _decoded(value).split(",") if part)
             elif self._http.rest:
@@ -172,8 +174,7 @@ class Arguments:
         for name, field in self._lists.items():
             if name in given:
                 values[field] = given[name]
-        for name, value in last.items():
-            field, convert = self._scalars[name]
+        for name, (value, field, convert) in last.items():
             given[name] = values[field] = convert(name, _decoded(value))
         if rest:
             values[self._http.rest] = rest
