@@ -48,13 +48,15 @@ def check_topic(project: str, topic: str) -> None:
     _check_name("Topic", BadTopicName, project, topic)
 
 
-def in_range(field: str, value: int, low: int, high: int, unit: str = "") -> int:
+def in_range(field: str, value: int, low: int, high: int, unit: str = "", number: int = 0) -> int:
     """The value itself where ``low <= value <= high``.
 
+    :param field: its name, with ``{}`` where ``number`` belongs.
     :raises RuleBroken: it is outside; the text gives the bounds.
     """
     if low <= value <= high:
         return value
+    field = field.format(number)
     raise RuleBroken(f"{field} is {value}{unit and ' ' + unit}; it has to be from {low} to {high}.")
 
 
@@ -142,13 +144,13 @@ class Limits:
         """
         return min(10, maximum) if limit is None else in_range("limit", limit, 1, maximum)
 
-    def message_ttl(self, field: str, ttl_s: int) -> int:
-        """:raises RuleBroken: the ttl is out of range."""
-        return in_range(field, ttl_s, TTL_MIN_S, self.message_ttl_max_s, "seconds")
+    def message_ttl(self, field: str, ttl_s: int, number: int) -> int:
+        """:raises RuleBroken: the ttl is out of range; see :func:`in_range`."""
+        return in_range(field, ttl_s, TTL_MIN_S, self.message_ttl_max_s, "seconds", number)
 
-    def message_delay(self, field: str, delay_s: int) -> int:
-        """:raises RuleBroken: the delay is out of range."""
-        return in_range(field, delay_s, 0, self.message_delay_max_s, "seconds")
+    def message_delay(self, field: str, delay_s: int, number: int) -> int:
+        """:raises RuleBroken: the delay is out of range; see :func:`in_range`."""
+        return in_range(field, delay_s, 0, self.message_delay_max_s, "seconds", number)
 
     def claim_ttl(self, ttl_s: int | None) -> int:
         """:raises RuleBroken: the ttl is out of range."""

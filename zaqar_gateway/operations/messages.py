@@ -76,14 +76,18 @@ class Messages:
         self._kind.check_name(ctx.project, asked.queue_name)
         if asked.messages is msgspec.UNSET:
             raise RuleBroken("messages is missing; it has to be an array of messages.")
-        text = bytes(asked.messages)
-        size = given(asked.size) or len(text)
+        text = asked.messages
+        size = given(asked.size) or memoryview(text).nbytes
         if size > self._limits.post_size_max:
             raise RuleBroken(f"The post has {size} bytes; at most {self._limits.post_size_max} are allowed.")
         posted = _read(text)
         if not posted:
             raise RuleBroken("messages is empty; it has to have at least one message.")
-        new = [NewMessage(bytes(one.body), self._ttl(number, one)) for number, one in enumerate(posted)]
+        new, has_keys = [], asked.idempotency_key is not msgspec.UNSET
+        for number, one in enumerate(posted):
+            ttl_s = None if one.ttl is msgspec.UNSET else self._limits.message_ttl("messages[{}].ttl", one.ttl, number)
+            new.append(NewMessage(bytes(one.body), ttl_s))
+            has_keys = has_keys or one.idempotency_key is not msgspec.UNSET
         if asked.delays and any(one.delay is not msgspec.UNSET for one in posted):
             new = await self._with_delays(ctx, asked.queue_name, posted, new)
         return await self._store.post(
@@ -95,11 +99,11 @@ class Messages:
                 size=size,
                 ttl_default_s=self._limits.message_ttl_default_s,
                 size_max=self._limits.post_size_max,
-                once=self._once(given(asked.idempotency_key), posted),
+                once=self._once(given(asked.idempotency_key), posted) if has_keys else None,
             ),
         )
 
-    def _once(self, key: str | None, posted: Sequence[_Posted]) -> Once | None:
+    def _once(self, key: str | None, posted: Sequence[_Posted]) -> Once:
         """The keys that a post comes with.
 
         :raises RuleBroken: one of them is none, or both the post and messages have some.
@@ -112,17 +116,10 @@ class Messages:
                     raise RuleBroken(f"idempotency_key and {field} exclude each other; the post has one, or messages have.")
                 keys = keys or [""] * len(posted)
                 keys[number] = idempotency_key(field, one.idempotency_key)
-        if key is None and not keys:
-            return None
         window_s, most = self._limits.idempotency_window_s, self._limits.idempotency_keys_max
         if key is not None:
             return Once(window_s, most, idempotency_key("idempotency_key", key))
         return Once(window_s, most, keys=tuple(keys))
-
-    def _ttl(self, number: int, posted: _Posted) -> int | None:
-        if posted.ttl is msgspec.UNSET:
-            return None
-        return self._limits.message_ttl(f"messages[{number}].ttl", posted.ttl)
 
     async def _with_delays(
         self, ctx: Context, queue: str, posted: Sequence[_Posted], new: list[NewMessage]
@@ -133,7 +130,7 @@ class Messages:
                 if posted[number].delay is not msgspec.UNSET:
                     if type(delay) is not int:
                         raise BadBody(f"{_BAD_DELAY} (messages[{number}])")
-                    self._limits.message_delay(f"messages[{number}].delay", delay)
+                    self._limits.message_delay("messages[{}].delay", delay, number)
         except (BadBody, RuleBroken):
             # A queue without a default delay drops what it is given, whatever it is.
             stored = await self._queues.get(ctx.project, queue)
@@ -242,14 +239,14 @@ def _short(text: str) -> str:
     return text if len(text) <= 64 else f"{text[:64]}..."
 
 
-def _read(text: bytes) -> list[_Posted]:
+def _read(text: msgspec.Raw) -> list[_Posted]:
     try:
         return documents.decode(_decode_posted, text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return _explain(text, error)
 
 
-def _explain(text: bytes, error: Exception) -> list[_Posted]:
+def _explain(text: msgspec.Raw, error: Exception) -> list[_Posted]:
     """Say what is wrong with messages that could not be read."""
     try:
         document: Any = msgspec.json.decode(text)

@@ -435,6 +435,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             while more and not self._paused and self.state != _CLOSED:
                 if self.current_frame is None and not self.inside_message:
                     left = self._take_whole_frames(left, ends)
+                    if not self.data:
+                        break
                 if left <= 0 or (left < TURN_MAX and turns.is_over(ends)):
                     if self.data or (more and self.current_frame is not None):  # a frame without payload is all head
                         self._rest()
