@@ -151,6 +151,8 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CACHE_CONTROL = b"\r\nCache-Control: "
 _JOIN_MAX = 65536  # replies joined into one write
 
+_PIECE_MIN = 4096  # of a body that comes in pieces
+
 # Heads, and header lines, that a connection has seen and judged: to read them anew takes a tenth of the CPU of a small request.
 _KNOWN_MAX = 4
 _KNOWN_SIZE_MAX = 2048
@@ -213,7 +215,7 @@ class ChunkedBody:
         self._overhead = 0
         self._trailers = 0
 
-    def feed(self, data: bytes, at: int, sink: bytearray | None) -> int:
+    def feed(self, data: bytes, at: int, sink: Callable[[bytes], None] | None) -> int:
         """Read from ``data`` beginning with index ``at``.
 
         :param sink: gets the data of the body; ``None`` drops it.
@@ -225,7 +227,7 @@ class ChunkedBody:
             if self._state == "data":
                 taken = min(self._left, end - at)
                 if sink is not None:
-                    sink += data[at : at + taken]
+                    sink(data[at : at + taken])
                 at += taken
                 self.size += taken
                 self._left -= taken
@@ -389,7 +391,7 @@ class HttpChannel(Protocol):
 
         self._need = 0  # bytes missing of a body with a length
         self._chunks: ChunkedBody | None = None
-        self._kept = bytearray()
+        self._kept: list[bytes] = []
         self._limit = 0
         self._received = 0
         self._body_since = 0.0
@@ -1006,12 +1008,12 @@ class HttpChannel(Protocol):
         data, start = self._data, self._pos
         if start == len(data):
             return False
-        sink = self._kept if self._phase == _BODY else None
+        sink = self._keep if self._phase == _BODY else None
         chunks = self._chunks
         if chunks is None:
             end = min(start + self._need, len(data))
             if sink is not None:
-                sink += data[start:end]
+                sink(data[start:end])
             self._need -= end - start
             done = not self._need
         else:
@@ -1042,15 +1044,22 @@ class HttpChannel(Protocol):
         if self._phase == _DROP:
             self._phase = _WAIT if self._answering else _HEAD
         else:
-            request.body = bytes(self._kept)
-            self._kept = bytearray()
+            request.body = b"".join(self._kept)
+            self._kept = []
             self._phase = _WAIT
             self._handle(request)
         return True
 
+    def _keep(self, piece: bytes) -> None:
+        """Keep a piece of the body; small ones are joined, for many of them would take more memory than all of it."""
+        if self._kept and len(self._kept[-1]) < _PIECE_MIN:
+            self._kept[-1] += piece
+        else:
+            self._kept.append(piece)
+
     def _drop_body(self, request: Request) -> None:
         """The body is too large: keep nothing, tell the application at once, read on."""
-        self._kept = bytearray()
+        self._kept = []
         request.too_large = True
         self._phase = _DROP
         self._handle(request)
@@ -1125,7 +1134,7 @@ class HttpChannel(Protocol):
             self._blocked_since = self._factory.now
             self._unsent = 0
         self.deadline = self._write_deadline()
-        self._data, self._pos, self._kept = b"", 0, bytearray()
+        self._data, self._pos, self._kept = b"", 0, []
         if not linger or self._eof:
             self._phase = _CLOSING
             wire.loseConnection()
@@ -1155,7 +1164,7 @@ class HttpChannel(Protocol):
             self._resting()
             self._resting = None
         self.deadline = inf
-        self._data, self._pos, self._kept = b"", 0, bytearray()
+        self._data, self._pos, self._kept = b"", 0, []
         request = self._request
         if self._answering and request is not None:
             request.gone = True
