@@ -47,6 +47,30 @@ class MessageIdTests(SynchronousTestCase):
         else:
             self.assertEqual(ids.format_id(*parsed), text)
 
+    @given(st.lists(st.tuples(RANKS, st.sampled_from(["0123456789", "deadbeef01"])), max_size=5))
+    def test_several(self, parts: list[tuple[int, str]]) -> None:
+        """Several ids are read together where all have one incarnation, and as each alone."""
+        texts = [ids.format_id(*each) for each in parts]
+        if len({incarnation for _, incarnation in parts}) == 1:
+            self.assertEqual(ids.parse_ids(texts), (parts[0][1], [rank for rank, _ in parts]))
+        else:
+            self.assertIsNone(ids.parse_ids(texts))
+
+    @given(st.lists(st.text("0123456789abcdefABF gé", min_size=22, max_size=26), min_size=1, max_size=3))
+    def test_several_texts(self, texts: list[str]) -> None:
+        """Texts that are no ids are not read together either."""
+        if any(ids.parse_id(text) is None for text in texts):
+            self.assertIsNone(ids.parse_ids(texts))
+
+    @given(RANKS, st.integers(1, 3), INCARNATIONS)
+    def test_in_a_row(self, first: int, number: int, incarnation: str) -> None:
+        """Ids of ranks in a row are those of each rank."""
+        first = min(first, ids.RANK_MAX - number)
+        self.assertEqual(
+            ids.format_ids(first, number, incarnation),
+            [ids.format_id(rank, incarnation) for rank in range(first, first + number)],
+        )
+
     def test_malformed(self) -> None:
         """Texts that are nearly ids are none, words that clients send as markers neither."""
         good = "0665e2a2b10000deadbeef01"
@@ -69,6 +93,7 @@ class MessageIdTests(SynchronousTestCase):
             "sfhlsfdjh2048",
             "0" * 100_000,
         ):
+            self.assertIsNone(ids.parse_ids([good, text]))
             self.assertIsNone(ids.parse_id(text), text[:40])
 
     def test_created(self) -> None:

@@ -744,6 +744,15 @@ class MessageStoreContract(ReadContract):
         for text in ("invalid", "123", *NO_IDS):
             await self.refused(ClaimMismatch, message_id, text)
 
+    async def test_delete_with_empty_claim(self) -> None:
+        """An empty claim id is given, and is that of no claim."""
+        ids = await self.put(*numbered(2))
+        await self.claim(1)
+        for message_id in ids:
+            with self.assertRaises(ClaimMismatch):
+                await self.drop(message_id, "")
+        self.assertEqual(await self.counts(), (1, 1))
+
     async def test_delete_unclaimed_with_live_claim(self) -> None:
         """A message that nobody claimed is not deleted with a live claim of others."""
         _, two = await self.put(b"1", b"2")
@@ -797,6 +806,22 @@ class MessageStoreContract(ReadContract):
         await self.drop(ids[1])
         await self.storage.messages.delete_many("p", "q", [ids[3], "nonesuch", ids[1], ids[0]], None)
         self.assertEqual(await self.listed(), [b'{"n": 2}', b'{"n": 4}'])
+
+    async def test_delete_many_among_ids_of_another_queue(self) -> None:
+        """Ids of another queue delete nothing, neither by themselves nor among others, first or last."""
+        ids = await self.put(*numbered(3))
+        others = await self.put(*numbered(2), queue="other")
+        for some in ([others[0]], [others[0], ids[0], others[1]], [ids[1], others[1], "nonesuch"]):
+            await self.storage.messages.delete_many("p", "q", some, None)
+        self.assertEqual(await self.listed(), [b'{"n": 2}'])
+        self.assertEqual(await self.listed(queue="other"), list(numbered(2)))
+
+    async def test_delete_many_thousand(self) -> None:
+        """There may be as many ids as a client sends."""
+        ids = await self.put(*numbered(1200))
+        await self.storage.messages.delete_many("p", "q", ids[:1150], None)
+        await self.storage.messages.delete_many("p", "q", ids, None)
+        self.assertEqual(await self.counts(), (0, 0))
 
     async def test_delete_many_twice_the_same(self) -> None:
         """An id that is given twice is deleted once."""
