@@ -30,7 +30,7 @@ _CURSOR = re.compile("[0-9a-f]{14}")
 
 def format_id(rank: int, incarnation: str) -> str:
     """The id of the message with this rank (0 to ``RANK_MAX``) in the queue with this incarnation."""
-    return rank.to_bytes(7).hex() + incarnation  # half of what it takes to format it
+    return rank.to_bytes(7).hex() + incarnation
 
 
 def format_ids(first: int, number: int, incarnation: str) -> list[str]:
@@ -67,7 +67,7 @@ def parse_ids(ids: Sequence[str]) -> tuple[str, list[int]] | None:
 
 def format_cursor(rank: int) -> str:
     """The cursor that stands at a rank: its 14 digits."""
-    return f"{rank:014x}"
+    return rank.to_bytes(7).hex()  # half of what it takes to format it
 
 
 def parse_cursor(text: str) -> int | None:
