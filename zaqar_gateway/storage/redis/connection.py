@@ -104,7 +104,7 @@ class _Sent(Answer):
         self.due_s = 0.0
 
     def pack(self) -> bytes:
-        """It is being sent."""
+        """The command, packed: it is being sent."""
         return self.command
 
 
@@ -115,7 +115,8 @@ class Growing(_Sent):
         super().__init__(b"", script)
 
     def pack(self) -> bytes:
-        self.command = self.packed()
+        if not self.command:  # else it is sent again, as it was or with the text of its script
+            self.command = self.packed()
         return self.command
 
     def packed(self) -> bytes:
@@ -225,7 +226,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
     def _flush(self) -> None:
         unsent, self._unsent, self.unsent = self._unsent, [], None
         if self.connected and unsent:
-            write_now(self.transport, b"".join([sent.command or sent.pack() for sent in unsent]))
+            write_now(self.transport, b"".join([sent.pack() for sent in unsent]))
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""

@@ -95,11 +95,10 @@ class RedisMessages:
         messages, once = new.messages, new.once
         given = [word(new.client), number(new.size), number(len(messages))]
         for one in messages:
-            body = one.body
             given += (
                 NOTHING if one.ttl_s is None else number(one.ttl_s),
                 NOTHING if one.delay_s is None else number(one.delay_s),
-                *bulk_parts(body),
+                *bulk_parts(one.body),
             )
         if once is None and self._post is scripts.POST:
             kind = place, terms, new.create

@@ -99,7 +99,7 @@ def packed_ids(ids: Sequence[str]) -> bytes:
     sizes = {*map(len, others)}
     if len(sizes) != 1:
         return bulks((first, *others))
-    # A tenth of the time.
+    # Less than to pack each.
     between = f"\r\n${sizes.pop()}\r\n"
     return f"${len(first)}\r\n{between.join((first, *others))}\r\n".encode()
 

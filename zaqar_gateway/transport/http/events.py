@@ -67,7 +67,7 @@ def identified_by_query(request: Request) -> None:
 
     No token is among it: addresses are kept where nobody keeps secrets.
     """
-    if request.method == b"GET" and _PATH.fullmatch(request.path):
+    if request.query and request.method == b"GET" and _PATH.fullmatch(request.path):
         found: dict[bytes, bytes] = {}
         for part in request.query.decode("utf-8", "replace").split("&"):
             name, _, value = part.partition("=")

@@ -132,8 +132,7 @@ class Site:
             return plan.arguments.body_limit
         if (room := self._room(request)) is not None:
             return room.body_limit(request)
-        if request.query:
-            identified_by_query(request)
+        identified_by_query(request)
         if self._authentication is not None and self._authentication.hopeless(request):
             return 0
         return self._find(request).body_limit(request.method)
@@ -148,10 +147,9 @@ class Site:
             return
         if request.method == b"OPTIONS" and self._outlet.preflight(request):
             return
-        if request.query:
-            identified_by_query(request)
+        identified_by_query(request)
         if self._authentication is None:
-            self._find(request).render(request)
+            self._route(request)
         else:
             self._authentication.admit(request, self._route, self._outlet.send)
 

@@ -16,7 +16,8 @@ local function sendable(ranks, limit)
   return found
 end
 
--- The ranks of dead letters, oldest first: of those whose ids stand from one argument on (as meant_by() takes them), or else of up to SLICE after a rank.
+-- The ranks of dead letters, oldest first: of those whose ids stand from one argument on, as meant_by() takes them, or else of up
+-- to SLICE after a rank.
 local function ranks_of(first, incarnation, after)
   if not ARGV[first] then
     return call('ZRANGE', dead, '(' .. after, '+inf', 'BYSCORE', 'LIMIT', 0, SLICE)
