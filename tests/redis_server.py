@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 
 from zaqar_gateway.model import LogBounds, Quotas
 from zaqar_gateway.storage.redis import scripts
+from zaqar_gateway.storage.redis.apart import APART_FROM
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.embedded import find_server
 from zaqar_gateway.storage.redis.keys import Keys
@@ -83,6 +84,7 @@ def storage_at(
     keys: Keys | None = None,
     log_bounds: LogBounds | None = None,
     quotas: Quotas | None = None,
+    apart_from: int = APART_FROM,
 ) -> RedisStorage:
     """A store whose time is that of ``clock``."""
     return RedisStorage(
@@ -92,4 +94,5 @@ def storage_at(
         now=lambda: int(clock.seconds() * 1000),
         log_bounds=log_bounds or LogBounds(),
         quotas=quotas or Quotas(),
+        apart_from=apart_from,
     )

@@ -13,6 +13,7 @@ from select import EPOLLIN
 from typing import Any
 
 from twisted.internet import tcp, unix
+from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from zaqar_gateway.transport.lobby import Lobbies
@@ -24,6 +25,12 @@ QUEUE_MIN = 1024
 """Connections that may wait to be taken on, whatever the endpoint says, which is 50 where it says nothing.  Beyond it the
 system drops what it is sent, and clients try again after a second.  It has a bound of its own (``net.core.somaxconn``)."""
 
+READ_MAX = 65536
+"""Bytes that are read of a connection at once."""
+
+READ_OF_GREEDY_MAX = 262144
+"""The same of one that has just sent much: it waits for its turn after each read, which takes longer than the read does."""
+
 
 class _Patient:
     """A connection that waits for its turn where its peer has not taken all that there was before, and where it is read
@@ -34,6 +41,7 @@ class _Patient:
     _is_to_read = _waits_to_read = False
     _is_reading = False
     _manner = Manner.NEW
+    _read_max = READ_MAX
 
     def behaves(self, manner: Manner) -> None:
         """See :func:`behaves`."""
@@ -41,6 +49,7 @@ class _Patient:
             is_reading = self._is_reading
             self.stopReading()
             self._manner = manner
+            self._read_max = READ_OF_GREEDY_MAX if manner is Manner.GREEDY else READ_MAX
             if is_reading:
                 self.startReading()
 
@@ -130,6 +139,17 @@ class _TcpConnection(_Patient, tcp.Server):
     _written = tcp.Server.doWrite
     _resumed = tcp.Server.resumeProducing
     _read_inside, _read_no_more, _read_lost = tcp.Server.startReading, tcp.Server.stopReading, tcp.Server.readConnectionLost
+
+    def doRead(self) -> Any:
+        """See :class:`~twisted.internet.interfaces.IReadDescriptor`."""
+        # The size that Twisted reads by is that of what may wait to be written, too.
+        try:
+            data = self.socket.recv(self._read_max)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        return self._dataReceived(data)
 
 
 class _UnixConnection(_Patient, unix.Server):

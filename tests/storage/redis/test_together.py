@@ -86,7 +86,7 @@ class PostsTests(Together):
         await outcomes(*(self.post(b"x") for _ in range(REQUESTS_MAX + 1)))
         self.assertEqual(await self.scripts() - before, 2)
         before = await self.scripts()
-        await outcomes(*(self.post(b"x" * (SIZE_MAX // 2)) for _ in range(3)))
+        await outcomes(*(self.post(b"x" * (SIZE_MAX // 3)) for _ in range(4)))
         self.assertEqual(await self.scripts() - before, 2)
 
     async def test_forgotten_scripts(self) -> None:

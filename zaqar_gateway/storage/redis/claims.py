@@ -7,9 +7,11 @@ from collections.abc import Callable
 from attrs import define
 from zope.interface import implementer
 
+from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IClaimStore
 from zaqar_gateway.model import Claim, Message
 from zaqar_gateway.storage.redis import scripts, together, values
+from zaqar_gateway.storage.redis.apart import whole
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now
@@ -45,7 +47,15 @@ class RedisClaims:
             found = await together.ask(self._redis, scripts.CLAIM, kind, self._begin, given, 2, size)
             if not found[0]:
                 break
-        return [] if len(found) == 3 else values.messages(found, 3, found[1], found[2].decode(), theirs)
+        _, now_ms, incarnation, has_apart, *_ = found
+        taken = values.messages(found, 4, now_ms, incarnation.decode(), theirs)
+        return await self._whole(project, queue, taken) if has_apart and taken else taken
+
+    async def _whole(self, project: str, queue: str, taken: list[Message]) -> list[Message]:
+        try:
+            return await whole(self._redis, self._keys.queue(project, queue), taken)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"The messages are claimed; their bodies were not read: {error}", outcome_unknown=True) from None
 
     def _begin(self, kind: tuple[bytes, bytes]) -> tuple[bytes, int]:
         """See :func:`.together.ask`; the kind is keys and terms."""

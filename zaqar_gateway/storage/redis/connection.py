@@ -11,6 +11,7 @@ case the outcome of the command is unknown and nothing is repeated.
 
 from __future__ import annotations
 
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, cast
@@ -22,18 +23,25 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, ensur
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
+from twisted.internet.unix import Client as UnixClient
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from zaqar_gateway.direct import Answer, goes_first, soon, write_now
 from zaqar_gateway.errors import GatewayError, StoreFault, StoreUnavailable
+from zaqar_gateway.storage.redis.packing import bulk
 from zaqar_gateway.storage.redis.scripts import Script
 
 _log = Logger()
 
 Argument = bytes | str | int
 
+_AT_ONCE = 262144
+"""Bytes that the system takes for Redis at once, as far as it allows, and that are read of it at once: what goes in pieces is copied
+for each of them."""
+
 _PAUSE_MIN_S = 0.05
+_MULTI, _EXEC = b"*1\r\n" + bulk(b"MULTI"), b"*1\r\n" + bulk(b"EXEC")
 _NO_SCRIPT = "NOSCRIPT"
 
 _PASSING = {
@@ -282,6 +290,10 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
     def connectionMade(self) -> None:
         self._at_end = goes_first(self.transport)
+        if isinstance(self.transport, UnixClient):
+            # A TCP connection has as much as it needs by itself.
+            self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AT_ONCE)
+            self.transport.bufferSize = _AT_ONCE
         super().connectionMade()
 
     def connectionLost(self, why: Failure) -> None:
@@ -517,3 +529,11 @@ class Redis:
         if self._protocol is None:
             return fail(StoreUnavailable("There is no connection to Redis."))
         return self._protocol.send_together(number, b"".join(packed))
+
+    async def transaction(self, number: int, *packed: bytes) -> list[Any]:
+        """The same with nothing between them: either all take effect, or none.  Scripts among them are run by their text."""
+        *_, answers = await self.commands(number + 2, _MULTI, *packed, _EXEC)
+        for answer in answers:
+            if isinstance(answer, Refused):
+                raise refusal(str(answer))
+        return cast("list[Any]", answers)

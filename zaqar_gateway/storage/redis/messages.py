@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from math import inf
 from typing import Any
 
 from attrs import define, field
@@ -27,6 +28,7 @@ from zaqar_gateway.model import (
 from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismatch, other_number, post_too_large
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, format_ids, parse_id
 from zaqar_gateway.storage.redis import scripts, together, values
+from zaqar_gateway.storage.redis.apart import APART_FROM, Putting
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulk_parts, bulks, number, packed_now, word
@@ -74,6 +76,7 @@ class RedisMessages:
     _new_incarnation: Callable[[], str]
     _schedule: Schedule
     _quotas: Quotas
+    _apart_from: int = APART_FROM
     _plain: PlainReads = field(init=False)
     _long_listings: DeferredSemaphore = field(factory=lambda: DeferredSemaphore(1))
     _post: scripts.Script = field(init=False)
@@ -94,13 +97,20 @@ class RedisMessages:
         terms = self._terms(new.size_max, new.ttl_default_s, new.encrypted)
         messages, once = new.messages, new.once
         given = [word(new.client), number(new.size), number(len(messages))]
+        apart_from, putting = self._apart_from if once is None else inf, None
         for one in messages:
+            body = one.body
+            if len(body) >= apart_from:
+                putting = putting or Putting()
+                body = putting.add(body)
             given += (
                 NOTHING if one.ttl_s is None else number(one.ttl_s),
                 NOTHING if one.delay_s is None else number(one.delay_s),
-                *bulk_parts(one.body),
+                *bulk_parts(body),
             )
-        if once is None and self._post is scripts.POST:
+        if putting is not None:
+            answer = await self._post_apart(self._keys.queue(project, queue), place, terms, new, given, putting)
+        elif once is None and self._post is scripts.POST:
             kind = place, terms, new.create
             count = 3 + 3 * len(messages)
             answer = await together.ask(self._redis, scripts.POST, kind, self._begin_post, given, count, new.size)
@@ -149,6 +159,19 @@ class RedisMessages:
             )
             if new.once is None:
                 (answer,) = answer
+            if answer[0] != _AGAIN:
+                return answer
+
+    async def _post_apart(
+        self, queue: bytes, place: bytes, terms: bytes, new: NewPost, given: list[bytes], putting: Putting
+    ) -> list[Any]:
+        """The answer to a post of which bodies are kept apart."""
+        script, count = self._post, self._arguments_of_post + 3 * len(new.messages)
+        begin = b"*%d\r\n" % (count + 3) + script.by_text + place
+        while True:
+            put = putting.packed(queue)
+            _, answers = await self._redis.transaction(2, *put, begin, self._before(new.create), terms, *given)
+            answer: list[Any] = answers[0]
             if answer[0] != _AGAIN:
                 return answer
 

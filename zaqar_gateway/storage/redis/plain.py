@@ -30,6 +30,7 @@ from attrs import define, field
 
 from zaqar_gateway.model import Message
 from zaqar_gateway.storage.ids import format_cursor
+from zaqar_gateway.storage.redis.apart import whole
 from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import bulk, bulks, number
@@ -45,6 +46,9 @@ _ANY_MORE = bulk(b"+inf")
 _FIELDS_MAX = 4
 """Names and values in the entry of a message that was posted here (``scripts/common.lua``), where its rank does not tell when; two
 where it does."""
+
+_PLUS = ord("+")
+"""Behind the ttl in an entry whose body is kept apart."""
 
 _PASSED_OVER = 8
 """Reads of a queue that go to the script at once after one that asked in vain, so that asking costs little where it mostly is."""
@@ -72,12 +76,14 @@ class PlainPage(NamedTuple):
 
     :ivar last: rank and incarnation of the message last looked at; ``None`` where there was none.
     :ivar more: whether there may be more, since messages were left out.
+    :ivar has_apart: whether bodies are kept apart.
     """
 
     messages: list[Message]
     last: tuple[int, str] | None
     more: bool
     knows_delay: bool
+    has_apart: bool = False
 
 
 @define
@@ -150,6 +156,9 @@ class PlainReads:
         else:
             (entries,) = found
         plain = _page(entries, known, incarnation, now_ms, limit, skip)
+        if plain is not None and plain.has_apart:
+            messages = await whole(self._redis, self._keys.queue(project, queue), plain.messages)
+            plain = plain._replace(messages=messages, more=plain.more or len(messages) < len(plain.messages))
         # The next one begins behind the head, where it was not known.
         return plain if head_now and not head and not with_claimed else self._noted(project, queue, plain)
 
@@ -160,7 +169,10 @@ class PlainReads:
         asking, place = self._asking(project, queue), bulk(b"%d" % rank)
         commands = _TIME, asking.state, place, asking.entry, place, place, asking.known
         time, state, entries, known = await self._redis.commands(4, *commands)
-        return self._noted(project, queue, _one(entries, known, incarnation, self._now_ms(time), state))
+        found, has_apart = _one(entries, known, incarnation, self._now_ms(time), state)
+        if found and has_apart:
+            found = await whole(self._redis, self._keys.queue(project, queue), found)
+        return self._noted(project, queue, found)
 
     def _now_ms(self, time: list[bytes]) -> int:
         now = self._now()
@@ -201,27 +213,27 @@ def _page(
     if head and _ranks[entries[0][0]][0] <= int(head):
         return None
     name = current.decode()
-    found = _messages(entries, name, now_ms, skip)
+    found, has_apart = _messages(entries, name, now_ms, skip)
     if found is None:
         return None
     last = _ranks[entries[-1][0]][0], name
-    return PlainPage(found, last, len(found) < len(entries) == limit, bool(int(delay or 0)))
+    return PlainPage(found, last, len(found) < len(entries) == limit, bool(int(delay or 0)), has_apart)
 
 
 def _one(
     entries: Sequence[Any], known: Sequence[bytes | None], incarnation: str, now_ms: int, state: bytes | None
-) -> list[Message] | None:
-    """See :meth:`PlainReads.get`.
+) -> tuple[list[Message] | None, bool]:
+    """See :meth:`PlainReads.get`; and whether bodies are kept apart.
 
     :param incarnation: that is in the id.
     """
     current, later, moved = known[:3]
     if moved:
-        return None  # an id of this queue may then mean a message that has another rank
+        return None, False  # an id of this queue may then mean a message that has another rank
     if current != incarnation.encode():
-        return []
+        return [], False
     if state or later and not entries:
-        return None
+        return None, False
     return _messages(entries, incarnation, now_ms, None)
 
 
@@ -242,15 +254,20 @@ class _Ranks(dict[bytes, tuple[int, str]]):
 _ranks = _Ranks()
 
 
-def _messages(entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes | None) -> list[Message] | None:
-    """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired."""
-    found = []
+def _messages(
+    entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes | None
+) -> tuple[list[Message] | None, bool]:
+    """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired; and whether bodies are kept
+    apart."""
+    found, has_apart = [], False
     now_us, known, ttl_s, is_skipped = end_of(now_ms), None, 0, False
     for entry_id, fields in entries:
         (rank, digits), begins = _ranks[entry_id], fields[0]
         if begins != known:  # most have the same
             known = begins
             ttl, _, client = begins.partition(b" ")
+            if ttl[-1] == _PLUS:
+                ttl, has_apart = ttl[:-1], True
             ttl_s, is_skipped = int(ttl), client == skip
         number_of_fields = len(fields)
         if number_of_fields < _FIELDS_MAX:
@@ -258,9 +275,9 @@ def _messages(entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes
         elif number_of_fields == _FIELDS_MAX:
             age_s = (now_ms - int(fields[3])) // 1000
         else:
-            return None
+            return None, False
         if age_s >= ttl_s:
-            return None
+            return None, False
         if not is_skipped:
             found.append(Message(digits + incarnation, fields[1], ttl_s, age_s if age_s > 0 else 0))
-    return found
+    return found, has_apart

@@ -14,6 +14,7 @@ from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import LogBounds, Quotas, Volume
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.redis import scripts
+from zaqar_gateway.storage.redis.apart import APART_FROM
 from zaqar_gateway.storage.redis.claims import RedisClaims
 from zaqar_gateway.storage.redis.connection import Argument, Redis, together
 from zaqar_gateway.storage.redis.dead_letters import RedisDeadLetters
@@ -41,6 +42,7 @@ class RedisStorage:
 
     :param clock: for timers, not for the time.
     :param now: the instant in milliseconds for tests; by default Redis's own clock, which all gateways share.
+    :param apart_from: bytes of a body from which on it is kept apart.
     :ivar doorbells: has to be started and stopped beside the connection.
     """
 
@@ -52,6 +54,7 @@ class RedisStorage:
         now: Callable[[], Argument] = _redis_clock,
         log_bounds: LogBounds = LogBounds(),  # noqa: B008 - it is immutable
         quotas: Quotas = Quotas(),  # noqa: B008 - it is immutable
+        apart_from: int = APART_FROM,
     ) -> None:
         self._redis = redis
         self._keys = keys or Keys()
@@ -59,11 +62,11 @@ class RedisStorage:
         topics = self._keys.topics()
         schedule = Schedule(redis, self._keys, topics, now)
         self.queues = RedisQueues(redis, self._keys, now, new_incarnation, quotas)
-        self.messages = RedisMessages(redis, self._keys, now, new_incarnation, schedule, quotas)
+        self.messages = RedisMessages(redis, self._keys, now, new_incarnation, schedule, quotas, apart_from)
         self.claims = RedisClaims(redis, self._keys, now, new_incarnation, new_claim_id)
         self.dead_letters = RedisDeadLetters(redis, self._keys, now, new_incarnation, quotas)
         self.topics = RedisQueues(redis, topics, now, new_incarnation, quotas)
-        self.topic_messages = RedisMessages(redis, topics, now, new_incarnation, schedule, quotas)
+        self.topic_messages = RedisMessages(redis, topics, now, new_incarnation, schedule, quotas, apart_from)
         gateways = Gateways(redis, self._keys, schedule, now)
         self.subscriptions, self.topic_subscriptions = (
             RedisSubscriptions(

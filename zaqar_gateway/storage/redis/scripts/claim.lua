@@ -3,13 +3,13 @@
 -- KEYS: queue, catalog (as in post.lua)
 -- ARGV: now, incarnation for a new dead letter queue, '1' for a claim each: their ids then are as the one given, save for the last
 --       four digits; ttl (s), grace (s), then of each claim: its id, limit
--- Returns of each claim {whether to call again, now, incarnation, messages...}; the messages name their claim only where each has
--- its own.
-local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl')
+-- Returns of each claim {whether to call again, now, incarnation, whether bodies may be kept apart, messages...}; the messages name
+-- their claim only where each has its own, and the bodies that are kept apart are read after this.
+local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl', 'apart')
 local is_late = known[1] and settle(known[2])
 local answers, limit = {}, 0
 for i = 7, #ARGV, 2 do
-  answers[#answers + 1] = {is_late and 1 or 0, now, known[1] or ''}
+  answers[#answers + 1] = {is_late and 1 or 0, now, known[1] or '', known[7] and 1 or 0}
   limit = limit + tonumber(ARGV[i])
 end
 if is_late or not known[1] then
@@ -47,6 +47,7 @@ local function bury(rank, entry, expires, ttl, count)
     there[3] = call('HEXISTS', base, 'bytes') == 1
   end
   local id = entry[6] or string.format('%014x', tonumber(rank)) .. known[1]
+  entry = whole(entry)
   if known[6] then
     ttl = tonumber(known[6])
     expires = now + ttl * 1000
@@ -129,7 +130,7 @@ if taken > 0 then
 end
 if again then
   for _, answer in ipairs(answers) do
-    if #answer == 3 then answer[1] = 1 end
+    if #answer == 4 then answer[1] = 1 end
   end
 end
 return answers

@@ -11,6 +11,6 @@ local out = {now, known[1], created, ttl_s}
 for i, rank in ipairs(ranks) do
   local entry = fetch(rank, known[2])
   local _, ttl, count, claim = judge(rank, entry, states[i])
-  emit(out, rank, entry, ttl, claim, count)
+  emit(out, rank, whole(entry), ttl, claim, count)
 end
 return out

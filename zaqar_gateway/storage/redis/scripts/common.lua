@@ -8,10 +8,11 @@
 -- in `state`, and only for messages that were claimed at least once.  Nearly all messages of a long queue were never
 -- claimed, and a stream costs a third of what a hash and a sorted set would.
 --
---   main, later  streams   rank: ttl (s) and client with a blank between, body; 'a' created (ms) where the rank does not tell
---                          it; and, of a message that was moved here, 'i' its id, 'e' expiry (ms), 'n' claim count; and of a
---                          dead letter 'o' where it was, 'r' why.  The first two are a field and its value, since each of the
---                          names and values of an entry takes a fifth of what it takes to read a small one.
+--   main, later  streams   rank: ttl (s) and client with a blank between, or '+ ' where the body is kept apart, body; 'a' created
+--                          (ms) where the rank does not tell it; and, of a message that was moved here, 'i' its id, 'e' expiry
+--                          (ms), 'n' claim count; and of a dead letter 'o' where it was, 'r' why.  The first two are a field and
+--                          its value, since each of the names and values of an entry takes a fifth of what it takes to read a
+--                          small one.
 --   alive        zset      every message by expiry (ms)
 --   free         zset      free messages at or before `head`, or out of `later`, by rank
 --   held         zset      claimed messages by the expiry of their claim (ms)
@@ -21,6 +22,9 @@
 --   left         hash      claim: how many of them are left
 --   alias        zset      ids of messages that were moved here by their rank here
 --   dead         zset      dead letters by rank
+--   bodies       hash      a token: one of the long bodies, which are kept apart; the entry has 2 (a byte) and the token in its
+--                          place.  Lua looks at each byte of all that it is given (Redis 7), and a long body goes through other
+--                          hands three times more; so that is given past the scripts, in both directions (apart.py)
 --   keys, sizes            what was posted under a key (once.lua); a purge leaves them
 --
 -- `bytes` in the queue's hash is how many bytes the bodies in main and later have.  It is there from the first post under
@@ -29,6 +33,8 @@
 -- `cut` in the queue's hash is the greatest rank of what was removed from it: deleted, popped, purged, expired, moved.  A
 -- queue that is deleted leaves, for five minutes, a string with the greatest rank that it has had and when that is forgotten
 -- (ms); the next one of its name has that rank for its first `cut`.
+--
+-- `apart` in the queue's hash says that there may be something in bodies.
 --
 -- `subs` in the queue's hash says that there are subscriptions (subscriptions.lua); they outlive the queue.
 --
@@ -54,6 +60,7 @@ local claims = base .. ':c'
 local left = base .. ':n'
 local alias = base .. ':i'
 local dead = base .. ':b'
+local bodies = base .. ':w'
 
 -- Most elements of one command: Lua hands no more than some 8,000 arguments over, and no step may take long.
 local SLICE = 1000
@@ -79,7 +86,7 @@ local function ttl_of(entry)
   return entry[1]:match('^%d+')
 end
 local function client_of(entry)
-  return entry[1]:match('^%d+ (.*)$')
+  return entry[1]:match('^%d+%+? (.*)$')
 end
 
 -- The instant (ms) at which a message was posted.
@@ -116,6 +123,24 @@ local function fetch(rank, has_later)
     found = call('XRANGE', later, rank, rank)[1]
   end
   return found and found[2]
+end
+
+-- Whether a body is kept apart.  To look at its first byte alone takes more.
+local function is_apart(body)
+  return #body == 13 and body:byte(1) == 2
+end
+
+-- How many bytes a body has.
+local function size_of(body)
+  return is_apart(body) and call('HSTRLEN', bodies, body:sub(2)) or #body
+end
+
+-- An entry with its body, wherever that is kept.
+local function whole(entry)
+  if is_apart(entry[2]) then
+    entry[2] = call('HGET', bodies, entry[2]:sub(2))
+  end
+  return entry
 end
 
 -- Appends what a client is shown of a message: rank, ttl, body, and what is to be said of few: '', or the claim, the claim
@@ -165,21 +190,23 @@ local function drop_if_empty(stream)
   end
 end
 
--- Removes messages from everywhere but the claims that they are in.  `kept` is {cut, bytes, dead_letters} as the queue's hash
--- has them, and changes with it; nil where the caller has no use for them.  `is_out` says that they are out of `main` already.
+-- Removes messages from everywhere but the claims that they are in.  `kept` is {cut, bytes, dead_letters, apart} as the queue's
+-- hash has them, and changes with it; nil where the caller has no use for them.  `is_out` says that they are out of `main`
+-- already, which must not be where bytes are counted or bodies kept apart.
 local function remove(ranks, has_later, kept, is_out)
   if #ranks == 0 then
     return
   end
-  kept = kept or call('HMGET', base, 'cut', 'bytes', 'dead_letters')
-  local last, cut, bytes = kept[1] or '', nil, 0
+  kept = kept or call('HMGET', base, 'cut', 'bytes', 'dead_letters', 'apart')
+  local last, cut, bytes, tokens = kept[1] or '', nil, 0, {}
   for _, rank in ipairs(ranks) do
     if is_before(last, rank) then
       last, cut = rank, rank
     end
-    if kept[2] then
-      local entry = fetch(rank, has_later)
-      bytes = bytes + (entry and #entry[2] or 0)
+    local entry = (kept[2] or kept[4]) and fetch(rank, has_later)
+    if entry then
+      bytes = bytes + size_of(entry[2])
+      if is_apart(entry[2]) then tokens[#tokens + 1] = entry[2]:sub(2) end
     end
   end
   each_slice(ranks, function(...)
@@ -194,12 +221,13 @@ local function remove(ranks, has_later, kept, is_out)
       call('ZREM', delayed, ...)
     end
   end)
+  each_slice(tokens, function(...) call('HDEL', bodies, ...) end)
   -- After something was removed, so that it works when Redis has no memory left:
   if cut then
     call('HSET', base, 'cut', cut)
     kept[1] = cut
   end
-  if bytes > 0 then
+  if kept[2] and bytes > 0 then
     call('HINCRBY', base, 'bytes', -bytes)
   end
   drop_if_empty(main)

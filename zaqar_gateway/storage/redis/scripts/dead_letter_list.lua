@@ -19,6 +19,6 @@ local states = #ranks > 0 and call('HMGET', state, unpack(ranks))
 for i, rank in ipairs(ranks) do
   local entry = fetch(rank)
   local _, ttl, count, claim = judge(rank, entry, states[i])
-  emit(out, rank, entry, ttl, claim, count)
+  emit(out, rank, whole(entry), ttl, claim, count)
 end
 return out

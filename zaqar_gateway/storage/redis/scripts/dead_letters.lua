@@ -9,7 +9,7 @@ local function sendable(ranks, limit)
     if entry then
       local expires, ttl, _, claim = judge(rank, entry, states[i])
       if expires > now and not claim then
-        found[#found + 1] = {rank = rank, entry = entry, ttl = ttl}
+        found[#found + 1] = {rank = rank, entry = whole(entry), ttl = ttl}
       end
     end
   end

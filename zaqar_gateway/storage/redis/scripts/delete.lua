@@ -6,9 +6,9 @@
 --   'any': of each request how many arguments its ids take, and the ids; claimed or not
 --   'under', of one request: number of claims, claims, ids.  Each message has to be under one of the claims, or none is deleted
 -- Returns of each request {0}, or {1, n}: the n-th message is claimed, or {2, n}: it is not under the claim given.
-local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters')
+local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters', 'apart')
 local mode, own, has_later, has_moved = ARGV[2], known[1], known[2], known[3]
-local kept = {known[4], known[5], known[6]}
+local kept = {known[4], known[5], known[6], known[7]}
 
 local function states_of(ranks)
   local states, n = {}, 0
@@ -122,7 +122,7 @@ local function delete_any()
   -- Taking them out of the stream tells whether all were there, and each was asked for once; when they expire need not be asked
   -- then, which would be an eighth of the whole.
   local number_out = 0
-  if not has_later and not kept[2] then
+  if not has_later and not kept[2] and not kept[4] then
     each_slice(ranks, function(...) number_out = number_out + call('XDEL', main, ...) end)
     if number_out == #ranks then
       gone, gone_states, out = ranks, states_of(ranks), number_out

@@ -12,7 +12,7 @@ for _, rank in ipairs(meant_by(2, #ARGV, known[1], known[3])) do
   if entry then
     local expires, ttl, count, claim = judge(rank, entry, call('HGET', state, rank))
     if expires > now then
-      emit(out, rank, entry, ttl, claim, count)
+      emit(out, rank, whole(entry), ttl, claim, count)
     end
   end
 end

@@ -120,7 +120,7 @@ while found < limit do
     end
     if is_alive and (with_claimed or not claim) then
       if with_delayed or not has_later or not call('ZSCORE', delayed, rank) then
-        emit(out, rank, entry, shown_ttl, claim, count)
+        emit(out, rank, whole(entry), shown_ttl, claim, count)
         found = found + 1
       end
     end

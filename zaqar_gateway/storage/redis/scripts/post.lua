@@ -2,7 +2,8 @@
 -- KEYS: queue, catalog (zset: names of the project's queues; left out where it lives in another slot)
 -- ARGV: now, incarnation for a new queue ('': none is created), largest size, default ttl, whether bodies are encrypted
 --       ('1' or ''), what quotas.lua asks for where there are quotas, then of each post (with quotas there is one): client,
---       size, number of messages, then of each of these: ttl, delay ('' where it has none), body
+--       size, number of messages, then of each of these: ttl, delay ('' where it has none), body; of one that was put into `bodies`
+--       just now, which is taken out again where the post is refused, what stands for it there
 -- Returns of each post {0, incarnation, rank of the first} and, once, 1 where something came to be owed to a subscriber who
 -- waits for it; {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are not encrypted as the queue asks, or
 -- {3, 0, 0} where there is no queue, or {4, which, 0}: there would be more than the most (1 queues, 2 messages, 3 bytes), or
@@ -13,7 +14,7 @@ local limit, own = tonumber(ARGV[3]), known[4] and tonumber(known[4])
 if own and own < limit then limit = own else own = nil end
 local incarnation, bytes, rank = known[1], known[8], nil
 local ttl_default, delay_default = known[3] or ARGV[4], tonumber(known[5])
-local expiries, is_later, log, told = {}, false, nil, nil
+local expiries, is_later, has_apart, log, told = {}, false, false, nil, nil
 
 local function store(client, size, from, last)
   if size > limit then
@@ -41,8 +42,17 @@ local function store(client, size, from, last)
   local first = rank + 1
   for i = from, last, 3 do
     rank = rank + 1
-    local id, ttl, delay, body, stream = INTEGER:format(rank), ARGV[i], nil, ARGV[i + 2], main
+    local id, ttl, delay, body, stream, blank = INTEGER:format(rank), ARGV[i], nil, ARGV[i + 2], main, ' '
     if ttl == '' then ttl = ttl_default end
+    if #body == 13 and is_apart(body) then -- to call it for each is too much here
+      if told then -- the log outlives the message
+        local token = body:sub(2)
+        body = call('HGET', bodies, token)
+        call('HDEL', bodies, token)
+      else
+        has_apart, blank = true, '+ '
+      end
+    end
     if delay_default then
       delay = ARGV[i + 1] == '' and delay_default or tonumber(ARGV[i + 1])
       if delay > 0 then
@@ -51,9 +61,9 @@ local function store(client, size, from, last)
       end
     end
     if math.floor(rank / 1000) == now then
-      call('XADD', stream, id, ttl .. ' ' .. client, body)
+      call('XADD', stream, id, ttl .. blank .. client, body)
     else -- the rank ran ahead of the clock: more messages than microseconds, or a clock that was set back
-      call('XADD', stream, id, ttl .. ' ' .. client, body, 'a', now)
+      call('XADD', stream, id, ttl .. blank .. client, body, 'a', now)
     end
     if #expiries == SLICE then
       call('ZADD', alive, unpack(expiries))
@@ -63,7 +73,7 @@ local function store(client, size, from, last)
     if told then
       log.post(told, id, ttl, body, delay)
     end
-    if bytes then bytes = bytes + #body end
+    if bytes then bytes = bytes + size_of(body) end
   end
   return {0, incarnation, first}
 end
@@ -71,7 +81,11 @@ end
 local answers, at = {}, POSTS
 while ARGV[at] do
   local last = at + 2 + 3 * ARGV[at + 2]
-  answers[#answers + 1] = store(ARGV[at], tonumber(ARGV[at + 1]), at + 3, last)
+  local answer = store(ARGV[at], tonumber(ARGV[at + 1]), at + 3, last)
+  for i = at + 5, answer[1] ~= 0 and last or 0, 3 do
+    if is_apart(ARGV[i]) then call('HDEL', bodies, ARGV[i]:sub(2)) end
+  end
+  answers[#answers + 1] = answer
   at = last + 1
 end
 if not rank then
@@ -80,6 +94,9 @@ end
 call('ZADD', alive, unpack(expiries))
 if bytes then
   call('HSET', base, 'bytes', INTEGER:format(bytes))
+end
+if has_apart then
+  call('HSET', base, 'apart', 1)
 end
 if is_later then
   call('HSET', base, 'rank', INTEGER:format(rank), 'later', 1)

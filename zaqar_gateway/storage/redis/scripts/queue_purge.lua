@@ -2,8 +2,8 @@
 -- KEYS: queue
 -- ARGV: now
 local last = last_of_all()
-call('UNLINK', main, later, alive, free, held, delayed, state, claims, left, alias, dead)
-call('HDEL', base, 'later', 'moved', 'bytes', 'dead_letters')
+call('UNLINK', main, later, alive, free, held, delayed, state, claims, left, alias, dead, bodies)
+call('HDEL', base, 'later', 'moved', 'bytes', 'dead_letters', 'apart')
 if last > 0 then
   call('HSET', base, 'cut', text(last))
 end

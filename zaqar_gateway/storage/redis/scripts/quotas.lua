@@ -18,7 +18,7 @@ local function admit(incarnation, bytes, from, last)
   if bytes and most_bytes > 0 then
     local added = 0
     for i = from + 2, last, 3 do
-      added = added + #ARGV[i]
+      added = added + size_of(ARGV[i])
     end
     if bytes + added > most_bytes then
       -- What has expired does not count, and may not have been cleared away yet.

@@ -67,7 +67,7 @@ local out = {0, now, known[1], gap and 1 or 0, text(cut), last, 0, clients}
 local which, one = next_one()
 while one and #clients < most and bytes < MOST do
   local rank, entry = one[1]:sub(1, -3), one[2]
-  emit(out, rank, entry, ttl_of(entry), nil, 0)
+  emit(out, rank, whole(entry), ttl_of(entry), nil, 0)
   clients[#clients + 1], bytes, out[6] = client_of(entry), bytes + #entry[2], rank
   which(true)
   which, one = next_one()
