@@ -222,7 +222,7 @@ DOCUMENTS: dict[str, Any] = {"queue_share": {}, "subscription_update": {"ttl": 1
 
 OTHERS = {"limit", "ttl", "grace", "options", "resource_types", "pop", "detailed", "name", "with_count", "filters", "echo"}
 OTHERS |= {"start", "window", "acknowledge", "deadline", "claim", "up_to", "delay"}
-OTHERS |= {"rate", "include_claimed", "include_delayed", "size", "delays", "strict", "confirmable", "listener"}
+OTHERS |= {"rate", "include_claimed", "include_delayed", "posted", "size", "delays", "strict", "confirmable", "listener"}
 OTHERS |= {"wait", "idempotency_key"}
 """Fields that name nothing; they are left out."""
 

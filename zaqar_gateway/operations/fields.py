@@ -69,9 +69,22 @@ class QueueShare(Struct, frozen=True):
     document: Raw
 
 
+class Posted(Struct):
+    """A message to be posted.
+
+    :ivar delay: as text, since only queues that know a delay look at it.
+    """
+
+    body: Raw
+    ttl: OptionalInt = UNSET
+    delay: Raw | UnsetType = UNSET
+    idempotency_key: OptionalStr = UNSET
+
+
 class MessagePost(Struct, frozen=True):
     """``messages`` is a JSON array as text; its elements are looked at by the operation.
 
+    :ivar posted: these, where they were decoded with what is around them, and ``size`` is given; ``messages`` then is ``UNSET``.
     :ivar size: bytes that are held against the limits; ``UNSET``: those of ``messages``.
     :ivar delays: whether an element may bring its own delay, as on HTTP.
     :ivar idempotency_key: under which the whole is posted once.
@@ -79,6 +92,7 @@ class MessagePost(Struct, frozen=True):
 
     queue_name: str
     messages: Raw | UnsetType = UNSET
+    posted: list[Posted] | UnsetType = UNSET
     size: OptionalInt = UNSET
     delays: bool = False
     idempotency_key: OptionalStr = UNSET

@@ -14,7 +14,7 @@ from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IWaits
 from zaqar_gateway.limits import Limits, idempotency_key, in_range, wait
 from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, NewPost, Once, Place
 from zaqar_gateway.operations import documents, fields
-from zaqar_gateway.operations.fields import given
+from zaqar_gateway.operations.fields import Posted, given
 from zaqar_gateway.operations.queues import QUEUE, TOPIC, Kind
 
 MISSING_BODY = 'Bad request. Missing "body" field.'
@@ -22,14 +22,7 @@ BAD_TTL = 'Bad request. The value of the "ttl" field must be a int.'
 _BAD_DELAY = 'Bad request. The value of the "delay" field must be a int.'
 
 
-class _Posted(msgspec.Struct):
-    body: msgspec.Raw
-    ttl: int | msgspec.UnsetType = msgspec.UNSET
-    delay: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET  # looked at in queues that know a delay only
-    idempotency_key: str | msgspec.UnsetType = msgspec.UNSET
-
-
-_decode_posted = msgspec.json.Decoder(list[_Posted]).decode
+_decode_posted = msgspec.json.Decoder(list[Posted]).decode
 
 
 @frozen
@@ -74,13 +67,14 @@ class Messages:
         :raises RuleBroken: there is none, a ttl or delay is out of range, or the post is too large.
         """
         self._kind.check_name(ctx.project, asked.queue_name)
-        if asked.messages is msgspec.UNSET:
+        text, posted = given(asked.messages), given(asked.posted)
+        if text is None and posted is None:
             raise RuleBroken("messages is missing; it has to be an array of messages.")
-        text = asked.messages
+        text = text or msgspec.Raw()
         size = given(asked.size) or memoryview(text).nbytes
         if size > self._limits.post_size_max:
             raise RuleBroken(f"The post has {size} bytes; at most {self._limits.post_size_max} are allowed.")
-        posted = _read(text)
+        posted = _read(text) if posted is None else posted
         if not posted:
             raise RuleBroken("messages is empty; it has to have at least one message.")
         new, has_keys = [], asked.idempotency_key is not msgspec.UNSET
@@ -103,7 +97,7 @@ class Messages:
             ),
         )
 
-    def _once(self, key: str | None, posted: Sequence[_Posted]) -> Once:
+    def _once(self, key: str | None, posted: Sequence[Posted]) -> Once:
         """The keys that a post comes with.
 
         :raises RuleBroken: one of them is none, or both the post and messages have some.
@@ -122,7 +116,7 @@ class Messages:
         return Once(window_s, most, keys=tuple(keys))
 
     async def _with_delays(
-        self, ctx: Context, queue: str, posted: Sequence[_Posted], new: list[NewMessage]
+        self, ctx: Context, queue: str, posted: Sequence[Posted], new: list[NewMessage]
     ) -> list[NewMessage]:
         delays = [None if one.delay is msgspec.UNSET else msgspec.json.decode(one.delay) for one in posted]
         try:
@@ -239,14 +233,14 @@ def _short(text: str) -> str:
     return text if len(text) <= 64 else f"{text[:64]}..."
 
 
-def _read(text: msgspec.Raw) -> list[_Posted]:
+def _read(text: msgspec.Raw) -> list[Posted]:
     try:
         return documents.decode(_decode_posted, text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return _explain(text, error)
 
 
-def _explain(text: msgspec.Raw, error: Exception) -> list[_Posted]:
+def _explain(text: msgspec.Raw, error: Exception) -> list[Posted]:
     """Say what is wrong with messages that could not be read."""
     try:
         document: Any = msgspec.json.decode(text)

@@ -68,6 +68,8 @@ class Http:
     :ivar whole: the field that is the whole text of the body.
     :ivar large: whether that text may be as long as any body; else the limit is that of metadata.
     :ivar needed: fields that the body has to bring where there is a body.
+    :ivar at_once: member of the body to the field that it is where it can be decoded with what is around it; where it cannot, it is
+        the field of its own name.
     :ivar closed: whether a member of the body that is no field is refused.
     :ivar fixed: fields that HTTP sets itself.
     :ivar media_type: the only ``Content-Type`` accepted, where there is such a rule.
@@ -85,6 +87,7 @@ class Http:
     whole: str = ""
     large: bool = False
     needed: tuple[str, ...] = ()
+    at_once: Mapping[str, str] = field(factory=dict)
     closed: bool = False
     fixed: Mapping[str, Any] = field(factory=dict)
     media_type: str = ""
@@ -413,6 +416,7 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
                 "POST",
                 MESSAGES,
                 body=Body.REQUIRED,
+                at_once={"messages": "posted"},
                 fixed={"delays": True},
                 headers={"Idempotency-Key": "idempotency_key"},
             ),

@@ -114,7 +114,7 @@ class Arguments:
         self._sized = _SIZE in hints
         self.collection = "/".join(http.path.split("/")[:3])
         brought = {field_of(name[1:-1]) for name in http.path.split("/") if name[:1] == "{"}
-        brought |= {*http.query.values(), *http.fixed, http.rest, _SIZE}
+        brought |= {*http.query.values(), *http.fixed, *http.at_once.values(), http.rest, _SIZE}
         self._members = tuple(name for name in hints if name not in brought) if http.body is not Body.WHOLE else ()
         document = msgspec.defstruct(
             f"{operation.fields.__name__}Body",
@@ -122,6 +122,10 @@ class Arguments:
             forbid_unknown_fields=http.closed,
         )
         self._decode = msgspec.json.Decoder(document).decode
+        self._decode_at_once: Callable[[bytes], Any] | None = None
+        if http.at_once:
+            kinds = [(name, hints[http.at_once.get(name, name)] | UnsetType, UNSET) for name in self._members]
+            self._decode_at_once = msgspec.json.Decoder(msgspec.defstruct(f"{document.__name__}AtOnce", kinds)).decode
         if http.body is Body.NONE:
             self.body_limit = 0
         elif http.body is Body.WHOLE and not http.large:
@@ -201,19 +205,32 @@ class Arguments:
         documents.check(body)
         if self._sized:
             values[_SIZE] = len(body)
-        try:
-            document = documents.decode(self._decode, body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            if self._sized and isinstance(documents.load(body), list):
-                return  # an array has no "messages" either, and that is what is said of it
-            documents.refuse(error)
+        document, field_of_member = self._at_once(body), http.at_once
+        if document is None:
+            field_of_member = {}
+            try:
+                document = documents.decode(self._decode, body)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                if self._sized and isinstance(documents.load(body), list):
+                    return  # an array has no "messages" either, and that is what is said of it
+                documents.refuse(error)
         for name in self._members:
             value = getattr(document, name)
             if value is not UNSET:
-                if values.setdefault(name, value) != value:  # it came by a header
+                if values.setdefault(field_of_member.get(name, name), value) != value:  # it came by a header
                     raise BadParameter(f"{name} in the body is not what the header says; one of them is enough.")
             elif name in http.needed:
                 raise BadBody(f"{name} is missing from the body.")
+
+
+    def _at_once(self, body: bytes) -> Any:
+        """The document with all that is in it, where that is as it has to be; to read a part of it as text first is to read it twice."""
+        if self._decode_at_once is None:
+            return None
+        try:
+            return self._decode_at_once(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None  # what is wrong with it is said where it is read in parts
 
 
 class Plan:
