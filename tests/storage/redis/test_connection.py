@@ -42,6 +42,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_answers_in_order(self) -> None:
         """Each command gets its own answer, however the bytes are cut."""
         first, second = self.ask(b"GET", b"a"), self.ask(b"GET", b"b")
+        self.clock.advance(0)
         for byte in b"$1\r\nx\r\n:7\r\n":
             self.protocol.dataReceived(bytes([byte]))
         self.assertEqual(self.successResultOf(first), b"x")
@@ -50,6 +51,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_bytes_stay_bytes(self) -> None:
         """Digits and UTF-8 in an answer are left as they are."""
         answer = self.ask(b"GET", b"a")
+        self.clock.advance(0)
         self.protocol.dataReceived("$4\r\n12é\r\n".encode())
         self.assertEqual(self.successResultOf(answer), "12é".encode())
 
@@ -103,12 +105,14 @@ class ProtocolTests(SynchronousTestCase):
         """Several commands have one answer, whoever else asks; where one is refused, that is the answer, and the rest is passed."""
         first = self.protocol.send_together(2, b"two commands")
         second = self.ask(b"GET", b"a")
+        self.clock.advance(0)
         self.protocol.dataReceived(b":1\r\n*1\r\n:2\r\n")
         self.assertEqual(self.successResultOf(first), [1, [2]])
         self.protocol.dataReceived(b":3\r\n")
         self.assertEqual(self.successResultOf(second), 3)
         first = self.protocol.send_together(2, b"two commands")
         second = self.ask(b"GET", b"a")
+        self.clock.advance(0)
         self.protocol.dataReceived(b"-LOADING\r\n")
         self.failureResultOf(first, StoreUnavailable)
         self.protocol.dataReceived(b"-ERR\r\n:3\r\n")
@@ -117,6 +121,7 @@ class ProtocolTests(SynchronousTestCase):
     def test_together_and_lost(self) -> None:
         """The answer to several commands is lost once."""
         answer = self.protocol.send_together(2, b"two commands")
+        self.clock.advance(0)
         self.protocol.dataReceived(b":1\r\n")
         self.protocol.connectionLost(Failure(ConnectionLost()))
         self.failureResultOf(answer, StoreUnavailable)
@@ -131,10 +136,13 @@ class ProtocolTests(SynchronousTestCase):
         self.assertNotIn(b"b\r\n", self.transport.value())
 
     def test_lost(self) -> None:
-        """A connection that is lost leaves the outcome of what was under way unknown."""
-        answer = self.ask(b"GET", b"a")
+        """A connection that is lost leaves the outcome of what was under way unknown; what was not sent yet did not take effect."""
+        sent = self.ask(b"GET", b"a")
+        self.clock.advance(0)
+        unsent = self.ask(b"GET", b"b")
         self.protocol.connectionLost(Failure(ConnectionLost()))
-        self.assertTrue(self.failureResultOf(answer, StoreUnavailable).value.outcome_unknown)
+        self.assertTrue(self.failureResultOf(sent, StoreUnavailable).value.outcome_unknown)
+        self.assertFalse(self.failureResultOf(unsent, StoreUnavailable).value.outcome_unknown)
         self.clock.advance(0)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

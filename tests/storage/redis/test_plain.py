@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.model import Message
+from zaqar_gateway.storage.redis.connection import Growing
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.plain import PlainPage, PlainReads
 
@@ -34,10 +35,15 @@ class Answering:
     answers: list[Any]
     asked: list[bytes] = field(factory=list)
 
-    def commands(self, number: int, *packed: bytes) -> Deferred[list[Any]]:
+    unsent: None = None
+
+    def send(self, sent: Growing) -> None:
         """What it has."""
-        self.asked.append(b"".join(packed))
-        return succeed(self.answers)
+        self.asked.append(sent.pack())
+        if len(self.answers) != sent.number:
+            raise AssertionError(f"{sent.number} answers are asked for")
+        for answer in self.answers:
+            sent.give(answer)
 
 
 class PlainTests(SynchronousTestCase):
@@ -54,7 +60,7 @@ class PlainTests(SynchronousTestCase):
         return self.successResultOf(Deferred.fromCoroutine(reads.page("p", "q", None, 2, skip)))
 
     def one(self, state: bytes | None, entries: list[Any], found: list[bytes | None]) -> list[Message] | None:
-        reads = self.reads(_NOW, state, entries, found)
+        reads = self.reads(_NOW, _QUEUE, state, entries, found)
         return self.successResultOf(Deferred.fromCoroutine(reads.get("p", "q", _RANK, _QUEUE.decode())))
 
     def test_page(self) -> None:
@@ -106,7 +112,7 @@ class PlainTests(SynchronousTestCase):
         reads = self.reads(_NOW, _QUEUE, [entry(_RANK)], known(head=b"%d" % _RANK))
         marker = None if after is None else (after, _QUEUE.decode())
         self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(reads.page("p", "q", None, 2, None))))
-        self.redis.answers = [_NOW, *([_QUEUE] if after is None else []), *answers]
+        self.redis.answers = [_NOW, _QUEUE, *answers]
         return self.successResultOf(Deferred.fromCoroutine(reads.page("p", "q", marker, 2, None, with_claimed)))
 
     def test_page_beyond_the_head(self) -> None:
@@ -156,7 +162,7 @@ class PlainTests(SynchronousTestCase):
 
     def test_asks_seldom_in_vain(self) -> None:
         """After one that was in vain, eight reads of the same queue go to the script at once."""
-        reads = self.reads(_NOW, None, [], known(moved=b"1"))
+        reads = self.reads(_NOW, _QUEUE, None, [], known(moved=b"1"))
         for _ in range(18):
             found = Deferred.fromCoroutine(reads.get("p", "q", _RANK, _QUEUE.decode()))
             self.assertIsNone(self.successResultOf(found))

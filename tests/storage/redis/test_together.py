@@ -9,11 +9,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList
 
 from tests.storage.redis.test_store import OnRedis
-from zaqar_gateway.errors import ClaimMismatch, GatewayError, MessageClaimed, StoreUnavailable
+from zaqar_gateway.errors import ClaimMismatch, GatewayError, MessageClaimed, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import Claim, NewMessage, NewPost, QueueRules
+from zaqar_gateway.model import Claim, MessagePage, NewMessage, NewPost, QueueRules
 from zaqar_gateway.storage.memory import MemoryStorage
-from zaqar_gateway.storage.redis.together import REQUESTS_MAX, SIZE_MAX
+from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.together import MESSAGE_SIZE, REQUESTS_MAX, SIZE_MAX
 
 
 async def outcomes(*works: Awaitable[Any]) -> list[Any]:
@@ -44,11 +45,15 @@ class Together(OnRedis):
         )
         return [message.body for message in page.messages]
 
+    async def calls(self, command: str) -> int:
+        """How often Redis has run a command."""
+        found: bytes = await self.redis.command("INFO", "commandstats")
+        calls = [line for line in found.decode().splitlines() if line.startswith(f"cmdstat_{command}:")]
+        return int(calls[0].partition("calls=")[2].partition(",")[0]) if calls else 0
+
     async def scripts(self) -> int:
         """How many scripts Redis has run."""
-        found: bytes = await self.redis.command("INFO", "commandstats")
-        calls = [line for line in found.decode().splitlines() if line.startswith("cmdstat_evalsha:")]
-        return int(calls[0].partition("calls=")[2].partition(",")[0]) if calls else 0
+        return await self.calls("evalsha")
 
 
 class PostsTests(Together):
@@ -290,3 +295,90 @@ class DeletesTests(Together):
             return storage.messages.delete_many("p", "q", chosen, [claim[which]] if kind == "under" else None)
 
         return ask
+
+
+class ReadsTests(Together):
+    """Several reads at once that need no script."""
+
+    def page(self, limit: int = 10, marker: str | None = None, queue: str = "q") -> Awaitable[MessagePage]:
+        """A page of a queue."""
+        return self.storage.messages.list(
+            "p", queue, marker=marker, limit=limit, skip_client=None, include_claimed=True, include_delayed=True
+        )
+
+    async def reads(self) -> int:
+        """How often the time was asked for."""
+        return await self.calls("time")
+
+    async def test_together(self) -> None:
+        """Pages and single messages of one queue are read in one, and each gets its own."""
+        ids = await self.post(b"1", b"2", b"3")
+        before, scripts = await self.reads(), await self.scripts()
+        first, one, rest, none, other = await outcomes(
+            self.page(1),
+            self.storage.messages.get("p", "q", [ids[1]]),
+            self.page(10, ids[0]),
+            self.page(10, ids[2]),
+            self.storage.messages.get("p", "q", ["0" * 24]),
+        )
+        self.assertEqual((await self.reads() - before, await self.scripts() - scripts), (1, 0))
+        self.assertEqual([message.id for message in first.messages], ids[:1])
+        self.assertEqual([message.id for message in one], ids[1:2])
+        self.assertEqual([message.id for message in rest.messages], ids[1:])
+        self.assertEqual((none.messages, other), ([], []))
+
+    async def test_claimed(self) -> None:
+        """So are pages that leave out what is claimed."""
+        ids = await self.post(b"1", b"2", b"3")
+        await self.storage.claims.create("p", "q", 60, 60, 2)
+
+        def page(marker: str | None) -> Awaitable[MessagePage]:
+            return self.storage.messages.list(
+                "p", "q", marker=marker, limit=10, skip_client=None, include_claimed=False, include_delayed=True
+            )
+
+        for _ in range(10):  # until the head is known, and nothing is asked in vain any more
+            await page(None)
+        before, scripts = await self.reads(), await self.scripts()
+        pages = await outcomes(page(None), page(ids[0]), page(ids[1]), page(ids[2]))
+        self.assertEqual((await self.reads() - before, await self.scripts() - scripts), (1, 0))
+        self.assertEqual([[one.id for one in each.messages] for each in pages], [ids[2:]] * 3 + [[]])
+
+    async def test_order(self) -> None:
+        """What is asked between two reads comes between them; reads of other queues go alone."""
+        await self.post(b"1")
+        await self.post(b"9", queue="o")
+        before = await self.reads()
+        first, _, second, other, third = await outcomes(
+            self.page(), self.post(b"2"), self.page(), self.page(queue="o"), self.page()
+        )
+        self.assertEqual(await self.reads() - before, 4)
+        found = [[message.body for message in each.messages] for each in (first, second, other, third)]
+        self.assertEqual(found, [[b"1"], [b"1", b"2"], [b"9"], [b"1", b"2"]])
+
+    async def test_bounds(self) -> None:
+        """So many are read in one, and so many messages."""
+        (one,) = await self.post(b"1")
+        for works, times in (
+            ([self.storage.messages.get("p", "q", [one]) for _ in range(REQUESTS_MAX + 1)], 2),
+            ([self.page(SIZE_MAX // MESSAGE_SIZE // 2) for _ in range(3)], 2),
+        ):
+            before = await self.reads()
+            await outcomes(*works)
+            self.assertEqual(await self.reads() - before, times)
+
+    async def test_refused(self) -> None:
+        """Where Redis refuses one command all are told, once."""
+        await self.post(b"1")
+        await self.redis.command("SET", Keys().queue("p", "q") + b":m", b"no stream")
+        found = await outcomes(self.page(), self.page())
+        self.assertEqual([type(each) for each in found], [StoreFault] * 2)
+        self.assertEqual(await self.redis.command("PING"), b"PONG")
+
+    async def test_lost(self) -> None:
+        """Where the connection is lost before they are answered each is told so."""
+        waiting = Deferred.fromCoroutine(outcomes(self.page(), self.page()))
+        assert self.redis._protocol is not None
+        self.redis._protocol._flush()
+        self.redis._protocol.transport.abortConnection()
+        self.assertEqual([type(each) for each in await waiting], [StoreUnavailable] * 2)

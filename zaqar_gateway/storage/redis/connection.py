@@ -119,7 +119,7 @@ class _Sent(Answer):
 class Growing(_Sent):
     """The answer to a command that more may be added to until it is sent."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script | None = None) -> None:
         super().__init__(b"", script)
 
     def pack(self) -> bytes:
@@ -209,7 +209,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
     def _why_not(self) -> StoreUnavailable | None:
         """Why nothing can be sent, if nothing can."""
-        if len(self._unanswered) + len(self._held) >= self._bound:
+        if len(self._unanswered) + len(self._unsent) + len(self._held) >= self._bound:
             return StoreUnavailable("Too many commands wait for Redis.", retry_after_s=1)
         return None if self.connected else StoreUnavailable("There is no connection to Redis.")
 
@@ -226,14 +226,14 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._unsent.append(sent)
         self.unsent = sent
         sent.due_s = self._due_s
-        for _ in range(sent.number):
-            self._unanswered.append(sent)
         if self._watch is None:
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
 
     def _flush(self) -> None:
         unsent, self._unsent, self.unsent = self._unsent, [], None
         if self.connected and unsent:
+            for sent in unsent:
+                self._unanswered.extend((sent,) * sent.number)
             write_now(self.transport, b"".join([sent.pack() for sent in unsent]))
 
     def _check_deadline(self) -> None:
@@ -277,7 +277,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         elif str(error).startswith(_NO_SCRIPT):
             if not self._behind:
                 # Those under way will be refused, too, and sent again: what is new has to come after them.
-                self._behind = len(self._unanswered) + 1
+                self._behind = 1 + len(self._unanswered) + sum(each.number for each in self._unsent)
             sent.command = sent.command.replace(script.by_sum, script.by_text, 1)
             self._put(sent)
         else:
@@ -308,11 +308,11 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
     def _fail_all(self) -> None:
         self.connected = 0
-        self._unsent, self.unsent = [], None
+        unsent, self._unsent, self.unsent = self._unsent, [], None
         held, self._held, self._behind = self._held, [], 0
         while self._unanswered:
             self._unanswered.popleft().fail(_lost())
-        for sent in held:
+        for sent in (*unsent, *held):
             sent.fail(StoreUnavailable("There is no connection to Redis."))
 
 

@@ -18,6 +18,9 @@ that was asked before all.
 
 Of one message the state is asked before its entry, and the time before both.  Where there is none, the message was free in that
 instant.
+
+Reads of one queue that follow each other in a turn of the reactor have the time, and what is known of the queue, in common: to ask
+for these takes Redis as long as to read ten messages.
 """
 
 from __future__ import annotations
@@ -28,12 +31,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from attrs import define, field
 
+from zaqar_gateway.direct import Answer
 from zaqar_gateway.model import Message
 from zaqar_gateway.storage.ids import format_cursor
 from zaqar_gateway.storage.redis.apart import whole
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.connection import Argument, Growing, Redis, Refused, refusal
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import bulk, bulks, number
+from zaqar_gateway.storage.redis.together import MESSAGE_SIZE, REQUESTS_MAX, SIZE_MAX
 from zaqar_gateway.storage.redis.values import end_of
 
 _T = TypeVar("_T")
@@ -69,6 +74,69 @@ class _Asking(NamedTuple):
     free: bytes  # lacks from and to
     held: bytes  # the message whose claim is the first to lapse, and when
     known: bytes
+
+
+class _Read(NamedTuple):
+    """What came of the commands of one read.
+
+    :ivar now_ms: the instant before all.
+    :ivar incarnation: that the queue had then, ``None`` where there was none.
+    :ivar known: of the queue, after all: its incarnation, ``later``, ``moved``, ``head`` and delay.
+    """
+
+    now_ms: int
+    incarnation: bytes | None
+    found: list[Any]
+    known: list[bytes | None]
+
+
+class _Reading(Growing):
+    """Reads of one queue."""
+
+    def __init__(self, asking: _Asking, now_ms: Callable[[list[bytes]], int]) -> None:
+        super().__init__()
+        self.number = 3
+        self._asking = asking
+        self._now_ms = now_ms
+        self._parts = [_TIME, asking.incarnation]
+        self._reads: list[tuple[Answer, int]] = []
+        self._messages = 0
+        self._values: list[Any] = []
+
+    def takes(self, asking: _Asking, messages: int) -> bool:
+        """Whether a read may be added."""
+        return (
+            self._asking is asking
+            and len(self._reads) < REQUESTS_MAX
+            and (self._messages + messages) * MESSAGE_SIZE <= SIZE_MAX
+        )
+
+    def add(self, commands: bytes, count: int, messages: int) -> Answer:
+        """Add one; see :meth:`PlainReads._ask`."""
+        self._parts.append(commands)
+        self.number += count
+        self._messages += messages
+        answer = Answer()
+        self._reads.append((answer, count))
+        return answer
+
+    def packed(self) -> bytes:
+        return b"".join((*self._parts, self._asking.known))
+
+    def give(self, value: Any) -> None:
+        values = self._values
+        values.append(value)
+        if len(values) != self.number:
+            return
+        now_ms, incarnation, known, at = self._now_ms(values[0]), values[1], values[-1], 2
+        for answer, count in self._reads:
+            answer.give(_Read(now_ms, incarnation, values[at : at + count], known))
+            at += count
+
+    def fail(self, error: Exception) -> None:
+        reads, self._reads = self._reads, []
+        for answer, _ in reads:
+            answer.fail(refusal(str(error)) if isinstance(error, Refused) else error)
 
 
 class PlainPage(NamedTuple):
@@ -134,13 +202,13 @@ class PlainReads:
         head = 0 if with_claimed else self._heads.get((project, queue), 0)
         begin = max(marker, head)
         page = asking.page + (bulk(b"(%d" % begin) if begin else _BEGINNING) + _TO_END + number(limit)
-        before, count = (asking.incarnation, 4) if after is None else (b"", 3)
+        count = 1
         if is_beyond := marker < head:
             free = asking.free + bulk(b"(%d" % marker) + _ANY_MORE
-            before, page, count = before + free + asking.held, page + free, count + 3
-        time, *found = await self._redis.commands(count, _TIME, before, page, asking.known)
-        now_ms, incarnation = self._now_ms(time), found.pop(0) if after is None else after[1].encode()
-        known = found.pop()
+            page, count = free + asking.held + page + free, 4
+        now_ms, incarnation, found, known = await self._ask(asking, page, count, limit)
+        if after is not None:
+            incarnation = after[1].encode()
         head_now = int(known[3] or 0)
         if head_now and not with_claimed:
             self._heads[project, queue] = head_now
@@ -167,12 +235,27 @@ class PlainReads:
         if self._passes_over(project, queue):
             return None
         asking, place = self._asking(project, queue), bulk(b"%d" % rank)
-        commands = _TIME, asking.state, place, asking.entry, place, place, asking.known
-        time, state, entries, known = await self._redis.commands(4, *commands)
-        found, has_apart = _one(entries, known, incarnation, self._now_ms(time), state)
+        commands = b"".join((asking.state, place, asking.entry, place, place))
+        now_ms, _, (state, entries), known = await self._ask(asking, commands, 2, 1)
+        found, has_apart = _one(entries, known, incarnation, now_ms, state)
         if found and has_apart:
             found = await whole(self._redis, self._keys.queue(project, queue), found)
         return self._noted(project, queue, found)
+
+    def _ask(self, asking: _Asking, commands: bytes, count: int, messages: int) -> Answer:
+        """Have commands run, together with those that are asked for around them.
+
+        :param count: how many.
+        :param messages: that they read at most.
+        :return: the answer to these: a :class:`_Read`.
+        """
+        last = self._redis.unsent
+        if isinstance(last, _Reading) and last.takes(asking, messages):
+            return last.add(commands, count, messages)
+        reading = _Reading(asking, self._now_ms)
+        answer = reading.add(commands, count, messages)
+        self._redis.send(reading)
+        return answer
 
     def _now_ms(self, time: list[bytes]) -> int:
         now = self._now()
