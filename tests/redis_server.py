@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -17,7 +18,7 @@ from twisted.internet.task import Clock
 from zaqar_gateway.model import LogBounds, Quotas
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.apart import APART_FROM
-from zaqar_gateway.storage.redis.connection import Redis
+from zaqar_gateway.storage.redis.connection import Commands, Redis
 from zaqar_gateway.storage.redis.embedded import find_server
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import RedisStorage
@@ -73,9 +74,9 @@ def shared_server() -> RedisServer:
     return _shared[0]
 
 
-def connect(server: RedisServer) -> Redis:
+def connect(server: RedisServer, greet: Callable[[Commands], Awaitable[None]] | None = None) -> Redis:
     """A connection to a server; its service is not started yet."""
-    return Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, scripts=scripts.ALL)
+    return Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, scripts=scripts.ALL, greet=greet)
 
 
 def storage_at(

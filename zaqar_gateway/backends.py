@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -106,12 +107,14 @@ class RedisBackend:
         from zaqar_gateway.storage.redis import scripts
         from zaqar_gateway.storage.redis.connection import Redis
         from zaqar_gateway.storage.redis.keys import Keys
+        from zaqar_gateway.storage.redis.layout import check_layout
         from zaqar_gateway.storage.redis.management import RedisManagement
         from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
 
         self.where = address.masked()
         self._reactor = reactor
         self._durability = settings.durability
+        keys = Keys(address.key_prefix)
         self._redis = Redis(
             endpoint or _endpoint(address, reactor),
             reactor,
@@ -122,8 +125,8 @@ class RedisBackend:
             password=address.password,
             database=address.database,
             scripts=scripts.ALL,
+            greet=partial(check_layout, keys),
         )
-        keys = Keys(address.key_prefix)
         store = RedisStorage(self._redis, reactor, keys, log_bounds=bounds, quotas=quotas)
         self.storage: IStorage = store
         self.management: IManagement = RedisManagement(self._redis, keys)

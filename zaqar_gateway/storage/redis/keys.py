@@ -23,6 +23,7 @@ class Keys:
     :param space: the name of a key space of its own on a shared Redis, or empty.
     :param kind: what stands in that space besides queues; empty for the queues.
     :ivar any_alive: a pattern that fits the ``alive`` of every kind (:meth:`alive` knows them from others').
+    :ivar any_main: the same for ``main`` (:meth:`main`).
     """
 
     def __init__(self, space: str = "", kind: str = "") -> None:
@@ -33,7 +34,7 @@ class Keys:
         self.catalog = lru_cache(maxsize=16384)(self._catalog)
         self.packed = lru_cache(maxsize=16384)(self._packed)
         self.packed_with_catalog = lru_cache(maxsize=16384)(self._packed_with_catalog)
-        self.any_alive = f"{_escaped(self._common)}*{{*/*}}:a".encode()
+        self.any_alive, self.any_main = (f"{_escaped(self._common)}*{{*/*}}:{end}".encode() for end in "am")
         self._beginnings = tuple(f"{self._common}{each}{{".encode() for each in ("", _TOPIC))
 
     def place(self, key: bytes) -> Place:
@@ -77,6 +78,10 @@ class Keys:
         """
         return [key.removesuffix(b":a") for key in found if key.startswith(self._beginnings)]
 
+    def main(self, found: Iterable[bytes]) -> list[bytes]:
+        """The streams of this space among what fits :attr:`any_main`."""
+        return [key for key in found if key.startswith(self._beginnings)]
+
     def _queue(self, project: str, queue: str) -> bytes:
         before, after = self.around(project)
         return before + _quoted(queue).encode() + after
@@ -108,6 +113,11 @@ class Keys:
     def pooling(self) -> bytes:
         """The beginning of the keys of what is known of pools, which share a slot (``scripts/pooling.lua`` lists them)."""
         return f"{self._common}pooling{{all}}".encode()
+
+    @property
+    def layout(self) -> bytes:
+        """What form the data have (:mod:`.layout`)."""
+        return f"{self._common}layout".encode()
 
     @property
     def lease(self) -> bytes:

@@ -1,0 +1,52 @@
+"""Whether what a Redis holds has the form that this version reads and writes.
+
+The form has a number, which is kept beside the data.  Where it is another one the Redis cannot be used, and the log says so: to read
+what one cannot read, or to write what others cannot, would be found out request by request.
+"""
+
+from __future__ import annotations
+
+import re
+
+from zaqar_gateway.errors import StoreUnavailable
+from zaqar_gateway.storage.redis.connection import Commands, Refused
+from zaqar_gateway.storage.redis.keys import Keys
+
+LAYOUT = 2
+"""The number of the form that ``scripts/common.lua`` describes; another form has another number."""
+
+_SCANNED = 10_000
+_BEGINS = re.compile(rb"[0-9]+\+? ", re.DOTALL)
+"""How an entry begins since form 2, the first whose number is kept."""
+
+
+async def check_layout(keys: Keys, redis: Commands) -> None:
+    """Look whether the data can be read.  Where no number is kept, and none is needed, that of this version is from here on.
+
+    :raises StoreUnavailable: they have another form.
+    """
+    number = await redis.execute_command(b"GET", keys.layout)
+    if number is None:
+        number = b"%d" % await _found(keys, redis)
+        if number == b"%d" % LAYOUT:
+            try:
+                await redis.execute_command(b"SET", keys.layout, number, b"NX")
+            except Refused:
+                pass  # it takes no writes now; the next connection notes it
+    if number != b"%d" % LAYOUT:
+        raise StoreUnavailable(
+            f"Its messages have form {number.decode(errors='replace')}, and this version of the gateway reads form {LAYOUT}. Have the"
+            " version that stored them serve until they are consumed, or begin with an empty Redis or data directory."
+        )
+
+
+async def _found(keys: Keys, redis: Commands) -> int:
+    """The form of the messages that there are, by one of them; that of this version where there are none."""
+    cursor = b""
+    while cursor != b"0":
+        scan = b"SCAN", cursor or b"0", b"MATCH", keys.any_main, b"COUNT", _SCANNED, b"TYPE", b"stream"
+        cursor, found = await redis.execute_command(*scan)
+        for stream in keys.main(found):
+            for _, fields in await redis.execute_command(b"XRANGE", stream, b"-", b"+", b"COUNT", 1):
+                return LAYOUT if _BEGINS.match(fields[0]) else 1
+    return LAYOUT
