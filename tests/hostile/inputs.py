@@ -371,7 +371,7 @@ class Inputs:
         body = b""
         if http.body in (Body.OPTIONAL, Body.REQUIRED):
             brought = {field_of(part[1:-1]) for part in http.path.split("/") if part.startswith("{")}
-            names = set(row.fields.__struct_fields__) - brought - set(http.query.values()) - set(http.fixed)
+            names = set(row.fields.__struct_fields__) - brought - set(http.query.values()) - set(http.fixed) - set(http.at_once.values())
             body = write_json(self._fields(sorted(names)) if random.random() < 0.9 else random.choice(_VALUES))
         elif http.body is Body.WHOLE:
             body = write_json(self._value(http.whole))

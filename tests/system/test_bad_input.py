@@ -155,7 +155,7 @@ def body_fields(row: Operation) -> list[str]:
     route = row.http
     if route is None or route.body is Body.NONE:
         return []
-    elsewhere = {*route.query.values(), *route.fixed, route.rest, "size"}
+    elsewhere = {*route.query.values(), *route.fixed, *route.at_once.values(), route.rest, "size"}
     elsewhere |= {field_of(name) for name in re.findall("{(.*?)}", route.path)}
     return [name for name in row.fields.__struct_fields__ if name not in elsewhere]
 

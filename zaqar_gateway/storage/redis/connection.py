@@ -519,20 +519,17 @@ class Redis:
         else:
             self._protocol.send_growing(sent)
 
-    def commands(self, number: int, *packed: bytes) -> Deferred[list[Any]]:
-        """Run several packed commands in a row, sent at once; the answers and errors of :meth:`command`, all or the first.
+    async def transaction(self, number: int, *packed: bytes) -> list[Any]:
+        """Run several packed commands with nothing between them: all take effect, or none.
 
-        Commands of other clients may take effect between them.
+        Scripts among them are run by their text, since those are not sent again that Redis has forgotten.
 
         :param number: how many.
+        :return: their answers; errors as of :meth:`command`, for the first.
         """
         if self._protocol is None:
-            return fail(StoreUnavailable("There is no connection to Redis."))
-        return self._protocol.send_together(number, b"".join(packed))
-
-    async def transaction(self, number: int, *packed: bytes) -> list[Any]:
-        """The same with nothing between them: either all take effect, or none.  Scripts among them are run by their text."""
-        *_, answers = await self.commands(number + 2, _MULTI, *packed, _EXEC)
+            raise StoreUnavailable("There is no connection to Redis.")
+        *_, answers = await self._protocol.send_together(number + 2, b"".join((_MULTI, *packed, _EXEC)))
         for answer in answers:
             if isinstance(answer, Refused):
                 raise refusal(str(answer))
