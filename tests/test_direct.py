@@ -12,11 +12,13 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway import direct
-from zaqar_gateway.direct import EVENTS_MAX, Answer, goes_first, looks, poll_directly, run, soon
+from zaqar_gateway.direct import EVENTS_MAX, Answer, goes_first, looks, poll_directly, run, soon, write_now
 
 
 class RunTests(SynchronousTestCase):
@@ -94,6 +96,69 @@ class RunTests(SynchronousTestCase):
         self.failureResultOf(failed, ValueError)
         self.failureResultOf(cancelled)
         answers[2].give(3)  # it came all the same
+
+
+class _Wire(Connection):
+    """A transport with nothing but its socket; what it is to send by itself is kept."""
+
+    connected = True
+
+    def __init__(self, end: Any) -> None:
+        self.kept: list[bytes] = []
+        self.socket, self._tempDataBuffer = end, []
+
+    def write(self, data: bytes) -> None:
+        self.kept.append(data)
+
+
+class WriteTests(SynchronousTestCase):
+    """What is written goes to the socket as far as that takes it."""
+
+    def setUp(self) -> None:
+        self.end, self.other = socket.socketpair()
+        self.addCleanup(self.end.close)
+        self.addCleanup(self.other.close)
+        self.end.setblocking(False)
+        self.other.setblocking(False)
+        self.wire = _Wire(self.end)
+
+    def received(self) -> bytes:
+        """All that has come at the other end."""
+        found = []
+        try:
+            while data := self.other.recv(1 << 20):
+                found.append(data)
+        except BlockingIOError:
+            pass
+        return b"".join(found)
+
+    def test_at_once(self) -> None:
+        """One piece or several are all sent where the socket takes them."""
+        write_now(self.wire, b"one")
+        write_now(self.wire, b"two", b"", b"three")
+        self.assertEqual((self.received(), self.wire.kept), (b"onetwothree", []))
+
+    def test_in_part(self) -> None:
+        """What the socket does not take is left to the transport, from the byte on that was not sent."""
+        for pieces in ((b"a" * 5_000_000,), (b"a" * 5_000_000, b"bc", b"d"), (b"ab", b"c" * 5_000_000, b"d"), (b"ab", b"cd" * 2_500_000)):
+            self.wire.kept.clear()
+            write_now(self.wire, *pieces)
+            sent = self.received()
+            self.assertTrue(0 < len(sent) < 5_000_000)
+            self.assertTrue(all(self.wire.kept))
+            self.assertTrue(sent + b"".join(self.wire.kept) == b"".join(pieces))
+
+    def test_in_order(self) -> None:
+        """Where the transport still has something to send, all that comes goes behind it."""
+        self.wire.dataBuffer = b"before"
+        write_now(self.wire, b"one", b"two")
+        self.assertEqual((self.received(), self.wire.kept), (b"", [b"one", b"two"]))
+
+    def test_other_transport(self) -> None:
+        """A transport that is no plain socket is given each piece."""
+        transport = StringTransport()
+        write_now(transport, b"one", b"two")
+        self.assertEqual(transport.value(), b"onetwo")
 
 
 class _Reader:

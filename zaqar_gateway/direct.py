@@ -112,8 +112,8 @@ def run(coroutine: Coroutine[Any, Any, None], crashed: Callable[[Failure], objec
     _Running(coroutine, crashed).go_on(None)
 
 
-def write_now(transport: Any, data: bytes) -> None:
-    """Like ``transport.write(data)``, but try the socket first where nothing else waits to be written.
+def write_now(transport: Any, *pieces: bytes) -> None:
+    """Like ``transport.write`` of each piece, but try the socket first where nothing else waits to be written.
 
     :param transport: any; one that is not a plain socket, such as TLS, is written to in the ordinary way.
     """
@@ -125,14 +125,24 @@ def write_now(transport: Any, data: bytes) -> None:
         and transport.offset == len(transport.dataBuffer)
     ):
         try:
-            sent = transport.socket.send(data)
+            sent = transport.socket.send(pieces[0]) if len(pieces) == 1 else transport.socket.sendmsg(pieces)
         except OSError:
             # It takes nothing now; or the connection is lost, which the transport finds out, and tells its protocol, by itself.
             sent = 0
-        if sent == len(data):
+        if len(pieces) == 1 and sent == len(pieces[0]):  # nearly always
             return
-        data = data[sent:]
-    transport.write(data)
+        pieces = _left_of(pieces, sent)
+    for piece in pieces:
+        transport.write(piece)
+
+
+def _left_of(pieces: tuple[bytes, ...], sent: int) -> tuple[bytes, ...]:
+    """What is left of them, when so many bytes were sent."""
+    for number, piece in enumerate(pieces):
+        if sent < len(piece):
+            return (piece[sent:], *pieces[number + 1 :])
+        sent -= len(piece)
+    return ()
 
 
 EVENTS_MAX = 8

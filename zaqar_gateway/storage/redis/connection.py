@@ -40,6 +40,11 @@ _AT_ONCE = 262144
 """Bytes that the system takes for Redis at once, as far as it allows, and that are read of it at once: what goes in pieces is copied
 for each of them."""
 
+_COPIED_MAX = 65536
+"""Bytes of commands that are joined to be sent; more are sent as they are."""
+
+_PIECES_MAX = 500  # in one system call, which takes 1,024 on Linux
+
 _PAUSE_MIN_S = 0.05
 _MULTI, _EXEC = b"*1\r\n" + bulk(b"MULTI"), b"*1\r\n" + bulk(b"EXEC")
 _NO_SCRIPT = "NOSCRIPT"
@@ -234,7 +239,11 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         if self.connected and unsent:
             for sent in unsent:
                 self._unanswered.extend((sent,) * sent.number)
-            write_now(self.transport, b"".join([sent.pack() for sent in unsent]))
+            packed = [sent.pack() for sent in unsent]
+            if len(packed) > 1 and sum(map(len, packed)) >= _COPIED_MAX:
+                write_now(self.transport, *packed[:_PIECES_MAX], b"".join(packed[_PIECES_MAX:]))
+            else:
+                write_now(self.transport, b"".join(packed))
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""

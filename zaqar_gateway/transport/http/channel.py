@@ -150,6 +150,7 @@ _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CACHE_CONTROL = b"\r\nCache-Control: "
 _JOIN_MAX = 65536  # replies joined into one write
+_COPIED_MAX = 65536  # a longer body is not copied to be joined with anything
 
 _PIECE_MIN = 4096  # of a body that comes in pieces
 
@@ -507,7 +508,12 @@ class HttpChannel(Protocol):
         fields += self._added_cached if fields.find(_CACHE_CONTROL) >= 0 else self._added
         data = encode_head(status, fields, len(body), tail)
         if body and not self._bodiless and status != 204 and status != 304:
-            data += body
+            if len(body) < _COPIED_MAX:
+                data += body
+            else:
+                self._out.append(data)
+                self._out_size += len(data)
+                data = body
         self._out.append(data)
         self._out_size += len(data)
         self._answering = self._bodiless = False
@@ -1108,7 +1114,10 @@ class HttpChannel(Protocol):
             return
         out, size = self._out, self._out_size
         self._out, self._out_size = [], 0
-        write_now(self._wire, out[0] if len(out) == 1 else b"".join(out))
+        if size < _COPIED_MAX:
+            write_now(self._wire, out[0] if len(out) == 1 else b"".join(out))
+        else:
+            write_now(self._wire, *out)
         if self._blocked:
             self._unsent += size
             self._factory.unread.note(self, self._unsent)
