@@ -605,13 +605,13 @@ class SubscriptionActions(SessionCase):
         failing = [Failing(Place("p", "q"), 2), Failing(Place("p", "t", is_topic=True), 1)]
         found = codec.answer("delivery_overview", fields.Nothing(), failing)
         shown = [{"project": "p", "count": 2, "queue": "q"}, {"project": "p", "count": 1, "topic": "t"}]
-        self.assertEqual(msgspec.to_builtins(found), (200, {"deliveries": shown}))
+        self.assertEqual(msgspec.to_builtins(found), {"status": 200, "body": {"deliveries": shown}})
         failed = FailedDelivery("d", "s", "http://a", 3, "timeout", 9, "SubscriptionConfirmation")
         found = codec.answer("delivery_list", fields.DeliveryList("q"), [failed])
         entry = {"id": "d", "subscription_id": "s", "subscriber": "http://a", "attempts": 3, "reason": "timeout"}
         entry |= {"age": 9, "notice": "SubscriptionConfirmation"}
-        self.assertEqual(msgspec.to_builtins(found), (200, {"deliveries": [entry]}))
-        self.assertEqual(codec.answer("delivery_resend", fields.DeliveryResend("q"), 3), (200, {"count": 3}))
+        self.assertEqual(msgspec.to_builtins(found), {"status": 200, "body": {"deliveries": [entry]}})
+        self.assertEqual(codec.answer("delivery_resend", fields.DeliveryResend("q"), 3), codec.Answer(200, {"count": 3}))
 
     def test_token(self) -> None:
         """The token of a frame is part of who asks, and of nothing that is shown."""
@@ -679,8 +679,8 @@ class PoolActions(SessionCase):
             ("flavor_update", fields.FlavorPut("f"), flavor, (200, {**shown_flavor, "capabilities": ["FIFO"]})),
             ("flavor_delete", one_flavor, None, (204, "Flavor f removed.")),
         ):
-            code, body = codec.answer(action, asked, result)
-            self.assertEqual((code, json.loads(msgspec.json.encode(body))), expected)
+            answer = codec.answer(action, asked, result)
+            self.assertEqual((answer.status, json.loads(msgspec.json.encode(answer.body))), expected)
 
 
 class Failures(SessionCase):

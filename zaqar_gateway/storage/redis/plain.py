@@ -30,6 +30,8 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from attrs import define, field
+from msgspec import Struct
+from msgspec.structs import replace
 
 from zaqar_gateway.direct import Answer
 from zaqar_gateway.model import Message
@@ -76,20 +78,6 @@ class _Asking(NamedTuple):
     known: bytes
 
 
-class _Read(NamedTuple):
-    """What came of the commands of one read.
-
-    :ivar now_ms: the instant before all.
-    :ivar incarnation: that the queue had then, ``None`` where there was none.
-    :ivar known: of the queue, after all: its incarnation, ``later``, ``moved``, ``head`` and delay.
-    """
-
-    now_ms: int
-    incarnation: bytes | None
-    found: list[Any]
-    known: list[bytes | None]
-
-
 class _Reading(Growing):
     """Reads of one queue."""
 
@@ -130,7 +118,7 @@ class _Reading(Growing):
             return
         now_ms, incarnation, known, at = self._now_ms(values[0]), values[1], values[-1], 2
         for answer, count in self._reads:
-            answer.give(_Read(now_ms, incarnation, values[at : at + count], known))
+            answer.give((now_ms, incarnation, values[at : at + count], known))
             at += count
 
     def fail(self, error: Exception) -> None:
@@ -139,7 +127,7 @@ class _Reading(Growing):
             answer.fail(refusal(str(error)) if isinstance(error, Refused) else error)
 
 
-class PlainPage(NamedTuple):
+class PlainPage(Struct, frozen=True, gc=False):
     """A page of a listing.
 
     :ivar last: rank and incarnation of the message last looked at; ``None`` where there was none.
@@ -226,7 +214,7 @@ class PlainReads:
         plain = _page(entries, known, incarnation, now_ms, limit, skip)
         if plain is not None and plain.has_apart:
             messages = await whole(self._redis, self._keys.queue(project, queue), plain.messages)
-            plain = plain._replace(messages=messages, more=plain.more or len(messages) < len(plain.messages))
+            plain = replace(plain, messages=messages, more=plain.more or len(messages) < len(plain.messages))
         # The next one begins behind the head, where it was not known.
         return plain if head_now and not head and not with_claimed else self._noted(project, queue, plain)
 
@@ -247,7 +235,8 @@ class PlainReads:
 
         :param count: how many.
         :param messages: that they read at most.
-        :return: the answer to these: a :class:`_Read`.
+        :return: the answer: the instant before all (ms); the incarnation that the queue had then, ``None`` where there was none; what
+            came of each command; and what is known of the queue after all: incarnation, ``later``, ``moved``, ``head`` and delay.
         """
         last = self._redis.unsent
         if isinstance(last, _Reading) and last.takes(asking, messages):

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import replace
 
 from zaqar_gateway.errors import (
     GatewayError,
@@ -52,7 +53,7 @@ from zaqar_gateway.operations.registry import QUEUES, TOPICS
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport import shown
 from zaqar_gateway.transport.http.events import HEADERS, Streams, event
-from zaqar_gateway.transport.http.request import Headers, Source
+from zaqar_gateway.transport.http.request import Headers, Request, Source
 from zaqar_gateway.transport.replies import text_of
 from zaqar_gateway.transport.status import INTERNAL, told
 
@@ -70,12 +71,16 @@ class Streaming(NamedTuple):
     source: Source
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """A response, save what every response has (the request id, CORS)."""
 
     status: int
     headers: Headers = ()
     body: bytes = b""
+
+    def send(self, request: Request) -> None:
+        """Answer a request with this and nothing else."""
+        request.reply(self.status, self.headers, self.body)
 
 
 NO_CONTENT = Reply(204)
@@ -472,7 +477,7 @@ class Answers:
         placed = subscribed.placed
         if placed.confirmed and not placed.is_new:
             refusal = describe(SubscriberTaken("There is a confirmed subscription with this subscriber already."))
-            return refusal._replace(headers=(*refusal.headers, location))
+            return replace(refusal, headers=(*refusal.headers, location))
         return Reply(201, (_JSON, location), _encode({"subscription_id": placed.id}))
 
     def _subscription_get(self, asked: IAsked, found: Subscription) -> Reply:

@@ -133,21 +133,21 @@ class Console:
         elif request.path != SIGN_IN or self._sign_in is None:
             self._files.handle(request)
         elif request.method == b"OPTIONS":
-            request.reply(*Reply(200, (_ALLOW,)))
+            request.reply(200, (_ALLOW,))
         elif request.method != b"POST":
-            request.reply(*describe(Refused(405, headers=(_ALLOW,))))
+            describe(Refused(405, headers=(_ALLOW,))).send(request)
         else:
             answering = Deferred.fromCoroutine(self._answer(request, self._sign_in))
             answering.addErrback(self._lost, request)
 
     async def _answer(self, request: Request, sign_in: ISignIn) -> None:
         reply = await settle(self._signed_in(request, sign_in), describe)
-        request.reply(*reply)
+        reply.send(request)
 
     def _lost(self, failure: Failure, request: Request) -> None:
         _log.failure("a reply could not be sent", failure)
         if not request.answered:
-            request.reply(*describe(None))
+            describe(None).send(request)
 
     async def _signed_in(self, request: Request, sign_in: ISignIn) -> Reply:
         peer = request.peer

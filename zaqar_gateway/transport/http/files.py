@@ -64,7 +64,7 @@ class Files:
 
     def handle(self, request: Request) -> None:
         """See :class:`~zaqar_gateway.transport.http.site.IRoom`."""
-        request.reply(*self._answer(request))
+        self._answer(request).send(request)
 
     def _answer(self, request: Request) -> Reply:
         found = self._files.get(request.path)

@@ -96,8 +96,7 @@ class Outlet:
         """
         if request.gone:
             return
-        status, headers, body = reply
-        headers = self._with_cors(request, headers)
+        status, headers = reply.status, self._with_cors(request, reply.headers)
         name = name or request_id()
         if status == 500:
             _log.error(
@@ -107,7 +106,7 @@ class Outlet:
                 request=name.decode(),
                 global_request=_global_id(request) or "-",
             )
-        request.reply(status, [(b"x-openstack-request-id", name), *headers], body)
+        request.reply(status, [(b"x-openstack-request-id", name), *headers], reply.body)
 
     def stream(self, request: Request, reply: Streaming) -> None:
         """Send a reply piece by piece."""

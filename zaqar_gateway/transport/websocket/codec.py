@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
-from typing import Any, NamedTuple, Union, get_args, get_type_hints
+from typing import Any, Union, get_args, get_type_hints
 
 import msgspec
 from attrs import frozen
@@ -52,7 +52,7 @@ NO_ENVELOPE = Envelope()
 """Echoed where there is nothing to echo."""
 
 
-class Answer(NamedTuple):
+class Answer(Struct, frozen=True, gc=False):
     """The status and the body of a reply."""
 
     status: int

@@ -23,9 +23,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from attrs import define, field
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from msgspec import Struct
 from twisted.internet.interfaces import (
     IConsumer,
     IDelayedCall,
@@ -102,13 +102,12 @@ class _ITransport(ITCPTransport, IConsumer, IPushProducer):
     """What Twisted's connections, TLS ones included, provide."""
 
 
-@define(eq=False)
-class _Slot:
+class _Slot(Struct, eq=False):
     """The place of a reply among the replies."""
 
     is_binary: bool
     payload: bytes | None = None
-    pushed: list[IPushed] = field(factory=list)
+    pushed: list[IPushed] = []
     """What is written after the reply."""
 
 

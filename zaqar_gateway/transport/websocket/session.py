@@ -33,8 +33,7 @@ _KNOWN_SIZE_MAX = 2048
 """Bytes of headers that are remembered."""
 
 
-@define(eq=False)
-class Request:
+class Request(msgspec.Struct, eq=False):
     """One frame, read.  Nothing has happened yet: :meth:`reply` is what makes it take effect.
 
     :ivar alone: whether no other request of the socket may run at the same time.
