@@ -112,11 +112,12 @@ def run(coroutine: Coroutine[Any, Any, None], crashed: Callable[[Failure], objec
     _Running(coroutine, crashed).go_on(None)
 
 
-def write_now(transport: Any, *pieces: bytes) -> None:
-    """Like ``transport.write`` of each piece, but try the socket first where nothing else waits to be written.
+def write_now(transport: Any, data: bytes, *more: bytes) -> None:
+    """Like ``transport.write`` of each piece of data, but try the socket first where nothing else waits to be written.
 
     :param transport: any; one that is not a plain socket, such as TLS, is written to in the ordinary way.
     """
+    pieces = data, *more
     if (
         isinstance(transport, Connection)
         and transport.connected
@@ -125,11 +126,11 @@ def write_now(transport: Any, *pieces: bytes) -> None:
         and transport.offset == len(transport.dataBuffer)
     ):
         try:
-            sent = transport.socket.send(pieces[0]) if len(pieces) == 1 else transport.socket.sendmsg(pieces)
+            sent = transport.socket.sendmsg(pieces) if more else transport.socket.send(data)
         except OSError:
             # It takes nothing now; or the connection is lost, which the transport finds out, and tells its protocol, by itself.
             sent = 0
-        if len(pieces) == 1 and sent == len(pieces[0]):  # nearly always
+        if not more and sent == len(data):  # nearly always
             return
         pieces = _left_of(pieces, sent)
     for piece in pieces:
@@ -253,7 +254,7 @@ def poll_directly(reactor: Any) -> None:
                 if ends is not None and now() >= ends:
                     # Of anything but reading the poller tells again.  To read for nothing, where it is another socket by then, does
                     # no harm.
-                    late.extend(each for each in events[number:] if each[1] == select.EPOLLIN)
+                    late.extend([each for each in events[number:] if each[1] == select.EPOLLIN])
                     break
             if ends is None or not is_crowded or now() >= ends:
                 break
