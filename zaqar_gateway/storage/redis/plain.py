@@ -18,34 +18,30 @@ that was asked before all.
 
 Of one message the state is asked before its entry, and the time before both.  Where there is none, the message was free in that
 instant.
-
-Reads of one queue that follow each other in a turn of the reactor have the time, and what is known of the queue, in common: to ask
-for these takes Redis as long as to read ten messages.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from attrs import define, field
 from msgspec import Struct
 from msgspec.structs import replace
 
-from zaqar_gateway.direct import Answer
 from zaqar_gateway.model import Message
 from zaqar_gateway.storage.ids import format_cursor
+from zaqar_gateway.storage.redis import reading
 from zaqar_gateway.storage.redis.apart import whole
-from zaqar_gateway.storage.redis.connection import Argument, Growing, Redis, Refused, refusal
+from zaqar_gateway.storage.redis.connection import Argument, Redis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import bulk, bulks, number
-from zaqar_gateway.storage.redis.together import MESSAGE_SIZE, REQUESTS_MAX, SIZE_MAX
+from zaqar_gateway.storage.redis.reading import Asking
 from zaqar_gateway.storage.redis.values import end_of
 
 _T = TypeVar("_T")
 
-_TIME = b"*1\r\n" + bulk(b"TIME")
 _BEGINNING = bulk(b"-")
 _TO_END = bulk(b"+") + bulk(b"COUNT")
 _ANY_MORE = bulk(b"+inf")
@@ -64,67 +60,6 @@ _PLACES_MAX = 4096
 
 _RANKS_MAX = 16384
 """Ranks that are remembered: some 5 MB."""
-
-
-class _Asking(NamedTuple):
-    """The commands on one queue, as far as they are always the same."""
-
-    incarnation: bytes
-    page: bytes  # lacks from, to, COUNT and how many
-    entry: bytes  # lacks from and to
-    state: bytes  # lacks the rank
-    free: bytes  # lacks from and to
-    held: bytes  # the message whose claim is the first to lapse, and when
-    known: bytes
-
-
-class _Reading(Growing):
-    """Reads of one queue."""
-
-    def __init__(self, asking: _Asking, now_ms: Callable[[list[bytes]], int]) -> None:
-        super().__init__()
-        self.number = 3
-        self._asking = asking
-        self._now_ms = now_ms
-        self._parts = [_TIME, asking.incarnation]
-        self._reads: list[tuple[Answer, int]] = []
-        self._messages = 0
-        self._values: list[Any] = []
-
-    def takes(self, asking: _Asking, messages: int) -> bool:
-        """Whether a read may be added."""
-        return (
-            self._asking is asking
-            and len(self._reads) < REQUESTS_MAX
-            and (self._messages + messages) * MESSAGE_SIZE <= SIZE_MAX
-        )
-
-    def add(self, commands: bytes, count: int, messages: int) -> Answer:
-        """Add one; see :meth:`PlainReads._ask`."""
-        self._parts.append(commands)
-        self.number += count
-        self._messages += messages
-        answer = Answer()
-        self._reads.append((answer, count))
-        return answer
-
-    def packed(self) -> bytes:
-        return b"".join((*self._parts, self._asking.known))
-
-    def give(self, value: Any) -> None:
-        values = self._values
-        values.append(value)
-        if len(values) != self.number:
-            return
-        now_ms, incarnation, known, at = self._now_ms(values[0]), values[1], values[-1], 2
-        for answer, count in self._reads:
-            answer.give((now_ms, incarnation, values[at : at + count], known))
-            at += count
-
-    def fail(self, error: Exception) -> None:
-        reads, self._reads = self._reads, []
-        for answer, _ in reads:
-            answer.fail(refusal(str(error)) if isinstance(error, Refused) else error)
 
 
 class PlainPage(Struct, frozen=True, gc=False):
@@ -149,17 +84,17 @@ class PlainReads:
     _redis: Redis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: Redis is asked
-    _asking: Callable[[str, str], _Asking] = field(init=False)
+    _asking: Callable[[str, str], Asking] = field(init=False)
     _passed_over: dict[tuple[str, str], int] = field(factory=dict)
     _heads: dict[tuple[str, str], int] = field(factory=dict)  # as they were seen last; they only move forward
 
     def __attrs_post_init__(self) -> None:
         self._asking = lru_cache(maxsize=_PLACES_MAX)(self._packed)
 
-    def _packed(self, project: str, queue: str) -> _Asking:
+    def _packed(self, project: str, queue: str) -> Asking:
         key = self._keys.queue(project, queue)
         stream = bulk(b"XRANGE") + bulk(key + b":m")
-        return _Asking(
+        return Asking(
             incarnation=b"*3\r\n" + bulks((b"HGET", key, b"inc")),
             page=b"*6\r\n" + stream,
             entry=b"*4\r\n" + stream,
@@ -194,7 +129,7 @@ class PlainReads:
         if is_beyond := marker < head:
             free = asking.free + bulk(b"(%d" % marker) + _ANY_MORE
             page, count = free + asking.held + page + free, 4
-        now_ms, incarnation, found, known = await self._ask(asking, page, count, limit)
+        now_ms, incarnation, found, known = await reading.ask(self._redis, asking, self._now_ms, page, count, limit)
         if after is not None:
             incarnation = after[1].encode()
         head_now = int(known[3] or 0)
@@ -224,27 +159,11 @@ class PlainReads:
             return None
         asking, place = self._asking(project, queue), bulk(b"%d" % rank)
         commands = b"".join((asking.state, place, asking.entry, place, place))
-        now_ms, _, (state, entries), known = await self._ask(asking, commands, 2, 1)
+        now_ms, _, (state, entries), known = await reading.ask(self._redis, asking, self._now_ms, commands, 2, 1)
         found, has_apart = _one(entries, known, incarnation, now_ms, state)
         if found and has_apart:
             found = await whole(self._redis, self._keys.queue(project, queue), found)
         return self._noted(project, queue, found)
-
-    def _ask(self, asking: _Asking, commands: bytes, count: int, messages: int) -> Answer:
-        """Have commands run, together with those that are asked for around them.
-
-        :param count: how many.
-        :param messages: that they read at most.
-        :return: the answer: the instant before all (ms); the incarnation that the queue had then, ``None`` where there was none; what
-            came of each command; and what is known of the queue after all: incarnation, ``later``, ``moved``, ``head`` and delay.
-        """
-        last = self._redis.unsent
-        if isinstance(last, _Reading) and last.takes(asking, messages):
-            return last.add(commands, count, messages)
-        reading = _Reading(asking, self._now_ms)
-        answer = reading.add(commands, count, messages)
-        self._redis.send(reading)
-        return answer
 
     def _now_ms(self, time: list[bytes]) -> int:
         now = self._now()
