@@ -18,7 +18,17 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway import direct
-from zaqar_gateway.direct import EVENTS_MAX, Answer, goes_first, looks, poll_directly, run, soon, write_now
+from zaqar_gateway.direct import (
+    EVENTS_MAX,
+    Answer,
+    goes_first,
+    looks,
+    poll_directly,
+    run,
+    soon,
+    write_all_now,
+    write_now,
+)
 
 
 class RunTests(SynchronousTestCase):
@@ -153,6 +163,13 @@ class WriteTests(SynchronousTestCase):
         self.wire.dataBuffer = b"before"
         write_now(self.wire, b"one", b"two")
         self.assertEqual((self.received(), self.wire.kept), (b"", [b"one", b"two"]))
+
+    def test_all(self) -> None:
+        """However many pieces there are, and however long, all are sent in their order."""
+        for pieces in ([b"one"], [b"one", b"two"], [b"a" * 100_000, b"b"], [b"%06d" % number * 20 for number in range(1100)]):
+            write_all_now(self.wire, pieces)
+            self.assertTrue(self.received() + b"".join(self.wire.kept) == b"".join(pieces))
+            self.wire.kept.clear()
 
     def test_other_transport(self) -> None:
         """A transport that is no plain socket is given each piece."""

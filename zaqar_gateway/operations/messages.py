@@ -21,7 +21,6 @@ MISSING_BODY = 'Bad request. Missing "body" field.'
 BAD_TTL = 'Bad request. The value of the "ttl" field must be a int.'
 _BAD_DELAY = 'Bad request. The value of the "delay" field must be a int.'
 
-
 _decode_posted = msgspec.json.Decoder(list[Posted]).decode
 
 

@@ -32,14 +32,15 @@ def bodies_of(queue: bytes) -> bytes:
 
 
 class Putting:
-    """The bodies of one post that are kept apart."""
+    """The bodies of one post that are kept apart.
 
-    def __init__(self) -> None:
+    :param queue: its key.
+    """
+
+    def __init__(self, queue: bytes) -> None:
+        self._queue = queue
         self._parts: list[bytes] = []
         self._number = 0
-
-    def __bool__(self) -> bool:
-        return self._number > 0
 
     def add(self, body: bytes) -> bytes:
         """Keep one.
@@ -51,9 +52,9 @@ class Putting:
         self._number += 1
         return _MARK + token
 
-    def packed(self, queue: bytes) -> list[bytes]:
+    def packed(self) -> list[bytes]:
         """The command that puts them there, in parts."""
-        begin = b"*%d\r\n" % (2 + 2 * self._number) + bulk(b"HSET") + bulk(bodies_of(queue))
+        begin = b"*%d\r\n" % (2 + 2 * self._number) + bulk(b"HSET") + bulk(bodies_of(self._queue))
         return [begin, *self._parts]
 
 

@@ -27,7 +27,7 @@ from twisted.internet.unix import Client as UnixClient
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from zaqar_gateway.direct import Answer, goes_first, soon, write_now
+from zaqar_gateway.direct import Answer, goes_first, soon, write_all_now
 from zaqar_gateway.errors import GatewayError, StoreFault, StoreUnavailable
 from zaqar_gateway.storage.redis.packing import bulk
 from zaqar_gateway.storage.redis.scripts import Script
@@ -39,11 +39,6 @@ Argument = bytes | str | int
 _AT_ONCE = 262144
 """Bytes that the system takes for Redis at once, as far as it allows, and that are read of it at once: what goes in pieces is copied
 for each of them."""
-
-_COPIED_MAX = 65536
-"""Bytes of commands that are joined to be sent; more are sent as they are."""
-
-_PIECES_MAX = 500  # in one system call, which takes 1,024 on Linux
 
 _PAUSE_MIN_S = 0.05
 _MULTI, _EXEC = b"*1\r\n" + bulk(b"MULTI"), b"*1\r\n" + bulk(b"EXEC")
@@ -79,6 +74,11 @@ def refusal(text: str) -> GatewayError:
     if kind in _PASSING:
         return StoreUnavailable(_PASSING[kind])
     return StoreFault(cause=text)
+
+
+def ours(error: Exception) -> Exception:
+    """What became of a command, as it is told outside of this package."""
+    return refusal(str(error)) if isinstance(error, Refused) else error
 
 
 async def together(*steps: Coroutine[Any, Any, Any] | Deferred[Any]) -> list[Any]:
@@ -154,7 +154,7 @@ class _SentTogether(_Sent):
     def fail(self, error: Exception) -> None:
         if not self._is_over:
             self._is_over = True
-            super().fail(refusal(str(error)) if isinstance(error, Refused) else error)
+            super().fail(ours(error))
 
 
 class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
@@ -239,11 +239,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         if self.connected and unsent:
             for sent in unsent:
                 self._unanswered.extend((sent,) * sent.number)
-            packed = [sent.pack() for sent in unsent]
-            if len(packed) > 1 and sum(map(len, packed)) >= _COPIED_MAX:
-                write_now(self.transport, *packed[:_PIECES_MAX], b"".join(packed[_PIECES_MAX:]))
-            else:
-                write_now(self.transport, b"".join(packed))
+            write_all_now(self.transport, [sent.pack() for sent in unsent])
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""

@@ -76,7 +76,7 @@ class Keys:
 
         The pattern also fits the keys of spaces whose names begin like this one's.
         """
-        return [key.removesuffix(b":a") for key in found if key.startswith(self._beginnings)]
+        return [key.removesuffix(b":a") for key in self.main(found)]
 
     def main(self, found: Iterable[bytes]) -> list[bytes]:
         """The streams of this space among what fits :attr:`any_main`."""

@@ -15,6 +15,7 @@ from zaqar_gateway.storage.redis.keys import Keys
 LAYOUT = 2
 """The number of the form that ``scripts/common.lua`` describes; another form has another number."""
 
+_THIS = b"%d" % LAYOUT
 _SCANNED = 10_000
 _BEGINS = re.compile(rb"[0-9]+\+? ", re.DOTALL)
 """How an entry begins since form 2, the first whose number is kept."""
@@ -27,20 +28,20 @@ async def check_layout(keys: Keys, redis: Commands) -> None:
     """
     number = await redis.execute_command(b"GET", keys.layout)
     if number is None:
-        number = b"%d" % await _found(keys, redis)
-        if number == b"%d" % LAYOUT:
+        number = await _found(keys, redis)
+        if number == _THIS:
             try:
-                await redis.execute_command(b"SET", keys.layout, number, b"NX")
+                await redis.execute_command(b"SET", keys.layout, _THIS, b"NX")
             except Refused:
                 pass  # it takes no writes now; the next connection notes it
-    if number != b"%d" % LAYOUT:
+    if number != _THIS:
         raise StoreUnavailable(
             f"Its messages have form {number.decode(errors='replace')}, and this version of the gateway reads form {LAYOUT}. Have the"
             " version that stored them serve until they are consumed, or begin with an empty Redis or data directory."
         )
 
 
-async def _found(keys: Keys, redis: Commands) -> int:
+async def _found(keys: Keys, redis: Commands) -> bytes:
     """The form of the messages that there are, by one of them; that of this version where there are none."""
     cursor = b""
     while cursor != b"0":
@@ -48,5 +49,5 @@ async def _found(keys: Keys, redis: Commands) -> int:
         cursor, found = await redis.execute_command(*scan)
         for stream in keys.main(found):
             for _, fields in await redis.execute_command(b"XRANGE", stream, b"-", b"+", b"COUNT", 1):
-                return LAYOUT if _BEGINS.match(fields[0]) else 1
-    return LAYOUT
+                return _THIS if _BEGINS.match(fields[0]) else b"1"
+    return _THIS

@@ -101,21 +101,19 @@ class RedisMessages:
         for one in messages:
             body = one.body
             if len(body) >= apart_from:
-                putting = putting or Putting()
+                putting = putting or Putting(self._keys.queue(project, queue))
                 body = putting.add(body)
             given += (
                 NOTHING if one.ttl_s is None else number(one.ttl_s),
                 NOTHING if one.delay_s is None else number(one.delay_s),
                 *bulk_parts(body),
             )
-        if putting is not None:
-            answer = await self._post_apart(self._keys.queue(project, queue), place, terms, new, given, putting)
-        elif once is None and self._post is scripts.POST:
+        if putting is None and once is None and self._post is scripts.POST:
             kind = place, terms, new.create
             count = 3 + 3 * len(messages)
             answer = await together.ask(self._redis, scripts.POST, kind, self._begin_post, given, count, new.size)
         else:
-            answer = await self._post_alone(place, terms, new, given)
+            answer = await self._post_alone(place, terms, new, given, putting)
         refused, first, second, *more = answer
         if refused == 0:
             if more:
@@ -146,32 +144,28 @@ class RedisMessages:
         """The first two arguments."""
         return packed_now(self._now()) + (bulk(self._new_incarnation().encode()) if creates else NOTHING)
 
-    async def _post_alone(self, place: bytes, terms: bytes, new: NewPost, given: list[bytes]) -> list[Any]:
-        """The answer to a post that has a command of its own."""
+    async def _post_alone(
+        self, place: bytes, terms: bytes, new: NewPost, given: list[bytes], putting: Putting | None
+    ) -> list[Any]:
+        """The answer to a post that has a command of its own.
+
+        :param putting: its bodies that are kept apart; ``None``: none is.
+        """
         script, count = self._post, self._arguments_of_post + 3 * len(new.messages)
         if new.once is not None:
             script, keys = self._post_once, _packed_keys(new.once)
             given += keys
             count += len(keys)
+        answer: list[Any]
         while True:
-            answer: list[Any] = await self._redis.run(
-                script, count, place, self._before(new.create), terms, *given
-            )
+            arguments = place, self._before(new.create), terms, *given
+            if putting is None:
+                answer = await self._redis.run(script, count, *arguments)
+            else:
+                begin = b"*%d\r\n" % (count + 3) + script.by_text
+                _, answer = await self._redis.transaction(2, *putting.packed(), begin, *arguments)
             if new.once is None:
                 (answer,) = answer
-            if answer[0] != _AGAIN:
-                return answer
-
-    async def _post_apart(
-        self, queue: bytes, place: bytes, terms: bytes, new: NewPost, given: list[bytes], putting: Putting
-    ) -> list[Any]:
-        """The answer to a post of which bodies are kept apart."""
-        script, count = self._post, self._arguments_of_post + 3 * len(new.messages)
-        begin = b"*%d\r\n" % (count + 3) + script.by_text + place
-        while True:
-            put = putting.packed(queue)
-            _, answers = await self._redis.transaction(2, *put, begin, self._before(new.create), terms, *given)
-            answer: list[Any] = answers[0]
             if answer[0] != _AGAIN:
                 return answer
 

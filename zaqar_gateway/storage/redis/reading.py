@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from zaqar_gateway.direct import Answer
-from zaqar_gateway.storage.redis.connection import Growing, Redis, Refused, refusal
+from zaqar_gateway.storage.redis.connection import Growing, Redis, ours
 from zaqar_gateway.storage.redis.packing import bulk
 from zaqar_gateway.storage.redis.together import MESSAGE_SIZE, REQUESTS_MAX, SIZE_MAX
 
@@ -74,7 +74,7 @@ class _Reading(Growing):
     def fail(self, error: Exception) -> None:
         reads, self._reads = self._reads, []
         for answer, _ in reads:
-            answer.fail(refusal(str(error)) if isinstance(error, Refused) else error)
+            answer.fail(ours(error))
 
 
 def ask(

@@ -222,7 +222,6 @@ class Arguments:
             elif name in http.needed:
                 raise BadBody(f"{name} is missing from the body.")
 
-
     def _at_once(self, body: bytes) -> Any:
         """The document with all that is in it, where that is as it has to be; to read a part of it as text first is to read it twice."""
         if self._decode_at_once is None:

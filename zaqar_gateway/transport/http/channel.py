@@ -40,7 +40,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from zaqar_gateway.direct import write_now
+from zaqar_gateway.direct import COPIED_MAX, write_all_now
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
@@ -150,7 +150,6 @@ _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CACHE_CONTROL = b"\r\nCache-Control: "
 _JOIN_MAX = 65536  # replies joined into one write
-_COPIED_MAX = 65536  # a longer body is not copied to be joined with anything
 
 _PIECE_MIN = 4096  # of a body that comes in pieces
 
@@ -508,7 +507,7 @@ class HttpChannel(Protocol):
         fields += self._added_cached if fields.find(_CACHE_CONTROL) >= 0 else self._added
         data = encode_head(status, fields, len(body), tail)
         if body and not self._bodiless and status != 204 and status != 304:
-            if len(body) < _COPIED_MAX:
+            if len(body) < COPIED_MAX:
                 data += body
             else:
                 self._out.append(data)
@@ -1114,10 +1113,7 @@ class HttpChannel(Protocol):
             return
         out, size = self._out, self._out_size
         self._out, self._out_size = [], 0
-        if size < _COPIED_MAX:
-            write_now(self._wire, out[0] if len(out) == 1 else b"".join(out))
-        else:
-            write_now(self._wire, *out)
+        write_all_now(self._wire, out)
         if self._blocked:
             self._unsent += size
             self._factory.unread.note(self, self._unsent)

@@ -44,7 +44,7 @@ local function store(client, size, from, last)
     rank = rank + 1
     local id, ttl, delay, body, stream, blank = INTEGER:format(rank), ARGV[i], nil, ARGV[i + 2], main, ' '
     if ttl == '' then ttl = ttl_default end
-    if #body == 13 and is_apart(body) then -- to call it for each is too much here
+    if is_apart(body) then
       if told then -- the log outlives the message
         local token = body:sub(2)
         body = call('HGET', bodies, token)
