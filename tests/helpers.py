@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import msgpack
+import msgspec
 from attrs import define, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -223,15 +224,17 @@ class _Nowhere:
         """See :class:`zaqar_gateway.transport.http.request.Wire`."""
 
 
-class RecordedRequest(Request):
+class RecordedRequest(Request, eq=False):
     """A request that keeps what is replied to it."""
 
-    __slots__ = ("responses",)
+    responses: list[Response] = msgspec.field(default_factory=list)
 
-    def __init__(self, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> None:
+    @classmethod
+    def to(cls, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> RecordedRequest:
+        """One with these header lines."""
         path, _, query = target.partition(b"?")
-        super().__init__(_Nowhere(), Head(method, target, path, query, Fields(headers)))
-        self.responses: list[Response] = []
+        head = Head(method, target, path, query, Fields(headers))
+        return cls(_Nowhere(), head, head.headers)
 
     def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
         """See :meth:`zaqar_gateway.transport.http.request.Request.reply`."""
@@ -289,7 +292,7 @@ class HttpApi:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         if content:
             sent["content-length"] = str(len(content))
-        request = RecordedRequest(
+        request = RecordedRequest.to(
             method.encode(),
             target if isinstance(target, bytes) else target.encode(),
             {name.encode(): value.encode() for name, value in sent.items() if value is not None},

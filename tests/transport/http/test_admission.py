@@ -60,7 +60,7 @@ class RepeatedTests(SynchronousTestCase):
 
     def ask(self, fields: Fields, method: bytes = b"GET", path: bytes = b"/v2/queues", body: bytes = b"") -> int:
         """The status of the answer to a request with these fields."""
-        request = RecordedRequest(method, path, {})
+        request = RecordedRequest.to(method, path, {})
         request.headers, request.body, request.has_body = fields, body, bool(body)
         self.site.handle(request)
         return request.responses[0].status
@@ -98,7 +98,7 @@ class RepeatedTests(SynchronousTestCase):
         ):
             self.assertRaises(TypeError, change)
         query = f"client_id={CLIENT}&project_id=p".encode()
-        request = RecordedRequest(b"GET", b"/v2/queues/q/events?" + query, {})
+        request = RecordedRequest.to(b"GET", b"/v2/queues/q/events?" + query, {})
         request.headers = fields
         identified_by_query(request)
         self.assertEqual(request.headers[b"x-project-id"], b"p")

@@ -31,7 +31,7 @@ def asked(name: str, query: str = "", body: bytes = b"") -> tuple[Any, dict[str,
     """The fields of an operation for a request, and the known parameters."""
     operation: Operation = OPERATIONS[name]
     assert operation.http is not None
-    request = RecordedRequest(operation.http.method.encode(), b"/?" + query.encode(), {})
+    request = RecordedRequest.to(operation.http.method.encode(), b"/?" + query.encode(), {})
     request.body, request.has_body = body, bool(body)
     path = {field: PATH[field] for field in map(field_of, re.findall("{(.*?)}", operation.http.path))}
     arguments = Arguments(operation, operation.http, Limits())

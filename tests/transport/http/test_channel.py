@@ -208,7 +208,7 @@ class RequestTests(SynchronousTestCase):
             request.headers, {b"host": b"a", b"x-one": b"1 2", b"x-two": b"b, c\xff", b"empty": b""}
         )
         self.assertEqual((request.body, request.has_body, request.too_large, request.gone), (b"", False, False, False))
-        self.assertEqual((request.head.prepath, request.head.place, request.head.plan), ([], None, None))
+        self.assertEqual((request.head.prepath, request.head.place, request.head.plan), ([b"a", b"", b"\xe9"], None, None))
 
     def test_same_header_lines(self) -> None:
         """Header lines that come again mean the same again, whatever came between, and under any request line."""

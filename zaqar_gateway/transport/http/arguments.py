@@ -150,7 +150,9 @@ class Arguments:
         :raises BadRequest: something in the headers or the body is not what it has to be.
         :raises Refused: the body is of another media type than the one accepted.
         """
-        http, values = self._http, {**named}
+        http, values = self._http, named
+        if http.body is not Body.NONE or self._headers:
+            values = values.copy()
         for name, field in self._headers.items():
             if (value := request.headers.get(name)) is not None:
                 values[field] = text(value)
@@ -232,75 +234,90 @@ class Arguments:
             return None  # what is wrong with it is said where it is read in parts
 
 
-class Plan:
+class Plan(msgspec.Struct, eq=False):
     """What a head asks for, whoever asks.
 
     :ivar arguments: of the operation.
-    :ivar path: field to value, from the path.
+    :ivar path: field to value, from the path at least.
     :ivar query: what :func:`parameters` has found.
     :ivar named: see :meth:`Arguments.named`; ``None``: nobody has looked yet.
+    :ivar kept: whatever an answer needs again for requests whose targets differ in nothing but ids.
     """
 
-    __slots__ = ("arguments", "named", "path", "query")
+    arguments: Arguments
+    path: dict[str, str]
+    query: list[tuple[str, str]]
+    named: tuple[dict[str, Any], dict[str, Any]] | None = None
+    kept: dict[Any, Any] = msgspec.field(default_factory=dict)
 
-    def __init__(self, arguments: Arguments, path: dict[str, str], query: list[tuple[str, str]]) -> None:
-        self.arguments = arguments
-        self.path = path
-        self.query = query
-        self.named: tuple[dict[str, Any], dict[str, Any]] | None = None
+    def with_named(self, values: dict[str, Any], given: dict[str, Any]) -> Plan:
+        """The same with other values from path and query."""
+        plan: Plan = self.__copy__()  # type: ignore[attr-defined]  # a Struct has it
+        plan.path, plan.named = values, (values, given)
+        return plan
+
+    def look(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """See :meth:`Arguments.named`."""
+        named = self.named
+        if named is None:
+            named = self.named = self.arguments.named(self.path, self.query)
+        return named
 
 
-class Asked:
+class Asked(msgspec.Struct, eq=False):
     """What a request asks of an operation; looked at when :func:`~zaqar_gateway.operations.registry.dispatch` says so.
 
-    :ivar path: field to value, from the path.
     :ivar given: known query parameters with their values, once the fields have been read.
     """
 
-    __slots__ = ("_plan", "_request", "given", "path")
+    plan: Plan
+    request: Request
+    given: dict[str, Any] = {}
 
-    def __init__(self, plan: Plan, request: Request) -> None:
-        self._plan = plan
-        self._request = request
-        self.path = plan.path
-        self.given: dict[str, Any] = {}
+    @property
+    def path(self) -> dict[str, str]:
+        """Field to value, from the path."""
+        return self.plan.path
+
+    @property
+    def kept(self) -> dict[Any, Any]:
+        """See :class:`Plan`."""
+        return self.plan.kept
 
     @property
     def collection(self) -> str:
         """See :class:`Arguments`."""
-        return self._plan.arguments.collection
+        return self.plan.arguments.collection
 
     @property
     def size(self) -> int:
         """See :class:`~zaqar_gateway.operations.registry.Asked`; of a body that is too large what is kept at most."""
-        return self._plan.arguments.body_limit if self._request.too_large else len(self._request.body)
+        return self.plan.arguments.body_limit if self.request.too_large else len(self.request.body)
 
     @property
     def access(self) -> tuple[str, int | None]:
         """The token that lets the client in, if one does; and when that access ends, in seconds since the epoch."""
-        caller = self._request.caller
+        caller = self.request.caller
         if caller is None:
-            return "", self._request.until_s
-        return text(self._request.headers[b"x-auth-token"]), caller.expires_s
+            return "", self.request.until_s
+        return text(self.request.headers[b"x-auth-token"]), caller.expires_s
 
     @property
     def asker(self) -> IAsker:
         """Whoever waits for the answer."""
-        return self._request
+        return self.request
 
     @property
     def target(self) -> bytes:
         """Path and query as they were sent."""
-        return self._request.target
+        return self.request.target
 
     def brings(self, name: str) -> bool:
         """Whether a parameter is in the query."""
-        return any(known == name for known, _ in self._plan.query)
+        return any(known == name for known, _ in self.plan.query)
 
     def fields(self, operation: Operation) -> msgspec.Struct:
         """See :meth:`Arguments.named` and :meth:`Arguments.read`."""
-        plan = self._plan
-        if plan.named is None:
-            plan.named = plan.arguments.named(plan.path, plan.query)
-        named, self.given = plan.named
-        return plan.arguments.read(self._request, named)
+        plan = self.plan
+        named, self.given = plan.named or plan.look()
+        return plan.arguments.read(self.request, named)

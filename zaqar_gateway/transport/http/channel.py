@@ -44,6 +44,7 @@ from zaqar_gateway.direct import COPIED_MAX, write_all_now
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
+from zaqar_gateway.transport.http.alike import Alike, alike
 from zaqar_gateway.transport.http.request import (
     Fields,
     Head,
@@ -333,7 +334,9 @@ class HttpChannel(Protocol):
         "_half_closeable",
         "_http10",
         "_kept",
+        "_alike",
         "_known_fields",
+        "_judged_size",
         "_known_heads",
         "_last",
         "_limit",
@@ -381,6 +384,8 @@ class HttpChannel(Protocol):
 
         self._known_fields: dict[bytes, Fields] = {}  # a client sends the same header lines again and again
         self._known_heads: dict[bytes, Head] = {}  # and the same heads
+        self._alike: list[Alike] = []  # or others that are like them
+        self._judged_size = 0  # of the last head without a body that was like none of these
         self._request: Request | None = None  # the latest one
         self._answering = False  # the application has it and has not replied
         self._last = False  # the connection ends with its reply
@@ -784,19 +789,30 @@ class HttpChannel(Protocol):
             self._pos = start = start + 2
             if start == len(data):
                 return False
-        end = data.find(b"\r\n\r\n", start + self._scanned)
-        if end < 0:
-            self._look_ahead(start)
-            return False
-        if (head := self._known_heads.get(data[start : end + 4]) or self._judge(start, end)) is None:
-            return False
+        is_new = False
+        for like in self._alike:
+            if (read := like.read(data, start)) is not None:
+                head, end = read
+                break
+        else:
+            found = data.find(b"\r\n\r\n", start + self._scanned)
+            if found < 0:
+                self._look_ahead(start)
+                return False
+            end = found + 4
+            known = self._known_heads.get(data[start:end])
+            if known is None:
+                known, is_new = self._judge(start, found), True
+                if known is None:
+                    return False
+            head = known
         self._begun = self._blank = False
         self._scanned = 0
         self._bodiless = head.method == b"HEAD"
         self._http10 = head.is_http10
         self._last = head.closes
-        self._request = request = Request(self, head)
-        self._pos = end + 4
+        self._request = request = Request(self, head, head.headers)
+        self._pos = end
         headers = head.headers
         if headers.has_body:
             return self._begin_body(request)
@@ -804,7 +820,20 @@ class HttpChannel(Protocol):
             return self._phase == _HEAD
         self._phase = _WAIT
         self._handle(request)
+        if is_new:
+            self._learn(data[start:end], request)
         return True
+
+    def _learn(self, text: bytes, request: Request) -> None:
+        """Note what is alike in a head that had to be judged, where the last one that had to be is as long."""
+        size = len(text)
+        if size == self._judged_size and request.headers is request.head.headers:
+            found = alike(text, request.head)
+            if found is not None:
+                if len(self._alike) == _KNOWN_MAX:
+                    self._alike.clear()
+                self._alike.append(found)
+        self._judged_size = size
 
     def _judge(self, start: int, end: int) -> Head | None:
         """Read a head.

@@ -13,7 +13,9 @@ from http import HTTPStatus
 from itertools import count
 from random import getrandbits
 from typing import Any, NoReturn, Protocol
+from urllib.parse import unquote_to_bytes
 
+from msgspec import Struct
 from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IAsker
@@ -23,6 +25,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 # A header value that came from a client must not be able to end its line (RFC 9110, section 5.5).
+_PERCENT = ord("%")
 _LF, _CR = b"\n\r"  # numbers: to look for bytes in bytes takes ten times as long
 _NO_LINE_ENDS = bytes.maketrans(b"\r\n\0", b"   ")
 
@@ -110,7 +113,7 @@ def tokens(value: bytes | None) -> list[bytes]:
     return [] if value is None else [token.strip() for token in value.lower().split(b",")]
 
 
-class Head:
+class Head(Struct, eq=False):
     """The head of a request, judged.  Requests of a connection whose heads are the same bytes share it.
 
     :ivar method: upper-case name, such as ``b"GET"``.
@@ -119,50 +122,37 @@ class Head:
     :ivar query: what follows the first ``?``, ``b""`` where there is none.
     :ivar headers: for a target in absolute form ``host`` is the target's (RFC 9112, section 3.2.2).
     :ivar is_http10: whether it is HTTP/1.0.
-    :ivar closes: whether the connection ends with the reply.
     :ivar place: what stands at its path; filled by the application.
-    :ivar prepath: the parts of the path that lead there, percent-decoded; likewise.
     :ivar plan: what the application has found it to ask for, whoever asks; likewise.
     """
 
-    __slots__ = (
-        "closes",
-        "headers",
-        "is_http10",
-        "method",
-        "path",
-        "place",
-        "plan",
-        "prepath",
-        "query",
-        "target",
-    )
+    method: bytes
+    target: bytes
+    path: bytes
+    query: bytes
+    headers: Fields
+    is_http10: bool = False
+    place: Any = None
+    plan: Any = None
 
-    def __init__(
-        self, method: bytes, target: bytes, path: bytes, query: bytes, headers: Fields, is_http10: bool = False
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.path = path
-        self.query = query
-        self.headers = headers
-        self.is_http10 = is_http10
-        self.closes = headers.closes or (is_http10 and not headers.keeps)
-        self.place: Any = None
-        self.prepath: list[bytes] = []
-        self.plan: Any = None
+    @property
+    def closes(self) -> bool:
+        """Whether the connection ends with the reply."""
+        return self.headers.closes or (self.is_http10 and not self.headers.keeps)
+
+    @property
+    def prepath(self) -> list[bytes]:
+        """The parts of the path, percent-decoded."""
+        path = self.path
+        return (unquote_to_bytes(path) if _PERCENT in path else path).split(b"/")[1:]
 
 
 @implementer(IAsker)
-class Request:
+class Request(Struct, eq=False):
     """One HTTP request, complete.
 
-    :ivar head: that it came with; what follows is of it.
-    :ivar method: see :class:`Head`.
-    :ivar target: see :class:`Head`.
-    :ivar path: see :class:`Head`.
-    :ivar query: see :class:`Head`.
-    :ivar headers: see :class:`Head`; the application may put others in their place.
+    :ivar head: that it came with.
+    :ivar headers: of the head; the application may put others in their place.
     :ivar body: the complete body, ``b""`` where there is none.
     :ivar has_body: whether a Content-Length above 0 was declared, or a chunked body has at least one byte.
     :ivar too_large: whether the body is over the bound that the application gave; ``body`` is ``b""`` then.
@@ -172,40 +162,37 @@ class Request:
     :ivar left: whether it may have: its side is closed, or so much of further requests is unread that nobody would notice.
     """
 
-    __slots__ = (
-        "_when_left",
-        "_wire",
-        "body",
-        "caller",
-        "gone",
-        "has_body",
-        "head",
-        "headers",
-        "left",
-        "method",
-        "path",
-        "query",
-        "target",
-        "too_large",
-        "until_s",
-    )
+    _wire: Wire | None
+    head: Head
+    headers: Fields
+    body: bytes = b""
+    has_body: bool = False
+    too_large: bool = False
+    caller: Caller | None = None
+    until_s: int | None = None
+    gone: bool = False
+    left: bool = False
+    _when_left: Callable[[], None] | None = None
 
-    def __init__(self, wire: Wire, head: Head) -> None:
-        self._wire: Wire | None = wire
-        self.head = head
-        self.method = head.method
-        self.target = head.target
-        self.path = head.path
-        self.query = head.query
-        self.headers = head.headers
-        self.body = b""
-        self.has_body = False
-        self.too_large = False
-        self.caller: Caller | None = None
-        self.until_s: int | None = None
-        self.gone = False
-        self.left = False
-        self._when_left: Callable[[], None] | None = None
+    @property
+    def method(self) -> bytes:
+        """See :class:`Head`."""
+        return self.head.method
+
+    @property
+    def target(self) -> bytes:
+        """See :class:`Head`."""
+        return self.head.target
+
+    @property
+    def path(self) -> bytes:
+        """See :class:`Head`."""
+        return self.head.path
+
+    @property
+    def query(self) -> bytes:
+        """See :class:`Head`."""
+        return self.head.query
 
     @property
     def peer(self) -> str:

@@ -27,7 +27,7 @@ from zaqar_gateway.transport.http.admission import Admission
 from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, Streaming, describe
 from zaqar_gateway.transport.http.arguments import Arguments, Asked, Plan, parameters, text
 from zaqar_gateway.transport.http.cors import Cors
-from zaqar_gateway.transport.http.request import Headers, Request, request_id
+from zaqar_gateway.transport.http.request import Head, Headers, Request, request_id
 from zaqar_gateway.transport.replies import explained
 
 _log = Logger()
@@ -62,14 +62,10 @@ class Endpoint:
         self.answer = answer
 
 
-class _Plan(Plan):
+class _Plan(Plan, eq=False, kw_only=True):
     """With what answers it."""
 
-    __slots__ = ("endpoint",)
-
-    def __init__(self, endpoint: Endpoint, path: dict[str, str], query: list[tuple[str, str]]) -> None:
-        super().__init__(endpoint.arguments, path, query)
-        self.endpoint = endpoint
+    endpoint: Endpoint
 
 
 class Outlet:
@@ -148,7 +144,7 @@ class Place(Resource):
         self._admission = admission
         self._outlet = outlet
         self._missing = missing or self
-        self._path = tuple((index, field_of(name)) for index, name in path)
+        self._path = () if public else tuple((index, field_of(name)) for index, name in path)
         self._check_name = next((_CHECKS[name] for _, name in path if name in _CHECKS), None)
         self._public = public
         self._produces = self._shared_as = ""
@@ -186,52 +182,51 @@ class Place(Resource):
 
         :param request: one of this gateway's, not of twisted.web's.
         """
-        plan: _Plan | None = request.head.plan
-        ctx = request.headers.admitted
-        if plan is None or ctx is None:
-            found = self._look(request)
-            if isinstance(found, Reply):
-                self._outlet.send(request, found)
-                return NOT_DONE_YET
-            plan, ctx = found
-        run(self._answer(request, plan, ctx), partial(self._lost, request))
-        return NOT_DONE_YET
-
-    def _look(self, request: Request) -> tuple[_Plan, Context] | Reply:
-        """What a request asks for, and who asks; or the reply to it."""
-        method = request.method
-        path: dict[str, str] = {}
-        ctx = _NOBODY
+        head = request.head
+        known: _Plan | None = head.plan
+        plan: _Plan | Reply
         try:
             if not self._methods:
                 raise Refused(404)
-            if (known := request.headers.admitted) is not None:
-                ctx = known
-            else:
-                ctx = self._admit(request)
-            if not self._public:
-                for index, name in self._path:
-                    path[name] = text(request.head.prepath[index])
-                if self._check_name is not None:
-                    self._check_name(ctx.project, path[_QUEUE])
-            served = self._methods.get(method)
-            if served is None:
-                if method != b"OPTIONS":
-                    raise Refused(405, headers=((b"Allow", self._allow),))
-                served = Reply(200, ((b"Allow", self._allow),))
+            ctx = request.headers.admitted or self._admit(request)
+            path = self._variables(head) if known is None else known.path
+            if self._check_name is not None:
+                self._check_name(ctx.project, path[_QUEUE])
+            plan = known or self._plan(head, path)
         except GatewayError as error:
             # What is wrong with an OPTIONS request is never told (API reference, "Methods").
-            served = describe(error) if method != b"OPTIONS" else OK
+            plan = describe(error) if request.method != b"OPTIONS" else OK
+        if isinstance(plan, Reply):
+            self._outlet.send(request, plan)
+        else:
+            run(self._answer(request, plan, ctx), partial(self._lost, request))
+        return NOT_DONE_YET
+
+    def _variables(self, head: Head) -> dict[str, str]:
+        """Field to value, from the path."""
+        return {name: text(head.prepath[index]) for index, name in self._path}
+
+    def _plan(self, head: Head, path: dict[str, str]) -> _Plan | Reply:
+        """What a request asks for, or the reply to it.
+
+        :raises Refused: there is no such method.
+        """
+        method = head.method
+        served = self._methods.get(method)
+        if served is None:
+            if method != b"OPTIONS":
+                raise Refused(405, headers=((b"Allow", self._allow),))
+            served = Reply(200, ((b"Allow", self._allow),))
         if isinstance(served, Reply):
             return served
-        query = parameters(request.query) if request.query else []
+        query = parameters(head.query) if head.query else []
         if query and method in self._choices:
             names = {name for name, _ in query}
             for when, choice in self._choices[method]:
                 if when in names:
                     served = choice
-        plan = request.head.plan = _Plan(served, path, query)
-        return plan, ctx
+        plan = head.plan = _Plan(served.arguments, path, query, endpoint=served)
+        return plan
 
     def _admit(self, request: Request) -> Context:
         """Who asks.

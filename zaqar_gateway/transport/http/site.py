@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol, cast
-from urllib.parse import unquote_to_bytes
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
@@ -25,7 +24,6 @@ from zaqar_gateway.transport.http.home import VERSIONS, home
 from zaqar_gateway.transport.http.request import Request
 from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
 
-_PERCENT = ord("%")
 _UNKNOWN = UNIXAddress(None)  # a WebSocket protocol learns from its transport who its peer is
 
 
@@ -109,16 +107,12 @@ class Site:
         return place
 
     def _find(self, request: Request) -> Place:
-        head = request.head
-        place: Place | None = head.place
+        place: Place | None = request.head.place
         if place is None:
-            path = head.path
-            parts = (unquote_to_bytes(path) if _PERCENT in path else path).split(b"/")
-            del parts[0]
             place = self.resource
-            for part in parts:
+            for part in request.head.prepath:
                 place = place.children.get(part) or place.getChild(part, request)
-            head.place, head.prepath = place, parts
+            request.head.place = place
         return place
 
     def _room(self, request: Request) -> IRoom | None:
@@ -142,12 +136,13 @@ class Site:
 
         Authentication (API reference, "Order of checks", step 3) has its place before the route is looked for.
         """
-        if request.head.plan is None and (room := self._room(request)) is not None:
-            room.handle(request)
-            return
-        if request.method == b"OPTIONS" and self._outlet.preflight(request):
-            return
-        identified_by_query(request)
+        if request.head.plan is None:
+            if (room := self._room(request)) is not None:
+                room.handle(request)
+                return
+            if request.method == b"OPTIONS" and self._outlet.preflight(request):
+                return
+            identified_by_query(request)
         if self._authentication is None:
             self._route(request)
         else:

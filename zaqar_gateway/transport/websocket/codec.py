@@ -27,6 +27,7 @@ from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport import shown
 from zaqar_gateway.transport.audit import Audit, audit_of
 from zaqar_gateway.transport.replies import text_of
+from zaqar_gateway.transport.spliced import spliced
 from zaqar_gateway.transport.status import told
 
 AUTHENTICATE = "authenticate"
@@ -53,31 +54,27 @@ NO_ENVELOPE = Envelope()
 
 
 class Answer(Struct, frozen=True, gc=False):
-    """The status and the body of a reply."""
+    """The status and the body of a reply; the body is a value, or :class:`Text`."""
 
     status: int
     body: Any
+
+
+class Text(tuple[bytes, ...]):
+    """JSON text, in pieces to be joined."""
+
+    __slots__ = ()
 
 
 # -- frames ------------------------------------------------------------------------------------------------------------
 
 
-class _Echo(Struct):
-    action: Raw
-    body: Raw
-    headers: Raw
-    api: str = "v2"
+def _status(status: int) -> bytes:
+    """The end of a reply."""
+    return b',"headers":{"status":%d}}' % status
 
 
-class _ReplyHeaders(Struct):
-    status: int
-
-
-class _Reply(Struct):
-    request: _Echo
-    body: Any
-    headers: _ReplyHeaders
-
+_STATUS = {status: _status(status) for status in (200, 201, 204)}
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -110,11 +107,19 @@ def open_frame(payload: bytes, is_binary: bool) -> Envelope:
 
 def close_frame(envelope: Envelope, answer: Answer, is_binary: bool) -> bytes:
     """Write the reply to a request, in the encoding of the request."""
-    text = _encode(
-        _Reply(
-            _Echo(envelope.action, envelope.body, envelope.headers),
-            answer.body,
-            _ReplyHeaders(answer.status),
+    body = answer.body
+    # In one go: to have an encoder write it, three values have to be made.
+    text = b"".join(
+        (
+            b'{"request":{"action":',
+            envelope.action,
+            b',"body":',
+            envelope.body,
+            b',"headers":',
+            envelope.headers,
+            b',"api":"v2"},"body":',
+            *(body if type(body) is Text else (_encode(body),)),
+            _STATUS.get(answer.status) or _status(answer.status),
         )
     )
     return msgspec.msgpack.encode(_decode_any(text)) if is_binary else text
@@ -239,6 +244,9 @@ class _AuthenticateHeaders(_NodeHeaders, frozen=True, kw_only=True):
 class _AnyBody(Struct, frozen=True):
     """A body of which no field is looked at."""
 
+
+_DONE = Answer(204, Text((b"{}",)))
+_NO_CLAIM = b',"claim_id":null'
 
 _WHOLE = {"messages": (b"[", "an array"), "metadata": (b"{", "an object"), "options": (b"{", "an object")}
 """Fields that stay JSON text: how such a text has to begin, and the name of that."""
@@ -382,16 +390,6 @@ def _short(text: str) -> str:
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
-class _Message(Struct):
-    """A message, under a claim only in the answers of ``claim_create`` and ``claim_get``."""
-
-    id: str
-    ttl: int
-    age: int
-    body: Raw
-    claim_id: str | None = None
-
-
 class _Failing(Struct):
     project: str
     count: int
@@ -427,8 +425,12 @@ class _Stats(Struct):
     newest: _Edge | UnsetType = UNSET
 
 
-def _messages(messages: Iterable[model.Message], claim_id: str | None = None) -> list[_Message]:
-    return [_Message(one.id, one.ttl_s, one.age_s, Raw(one.body), claim_id) for one in messages]
+def _listed(messages: Iterable[model.Message]) -> Answer:
+    return Answer(200, Text((b'{"messages":[', *spliced(messages, tail=_NO_CLAIM), b"]}")))
+
+
+def _claimed(begin: bytes, claim: model.Claim) -> Text:
+    return Text((begin, *spliced(claim.messages, tail=b',"claim_id":"%b"' % claim.id.encode()), b"]}"))
 
 
 def _popped(messages: Iterable[model.Message]) -> list[_Popped]:
@@ -457,19 +459,19 @@ def _queue_stats(asked: Any, stats: model.QueueStats | None) -> Answer:
 
 
 def _deleted_many(asked: Any, popped: list[model.Message] | None) -> Answer:
-    return Answer(204, {}) if popped is None else Answer(200, {"messages": _popped(popped)})
+    return _DONE if popped is None else Answer(200, {"messages": _popped(popped)})
 
 
 def _posted(asked: Any, ids: list[str]) -> Answer:
     if isinstance(ids, model.Replayed):
         return Answer(201, {"message_ids": ids, "replayed": True})
-    return Answer(201, {"message_ids": ids})
+    return Answer(201, Text((b'{"message_ids":["%b"]}' % '","'.join(ids).encode(),)))
 
 
 def _claim_created(asked: Any, claim: model.Claim | None) -> Answer:
     if claim is None:
         return Answer(204, {"claim_id": None})
-    return Answer(201, {"claim_id": claim.id, "messages": _messages(claim.messages, claim.id)})
+    return Answer(201, _claimed(b'{"claim_id":"%b","messages":[' % claim.id.encode(), claim))
 
 
 def _subscribed(asked: Any, subscribed: Subscribed) -> Answer:
@@ -497,14 +499,16 @@ _ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     "queue_get_stats": _queue_stats,
     "queue_purge": lambda asked, _: Answer(204, {}),
     "message_post": _posted,
-    "message_list": lambda asked, page: Answer(200, {"messages": _messages(page.messages)}),
-    "message_get": lambda asked, message: Answer(200, {"messages": _messages([message])[0]}),
-    "message_get_many": lambda asked, found: Answer(200, {"messages": _messages(found)}),
-    "message_delete": lambda asked, _: Answer(204, {}),
+    "message_list": lambda asked, page: _listed(page.messages),
+    "message_get": lambda asked, message: Answer(
+        200, Text((b'{"messages":', *spliced([message], tail=_NO_CLAIM), b"}"))
+    ),
+    "message_get_many": lambda asked, found: _listed(found),
+    "message_delete": lambda asked, _: _DONE,
     "message_delete_many": _deleted_many,
     "claim_create": _claim_created,
     "claim_get": lambda asked, claim: Answer(
-        200, {"age": claim.age_s, "ttl": claim.ttl_s, "messages": _messages(claim.messages, claim.id)}
+        200, _claimed(b'{"age":%d,"ttl":%d,"messages":[' % (claim.age_s, claim.ttl_s), claim)
     ),
     "claim_update": lambda asked, _: Answer(204, f"Claim {asked.claim_id} updated."),
     "claim_delete": lambda asked, _: Answer(204, f"Claim {asked.claim_id} deleted."),
