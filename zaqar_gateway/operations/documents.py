@@ -42,9 +42,10 @@ def unparsable(why: str) -> BadBody:
     return BadBody(f"Request body could not be parsed: {why}.")
 
 
-def check(text: bytes) -> None:
+def check(text: bytes, around: int = 0) -> None:
     """Refuse what JSON allows and this API does not.  The syntax is checked when the text is decoded.
 
+    :param around: levels of the document that this is a part of.
     :raises BadBody: the text is not UTF-8, nests too deep, or has a number that not every reader can hold.
     """
     if not text.isascii():
@@ -58,8 +59,9 @@ def check(text: bytes) -> None:
     if uniform.find(b"0000000000000000000") >= 0 or uniform.find(b"0e000") >= 0:
         _check_numbers(text)
     # What opens has to be closed, too.
-    if len(seen) > 2 * DEPTH_MAX and seen.count(b"[") + seen.count(b"{") > DEPTH_MAX:
-        _check_depth(text)
+    depth_max = DEPTH_MAX - around
+    if len(seen) > 2 * depth_max and seen.count(b"[") + seen.count(b"{") > depth_max:
+        _check_depth(text, depth_max)
 
 
 def _outside_strings(text: bytes) -> bytes:
@@ -105,10 +107,10 @@ def _short(digits: str) -> str:
     return digits if len(digits) <= 24 else f"{digits[:20]}..."
 
 
-def _check_depth(text: bytes) -> None:
+def _check_depth(text: bytes, depth_max: int) -> None:
     steps = _STRING.sub(b"", text).translate(_STEPS, _NO_BRACKETS)
     # One step is a signed byte, up or down; the sums are the depths.  A pass over 1 MiB takes some 30 ms.
-    if max(accumulate(array("b", steps)), default=0) > DEPTH_MAX:
+    if max(accumulate(array("b", steps)), default=0) > depth_max:
         raise unparsable(f"it is nested deeper than {DEPTH_MAX} levels")
 
 

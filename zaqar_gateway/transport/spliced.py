@@ -6,12 +6,12 @@ takes half as long again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from zaqar_gateway.model import Message
 
 
-def spliced(messages: Iterable[Message], link: bytes = b"", tail: bytes = b"") -> list[bytes]:
+def spliced(messages: Sequence[Message], link: bytes = b"", tail: bytes = b"") -> list[bytes]:
     """JSON objects with commas between them, in pieces to be joined: id, ``href`` where there is one, ttl, age and body.
 
     :param link: what ``href`` begins with; the id comes behind it, and the claim that the message is under.  Empty: there is none.

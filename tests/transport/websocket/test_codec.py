@@ -136,7 +136,7 @@ class Echo(SynchronousTestCase):
     """The request in the reply."""
 
     def echo(self, payload: bytes) -> Any:
-        return json.loads(codec.close_frame(codec.open_frame(payload, False), OK, False))["request"]
+        return json.loads(codec.close_frame(codec.open_frame(payload, False).echo, OK, False))["request"]
 
     def test_absent(self) -> None:
         """What is absent is echoed as null, an object and an object."""
@@ -170,7 +170,7 @@ class Echo(SynchronousTestCase):
             (msgpack.packb({"body": value}), True),
             (msgpack.packb({"body": value}, use_bin_type=False), True),
         ):
-            reply = codec.close_frame(codec.open_frame(payload, is_binary), Answer(200, value), is_binary)
+            reply = codec.close_frame(codec.open_frame(payload, is_binary).echo, Answer(200, value), is_binary)
             decoded = msgpack.unpackb(reply) if is_binary else json.loads(reply)
             self.assertEqual(decoded["request"]["body"], value)
             self.assertEqual(decoded["body"], value)
@@ -196,7 +196,7 @@ class Schema(SynchronousTestCase):
         opened = codec.open_frame(json.dumps(envelope(action, body, headers)).encode(), False)
         found = self.actions.find(opened)
         found.headers(opened)
-        return found.fields(opened, None)
+        return found.fields(opened.body, None)
 
     def violated(self, action: str, reason: str, body: Any = None, headers: Any = HEADERS) -> None:
         text = str(self.assertRaises(EnvelopeError, self.check, action, body, headers))

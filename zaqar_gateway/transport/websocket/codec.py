@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any, Union, get_args, get_type_hints
 
@@ -41,12 +41,29 @@ class EnvelopeError(Exception):
     """What is wrong with a frame before an operation is reached (API reference, "Envelope errors"); a 400."""
 
 
+Echo = tuple[bytes | Raw, ...]
+"""JSON text, in pieces to be joined, of a request in its reply."""
+
+
 class Envelope(Struct, frozen=True):
     """A request as it came, each member as JSON text; what is absent has the text that is echoed for it."""
 
     action: Raw = Raw(b"null")
     headers: Raw = _EMPTY
     body: Raw = _EMPTY
+
+    @property
+    def echo(self) -> Echo:
+        """What the reply begins with: the request."""
+        return (
+            b'{"request":{"action":',
+            self.action,
+            b',"body":',
+            self.body,
+            b',"headers":',
+            self.headers,
+            b',"api":"v2"},"body":',
+        )
 
 
 NO_ENVELOPE = Envelope()
@@ -105,19 +122,12 @@ def open_frame(payload: bytes, is_binary: bool) -> Envelope:
     raise EnvelopeError(f"Unexpected body type. Expected dict, which is an object or a map, got {kind}.")
 
 
-def close_frame(envelope: Envelope, answer: Answer, is_binary: bool) -> bytes:
+def close_frame(echo: Echo, answer: Answer, is_binary: bool) -> bytes:
     """Write the reply to a request, in the encoding of the request."""
     body = answer.body
-    # In one go: to have an encoder write it, three values have to be made.
     text = b"".join(
         (
-            b'{"request":{"action":',
-            envelope.action,
-            b',"body":',
-            envelope.body,
-            b',"headers":',
-            envelope.headers,
-            b',"api":"v2"},"body":',
+            *echo,
             *(body if type(body) is Text else (_encode(body),)),
             _STATUS.get(answer.status) or _status(answer.status),
         )
@@ -248,7 +258,7 @@ class _AnyBody(Struct, frozen=True):
 _DONE = Answer(204, Text((b"{}",)))
 _NO_CLAIM = b',"claim_id":null'
 
-_WHOLE = {"messages": (b"[", "an array"), "metadata": (b"{", "an object"), "options": (b"{", "an object")}
+_WHOLE = {"messages": (ord("["), "an array"), "metadata": (ord("{"), "an object"), "options": (ord("{"), "an object")}
 """Fields that stay JSON text: how such a text has to begin, and the name of that."""
 
 
@@ -280,19 +290,20 @@ class Action:
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _violated("headers", error) from None
 
-    def fields(self, envelope: Envelope, listener: IListener | None) -> msgspec.Struct:
+    def fields(self, text: bytes | Raw, listener: IListener | None) -> msgspec.Struct:
         """The fields of the operation.
 
+        :param text: the body.
         :param listener: the connection.
         :raises EnvelopeError: the body violates the schema.
         """
         try:
-            body = documents.decode(self._body.decode, envelope.body)
+            body = documents.decode(self._body.decode, text)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _violated("body", error) from None
         for name in self._whole:
-            text = getattr(body, name)
-            if text is not UNSET and bytes(memoryview(text)[:1]) != _WHOLE[name][0]:
+            value = getattr(body, name)
+            if value is not UNSET and memoryview(value)[0] != _WHOLE[name][0]:
                 raise _violation(f"body.{name} has to be {_WHOLE[name][1]}.")
         if self._listener and self.operation is not None:
             values = {name: getattr(body, name) for name in body.__struct_fields__}
@@ -425,7 +436,7 @@ class _Stats(Struct):
     newest: _Edge | UnsetType = UNSET
 
 
-def _listed(messages: Iterable[model.Message]) -> Answer:
+def _listed(messages: Sequence[model.Message]) -> Answer:
     return Answer(200, Text((b'{"messages":[', *spliced(messages, tail=_NO_CLAIM), b"]}")))
 
 

@@ -15,22 +15,27 @@ from attrs import define, field
 from msgspec.structs import replace
 from twisted.logger import Logger
 
-from zaqar_gateway.errors import NotSupported, Overloaded, Unauthorized
+from zaqar_gateway.errors import BadBody, NotSupported, Overloaded, Unauthorized
 from zaqar_gateway.interfaces import IAsker, IListener, IUrlSigner
 from zaqar_gateway.limits import ClientIds, valid_name
 from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
+from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport.replies import explained
 from zaqar_gateway.transport.websocket import codec
+from zaqar_gateway.transport.websocket.alike import Alike, alike
 from zaqar_gateway.transport.websocket.authentication import Authentication
-from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Envelope, EnvelopeError
+from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Echo, Envelope, EnvelopeError
 from zaqar_gateway.transport.websocket.projects import Projects
 
 _log = Logger()
 
 _KNOWN_SIZE_MAX = 2048
 """Bytes of headers that are remembered."""
+
+_ALIKE_MAX = 4
+"""Actions whose frames are remembered."""
 
 
 class Request(msgspec.Struct, eq=False):
@@ -44,7 +49,7 @@ class Request(msgspec.Struct, eq=False):
     alone: bool
     _session: Session
     _is_binary: bool
-    _envelope: Envelope
+    _echo: Echo
     _answer: Answer | None = None
     _action: Action | None = None
     _headers: codec.Headers | None = None
@@ -63,7 +68,7 @@ class Request(msgspec.Struct, eq=False):
                 answer = await self._run()
             except Exception as error:
                 answer = explained(error, codec.describe)
-        return codec.close_frame(self._envelope, answer, self._is_binary)
+        return codec.close_frame(self._echo, answer, self._is_binary)
 
     def fields(self, operation: Operation) -> msgspec.Struct:
         """The fields of the operation, as :func:`~zaqar_gateway.operations.registry.dispatch` asks for them."""
@@ -160,33 +165,57 @@ class Session:
     _known_text: bytes = field(init=False, default=b"")  # the headers of the last frame, as they came
     _known: codec.Headers | None = field(init=False, default=None)  # and read
     _known_contexts: dict[bool, Context] = field(init=False, factory=dict)  # who asks with them, with the client checked or not
+    _alike: list[Alike] = field(init=False, factory=list)  # frames with these headers
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
         """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong."""
         if self._authentication is not None:
             self._authentication.count()
+        if not is_binary:
+            for one in self._alike:
+                if (request := self._receive_like(one, payload)) is not None:
+                    return request
         envelope = codec.NO_ENVELOPE
         try:
             envelope = codec.open_frame(payload, is_binary)
             action = self._actions.find(envelope)
             headers = self._headers(action, envelope)
-            asked = action.fields(envelope, self._listener)
+            asked = action.fields(envelope.body, self._listener)
         except EnvelopeError as error:
-            return Request(False, self, is_binary, envelope, codec.refusal(error))
+            return Request(False, self, is_binary, envelope.echo, codec.refusal(error))
         except Exception:
             _log.failure("a frame could not be read")
-            return Request(False, self, is_binary, envelope, codec.describe(None))
+            return Request(False, self, is_binary, envelope.echo, codec.describe(None))
         if action.name == codec.AUTHENTICATE:
             # Without a strategy everybody is who they say; the token is not echoed.
             envelope = Envelope(action=envelope.action)
             if self._authentication is None:
-                return Request(False, self, is_binary, envelope, codec.AUTHENTICATED)
+                return Request(False, self, is_binary, envelope.echo, codec.AUTHENTICATED)
             if self._authentication.running:
                 refused = codec.describe(Unauthorized(codec.NOT_AUTHENTIFIED))
-                return Request(False, self, is_binary, envelope, refused)
+                return Request(False, self, is_binary, envelope.echo, refused)
             # It waits for what came before, which belongs to whoever has spoken until now.
-            return Request(True, self, is_binary, envelope, None, action, headers, asked, aside=True)
-        return Request(action.alone, self, is_binary, envelope, None, action, headers, asked, size=len(payload))
+            return Request(True, self, is_binary, envelope.echo, None, action, headers, asked, aside=True)
+        if not is_binary and headers is self._known:
+            self._learn(payload, envelope, action)
+        return Request(action.alone, self, is_binary, envelope.echo, None, action, headers, asked, size=len(payload))
+
+    def _receive_like(self, one: Alike, payload: bytes) -> Request | None:
+        """Read a frame that is like others; ``None``: it is not, or something is wrong with it."""
+        if (found := one.read(payload)) is None:
+            return None
+        body, echo = found
+        try:
+            documents.check(body, 1)
+            asked = one.action.fields(body, self._listener)
+        except (BadBody, EnvelopeError):
+            return None
+        return Request(one.action.alone, self, False, echo, None, one.action, self._known, asked, size=len(payload))
+
+    def _learn(self, payload: bytes, envelope: Envelope, action: Action) -> None:
+        """Note what frames are like one whose headers have come before."""
+        if all(one.action is not action for one in self._alike) and (found := alike(payload, envelope, action)) is not None:
+            self._alike = [*self._alike[1 - _ALIKE_MAX :], found]
 
     def _headers(self, action: Action, envelope: Envelope) -> codec.Headers:
         """The headers of a frame.  A client sends the same ones again and again."""
@@ -194,9 +223,10 @@ class Session:
             return action.headers(envelope)  # type: ignore[no-any-return]
         text, known = bytes(envelope.headers), self._known
         if known is None or text != self._known_text:
-            known = self._known = action.headers(envelope)
-            self._known_text = text if len(text) <= _KNOWN_SIZE_MAX else b""
-            self._known_contexts = {}
+            known = action.headers(envelope)
+            if len(text) <= _KNOWN_SIZE_MAX:
+                self._known, self._known_text = known, text
+                self._known_contexts, self._alike = {}, []
         return known
 
     async def authenticate(self, headers: codec.Headers) -> Answer:
