@@ -7,6 +7,7 @@ takes half as long again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from zaqar_gateway.model import Message
 
@@ -17,8 +18,10 @@ def spliced(messages: Sequence[Message], link: bytes = b"", tail: bytes = b"") -
     :param link: what ``href`` begins with; the id comes behind it, and the claim that the message is under.  Empty: there is none.
     :param tail: JSON text of further members, each behind a comma.
     """
-    link = b'","href":"' + link if link else b""
-    tail += b'},{"id":"'
+    if not messages:
+        return []
+    more = tail + b'},{"id":"'
+    link = link and b'","href":"' + link
     ttl_s = age_s = -1
     claim_id, about = None, b""
     parts = [b'{"id":"']
@@ -26,10 +29,15 @@ def spliced(messages: Sequence[Message], link: bytes = b"", tail: bytes = b"") -
         # Most of a page have the same.
         if message.age_s != age_s or message.ttl_s != ttl_s or message.claim_id != claim_id:
             ttl_s, age_s, claim_id = message.ttl_s, message.age_s, message.claim_id
-            about = b'","ttl":%d,"age":%d,"body":' % (ttl_s, age_s)
+            about = _about(ttl_s, age_s)
             if link and claim_id is not None:
-                about = b"?claim_id=%b%b" % (claim_id.encode(), about)
+                about = b"?claim_id=" + claim_id.encode() + about
         name = message.id.encode()
-        parts += (name, link, name, about, message.body, tail) if link else (name, about, message.body, tail)
-    parts[-1] = tail[: -len(b',{"id":"')] if len(parts) > 1 else b""
+        parts += (name, link, name, about, message.body, more) if link else (name, about, message.body, more)
+    parts[-1] = tail + b"}"
     return parts
+
+
+@lru_cache(1024)  # most are read within seconds
+def _about(ttl_s: int, age_s: int) -> bytes:
+    return b'","ttl":%d,"age":%d,"body":' % (ttl_s, age_s)

@@ -147,7 +147,7 @@ class Echo(SynchronousTestCase):
         reply = codec.close_frame(
             codec.open_frame(
                 b'{"action" : "\\u0061",  "body":[1.50e1, "\\u00e9"], "headers": {"x" :1}, "z": 3}', False
-            ),
+            ).echo,
             OK,
             False,
         )

@@ -20,6 +20,7 @@ from zaqar_gateway.model import ENCRYPTED, KEY_ID_SIZE, Message, Post
 SECRET = "encryption-key"
 """The name under which the store keeps the random key that is used where none is configured."""
 
+_MARK = ENCRYPTED[0]  # to take a number out of bytes takes a third of what it takes to take bytes out of them
 _INFO = b"zaqar-gateway bodies of messages, AES-256-GCM"
 _NONCE_SIZE = 12
 _HEAD_SIZE = len(ENCRYPTED) + KEY_ID_SIZE
@@ -171,4 +172,4 @@ class Opener:
 
 
 def any_encrypted(messages: Sequence[Message] | Sequence[Post]) -> bool:
-    return ENCRYPTED in [one.body[:1] for one in messages]
+    return _MARK in [one.body[0] for one in messages if one.body]  # a notice has none

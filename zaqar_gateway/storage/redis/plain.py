@@ -252,21 +252,23 @@ def _messages(
     apart."""
     found, has_apart = [], False
     now_us, known, ttl_s, is_skipped = end_of(now_ms), None, 0, False
+    age_s, same_until = 0, -1  # of the last one, and the last rank that is as old
     for entry_id, fields in entries:
         (rank, digits), begins = _ranks[entry_id], fields[0]
         if begins != known:  # most have the same
-            known = begins
+            known, same_until = begins, -1
             ttl, _, client = begins.partition(b" ")
             if ttl[-1] == _PLUS:
                 ttl, has_apart = ttl[:-1], True
             ttl_s, is_skipped = int(ttl), client == skip
         number_of_fields = len(fields)
-        if number_of_fields < _FIELDS_MAX:
-            age_s = (now_us - rank) // 1_000_000
-        elif number_of_fields == _FIELDS_MAX:
-            age_s = (now_ms - int(fields[3])) // 1000
-        else:
+        if number_of_fields > _FIELDS_MAX:
             return None, False
+        if number_of_fields == _FIELDS_MAX:
+            age_s, same_until = (now_ms - int(fields[3])) // 1000, -1
+        elif rank > same_until:
+            age_s = (now_us - rank) // 1_000_000
+            same_until = now_us - age_s * 1_000_000
         if age_s >= ttl_s:
             return None, False
         if not is_skipped:

@@ -316,6 +316,7 @@ class HttpChannel(Protocol):
     __slots__ = (  # more than thirty attributes: without, each is looked up in a dictionary
         "_added",
         "_added_cached",
+        "_alike",
         "_answering",
         "_application",
         "_begun",
@@ -334,7 +335,6 @@ class HttpChannel(Protocol):
         "_half_closeable",
         "_http10",
         "_kept",
-        "_alike",
         "_known_fields",
         "_judged_size",
         "_known_heads",
@@ -354,6 +354,7 @@ class HttpChannel(Protocol):
         "_running",
         "_scanned",
         "_stream",
+        "_unlike_size",
         "_unsent",
         "_wire",
         "deadline",
@@ -386,6 +387,7 @@ class HttpChannel(Protocol):
         self._known_heads: dict[bytes, Head] = {}  # and the same heads
         self._alike: list[Alike] = []  # or others that are like them
         self._judged_size = 0  # of the last head without a body that was like none of these
+        self._unlike_size = 0  # of one in which ids were looked for in vain
         self._request: Request | None = None  # the latest one
         self._answering = False  # the application has it and has not replied
         self._last = False  # the connection ends with its reply
@@ -827,12 +829,12 @@ class HttpChannel(Protocol):
     def _learn(self, text: bytes, request: Request) -> None:
         """Note what is alike in a head that had to be judged, where the last one that had to be is as long."""
         size = len(text)
-        if size == self._judged_size and request.headers is request.head.headers:
+        if size == self._judged_size and size != self._unlike_size and request.headers is request.head.headers:
             found = alike(text, request.head)
-            if found is not None:
-                if len(self._alike) == _KNOWN_MAX:
-                    self._alike.clear()
-                self._alike.append(found)
+            if found is None:
+                self._unlike_size = size
+            else:
+                self._alike = [*self._alike[1 - _KNOWN_MAX :], found]
         self._judged_size = size
 
     def _judge(self, start: int, end: int) -> Head | None:
