@@ -216,6 +216,7 @@ class _Nowhere:
     """A connection that nobody reads."""
 
     peer = "192.0.2.1:1234"
+    added = added_cached = b""
 
     def answer(self, *reply: object) -> None:
         """See :class:`zaqar_gateway.transport.http.request.Wire`."""
@@ -236,9 +237,11 @@ class RecordedRequest(Request, eq=False):
         head = Head(method, target, path, query, Fields(headers))
         return cls(_Nowhere(), head, head.headers)
 
-    def reply(self, status: int, headers: Headers, body: bytes = b"") -> None:
+    def reply(self, status: int, headers: Headers, body: bytes = b"", lines: bytes = b"") -> None:
         """See :meth:`zaqar_gateway.transport.http.request.Request.reply`."""
-        super().reply(status, headers, body)
+        super().reply(status, headers, body, lines)
+        named = [line.split(b": ", 1) for line in lines.split(b"\r\n")[:-1]]
+        headers = [*((name, value) for name, value in named), *headers]
         self.responses.append(Response(status, headers, body))
 
 

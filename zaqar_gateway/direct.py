@@ -23,6 +23,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from time import monotonic
 from typing import Any
 
+from msgspec import Struct
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.epollreactor import EPollReactor
@@ -64,14 +65,11 @@ class Answer(Deferred[Any]):
             self.waiter.fail(error)
 
 
-class _Running:
+class _Running(Struct, eq=False):
     """A coroutine that nobody waits for."""
 
-    __slots__ = ("_coroutine", "_crashed")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None], crashed: Callable[[Failure], object]) -> None:
-        self._coroutine = coroutine
-        self._crashed = crashed
+    _coroutine: Coroutine[Any, Any, None]
+    _crashed: Callable[[Failure], object]
 
     def go_on(self, value: Any) -> None:
         try:

@@ -81,7 +81,7 @@ class TurnTests(SynchronousTestCase):
         over: list[bool] = []
 
         def go_on() -> None:
-            ends = self.turns.begin()
+            ends = self.turns.now() + PART_S
             over.append(self.turns.is_over(ends))
             self.clock.rightNow += PART_S
             over.append(self.turns.is_over(ends))

@@ -13,7 +13,7 @@ from select import EPOLLIN
 from typing import Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 
 from zaqar_gateway.transport.lobby import Lobbies
@@ -149,7 +149,10 @@ class _TcpConnection(_Patient, tcp.Server):
             return None
         except OSError:
             return CONNECTION_LOST
-        return self._dataReceived(data)
+        if not data:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(data)
+        return None
 
 
 class _UnixConnection(_Patient, unix.Server):
@@ -173,15 +176,20 @@ def behaves(transport: Any, manner: Manner) -> None:
 
 
 class Conduct:
-    """How a connection has asked so far, as its protocol finds out."""
+    """How a connection has asked so far, as its protocol finds out.
 
-    __slots__ = ("_manner",)
+    :ivar calm: whether the last that was said of it is that it is calm.
+    """
+
+    __slots__ = ("_manner", "calm")
 
     def __init__(self) -> None:
         self._manner = Manner.NEW
+        self.calm = False
 
     def is_calm(self, transport: Any) -> None:
         """It has asked for one thing, and all of it was looked at."""
+        self.calm = True
         self._be(transport, Manner.CALM)
 
     def rest(self, transport: Any, turns: Turns, is_much: bool, go_on: Callable[[], None]) -> Callable[[], None]:
@@ -191,6 +199,7 @@ class Conduct:
         :return: what to call to leave the row before.
         """
         if is_much:
+            self.calm = False
             self._be(transport, Manner.GREEDY)
         return turns.wait(go_on, Manner.GREEDY if self._manner is Manner.GREEDY else Manner.CALM)
 

@@ -70,12 +70,11 @@ class Turns:
         self.now = clock.seconds
         self.drain = Drain(self, clock, drain_rate)
 
-    def begin(self) -> float:
-        """Begin a part of a turn; when it ends, for :meth:`is_over`.  One thing is always done."""
-        return self.now() + PART_S
-
     def is_over(self, ends: float) -> bool:
-        """Whether a part is over; it goes on in the row where nobody else waits."""
+        """Whether a part of a turn is over; it goes on in the row where nobody else waits.  One thing is always done.
+
+        :param ends: ``PART_S`` after it began.
+        """
         now = self.now()
         return now >= ends and (not self.is_again or self._has_to_end(now))
 
@@ -198,9 +197,10 @@ class Reads:
     def __init__(self) -> None:
         self._taken = 0
 
-    def note(self, size: int) -> None:
-        """So many bytes were read at once."""
+    def note(self, size: int) -> bool:
+        """So many bytes were read at once; whether the others are to go first now."""
         self._taken += _READ_COST + size
+        return self._taken >= READS_MAX
 
     def clear(self) -> None:
         """Nothing is begun, or the connection has waited."""

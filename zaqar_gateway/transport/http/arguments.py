@@ -312,10 +312,6 @@ class Asked(msgspec.Struct, eq=False):
         """Path and query as they were sent."""
         return self.request.target
 
-    def brings(self, name: str) -> bool:
-        """Whether a parameter is in the query."""
-        return any(known == name for known, _ in self.plan.query)
-
     def fields(self, operation: Operation) -> msgspec.Struct:
         """See :meth:`Arguments.named` and :meth:`Arguments.read`."""
         plan = self.plan

@@ -40,7 +40,7 @@ from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from zaqar_gateway.direct import COPIED_MAX, write_all_now
+from zaqar_gateway.direct import COPIED_MAX, write_all_now, write_now
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
@@ -59,7 +59,7 @@ from zaqar_gateway.transport.http.request import (
 )
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
 from zaqar_gateway.transport.ports import Conduct
-from zaqar_gateway.transport.turns import Reads, Turns
+from zaqar_gateway.transport.turns import PART_S, Reads, Turns
 from zaqar_gateway.transport.unread import Unread
 
 
@@ -149,7 +149,6 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp judges
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_CACHE_CONTROL = b"\r\nCache-Control: "
 _JOIN_MAX = 65536  # replies joined into one write
 
 _PIECE_MIN = 4096  # of a body that comes in pieces
@@ -314,8 +313,6 @@ class HttpChannel(Protocol):
 
     _log = Logger()
     __slots__ = (  # more than thirty attributes: without, each is looked up in a dictionary
-        "_added",
-        "_added_cached",
         "_alike",
         "_answering",
         "_application",
@@ -357,6 +354,8 @@ class HttpChannel(Protocol):
         "_unlike_size",
         "_unsent",
         "_wire",
+        "added",
+        "added_cached",
         "deadline",
     )
 
@@ -368,7 +367,7 @@ class HttpChannel(Protocol):
         self._wire: _Transport
         self._half_closeable = False
         self._place: str | None = None  # that it is counted in
-        self._added = self._added_cached = b""  # to the header lines of an answer; the second, where it may be cached
+        self.added = self.added_cached = b""
 
         self._data = b""  # what was received; all before _pos is done with
         self._pos = 0
@@ -421,7 +420,7 @@ class HttpChannel(Protocol):
         is_tls = ISSLTransport.providedBy(transport)
         self._half_closeable = IHalfCloseableDescriptor.providedBy(transport) and not is_tls
         secure = self._factory.transport_security if is_tls else b""
-        self._added, self._added_cached = secure + protection.NO_STORE, secure
+        self.added, self.added_cached = secure + protection.NO_STORE, secure
         self._wire.registerProducer(self, True)
         factory = self._factory
         factory.add(self)
@@ -441,11 +440,11 @@ class HttpChannel(Protocol):
             self.deadline = self._factory.now + self._bounds.fresh_timeout_s
 
     def dataReceived(self, data: bytes) -> None:
-        self._reads.note(len(data))
+        is_enough = self._reads.note(len(data))
         if self._phase >= _LINGER:
             if self._phase == _LINGER:
                 self._dropped(len(data))
-                if self._reads.enough:
+                if is_enough:
                     self._rest()
                     self._stop_reading()
             return
@@ -453,7 +452,7 @@ class HttpChannel(Protocol):
             data = self._data[self._pos :] + data
         self._data = data
         self._pos = 0
-        if self._phase == _HEAD and self._reads.enough:
+        if is_enough and self._phase == _HEAD:
             self._rest()
             self._settle()
         else:
@@ -511,7 +510,6 @@ class HttpChannel(Protocol):
         if factory.draining or self._forsaken or (self._eof and self._pos == len(self._data)):
             self._last = True
         tail = factory.tail_close if self._last else factory.tail_keep if self._http10 else factory.tail
-        fields += self._added_cached if fields.find(_CACHE_CONTROL) >= 0 else self._added
         data = encode_head(status, fields, len(body), tail)
         if body and not self._bodiless and status != 204 and status != 304:
             if len(body) < COPIED_MAX:
@@ -538,7 +536,6 @@ class HttpChannel(Protocol):
         factory = self._factory
         self._last = True
         self._stream = source, _Outflow(self)
-        fields += self._added_cached if fields.find(_CACHE_CONTROL) >= 0 else self._added
         self._put(encode_stream_head(status, fields, not self._http10, factory.tail_close))
         source.begin(self._stream[1])
         if factory.draining and self._stream is not None:
@@ -641,12 +638,19 @@ class HttpChannel(Protocol):
             is_all = self._pos == len(self._data)
             if phase == _HEAD and is_all:
                 self._reads.clear()
-                self._conduct.is_calm(self._wire)
-            if is_all and phase == _WAIT and not (self._eof or self._blocked or self._paused):  # nearly always
+                if not self._conduct.calm:
+                    self._conduct.is_calm(self._wire)
+            if not is_all or self._eof or self._blocked or self._paused or self._resting is not None:
+                self._settle()
+            elif phase == _WAIT:  # nearly always this, or the next one
                 self._data, self._pos, self.deadline = b"", 0, inf
+            elif phase == _HEAD:
+                self._data, self._pos, self.deadline = b"", 0, self._factory.now + self._bounds.idle_timeout_s
+                self._begun = False
             else:
                 self._settle()
-            if (self._phase == _BODY or self._phase == _DROP) and self._reads.enough:
+            phase = self._phase
+            if (phase == _BODY or phase == _DROP) and self._reads.enough:
                 self._rest()
                 self._stop_reading()
         if self._factory.watched:
@@ -655,7 +659,7 @@ class HttpChannel(Protocol):
     def _go_through(self) -> None:
         """Look at what has come, until there is too little of it or this part of a turn is over."""
         turns = self._factory.turns
-        left, ends = TURN_MAX, turns.begin()
+        left, ends = TURN_MAX, turns.now() + PART_S
         while True:
             phase = self._phase
             if phase == _HEAD:
@@ -715,10 +719,6 @@ class HttpChannel(Protocol):
         """Nothing more can be done now: say what to wait for, and until when."""
         if self._pos == len(self._data):
             self._data, self._pos = b"", 0
-            if self._phase == _HEAD and not (self._resting is not None or self._eof or self._blocked or self._paused):
-                self._begun = False
-                self.deadline = self._factory.now + self._bounds.idle_timeout_s
-                return
         if self._resting is not None:
             if self._phase == _BODY or self._phase == _DROP:
                 self.deadline = self._body_deadline()
@@ -1128,8 +1128,8 @@ class HttpChannel(Protocol):
         status, headers, body = refusal(status, _TITLES[status], description)
         if retry_after_s:
             headers.append((b"Retry-After", b"%d" % retry_after_s))
-        fields = encode_fields([*headers, (b"x-openstack-request-id", request_id())])
-        self._put(encode_head(status, fields + self._added, len(body), self._factory.tail_close))
+        fields = encode_fields([*headers, (b"x-openstack-request-id", request_id())], b"", self)
+        self._put(encode_head(status, fields, len(body), self._factory.tail_close))
         if not self._bodiless:
             self._put(body)
         self._finish(linger=True)
@@ -1144,7 +1144,10 @@ class HttpChannel(Protocol):
             return
         out, size = self._out, self._out_size
         self._out, self._out_size = [], 0
-        write_all_now(self._wire, out)
+        if len(out) == 1:  # nearly always
+            write_now(self._wire, out[0])
+        else:
+            write_all_now(self._wire, out)
         if self._blocked:
             self._unsent += size
             self._factory.unread.note(self, self._unsent)

@@ -35,6 +35,7 @@ _log = Logger()
 _QUEUE = "queue_name"
 _CHECKS = {"queue_name": check_queue, "topic_name": check_topic}
 _NOBODY = Context("")
+_REQUEST_ID = b"x-openstack-request-id: "
 _GLOBAL_ID = re.compile(b"req-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -63,9 +64,13 @@ class Endpoint:
 
 
 class _Plan(Plan, eq=False, kw_only=True):
-    """With what answers it."""
+    """With what answers it.
+
+    :ivar waits: whether it may be told to wait.
+    """
 
     endpoint: Endpoint
+    waits: bool
 
 
 class Outlet:
@@ -92,7 +97,9 @@ class Outlet:
         """
         if request.gone:
             return
-        status, headers = reply.status, self._with_cors(request, reply.headers)
+        status, headers = reply.status, reply.headers
+        if self._cors is not None:
+            headers = self._with_cors(request, headers)
         name = name or request_id()
         if status == 500:
             _log.error(
@@ -102,7 +109,7 @@ class Outlet:
                 request=name.decode(),
                 global_request=_global_id(request) or "-",
             )
-        request.reply(status, [(b"x-openstack-request-id", name), *headers], reply.body)
+        request.reply(status, headers, reply.body, _REQUEST_ID + name + b"\r\n")
 
     def stream(self, request: Request, reply: Streaming) -> None:
         """Send a reply piece by piece."""
@@ -225,7 +232,8 @@ class Place(Resource):
             for when, choice in self._choices[method]:
                 if when in names:
                     served = choice
-        plan = head.plan = _Plan(served.arguments, path, query, endpoint=served)
+        waits = served.operation.waits and any(name == "wait" for name, _ in query)
+        plan = head.plan = _Plan(served.arguments, path, query, endpoint=served, waits=waits)
         return plan
 
     def _admit(self, request: Request) -> Context:
@@ -246,7 +254,7 @@ class Place(Resource):
     async def _answer(self, request: Request, plan: _Plan, ctx: Context) -> None:
         endpoint = plan.endpoint
         asked = Asked(plan, request)
-        if endpoint.operation.waits and asked.brings("wait"):
+        if plan.waits:
             ctx = replace(ctx, asker=asked.asker)
         reply: Reply | Streaming
         try:

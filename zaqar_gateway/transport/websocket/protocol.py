@@ -45,7 +45,7 @@ from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
-from zaqar_gateway.transport.turns import Reads
+from zaqar_gateway.transport.turns import PART_S, Reads
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -402,13 +402,13 @@ class GatewayProtocol(WebSocketServerProtocol):
     # -- frames in -----------------------------------------------------------------------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
-        self._reads.note(len(data))
+        is_enough = self._reads.note(len(data))
         if self._is_refused or self.failedByMe:
             self._dropped(len(data))
         if self._is_refused:
-            if self._reads.enough:
+            if is_enough:
                 self._rest()
-        elif self._reads.enough and self.state != _CLOSED:
+        elif is_enough and self.state != _CLOSED:
             self.data += data
             self._rest()
         else:
@@ -416,7 +416,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self.consumeData()
             if not self.data and self.state == _OPEN and not self.inside_message:
                 self._reads.clear()
-                if self._was_active:
+                if self._was_active and not self._conduct.calm:
                     self._conduct.is_calm(self.transport)
         if self._paused and not self._deaf:
             self._adjust()
@@ -430,7 +430,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._consuming = True
         try:
             turns = self.factory.turns
-            left, more, ends = TURN_MAX, True, turns.begin()
+            left, more, ends = TURN_MAX, True, turns.now() + PART_S
             while more and not self._paused and self.state != _CLOSED:
                 if self.current_frame is None and not self.inside_message:
                     left = self._take_whole_frames(left, ends)
