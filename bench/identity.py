@@ -48,7 +48,7 @@ def main() -> None:
     tokens._callers.put(_key(TOKEN), caller, 300.0)
     authentication = Authentication(tokens, "http://unused")
     fields = Fields({b"x-auth-token": TOKEN.encode()})
-    request = Request(cast(Any, None), Head(b"GET", b"/v2/queues", b"/v2/queues", b"", fields), fields)
+    request = Request(cast(Any, None), Head(b"GET", b"/v2/queues", fields), fields)
 
     def refused(*_: object) -> None:
         raise AssertionError("the token is not remembered")

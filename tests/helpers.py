@@ -233,8 +233,7 @@ class RecordedRequest(Request, eq=False):
     @classmethod
     def to(cls, method: bytes, target: bytes, headers: dict[bytes, bytes]) -> RecordedRequest:
         """One with these header lines."""
-        path, _, query = target.partition(b"?")
-        head = Head(method, target, path, query, Fields(headers))
+        head = Head(method, target, Fields(headers))
         return cls(_Nowhere(), head, head.headers)
 
     def reply(self, status: int, headers: Headers, body: bytes = b"", lines: bytes = b"") -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from attrs import define, frozen
+from msgspec import UNSET
 
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IWaits
@@ -66,22 +67,22 @@ class Messages:
         :raises RuleBroken: there is none, a ttl or delay is out of range, or the post is too large.
         """
         self._kind.check_name(ctx.project, asked.queue_name)
-        text, posted = given(asked.messages), given(asked.posted)
-        if text is None and posted is None:
-            raise RuleBroken("messages is missing; it has to be an array of messages.")
-        text = text or msgspec.Raw()
-        size = given(asked.size) or memoryview(text).nbytes
-        if size > self._limits.post_size_max:
-            raise RuleBroken(f"The post has {size} bytes; at most {self._limits.post_size_max} are allowed.")
-        posted = _read(text) if posted is None else posted
+        text, posted, size, limits = asked.messages, asked.posted, asked.size, self._limits
+        if size is UNSET:
+            size = 0 if text is UNSET else memoryview(text).nbytes
+        if size > limits.post_size_max:
+            raise RuleBroken(f"The post has {size} bytes; at most {limits.post_size_max} are allowed.")
+        if posted is UNSET:
+            posted = _read(text)
         if not posted:
             raise RuleBroken("messages is empty; it has to have at least one message.")
-        new, has_keys = [], asked.idempotency_key is not msgspec.UNSET
+        new, has_keys, has_delays = [], asked.idempotency_key is not UNSET, False
         for number, one in enumerate(posted):
-            ttl_s = None if one.ttl is msgspec.UNSET else self._limits.message_ttl("messages[{}].ttl", one.ttl, number)
+            ttl_s = None if one.ttl is UNSET else limits.message_ttl("messages[{}].ttl", one.ttl, number)
             new.append(NewMessage(bytes(one.body), ttl_s))
-            has_keys = has_keys or one.idempotency_key is not msgspec.UNSET
-        if asked.delays and any(one.delay is not msgspec.UNSET for one in posted):
+            has_keys = has_keys or one.idempotency_key is not UNSET
+            has_delays = has_delays or one.delay is not UNSET
+        if has_delays and asked.delays:
             new = await self._with_delays(ctx, asked.queue_name, posted, new)
         return await self._store.post(
             ctx.project,
@@ -103,7 +104,7 @@ class Messages:
         """
         keys: list[str] = []
         for number, one in enumerate(posted):
-            if one.idempotency_key is not msgspec.UNSET:
+            if one.idempotency_key is not UNSET:
                 field = f"messages[{number}].idempotency_key"
                 if key is not None:
                     raise RuleBroken(f"idempotency_key and {field} exclude each other; the post has one, or messages have.")
@@ -117,10 +118,10 @@ class Messages:
     async def _with_delays(
         self, ctx: Context, queue: str, posted: Sequence[Posted], new: list[NewMessage]
     ) -> list[NewMessage]:
-        delays = [None if one.delay is msgspec.UNSET else msgspec.json.decode(one.delay) for one in posted]
+        delays = [None if one.delay is UNSET else msgspec.json.decode(one.delay) for one in posted]
         try:
             for number, delay in enumerate(delays):
-                if posted[number].delay is not msgspec.UNSET:
+                if posted[number].delay is not UNSET:
                     if type(delay) is not int:
                         raise BadBody(f"{_BAD_DELAY} (messages[{number}])")
                     self._limits.message_delay("messages[{}].delay", delay, number)
@@ -232,7 +233,9 @@ def _short(text: str) -> str:
     return text if len(text) <= 64 else f"{text[:64]}..."
 
 
-def _read(text: msgspec.Raw) -> list[Posted]:
+def _read(text: msgspec.Raw | msgspec.UnsetType) -> list[Posted]:
+    if text is UNSET:
+        raise RuleBroken("messages is missing; it has to be an array of messages.")
     try:
         return documents.decode(_decode_posted, text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -114,9 +114,9 @@ class RedisMessages:
             answer = await together.ask(self._redis, scripts.POST, kind, self._begin_post, given, count, new.size)
         else:
             answer = await self._post_alone(place, terms, new, given, putting)
-        refused, first, second, *more = answer
+        refused, first, second = answer[:3]
         if refused == 0:
-            if more:
+            if len(answer) > 3:
                 self._nudge(project, queue)
             return format_ids(second, len(messages), first.decode())
         if refused == 1:
@@ -126,7 +126,7 @@ class RedisMessages:
         if refused == _BY_KEYS:
             if second:
                 self._nudge(project, queue)
-            is_fresh, *ranks = more
+            is_fresh, *ranks = answer[3:]
             found = [format_id(int(rank), first.decode()) for rank in ranks]
             return found if is_fresh else Replayed(found)
         if refused == _OTHER_NUMBER:

@@ -21,54 +21,61 @@ SIZE_MAX = 2048
 """Bytes of a head that is kept for those that are like it."""
 
 _LENGTH = 24  # of the ids of zaqar_gateway.storage.ids, which are of hexadecimal digits in lower case
+_DIGITS = b"0123456789abcdef"
 _LEVEL = b"0" * _LENGTH
 _LEVELLED = bytes.maketrans(b"123456789abcdef", b"0" * 15)
 _IDS_MAX = 2  # a claim and a message of it; of many each is looked at alone
 
-_Holes = list[tuple[str, int]]  # name of a value, number of the id that it is
+_Holes = list[tuple[str, int]]  # name of a value, and where the id that it is begins among all of them
 
 
 class Alike(msgspec.Struct, eq=False):
     """What some heads have in common.
 
-    :ivar pieces: what is around the ids.
+    :ivar before: what is before the first id.
+    :ivar between: what is before each of the others.
+    :ivar after: what is behind the last.
     :ivar head: one of them.
-    :ivar target: from where to where it goes.
+    :ivar size: of each.
     """
 
-    pieces: tuple[bytes, ...]
+    before: bytes
+    between: list[bytes]
+    after: bytes
     head: Head
-    target: slice
+    size: int
+    values: dict[str, Any]
+    given: dict[str, Any]
     in_values: _Holes
     in_given: _Holes
 
-    def read(self, data: bytes, start: int) -> tuple[Head, int] | None:
-        """The head that begins in some data, and where it ends; ``None`` where there is none like these."""
-        at, ids = start, []
-        for piece in self.pieces:
-            if at != start:
-                found = data[at : at + _LENGTH]
-                if found.translate(_LEVELLED) != _LEVEL:
-                    return None
-                ids.append(found.decode())
-                at += _LENGTH
-            if not data.startswith(piece, at):
+    def read(self, data: bytes, start: int) -> Head | None:
+        """The head that begins in some data; ``None`` where there is none like these."""
+        if not data.startswith(self.before, start):
+            return None
+        begin = start + len(self.before)
+        end = begin + _LENGTH
+        found = data[begin:end]
+        for piece in self.between:
+            if not data.startswith(piece, end):
                 return None
-            at += len(piece)
-        head = self.head
-        target = data[start:at][self.target]
-        path, _, query = target.partition(b"?")
-        plan = head.plan
-        values, given = plan.named
-        values = values.copy()
-        for name, number in self.in_values:
-            values[name] = ids[number]
+            begin = end + len(piece)
+            end = begin + _LENGTH
+            found += data[begin:end]
+        if not data.startswith(self.after, end) or found.translate(None, _DIGITS):
+            return None
+        ids, values, given = found.decode(), self.values.copy(), self.given
+        for name, at in self.in_values:
+            values[name] = ids[at : at + _LENGTH]
         if self.in_given:
             given = given.copy()
-            for name, number in self.in_given:
-                given[name] = ids[number]
-        plan = plan.with_named(values, given)
-        return Head(head.method, target, path, query, head.headers, head.is_http10, head.place, plan), at
+            for name, at in self.in_given:
+                given[name] = ids[at : at + _LENGTH]
+        head = self.head
+        begin = start + len(head.method) + 1
+        target = data[begin : begin + len(head.target)]
+        plan = head.plan.with_named(values, given)
+        return Head(head.method, target, head.headers, head.closes, head.is_http10, head.place, plan)
 
 
 def alike(text: bytes, head: Head) -> Alike | None:
@@ -85,17 +92,13 @@ def alike(text: bytes, head: Head) -> Alike | None:
         pieces.append(text[done:at])
         done = at + _LENGTH
         ids.append(text[at:done].decode())
-    pieces.append(text[done:])
     values, given = plan.named
     in_values = _holes(values, ids)
-    if (
-        not 0 < len(ids) <= _IDS_MAX
-        or len({*ids}) != len(ids)
-        or {number for _, number in in_values} != {*range(len(ids))}
-    ):
+    if not 0 < len(ids) <= _IDS_MAX or len({*ids}) != len(ids) or len({at for _, at in in_values}) != len(ids):
         return None
-    return Alike(tuple(pieces), head, slice(begin, end), in_values, _holes(given, ids))
+    before, *between = pieces
+    return Alike(before, between, text[done:], head, len(text), values, given, in_values, _holes(given, ids))
 
 
 def _holes(values: Mapping[str, Any], ids: list[str]) -> _Holes:
-    return [(name, ids.index(value)) for name, value in values.items() if isinstance(value, str) and value in ids]
+    return [(name, ids.index(value) * _LENGTH) for name, value in values.items() if isinstance(value, str) and value in ids]

@@ -150,9 +150,10 @@ class Arguments:
         :raises BadRequest: something in the headers or the body is not what it has to be.
         :raises Refused: the body is of another media type than the one accepted.
         """
-        http, values = self._http, named
-        if http.body is not Body.NONE or self._headers:
-            values = values.copy()
+        http = self._http
+        if http.body is Body.NONE and not self._headers:
+            return self._make(**named)
+        values = named.copy()
         for name, field in self._headers.items():
             if (value := request.headers.get(name)) is not None:
                 values[field] = text(value)

@@ -46,6 +46,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.http.alike import Alike, alike
 from zaqar_gateway.transport.http.request import (
+    ABSOLUTE,
     Fields,
     Head,
     Request,
@@ -144,7 +145,6 @@ class _Transport(typing.Protocol):
 _REQUEST_LINE = re.compile(
     rb"(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|TRACE) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])"
 )
-_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?@]+)((?:[/?].*)?)")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp judges
 
@@ -518,8 +518,11 @@ class HttpChannel(Protocol):
                 self._out.append(data)
                 self._out_size += len(data)
                 data = body
-        self._out.append(data)
-        self._out_size += len(data)
+        if self._running or self._out or self._pos < len(self._data):
+            self._out.append(data)
+            self._out_size += len(data)
+        else:
+            self._write(data)
         self._answering = self._bodiless = False
         if self._phase == _WAIT:
             self._phase = _HEAD
@@ -794,7 +797,7 @@ class HttpChannel(Protocol):
         is_new = False
         for like in self._alike:
             if (read := like.read(data, start)) is not None:
-                head, end = read
+                head, end = read, start + like.size
                 break
         else:
             found = data.find(b"\r\n\r\n", start + self._scanned)
@@ -867,17 +870,13 @@ class HttpChannel(Protocol):
             self._refuse(400, "There is no Host header.")
             return None
 
-        path, _, query = target.partition(b"?")
-        if target[0] != 47:  # "/"
-            if path != b"*" or method != b"OPTIONS" or target != path:
-                absolute = _ABSOLUTE.fullmatch(target)
-                if absolute is None:
-                    self._refuse(400, "The request target is not a path that begins with '/'.")
-                    return None
-                headers = Fields({**headers, b"host": absolute[1]})
-                path, _, query = absolute[2].partition(b"?")
-                path = path or b"/"
-        head = Head(method, target, path, query, headers, http10)
+        if target[0] != 47 and (target != b"*" or method != b"OPTIONS"):  # "/"
+            absolute = ABSOLUTE.fullmatch(target)
+            if absolute is None:
+                self._refuse(400, "The request target is not a path that begins with '/'.")
+                return None
+            headers = Fields({**headers, b"host": absolute[1]})
+        head = Head(method, target, headers, headers.closes or (http10 and not headers.keeps), http10)
         if headers.has_body and end - start < _KNOWN_SIZE_MAX:  # others mostly name one message, which comes once
             _remember(self._known_heads, data[start : end + 4], head)
         return head
@@ -1142,14 +1141,16 @@ class HttpChannel(Protocol):
     def _flush(self) -> None:
         if not self._out:
             return
-        out, size = self._out, self._out_size
-        self._out, self._out_size = [], 0
-        if len(out) == 1:  # nearly always
-            write_now(self._wire, out[0])
+        out, self._out, self._out_size = self._out, [], 0
+        self._write(*out)
+
+    def _write(self, data: bytes, *more: bytes) -> None:
+        if more:
+            write_all_now(self._wire, (data, *more))
         else:
-            write_all_now(self._wire, out)
+            write_now(self._wire, data)
         if self._blocked:
-            self._unsent += size
+            self._unsent += len(data) + sum(map(len, more))
             self._factory.unread.note(self, self._unsent)
 
     def _body_deadline(self) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from http import HTTPStatus
@@ -26,6 +27,9 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 # A header value that came from a client must not be able to end its line (RFC 9110, section 5.5).
+ABSOLUTE = re.compile(rb"(?i:https?)://([^/?@]+)((?:[/?].*)?)")
+"""A target in absolute form: host, and path with query."""
+
 _PERCENT = ord("%")
 _CACHE_CONTROL = b"Cache-Control"
 _LF, _CR = b"\n\r"  # numbers: to look for bytes in bytes takes ten times as long
@@ -127,9 +131,8 @@ class Head(Struct, eq=False):
 
     :ivar method: upper-case name, such as ``b"GET"``.
     :ivar target: as sent, path and query; raw bytes above 0x7F are passed on.
-    :ivar path: the path of the target, percent-encoded as sent; ``b"*"`` for the asterisk form of OPTIONS.
-    :ivar query: what follows the first ``?``, ``b""`` where there is none.
     :ivar headers: for a target in absolute form ``host`` is the target's (RFC 9112, section 3.2.2).
+    :ivar closes: whether the connection ends with the reply.
     :ivar is_http10: whether it is HTTP/1.0.
     :ivar place: what stands at its path; filled by the application.
     :ivar plan: what the application has found it to ask for, whoever asks; likewise.
@@ -137,17 +140,28 @@ class Head(Struct, eq=False):
 
     method: bytes
     target: bytes
-    path: bytes
-    query: bytes
     headers: Fields
+    closes: bool = False
     is_http10: bool = False
     place: Any = None
     plan: Any = None
 
     @property
-    def closes(self) -> bool:
-        """Whether the connection ends with the reply."""
-        return self.headers.closes or (self.is_http10 and not self.headers.keeps)
+    def path(self) -> bytes:
+        """The path of the target, percent-encoded as sent; ``b"*"`` for the asterisk form of OPTIONS."""
+        return self._origin.partition(b"?")[0] or b"/"
+
+    @property
+    def query(self) -> bytes:
+        """What follows the first ``?``, ``b""`` where there is none."""
+        return self._origin.partition(b"?")[2]
+
+    @property
+    def _origin(self) -> bytes:
+        """The target without what comes before its path in absolute form."""
+        target = self.target
+        absolute = None if target[:1] == b"/" else ABSOLUTE.fullmatch(target)
+        return target if absolute is None else absolute[2]
 
     @property
     def prepath(self) -> list[bytes]:
