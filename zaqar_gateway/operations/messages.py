@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -137,16 +137,18 @@ class Messages:
         """A page of the messages after a marker, oldest first; where there are none, after as long as is asked to wait."""
         marker = given(asked.marker)
         limit = self._limits.page(given(asked.limit), self._limits.messages_page_max)
-        look = partial(
-            self._store.list,
-            ctx.project,
-            asked.queue_name,
-            marker=marker,
-            limit=limit,
-            skip_client=None if asked.echo else ctx.client,
-            include_claimed=asked.include_claimed,
-            include_delayed=asked.include_delayed,
-        )
+
+        def look() -> Coroutine[Any, Any, MessagePage]:
+            return self._store.list(
+                ctx.project,
+                asked.queue_name,
+                marker=marker,
+                limit=limit,
+                skip_client=None if asked.echo else ctx.client,
+                include_claimed=asked.include_claimed,
+                include_delayed=asked.include_delayed,
+            )
+
         wait_s = wait(given(asked.wait))
         if not wait_s or self._waits is None:
             return await look()

@@ -24,7 +24,7 @@ NO_QUEUE = "0" * 10
 
 _RANK_DIGITS = 14
 _RANKS = struct.Struct(">Q4x")  # of an id its rank and one byte more, and the rest of it
-_ID = re.compile("[0-9a-f]{24}")
+_SIZE, _RANK_SIZE = 12, 7  # of an id in bytes, and of the rank in it
 _CURSOR = re.compile("[0-9a-f]{14}")
 
 
@@ -42,9 +42,13 @@ def format_ids(first: int, number: int, incarnation: str) -> list[str]:
 
 def parse_id(text: str) -> tuple[int, str] | None:
     """The rank and the incarnation in an id; ``None`` where the text has not the form of an id."""
-    if _ID.fullmatch(text) is None:
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
         return None
-    return int(text[:_RANK_DIGITS], 16), text[_RANK_DIGITS:]
+    if len(data) != _SIZE or data.hex() != text:  # capital letters, or blanks
+        return None
+    return int.from_bytes(data[:_RANK_SIZE]), text[_RANK_DIGITS:]
 
 
 def parse_ids(ids: Sequence[str]) -> tuple[str, list[int]] | None:

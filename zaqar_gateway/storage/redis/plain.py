@@ -53,6 +53,9 @@ where it does."""
 _PLUS = ord("+")
 """Behind the ttl in an entry whose body is kept apart."""
 
+_DIGITS_16 = 10**15
+"""The least number of 16 digits, which all ranks of this time have."""
+
 _PASSED_OVER = 8
 """Reads of a queue that go to the script at once after one that asked in vain, so that asking costs little where it mostly is."""
 
@@ -119,12 +122,12 @@ class PlainReads:
         :param skip: the client whose messages are left out.
         :param with_claimed: whether messages that are claimed are in it.
         """
-        if self._passes_over(project, queue):
+        if self._passed_over and self._passes_over(project, queue):
             return None
         asking, marker = self._asking(project, queue), 0 if after is None else after[0]
         head = 0 if with_claimed else self._heads.get((project, queue), 0)
         begin = max(marker, head)
-        page = asking.page + (bulk(b"(%d" % begin) if begin else _BEGINNING) + _TO_END + number(limit)
+        page = asking.page + (_behind(begin) if begin else _BEGINNING) + _TO_END + number(limit)
         count = 1
         if is_beyond := marker < head:
             free = asking.free + bulk(b"(%d" % marker) + _ANY_MORE
@@ -150,12 +153,13 @@ class PlainReads:
         if plain is not None and plain.has_apart:
             messages = await whole(self._redis, self._keys.queue(project, queue), plain.messages)
             plain = replace(plain, messages=messages, more=plain.more or len(messages) < len(plain.messages))
-        # The next one begins behind the head, where it was not known.
-        return plain if head_now and not head and not with_claimed else self._noted(project, queue, plain)
+        if plain is not None or head_now and not head and not with_claimed:
+            return plain  # where there is none, the next one begins behind the head, which was not known
+        return self._noted(project, queue, None)
 
     async def get(self, project: str, queue: str, rank: int, incarnation: str) -> list[Message] | None:
         """The message that an id means, or none."""
-        if self._passes_over(project, queue):
+        if self._passed_over and self._passes_over(project, queue):
             return None
         asking, place = self._asking(project, queue), bulk(b"%d" % rank)
         commands = b"".join((asking.state, place, asking.entry, place, place))
@@ -171,8 +175,6 @@ class PlainReads:
 
     def _passes_over(self, project: str, queue: str) -> bool:
         """Whether this read goes to the script at once."""
-        if not self._passed_over:
-            return False
         left = self._passed_over.pop((project, queue), 0)
         if left > 1:
             self._passed_over[project, queue] = left - 1
@@ -185,6 +187,11 @@ class PlainReads:
                 self._passed_over.clear()
             self._passed_over[project, queue] = _PASSED_OVER
         return found
+
+
+def _behind(rank: int) -> bytes:
+    """A range that begins behind a rank, packed."""
+    return b"$17\r\n(%d\r\n" % rank if _DIGITS_16 <= rank < 10 * _DIGITS_16 else bulk(b"(%d" % rank)
 
 
 def _page(

@@ -191,6 +191,11 @@ def _queue(asked: IAsked) -> str:
     return f"{asked.collection}/{asked.path['queue_name']}"
 
 
+def _links(asked: IAsked) -> bytes:
+    """What the paths of messages begin with where the request went to."""
+    return f"{_queue(asked)}/messages/".encode()
+
+
 def _subscriptions(asked: IAsked) -> str:
     """The path of the subscriptions that the request went to."""
     return _queue(asked) + "/subscriptions"
@@ -361,12 +366,11 @@ class Answers:
             counts |= {"oldest": edge(stats.oldest), "newest": edge(stats.newest)}
         return _json({"messages": counts})
 
-    def _messages(self, base: str, messages: Sequence[Message]) -> list[bytes]:
+    def _messages(self, link: bytes, messages: Sequence[Message]) -> list[bytes]:
         """What is shown of messages: JSON objects with commas between them, in pieces to be joined.
 
-        :param base: the path of each, without its id.
+        :param link: the path of each, without its id.
         """
-        link = base.encode()
         if not self._has_checksums:
             return spliced(messages, link)
         objects = [b"".join(spliced([one], link, self._checksum_of(one))) for one in messages]
@@ -377,21 +381,21 @@ class Answers:
         return b"" if found is UNSET else b',"checksum":' + _encode(found)
 
     def _message_list(self, asked: IAsked, page: MessagePage) -> Reply:
-        base = _queue(asked) + "/messages"
         if not page.messages or page.marker is None:
             return Reply(200, _JSON_ONLY, b'{"messages":[],"links":[]}')
-        before, after = asked.kept.get(page.knows_delay) or self._around_marker(asked, base, page.knows_delay)
-        messages = self._messages(base + "/", page.messages)
+        link, before, after = asked.kept.get(page.knows_delay) or self._around(asked, page.knows_delay)
+        messages = self._messages(link, page.messages)
         return Reply(200, _JSON_ONLY, b"".join((_LISTED, *messages, before, page.marker.encode(), after)))
 
-    def _around_marker(self, asked: IAsked, path: str, knows_delay: bool) -> tuple[bytes, bytes]:
-        """What is around the marker behind a page, which is the same for all pages of a queue."""
+    def _around(self, asked: IAsked, knows_delay: bool) -> tuple[bytes, bytes, bytes]:
+        """What is the same for all pages of a queue: the path of messages, and what is around the marker behind them."""
+        path = _queue(asked) + "/messages"
         parameters = {**asked.given, "marker": _NO_MARKER}
         if not knows_delay:
             # Where nothing is delayed, the link says that nothing is left out (API reference, "GET messages").
             parameters["include_delayed"] = True
         link, _, rest = _encode(_next(path, parameters)).partition(_value(_NO_MARKER).encode())
-        around = asked.kept[knows_delay] = b'],"links":%b' % link, b"%b}" % rest
+        around = asked.kept[knows_delay] = f"{path}/".encode(), b'],"links":%b' % link, b"%b}" % rest
         return around
 
     def _message_events(self, asked: IAsked, listening: Listening) -> Streaming:
@@ -402,12 +406,12 @@ class Answers:
     def event(self, place: Place, message: Message) -> bytes:
         """A message as an event of a stream: what a listing shows."""
         base = f"{TOPICS if place.is_topic else QUEUES}/{place.name}/messages/"
-        return event("message", b"".join(self._messages(base, [message])), message.id)
+        return event("message", b"".join(self._messages(base.encode(), [message])), message.id)
 
     def _message_get_many(self, asked: IAsked, found: list[Message]) -> Reply:
         if not found:
             raise NotFound("None of the messages exists here.")
-        return Reply(200, _JSON_ONLY, b"".join((_LISTED, *self._messages(_queue(asked) + "/messages/", found), b"]}")))
+        return Reply(200, _JSON_ONLY, b"".join((_LISTED, *self._messages(_links(asked), found), b"]}")))
 
     def _message_post(self, asked: IAsked, ids: list[str]) -> Reply:
         # The queue name and the ids are of characters that need no escape, in JSON or in a URL.
@@ -439,20 +443,20 @@ class Answers:
         )
 
     def _message_get(self, asked: IAsked, message: Message) -> Reply:
-        return Reply(200, _JSON_ONLY, b"".join(self._messages(_queue(asked) + "/messages/", [message])))
+        return Reply(200, _JSON_ONLY, b"".join(self._messages(_links(asked), [message])))
 
     def _claim_create(self, asked: IAsked, claim: Claim | None) -> Reply:
         if claim is None:
             return NO_CONTENT
         queue = _queue(asked)
         location = f"{queue}/claims/{claim.id}".encode()
-        document = b"".join((_LISTED, *self._messages(queue + "/messages/", claim.messages), b"]}"))
+        document = b"".join((_LISTED, *self._messages(_links(asked), claim.messages), b"]}"))
         return Reply(201, (_JSON, (b"Location", location)), document)
 
     def _claim_get(self, asked: IAsked, claim: Claim) -> Reply:
         queue = _queue(asked)
         begin = f'{{"age":{claim.age_s},"ttl":{claim.ttl_s},"href":"{queue}/claims/{claim.id}","messages":['.encode()
-        return Reply(200, _JSON_ONLY, b"".join((begin, *self._messages(queue + "/messages/", claim.messages), b"]}")))
+        return Reply(200, _JSON_ONLY, b"".join((begin, *self._messages(_links(asked), claim.messages), b"]}")))
 
     def _dead_letter_list(self, asked: IAsked, page: Sequence[Message]) -> Reply:
         base = _queue(asked)
