@@ -603,15 +603,15 @@ class SubscriptionActions(SessionCase):
     def test_delivery_answers(self) -> None:
         """Deliveries are shown with what operators need to know."""
         failing = [Failing(Place("p", "q"), 2), Failing(Place("p", "t", is_topic=True), 1)]
-        found = codec.answer("delivery_overview", fields.Nothing(), failing)
+        found = codec.ANSWERS["delivery_overview"](fields.Nothing(), failing)
         shown = [{"project": "p", "count": 2, "queue": "q"}, {"project": "p", "count": 1, "topic": "t"}]
         self.assertEqual(msgspec.to_builtins(found), {"status": 200, "body": {"deliveries": shown}})
         failed = FailedDelivery("d", "s", "http://a", 3, "timeout", 9, "SubscriptionConfirmation")
-        found = codec.answer("delivery_list", fields.DeliveryList("q"), [failed])
+        found = codec.ANSWERS["delivery_list"](fields.DeliveryList("q"), [failed])
         entry = {"id": "d", "subscription_id": "s", "subscriber": "http://a", "attempts": 3, "reason": "timeout"}
         entry |= {"age": 9, "notice": "SubscriptionConfirmation"}
         self.assertEqual(msgspec.to_builtins(found), {"status": 200, "body": {"deliveries": [entry]}})
-        self.assertEqual(codec.answer("delivery_resend", fields.DeliveryResend("q"), 3), codec.Answer(200, {"count": 3}))
+        self.assertEqual(codec.ANSWERS["delivery_resend"](fields.DeliveryResend("q"), 3), codec.Answer(200, {"count": 3}))
 
     def test_token(self) -> None:
         """The token of a frame is part of who asks, and of nothing that is shown."""
@@ -679,7 +679,7 @@ class PoolActions(SessionCase):
             ("flavor_update", fields.FlavorPut("f"), flavor, (200, {**shown_flavor, "capabilities": ["FIFO"]})),
             ("flavor_delete", one_flavor, None, (204, "Flavor f removed.")),
         ):
-            answer = codec.answer(action, asked, result)
+            answer = codec.ANSWERS[action](asked, result)
             self.assertEqual((answer.status, json.loads(msgspec.json.encode(answer.body))), expected)
 
 

@@ -30,14 +30,14 @@ class Alike(msgspec.Struct, eq=False):
     echo_after: bytes
 
     def read(self, payload: bytes) -> tuple[bytes, Echo] | None:
-        """The body of a frame, and the echo of it; ``None``: the frame is not like these.
+        """The body of a frame that begins like these, and the echo of it; ``None``: it does not end so.
 
-        It is, where the body is JSON text: a member in the same place of the same document.
+        Where the body is JSON text, it is a member in the same place of the same document.
         """
-        before, after = self.before, self.after
-        if not payload.startswith(before) or not payload.endswith(after):
+        after = self.after
+        if not payload.endswith(after):
             return None
-        body = payload[len(before) : -len(after)]
+        body = payload[len(self.before) : -len(after)]
         return body, (self.echo_before, body, self.echo_after)
 
 

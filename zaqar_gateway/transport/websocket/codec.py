@@ -268,12 +268,14 @@ class Action:
 
     :ivar operation: the row of the registry; ``None`` where the action is answered without one.
     :ivar alone: see :class:`~zaqar_gateway.operations.registry.Frame`.
+    :ivar answer: what is answered, from the fields and the result of the operation.
     :ivar audit: tells of requests; ``None``: nobody does.
     """
 
     name: str
     operation: Operation | None
     alone: bool
+    answer: Callable[[Any, Any], Answer]
     _headers: msgspec.json.Decoder[Any]
     _body: msgspec.json.Decoder[Any]
     _whole: tuple[str, ...] = ()
@@ -334,12 +336,12 @@ class Actions:
         self._by_name: dict[str, Action] = {}
         for operation in operations:
             if operation.frame is not None:
-                _ANSWERS[operation.name]
                 body = _body_type(operation, operation.frame)
                 self._by_name[operation.name] = Action(
                     operation.name,
                     operation,
                     operation.frame.alone or operation.name in alone,
+                    ANSWERS[operation.name],
                     headers,
                     msgspec.json.Decoder(body),
                     tuple(name for name in body.__struct_fields__ if name in _WHOLE),
@@ -350,9 +352,9 @@ class Actions:
             decoder: msgspec.json.Decoder[Any] = headers
             if name in _NODE_ACTIONS:
                 decoder = msgspec.json.Decoder(_NodeHeaders)
-            self._by_name[name] = Action(name, None, False, decoder, nothing)
+            self._by_name[name] = Action(name, None, False, _no_answer, decoder, nothing)
         self._by_name[AUTHENTICATE] = Action(
-            AUTHENTICATE, None, False, msgspec.json.Decoder(_AuthenticateHeaders), nothing
+            AUTHENTICATE, None, False, _no_answer, msgspec.json.Decoder(_AuthenticateHeaders), nothing
         )
         self._by_text = {_encode(name): action for name, action in self._by_name.items()}
 
@@ -392,6 +394,10 @@ def _body_type(operation: Operation, frame: Frame) -> type[Struct]:
         else:
             others.append((known.name, types[known.name], field(default=known.default)))
     return msgspec.defstruct(f"{operation.fields.__name__}Frame", needed + others, namespace=fixed, frozen=True)
+
+
+def _no_answer(asked: Any, result: Any) -> Answer:
+    raise AssertionError("no operation has a result here")
 
 
 def _short(text: str) -> str:
@@ -502,7 +508,7 @@ def _failing(failing: model.Failing) -> _Failing:
     return _Failing(place.project, failing.count, queue=place.name)
 
 
-_ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
+ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     "queue_list": _queue_list,
     "queue_create": lambda asked, created: Answer(201 if created else 204, f"Queue {asked.queue_name} created."),
     "queue_get": lambda asked, stored: Answer(200, Raw(stored or b"{}")),
@@ -586,11 +592,6 @@ class Expiring:
         return {"Message_Type": "AuthenticationExpires", "expires_in": self.left_s}
 
 """The spellings are those of the API reference, "Authentication"."""
-
-
-def answer(name: str, asked: msgspec.Struct, result: Any) -> Answer:
-    """What is answered where an operation succeeded."""
-    return _ANSWERS[name](asked, result)
 
 
 def refusal(error: EnvelopeError) -> Answer:

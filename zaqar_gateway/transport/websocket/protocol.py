@@ -17,6 +17,7 @@ request runs that has to run alone, and while the peer leaves too much unread.
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -24,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket import USES_NVX
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]  # another one without NVX
 from msgspec import Struct
 from twisted.internet.interfaces import (
     IConsumer,
@@ -81,6 +84,8 @@ _OPEN, _CLOSING, _CLOSED = (
     WebSocketServerProtocol.STATE_CLOSED,
 )
 
+_SIZE_16, _SIZE_64 = struct.Struct(">BBH").pack, struct.Struct(">BBQ").pack
+
 _TEXT, _BINARY, _PING, _PONG = 0x81, 0x82, 0x89, 0x8A
 _CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
@@ -118,12 +123,30 @@ def frame(kind: int, payload: bytes) -> bytes:
     """
     size = len(payload)
     if size < 126:
-        head = bytes((kind, size))
-    elif size < 65536:
-        head = bytes((kind, 126, size >> 8, size & 0xFF))
-    else:
-        head = bytes((kind, 127)) + size.to_bytes(8, "big")
-    return head + payload
+        return bytes((kind, size)) + payload
+    if size < 65536:
+        return _SIZE_16(kind, 126, size) + payload
+    return _SIZE_64(kind, 127, size) + payload
+
+
+def _unmasked(payload: bytes, mask: bytes) -> bytes:
+    """What a client has sent, without the mask (RFC 6455, section 5.3)."""
+    size = len(payload)
+    if size >= _LONG and USES_NVX:
+        unmasked: bytes = create_xor_masker(mask, size).process(payload)
+        return unmasked
+    words = (size + 3) // 4
+    repeated = int.from_bytes(mask, "little") * (_EACH_WORD[words] if words < len(_EACH_WORD) else _each_word(words))
+    return (int.from_bytes(payload, "little") ^ repeated).to_bytes(4 * words, "little")[:size]
+
+
+def _each_word(words: int) -> int:
+    """What makes of a number of 32 bits one that has it in each of so many places."""
+    return int.from_bytes(b"\1\0\0\0" * words, "little")
+
+
+_LONG = 2048  # bytes from which on the mask is taken off by what Autobahn has in C; to call it takes some microseconds
+_EACH_WORD = [_each_word(words) for words in range(_LONG // 4 + 1)]
 
 
 class Pushes:
@@ -516,15 +539,14 @@ class GatewayProtocol(WebSocketServerProtocol):
             at = start + size
             left -= 1
             if mask != b"\0\0\0\0":
-                mask = (mask * (size // 4 + 1))[:size]
-                payload = (int.from_bytes(payload, "little") ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
+                payload = _unmasked(payload, mask)
             if self.autoPingTimeoutCall:  # any traffic shows that the peer is there
                 self._cancelAutoPingTimeoutCall()
             if kind == _PING:
                 pongs.append(frame(_PONG, payload))
             else:
                 self.onMessage(payload, kind == _BINARY)
-            if is_over(ends):
+            if have - at < 6 or is_over(ends):  # the least that a frame of a client has
                 break
         if at:
             self.data = data[at:]
@@ -583,7 +605,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._write_done(slots.popleft(), ready)
         if self._left:  # it may just have subscribed
             self._leave()
-        self._go_on()
+        if self._alone or self._paused or self._finishing or self._next is not None:
+            self._go_on()
 
     def _go_on(self) -> None:
         """Start the request that waits to run alone, where it can; then read, or do not."""

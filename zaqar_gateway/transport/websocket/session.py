@@ -62,12 +62,20 @@ class Request(msgspec.Struct, eq=False):
 
         :return: the payload of the reply, in the encoding of the request.
         """
-        answer = self._answer
-        if answer is None:
-            try:
-                answer = await self._run()
-            except Exception as error:
-                answer = explained(error, codec.describe)
+        answer, action, asked, context = self._answer, self._action, self._asked, None
+        if answer is not None:
+            return codec.close_frame(self._echo, answer, self._is_binary)
+        assert action is not None and self._headers is not None and asked is not None
+        try:
+            if self.aside:
+                answer = await self._authenticate(self._headers)
+            else:
+                operation, context = self._session.admit(action, self._headers, asked)
+                answer = self._told(action, await dispatch(operation, context, self))
+        except Exception as error:
+            answer = explained(error, codec.describe)
+        if action.audit is not None and context is not None:
+            action.audit.record(context, answer.status, partial(getattr, asked), self._session.peer())
         return codec.close_frame(self._echo, answer, self._is_binary)
 
     def fields(self, operation: Operation) -> msgspec.Struct:
@@ -75,40 +83,19 @@ class Request(msgspec.Struct, eq=False):
         assert self._asked is not None
         return self._asked
 
-    async def _run(self) -> Answer:
-        assert self._action is not None and self._headers is not None and self._asked is not None
-        operation, headers = self._action.operation, self._headers
-        if self.aside:
-            if not self._session.is_subscribed:
-                self._session.pushes_binary = self._is_binary
-            return await self._session.authenticate(headers)
-        is_signed = self._session.signed(operation, headers, self._asked)
-        caller = self._session.caller(headers, is_signed)
-        if operation is None:
-            raise NotSupported(f"{self._action.name} is not available here.")
-        context = self._session.context(operation, headers, caller, is_signed, self._asked)
-        if operation.waits and _is_given(self._asked, "wait"):
-            context = replace(context, asker=self._session.asker)
-        self._session.work_for(context.project)
-        audit = self._action.audit
-        if audit is None:
-            return self._told(operation, await dispatch(operation, context, self))
-        try:
-            answer = self._told(operation, await dispatch(operation, context, self))
-        except Exception as error:
-            answer = explained(error, codec.describe)
-        audit.record(context, answer.status, partial(getattr, self._asked), self._session.peer())
-        return answer
+    async def _authenticate(self, headers: codec.Headers) -> Answer:
+        if not self._session.is_subscribed:
+            self._session.pushes_binary = self._is_binary
+        return await self._session.authenticate(headers)
 
-    def _told(self, operation: Operation, result: object) -> Answer:
-        assert self._asked is not None
-        if isinstance(result, Subscribed) and result.listens:
+    def _told(self, action: Action, result: object) -> Answer:
+        if type(result) is Subscribed and result.listens:
             self._session.pushes_binary, self._session.is_subscribed = self._is_binary, True
-        return codec.answer(operation.name, self._asked, result)
+        return action.answer(self._asked, result)
 
 
 def _is_given(asked: msgspec.Struct, name: str) -> bool:
-    return bool(name) and getattr(asked, name) is not msgspec.UNSET
+    return getattr(asked, name) is not msgspec.UNSET
 
 
 def signed_request(
@@ -173,7 +160,7 @@ class Session:
             self._authentication.count()
         if not is_binary:
             for one in self._alike:
-                if (request := self._receive_like(one, payload)) is not None:
+                if payload.startswith(one.before) and (request := self._receive_like(one, payload)) is not None:
                     return request
         envelope = codec.NO_ENVELOPE
         try:
@@ -242,12 +229,29 @@ class Session:
             self._projects.leave(self._project)
         self._project, self._projects = None, None
 
+    def admit(self, action: Action, headers: codec.Headers, asked: msgspec.Struct) -> tuple[Operation, Context]:
+        """The operation of a frame, and who asks for it.
+
+        :raises GatewayError: whoever it is may not, or not here.
+        """
+        operation = action.operation
+        is_signed = headers.url_signature is not msgspec.UNSET and self.signed(operation, headers, asked)
+        caller = self.caller(headers, is_signed)
+        if operation is None:
+            raise NotSupported(f"{action.name} is not available here.")
+        context = self.context(operation, headers, caller, is_signed, asked)
+        if operation.waits and _is_given(asked, "wait"):
+            context = replace(context, asker=self.asker)
+        if context.project != self._project:
+            self.work_for(context.project)
+        return operation, context
+
     def work_for(self, project: str) -> None:
         """Count the socket for the project of a request; close it where the project has too many.
 
         :raises Overloaded: it has.
         """
-        if project == self._project or self._projects is None:
+        if self._projects is None:
             return
         if not self._projects.move(self._project, project):
             reason = f"The project has {self._projects.sockets_max} WebSockets here, as many as it may have."
@@ -298,9 +302,9 @@ class Session:
         :raises BadClientId: the operation compares clients and the id is not of the form that this gateway accepts.
         """
         frame = operation.frame
-        checks = frame is not None and (
-            frame.checks_client or (asked is not None and _is_given(asked, frame.checks_client_with))
-        )
+        checks = frame is not None and frame.checks_client
+        if frame is not None and frame.checks_client_with and asked is not None:
+            checks = checks or _is_given(asked, frame.checks_client_with)
         is_known = headers is self._known and caller is None and not is_signed
         if is_known and (known := self._known_contexts.get(checks)) is not None:
             return known
