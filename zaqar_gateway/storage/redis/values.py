@@ -95,6 +95,10 @@ def id_arguments(ids: Sequence[str]) -> list[str]:
 
 def packed_ids(ids: Sequence[str]) -> bytes:
     """The same, packed."""
+    if len(ids) == 1 and (known := parse_id(ids[0])) is not None:
+        rank, incarnation = known
+        digits = str(rank)
+        return f"${len(incarnation)}\r\n{incarnation}\r\n${len(digits)}\r\n{digits}\r\n".encode()
     first, *others = id_arguments(ids)
     sizes = {*map(len, others)}
     if len(sizes) != 1:
