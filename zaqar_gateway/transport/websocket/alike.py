@@ -12,6 +12,7 @@ import msgspec
 from zaqar_gateway.transport.websocket.codec import Action, Echo, Envelope
 
 _AROUND_MAX = 2048  # bytes
+_BLANK = ord(" ")
 
 
 class Alike(msgspec.Struct, eq=False):
@@ -38,6 +39,8 @@ class Alike(msgspec.Struct, eq=False):
         if not payload.endswith(after):
             return None
         body = payload[len(self.before) : -len(after)]
+        if not body or body[0] <= _BLANK or body[-1] <= _BLANK:  # which is no part of it
+            return None
         return body, (self.echo_before, body, self.echo_after)
 
 

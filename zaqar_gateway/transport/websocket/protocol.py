@@ -17,7 +17,6 @@ request runs that has to run alone, and while the peer leaves too much unread.
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -25,9 +24,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
-from autobahn.websocket import USES_NVX
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]  # another one without NVX
 from msgspec import Struct
 from twisted.internet.interfaces import (
     IConsumer,
@@ -49,6 +46,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
+from zaqar_gateway.transport.websocket.framing import frame, unmasked
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -84,8 +82,6 @@ _OPEN, _CLOSING, _CLOSED = (
     WebSocketServerProtocol.STATE_CLOSED,
 )
 
-_SIZE_16, _SIZE_64 = struct.Struct(">BBH").pack, struct.Struct(">BBQ").pack
-
 _TEXT, _BINARY, _PING, _PONG = 0x81, 0x82, 0x89, 0x8A
 _CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
@@ -114,39 +110,6 @@ class _Slot(Struct, eq=False):
     payload: bytes | None = None
     pushed: list[IPushed] = []
     """What is written after the reply."""
-
-
-def frame(kind: int, payload: bytes) -> bytes:
-    """One unfragmented frame of a server (RFC 6455, section 5.2).
-
-    :param kind: its first byte.
-    """
-    size = len(payload)
-    if size < 126:
-        return bytes((kind, size)) + payload
-    if size < 65536:
-        return _SIZE_16(kind, 126, size) + payload
-    return _SIZE_64(kind, 127, size) + payload
-
-
-def _unmasked(payload: bytes, mask: bytes) -> bytes:
-    """What a client has sent, without the mask (RFC 6455, section 5.3)."""
-    size = len(payload)
-    if size >= _LONG and USES_NVX:
-        unmasked: bytes = create_xor_masker(mask, size).process(payload)
-        return unmasked
-    words = (size + 3) // 4
-    repeated = int.from_bytes(mask, "little") * (_EACH_WORD[words] if words < len(_EACH_WORD) else _each_word(words))
-    return (int.from_bytes(payload, "little") ^ repeated).to_bytes(4 * words, "little")[:size]
-
-
-def _each_word(words: int) -> int:
-    """What makes of a number of 32 bits one that has it in each of so many places."""
-    return int.from_bytes(b"\1\0\0\0" * words, "little")
-
-
-_LONG = 2048  # bytes from which on the mask is taken off by what Autobahn has in C; to call it takes some microseconds
-_EACH_WORD = [_each_word(words) for words in range(_LONG // 4 + 1)]
 
 
 class Pushes:
@@ -539,7 +502,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             at = start + size
             left -= 1
             if mask != b"\0\0\0\0":
-                payload = _unmasked(payload, mask)
+                payload = unmasked(payload, mask)
             if self.autoPingTimeoutCall:  # any traffic shows that the peer is there
                 self._cancelAutoPingTimeoutCall()
             if kind == _PING:

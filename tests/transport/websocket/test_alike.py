@@ -1,0 +1,133 @@
+"""Frames that differ in their bodies alone: whatever came before on a socket, each frame means what it says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.helpers import CLIENT, build_operations
+from tests.transport.websocket.client import HEADERS, envelope
+from zaqar_gateway.limits import ClientIds
+from zaqar_gateway.operations.documents import DEPTH_MAX
+from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.transport.websocket.codec import Actions
+from zaqar_gateway.transport.websocket.session import Session
+
+_ID = "0123456789abcdef01234567"
+_OTHERS = {"Client-ID": CLIENT, "X-Project-ID": "another"}
+
+BODIES = (
+    '{"queue_name":"q"}',
+    '{"queue_name":"q","limit":2}',
+    '{"queue_name":"q","limit":"2"}',
+    '{"queue_name":"q","limit":1e400}',
+    '{"queue_name":"q","x":12345678901234567890123}',
+    '{"queue_name":"q","queue_name":"r"}',
+    f'{{"queue_name":"q","message_id":"{_ID}"}}',
+    '{"queue_name":"q","x":"\\ud800"}',
+    '{"queue_name":"q","x":"\\u00e9\\""}',
+    '{"queue_name":"q","x":' + "[" * (DEPTH_MAX - 2) + "]" * (DEPTH_MAX - 2) + "}",
+    '{"queue_name":"q","x":' + "[" * (DEPTH_MAX - 1) + "]" * (DEPTH_MAX - 1) + "}",
+    '{"queue_name":"q"',
+    '{"queue_name":"q"}}',
+    '{"queue_name":"q"},"body":{"queue_name":"r"}',
+    '{"queue_name":"q"},"headers":{}',
+    '{"queue_name":"q"},"action":"queue_list"',
+    ' {"queue_name":"q"} ',
+    '"q"',
+    "[]",
+    "null",
+    "",
+    "{}",
+    "{",
+)
+
+FORMS = (
+    '{"action":"%s","headers":%s,"body":%s}',
+    '{"body":%s,"action":"%s","headers":%s}',
+    '{"action": "%s", "headers": %s, "body": %s}\n',
+    '{"action":"%s","headers":%s,"body":%s,"more":{"queue_name":"q"}}',
+)
+
+ACTIONS = ("message_list", "message_get", "queue_get", "queue_get_stats", "queue_list", "message_delete", "no_such", "authenticate")
+
+
+def written(form: str, action: str, headers: str, body: str) -> bytes:
+    """A frame."""
+    parts = (body, action, headers) if form.startswith('{"body"') else (action, headers, body)
+    return (form % parts).encode("utf-8", "surrogatepass")
+
+
+class DifferentialTests(SynchronousTestCase):
+    """A socket that has seen others, against one that has seen nothing."""
+
+    def setUp(self) -> None:
+        clock = Clock()
+        clock.advance(1_800_000_000)
+        self.actions = Actions(build_operations(MemoryStorage(clock)).operations)
+
+    def session(self) -> Session:
+        return Session(self.actions, ClientIds())
+
+    def reply(self, session: Session, payload: bytes) -> bytes:
+        return self.successResultOf(Deferred.fromCoroutine(session.receive(payload, False).reply()))
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.data())
+    def test_any_order(self, data: st.DataObject) -> None:
+        """Frames of a few forms, with good bodies and bad ones, in any order: byte for byte the same replies."""
+        forms = data.draw(st.lists(st.sampled_from(FORMS), min_size=1, max_size=2))
+        actions = data.draw(st.lists(st.sampled_from(ACTIONS), min_size=1, max_size=3))
+        headers = [json.dumps(HEADERS), json.dumps(_OTHERS), "{}", '{"Client-ID":1}']
+        headers = data.draw(st.sampled_from((headers[:1], headers[:1], headers[:2], headers)))
+        session = self.session()
+        for _ in range(data.draw(st.integers(2, 10))):
+            payload = written(
+                data.draw(st.sampled_from(forms)),
+                data.draw(st.sampled_from(actions)),
+                data.draw(st.sampled_from(headers)),
+                data.draw(st.sampled_from(BODIES)),
+            )
+            self.assertEqual(self.reply(session, payload), self.reply(self.session(), payload), payload)
+
+    def test_posts(self) -> None:
+        """Posts that follow each other store what each has, and their replies echo that."""
+        session = self.session()
+        for number in range(6):
+            body = {"queue_name": "q", "messages": [{"ttl": 300, "body": {"number": number}}]}
+            reply: Any = json.loads(self.reply(session, json.dumps(envelope("message_post", body)).encode()))
+            self.assertEqual((reply["headers"]["status"], reply["request"]["body"]), (201, body))
+        self.assertEqual([one.action.name for one in session._alike], ["message_post"])
+        listing = json.dumps(envelope("message_list", {"queue_name": "q", "echo": True})).encode()
+        found = json.loads(self.reply(session, listing))["body"]["messages"]
+        self.assertEqual([one["body"]["number"] for one in found], list(range(6)))
+
+    def test_other_headers(self) -> None:
+        """Another project in the headers is another project, whatever the frames were like before."""
+        session = self.session()
+        body = {"queue_name": "q", "messages": [{"ttl": 300, "body": 1}]}
+        listing = {"queue_name": "q", "echo": True}
+        for _ in range(3):
+            self.reply(session, json.dumps(envelope("message_post", body)).encode())
+            self.reply(session, json.dumps(envelope("message_list", listing)).encode())
+        other: Any = json.loads(self.reply(session, json.dumps(envelope("message_list", listing, _OTHERS)).encode()))
+        self.assertEqual(other["body"]["messages"], [])
+
+    def test_few_are_kept(self) -> None:
+        """Of the actions of a socket those that came last are remembered, and none whose texts are long."""
+        session = self.session()
+        for action in (*ACTIONS[:6], "claim_get"):
+            for _ in range(3):
+                body = {"queue_name": "q", "message_id": _ID, "claim_id": _ID}
+                self.reply(session, json.dumps(envelope(action, body)).encode())
+        self.assertEqual([one.action.name for one in session._alike], [*ACTIONS[3:6], "claim_get"])
+        session = self.session()
+        for _ in range(3):
+            self.reply(session, json.dumps({**envelope("queue_get", {"queue_name": "q"}), "more": "x" * 3000}).encode())
+        self.assertEqual(session._alike, [])
