@@ -14,10 +14,12 @@ from pathlib import Path
 
 import psutil
 
-from bench.api import MESSAGE_TTL_S, Api, expect
+from bench.api import MESSAGE_TTL_S, Api, HttpApi, expect
 from bench.live import measure_idle, memory_of
-from bench.load.engine import Client, LoadFailed, Operation
+from bench.load.engine import Client, Connection, LoadFailed, Operation
+from bench.load.http import HttpReader
 from bench.load.paced import run_paced
+from bench.load.relay import KEY, relay
 from bench.measure import fill, queue, settle
 from bench.results import Latency
 from bench.scenarios import PAGE, SCENARIOS
@@ -273,15 +275,24 @@ _STORED_MAX_BYTES, _SOCKET_MAX_KIB, _GROWTH_MAX = 420.0, 15.0, 1.05
 _CHUNK_S = 5.0
 
 
-def redis_memory(target: Target) -> int:
-    """Bytes that the Redis of a server says that it uses.
+def _redis(target: Target) -> tuple[str, str]:
+    """Where the Redis of a server is: ``unixsocket`` and a path, or a host and a port.
 
-    :raises LoadFailed: it is not known, or does not answer.
+    :raises LoadFailed: it is not known.
     """
     if target.redis_pid is None:
         raise LoadFailed(f"the Redis of {target.name} is not known")
     title = " ".join(psutil.Process(target.redis_pid).cmdline()).split()[1]  # "unixsocket:PATH", or "HOST:PORT"
     kind, _, where = title.rpartition(":")
+    return kind, where
+
+
+def redis_memory(target: Target) -> int:
+    """Bytes that the Redis of a server says that it uses.
+
+    :raises LoadFailed: it is not known, or does not answer.
+    """
+    kind, where = _redis(target)
     try:
         if kind == "unixsocket":
             sock = socket.socket(socket.AF_UNIX)
@@ -361,6 +372,9 @@ def large(target: Target, sizes: Sizes) -> Iterator[Figure]:
                     raise LoadFailed(load.complaints[0])
                 speed = len(load.latencies) * _LARGE_BYTES / load.seconds / 1e9
                 yield Figure(LARGE, f"{name} of 254 KiB, {transport}, 4 connections", speed, "GB/s", _LARGE_MIN_GB_S, True)
+    if target.redis_pid is not None and _redis(target)[0] == "unixsocket":
+        speed = relayed(_redis(target)[1], psutil.Process(target.redis_pid).cpu_affinity() or [], body, sizes.large)
+        yield Figure(LARGE, "post of 254 KiB to a relay that looks at nothing, same Redis and core, 4 connections", speed, "GB/s")
     with _queue(target) as (_, small), _queue(target) as (_, api):
         api.body = body
         lone = _paced(target, "http", small, _BESIDE_RATE, sizes.seconds)
@@ -374,6 +388,35 @@ def large(target: Target, sizes: Sizes) -> Iterator[Figure]:
         yield Figure(LARGE, "small post, nothing beside it: p99", lone.p99, "ms")
         yield Figure(LARGE, "small post, beside 4 clients that post and pop 254 KiB: p50", beside.p50, "ms")
         yield Figure(LARGE, "small post, beside 4 clients that post and pop 254 KiB: p99", beside.p99, "ms", _BESIDE_MAX_MS)
+
+
+def relayed(redis: str, cores: list[int], body: dict[str, str], operations: int) -> float:
+    """GB/s of posts over HTTP that are handed to a Redis unseen.
+
+    :param redis: path of its Unix socket.
+    :param cores: that it runs on.
+    :raises LoadFailed: it cannot be measured.
+    """
+    api = HttpApi("relay", "127.0.0.1:8888")
+    api.body = body
+    wanted = api.post(1)
+
+    def post() -> Operation:
+        expect((yield wanted), 201)
+
+    with relay(redis, len(wanted), cores) as port:
+        client = Client(lambda: Connection(socket.create_connection(("127.0.0.1", port)), HttpReader()), 4)
+        try:
+            load = client.run(post, operations=operations)
+        finally:
+            client.close()
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect(redis)
+                sock.sendall(b"UNLINK %b\r\n" % KEY)
+                sock.recv(64)
+    if load.errors:
+        raise LoadFailed(load.complaints[0])
+    return len(load.latencies) * _LARGE_BYTES / load.seconds / 1e9
 
 
 GOALS: dict[str, Callable[[Target, Sizes], Iterator[Figure]]] = {

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from bench.goals import (
     latency,
     load_figures,
     memory,
+    relayed,
     table,
 )
 from bench.load.engine import LoadFailed, Operation
@@ -37,6 +39,7 @@ from bench.results import Case, Results
 from bench.servers import Address, Cores, Target
 from tests.bench.responder import Responder
 from tests.bench.samples import CYCLE, POST, sample
+from tests.redis_server import shared_server
 
 SMALL = Sizes(200, 40, 40, 3, 3, 0.05, 0.001, 40, 3, 2, ttl_s=-1)
 
@@ -75,6 +78,18 @@ class MeasuredTests(GoalCase):
         """Bodies of 254 KiB go both ways, and small ones beside them."""
         found = list(large(self.target, SMALL))
         self.assertEqual([each.unit for each in found], ["GB/s"] * 4 + ["ms"] * 3)
+
+    def test_relay(self) -> None:
+        """A relay has a Redis keep what is posted to it, as it came; nothing is left of that afterwards."""
+        server = shared_server()
+        with mock.patch("bench.goals.KEY", b"other"):  # it is looked at before it is taken away
+            speed = relayed(str(server.path), [*os.sched_getaffinity(0)], {"bench_body": "x" * 1000}, 12)
+        self.assertGreater(speed, 0)
+        kept = [server.call("HLEN", "bench-relay"), server.call("HGET", "bench-relay", "000000000012")]
+        self.assertEqual(kept[0], b":12\r\n")
+        self.assertIn(b'{"messages":[{', kept[1])
+        relayed(str(server.path), [*os.sched_getaffinity(0)], {"bench_body": "x"}, 1)
+        self.assertEqual(server.call("EXISTS", "bench-relay"), b":0\r\n")
 
     def test_memory(self) -> None:
         """Redis is asked for its memory, by the address in the title of its process."""
