@@ -108,6 +108,7 @@ class Frame:
     :ivar checks_client_with: a field with which it is checked, though it is not otherwise.
     :ivar alone: whether it may make several steps, so that nothing of the same socket may run beside it.
     :ivar listener: the field that is the connection itself, where there is one.
+    :ivar at_once: a member of the body, and the field that it is where it can be decoded by itself; the operation is told its size.
     """
 
     only: tuple[str, ...] = ()
@@ -117,6 +118,7 @@ class Frame:
     checks_client_with: str = ""
     alone: bool = False
     listener: str = ""
+    at_once: tuple[str, str] | None = None
 
 
 @frozen
@@ -420,7 +422,12 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
                 fixed={"delays": True},
                 headers={"Idempotency-Key": "idempotency_key"},
             ),
-            Frame(only=("queue_name", "messages", "idempotency_key"), needed=("messages",), checks_client=True),
+            Frame(
+                only=("queue_name", "messages", "idempotency_key"),
+                needed=("messages",),
+                checks_client=True,
+                at_once=("messages", "posted"),
+            ),
         ),
         Operation(
             "message_delete_many",

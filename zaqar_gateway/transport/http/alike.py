@@ -94,7 +94,7 @@ def alike(text: bytes, head: Head) -> Alike | None:
         ids.append(text[at:done].decode())
     values, given = plan.named
     in_values = _holes(values, ids)
-    if not 0 < len(ids) <= _IDS_MAX or len({*ids}) != len(ids) or len({at for _, at in in_values}) != len(ids):
+    if not 0 < len(ids) <= _IDS_MAX or len({at for _, at in in_values}) != len(ids):  # the same one twice is taken for the first
         return None
     before, *between = pieces
     return Alike(before, between, text[done:], head, len(text), values, given, in_values, _holes(given, ids))

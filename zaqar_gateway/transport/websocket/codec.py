@@ -281,6 +281,7 @@ class Action:
     _whole: tuple[str, ...] = ()
     audit: Audit | None = None
     _listener: str = ""  # the field that is the connection itself
+    _at_once: msgspec.json.Decoder[Any] | None = None
 
     def headers(self, envelope: Envelope) -> Any:
         """The headers that the action has; :class:`Headers` where it has an operation.
@@ -311,6 +312,26 @@ class Action:
             values = {name: getattr(body, name) for name in body.__struct_fields__}
             return self.operation.fields(**{**values, self._listener: listener})
         return body  # type: ignore[no-any-return]
+
+
+    def fields_at_once(self, text: bytes, others: dict[str, Any]) -> msgspec.Struct:
+        """The same, of a body that is like others.
+
+        :param text: what it has for the member that can be decoded by itself.
+        :param others: the other fields.
+        :raises EnvelopeError: that violates the schema.
+        """
+        assert self.operation is not None and self.at_once is not None and self._at_once is not None
+        try:
+            value = self._at_once.decode(text)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise _violated("body", error) from None
+        return self.operation.fields(**others, **{self.at_once[1]: value}, size=len(text))
+
+    @property
+    def at_once(self) -> tuple[str, str] | None:
+        """See :class:`~zaqar_gateway.operations.registry.Frame`."""
+        return None if self.operation is None or self.operation.frame is None else self.operation.frame.at_once
 
 
 def _violation(why: str) -> EnvelopeError:
@@ -347,6 +368,7 @@ class Actions:
                     tuple(name for name in body.__struct_fields__ if name in _WHOLE),
                     audit_of(operation, "websocket"),
                     operation.frame.listener,
+                    _decoder_at_once(operation, operation.frame),
                 )
         for name in NOT_IMPLEMENTED - self._by_name.keys():
             decoder: msgspec.json.Decoder[Any] = headers
@@ -369,6 +391,13 @@ class Actions:
         if not isinstance(name, str):
             name = "None" if name is None else bytes(envelope.action).decode()
         raise EnvelopeError(f"{_short(name)} is not a valid action")
+
+
+def _decoder_at_once(operation: Operation, frame: Frame) -> msgspec.json.Decoder[Any] | None:
+    if frame.at_once is None:
+        return None
+    kinds = get_args(get_type_hints(operation.fields)[frame.at_once[1]])
+    return msgspec.json.Decoder(next(kind for kind in kinds if kind is not UnsetType))
 
 
 def _body_type(operation: Operation, frame: Frame) -> type[Struct]:

@@ -19,7 +19,6 @@ from zaqar_gateway.errors import BadBody, NotSupported, Overloaded, Unauthorized
 from zaqar_gateway.interfaces import IAsker, IListener, IUrlSigner
 from zaqar_gateway.limits import ClientIds, valid_name
 from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
-from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport.replies import explained
@@ -35,7 +34,7 @@ _KNOWN_SIZE_MAX = 2048
 """Bytes of headers that are remembered."""
 
 _ALIKE_MAX = 4
-"""Actions whose frames are remembered."""
+"""Forms of frames that are remembered."""
 
 
 class Request(msgspec.Struct, eq=False):
@@ -184,25 +183,28 @@ class Session:
             # It waits for what came before, which belongs to whoever has spoken until now.
             return Request(True, self, is_binary, envelope.echo, None, action, headers, asked, aside=True)
         if not is_binary and headers is self._known:
-            self._learn(payload, envelope, action)
+            self._learn(payload, envelope, action, asked)
         return Request(action.alone, self, is_binary, envelope.echo, None, action, headers, asked, size=len(payload))
 
     def _receive_like(self, one: Alike, payload: bytes) -> Request | None:
-        """Read a frame that is like others; ``None``: it is not, or something is wrong with it."""
-        if (found := one.read(payload)) is None:
-            return None
-        body, echo = found
+        """Read a frame that begins like others; ``None``: it is not like them, or something is wrong with it."""
         try:
-            documents.check(body, 1)
-            asked = one.action.fields(body, self._listener)
+            found = one.read(payload, self._listener)
         except (BadBody, EnvelopeError):
             return None
+        if found is None:
+            return None
+        asked, echo = found
         return Request(one.action.alone, self, False, echo, None, one.action, self._known, asked, size=len(payload))
 
-    def _learn(self, payload: bytes, envelope: Envelope, action: Action) -> None:
-        """Note what frames are like one whose headers have come before."""
-        if all(one.action is not action for one in self._alike) and (found := alike(payload, envelope, action)) is not None:
-            self._alike = [*self._alike[1 - _ALIKE_MAX :], found]
+    def _learn(self, payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct) -> None:
+        """Note what frames are like one whose headers have come before, and that was like none: first those that share most."""
+        known = [one.others is None for one in self._alike if one.action is action]
+        if True not in known:
+            found = None if known else alike(payload, envelope, action, asked, is_whole=False)
+            found = found or alike(payload, envelope, action, asked, is_whole=True)
+            if found is not None:
+                self._alike = [*self._alike[1 - _ALIKE_MAX :], found]
 
     def _headers(self, action: Action, envelope: Envelope) -> codec.Headers:
         """The headers of a frame.  A client sends the same ones again and again."""
