@@ -7,7 +7,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transport.websocket import client
-from zaqar_gateway.transport.websocket.framing import frame, unmasked
+from zaqar_gateway.transport.websocket.framing import frame, pieces, unmasked
 
 
 class FramingTests(SynchronousTestCase):
@@ -32,3 +32,4 @@ class FramingTests(SynchronousTestCase):
         ):
             made = frame(0x81, b"x" * size)
             self.assertEqual((made[: len(head)], len(made)), (head, len(head) + size))
+            self.assertEqual(b"".join(pieces(0x81, b"x" * size)), made)

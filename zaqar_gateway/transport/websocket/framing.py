@@ -10,6 +10,16 @@ from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-
 _SIZE_16, _SIZE_64 = struct.Struct(">BBH").pack, struct.Struct(">BBQ").pack
 
 
+LONG = 65536
+"""Bytes of a payload from which on :func:`pieces` does not copy it."""
+
+
+def pieces(kind: int, payload: bytes) -> tuple[bytes, ...]:
+    """The same as :func:`frame`, to be written one behind the other."""
+    size = len(payload)
+    return (_SIZE_64(kind, 127, size), payload) if size >= LONG else (frame(kind, payload),)
+
+
 def frame(kind: int, payload: bytes) -> bytes:
     """One unfragmented frame of a server (RFC 6455, section 5.2).
 
@@ -26,7 +36,7 @@ def frame(kind: int, payload: bytes) -> bytes:
 def unmasked(payload: bytes, mask: bytes) -> bytes:
     """What a client has sent, without the mask (RFC 6455, section 5.3)."""
     size = len(payload)
-    if size >= _LONG and USES_NVX:
+    if size >= _LONG_MASKED and USES_NVX:
         return create_xor_masker(mask, size).process(payload)  # type: ignore[no-any-return]
     words = (size + 3) // 4
     repeated = int.from_bytes(mask, "little") * (_EACH_WORD[words] if words < len(_EACH_WORD) else _each_word(words))
@@ -38,5 +48,5 @@ def _each_word(words: int) -> int:
     return int.from_bytes(b"\1\0\0\0" * words, "little")
 
 
-_LONG = 2048  # bytes from which on the mask is taken off by what Autobahn has in C; to call it takes some microseconds
-_EACH_WORD = [_each_word(words) for words in range(_LONG // 4 + 1)]
+_LONG_MASKED = 2048  # bytes from which on the mask is taken off by what Autobahn has in C; to call it takes some microseconds
+_EACH_WORD = [_each_word(words) for words in range(_LONG_MASKED // 4 + 1)]

@@ -40,13 +40,13 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
-from zaqar_gateway.direct import run, write_now
+from zaqar_gateway.direct import run, write_all_now, write_now
 from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
-from zaqar_gateway.transport.websocket.framing import frame, unmasked
+from zaqar_gateway.transport.websocket.framing import frame, pieces, unmasked
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -602,7 +602,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             kind |= _COMPRESSED
             compress.start_compress_message()
             payload = compress.compress_message_data(payload) + compress.end_compress_message()
-        self.sendData(frame(kind, payload))
+        self._write(*pieces(kind, payload))
 
     # -- requests that wait --------------------------------------------------------------------------------------------
 
@@ -741,15 +741,21 @@ class GatewayProtocol(WebSocketServerProtocol):
     # -- bytes out -----------------------------------------------------------------------------------------------------
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        self._write(data)
+
+    def _write(self, data: bytes, *more: bytes) -> None:
         if self._joined:
             data = b"".join([*self._joined, data])
             self._joined, self._joined_size = [], 0
         if self._slots:
-            self.transport.write(data)  # more is on its way, to be joined with this
+            for piece in (data, *more):
+                self.transport.write(piece)  # more is on its way, to be joined with this
+        elif more:
+            write_all_now(self.transport, (data, *more))
         else:
             write_now(self.transport, data)
         if self._congested:
-            self._unsent += len(data)
+            self._unsent += len(data) + sum(map(len, more))
             self.factory.unread.note(self, self._unsent)
             if self._unsent > self._bounds.write_buffer_max:
                 self._adjust()  # here, too, for pongs are no replies
