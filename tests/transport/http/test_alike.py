@@ -151,6 +151,16 @@ class DifferentialTests(SynchronousTestCase):
         listed = self.sent([head("/v2/queues/q/messages?echo=true")])
         self.assertNotIn(b'"id"', listed[0][2])
 
+    def test_queues_named_like_ids(self) -> None:
+        """The pages of queues whose names look like ids link to their own messages and to their own next pages."""
+        markers = [self.post(queue, 3)[0] for queue in (ONE, TWO, THREE)]
+        requests = [
+            head(f"/v2/queues/{queue}/messages?marker={marker}")
+            for queue, marker in zip((ONE, TWO, THREE), markers, strict=True)
+        ]
+        self.compare(requests * 2)
+        self.assertIn(f"/v2/queues/{THREE}/messages/".encode(), self.sent(requests * 2)[-1][2])
+
     def test_projects(self) -> None:
         """What was found for one project is not told to another; nor is the longest name of a queue good for a longer project."""
         queue = "q" * 64
@@ -222,6 +232,7 @@ class AlikeTests(SynchronousTestCase):
             f"/v2/queues/q/messages?marker=x{ONE}",
             f"/v2/queues/q/messages?marker={ONE}&marker={TWO}",
             f"/v2/queues/{ONE}/messages/{ONE}",
+            f"/v2/queues/{ONE}/messages/{TWO}",
             f"/v2/queues/q/messages?ids={ONE},{TWO},{THREE}",
             f"/v2/queues/q/messages?ids={ONE}",
             f"/v2/queues/q/messages?limit={'1' * 24}",

@@ -24,6 +24,7 @@ _LENGTH = 24  # of the ids of zaqar_gateway.storage.ids, which are of hexadecima
 _DIGITS = b"0123456789abcdef"
 _LEVEL = b"0" * _LENGTH
 _LEVELLED = bytes.maketrans(b"123456789abcdef", b"0" * 15)
+_QUEUE = "queue_name"
 _IDS_MAX = 2  # a claim and a message of it; of many each is looked at alone
 
 _Holes = list[tuple[str, int]]  # name of a value, and where the id that it is begins among all of them
@@ -95,6 +96,8 @@ def alike(text: bytes, head: Head) -> Alike | None:
     values, given = plan.named
     in_values = _holes(values, ids)
     if not 0 < len(ids) <= _IDS_MAX or len({at for _, at in in_values}) != len(ids):  # the same one twice is taken for the first
+        return None
+    if _QUEUE in dict(in_values):  # what is kept with a plan is of one queue
         return None
     before, *between = pieces
     return Alike(before, between, text[done:], head, len(text), values, given, in_values, _holes(given, ids))

@@ -140,7 +140,7 @@ class IAsked(Protocol):
 
     @property
     def kept(self) -> dict[Any, Any]:
-        """Whatever an answer needs again for requests whose targets differ in nothing but ids."""
+        """Whatever an answer needs again for requests to the same queue whose targets differ in nothing but ids."""
 
     @property
     def collection(self) -> str:
@@ -381,11 +381,12 @@ class Answers:
         return b"" if found is UNSET else b',"checksum":' + _encode(found)
 
     def _message_list(self, asked: IAsked, page: MessagePage) -> Reply:
-        if not page.messages or page.marker is None:
+        if not page.messages:
             return Reply(200, _JSON_ONLY, b'{"messages":[],"links":[]}')
         link, before, after = asked.kept.get(page.knows_delay) or self._around(asked, page.knows_delay)
         messages = self._messages(link, page.messages)
-        return Reply(200, _JSON_ONLY, b"".join((_LISTED, *messages, before, page.marker.encode(), after)))
+        marker = page.marker or page.messages[-1].id
+        return Reply(200, _JSON_ONLY, b"".join((_LISTED, *messages, before, marker.encode(), after)))
 
     def _around(self, asked: IAsked, knows_delay: bool) -> tuple[bytes, bytes, bytes]:
         """What is the same for all pages of a queue: the path of messages, and what is around the marker behind them."""

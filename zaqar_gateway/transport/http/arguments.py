@@ -242,7 +242,7 @@ class Plan(msgspec.Struct, eq=False):
     :ivar path: field to value, from the path at least.
     :ivar query: what :func:`parameters` has found.
     :ivar named: see :meth:`Arguments.named`; ``None``: nobody has looked yet.
-    :ivar kept: whatever an answer needs again for requests whose targets differ in nothing but ids.
+    :ivar kept: whatever an answer needs again for requests to the same queue whose targets differ in nothing but ids.
     """
 
     arguments: Arguments

@@ -26,12 +26,12 @@ from zaqar_gateway.model import Caller, Context
 Headers = Sequence[tuple[bytes, bytes]]
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
-# A header value that came from a client must not be able to end its line (RFC 9110, section 5.5).
 ABSOLUTE = re.compile(rb"(?i:https?)://([^/?@]+)((?:[/?].*)?)")
 """A target in absolute form: host, and path with query."""
 
 _PERCENT = ord("%")
 _CACHE_CONTROL = b"Cache-Control"
+# A header value that came from a client must not be able to end its line (RFC 9110, section 5.5).
 _LF, _CR = b"\n\r"  # numbers: to look for bytes in bytes takes ten times as long
 _NO_LINE_ENDS = bytes.maketrans(b"\r\n\0", b"   ")
 

@@ -65,7 +65,8 @@ def alike(payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Str
 
     :param is_whole: whether they may differ in all of their bodies.
     """
-    text, others = bytes(envelope.body), None
+    body = text = bytes(envelope.body)
+    others = None
     if not is_whole:
         if action.at_once is None:
             return None
@@ -77,5 +78,6 @@ def alike(payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Str
     before, after = payload.split(text)
     if not before or not after or len(before) + len(after) > _AROUND_MAX:
         return None
-    echo_before, _, echo_after = b"".join(envelope.echo).partition(text)
-    return Alike(action, before, after, echo_before, echo_after, others)
+    body_before, _, body_after = body.partition(text)
+    begin, end = envelope.around
+    return Alike(action, before, after, begin + body_before, body_after + end, others)

@@ -45,6 +45,9 @@ Echo = tuple[bytes | Raw, ...]
 """JSON text, in pieces to be joined, of a request in its reply."""
 
 
+_ECHO, _ECHO_BODY, _ECHO_HEADERS, _ECHO_END = b'{"request":{"action":', b',"body":', b',"headers":', b',"api":"v2"},"body":'
+
+
 class Envelope(Struct, frozen=True):
     """A request as it came, each member as JSON text; what is absent has the text that is echoed for it."""
 
@@ -55,15 +58,12 @@ class Envelope(Struct, frozen=True):
     @property
     def echo(self) -> Echo:
         """What the reply begins with: the request."""
-        return (
-            b'{"request":{"action":',
-            self.action,
-            b',"body":',
-            self.body,
-            b',"headers":',
-            self.headers,
-            b',"api":"v2"},"body":',
-        )
+        return (_ECHO, self.action, _ECHO_BODY, self.body, _ECHO_HEADERS, self.headers, _ECHO_END)
+
+    @property
+    def around(self) -> tuple[bytes, bytes]:
+        """What is before and behind the body in that."""
+        return b"".join((_ECHO, self.action, _ECHO_BODY)), b"".join((_ECHO_HEADERS, self.headers, _ECHO_END))
 
 
 NO_ENVELOPE = Envelope()
