@@ -95,7 +95,7 @@ class DifferentialTests(SynchronousTestCase):
         request = head(f"/v2/queues/{queue}/messages", "POST", client=OTHER_CLIENT, more=lines) + body
         (answer,) = self.sent([request])
         self.assertEqual(answer[0], 201)
-        return re.findall("[0-9a-f]{24}", answer[2].decode())
+        return re.findall("/messages/([0-9a-f]{24})", answer[2].decode())
 
     def sent(self, requests: Iterable[bytes]) -> list[tuple[int, dict[bytes, bytes], bytes]]:
         """What is answered to requests on one connection, each sent when the one before is answered."""
