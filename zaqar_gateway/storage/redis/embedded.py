@@ -36,6 +36,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from zaqar_gateway.storage.redis.appendonly import cut_torn_step
+
 Version = tuple[int, int]
 
 VERSION_MIN: Version = (6, 2)
@@ -435,6 +437,7 @@ class EmbeddedRedis(Service):
         while True:
             began = self._reactor.seconds()
             log_start = self._log_size()
+            self._mend()
             self._child = child = self._spawn(server)
             if await self._until_ready(child):
                 self._became_ready(server)
@@ -457,6 +460,16 @@ class EmbeddedRedis(Service):
             await deferLater(self._reactor, pause_s)
             lived_s = self._reactor.seconds() - began
             pause_s = _BACKOFF_MIN_S if lived_s > 2 * _BACKOFF_MAX_S else min(2 * pause_s, _BACKOFF_MAX_S)
+
+    def _mend(self) -> None:
+        try:
+            torn = cut_torn_step(self._directory)
+        except OSError as error:
+            raise StartFailed(f"the append-only file in {self._directory} cannot be looked at: {error.strerror}.") from error
+        if torn:
+            self._log.warn(
+                "the last step in the append-only file was cut short when Redis ended; its {torn} bytes were taken off", torn=torn
+            )
 
     def _became_ready(self, server: Server) -> None:
         self._ready = True
