@@ -9,8 +9,8 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from bench.api import HttpApi, WebSocketApi
 from bench.load.engine import Client, Connection, LoadFailed, Operation
@@ -51,9 +51,11 @@ def serve(listener: socket.socket, request_bytes: int, reply: bytes) -> None:
 
 
 @contextmanager
-def responder(transport: str, request_bytes: int, core: int | None) -> Iterator[int]:
-    """A responder in a process of its own.
+def aside(run: Callable[[socket.socket], None], cores: Collection[int]) -> Iterator[int]:
+    """Have something listen in a process of its own.
 
+    :param run: what it does, for ever, with the socket that listens.
+    :param cores: that it runs on; empty: any.
     :return: its port.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -61,9 +63,9 @@ def responder(transport: str, request_bytes: int, core: int | None) -> Iterator[
         child = os.fork()
         if not child:
             try:
-                if core is not None:
-                    os.sched_setaffinity(0, {core})
-                serve(listener, request_bytes, canned(transport))
+                if cores:
+                    os.sched_setaffinity(0, cores)
+                run(listener)
             finally:
                 os._exit(1)
     try:
@@ -71,6 +73,15 @@ def responder(transport: str, request_bytes: int, core: int | None) -> Iterator[
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def responder(transport: str, request_bytes: int, core: int | None) -> AbstractContextManager[int]:
+    """A responder in a process of its own; its port."""
+
+    def run(listener: socket.socket) -> None:
+        serve(listener, request_bytes, canned(transport))
+
+    return aside(run, () if core is None else (core,))
 
 
 def canned(transport: str) -> bytes:

@@ -4,14 +4,12 @@ It reads requests of one known size from any number of connections, has Redis ke
 what no server can leave out.
 """
 
-import os
 import select
-import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 
-from bench.load.ceiling import canned
+from bench.load.ceiling import aside, canned
 
 KEY = b"bench-relay"
 """A hash of what was handed on."""
@@ -60,27 +58,16 @@ def _hand_on(redis: socket.socket, number: int, request: bytearray) -> None:
         raise OSError(f"Redis answered {answer!r}")
 
 
-@contextmanager
-def relay(redis: str, request_bytes: int, cores: list[int]) -> Iterator[int]:
-    """A relay in a process of its own.
+def relay(redis: str, request_bytes: int, cores: Collection[int]) -> AbstractContextManager[int]:
+    """A relay in a process of its own; its port.
 
     :param redis: path of the Unix socket of a Redis.
     :param cores: that it runs on.
-    :return: its port.
     """
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        child = os.fork()
-        if not child:
-            try:
-                os.sched_setaffinity(0, cores)
-                with socket.socket(socket.AF_UNIX) as sock:
-                    sock.connect(redis)
-                    serve(listener, sock, request_bytes, canned("http"))
-            finally:
-                os._exit(1)
-    try:
-        yield port
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+
+    def run(listener: socket.socket) -> None:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.connect(redis)
+            serve(listener, sock, request_bytes, canned("http"))
+
+    return aside(run, cores)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,30 +12,18 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.helpers import CLIENT, OTHER_CLIENT, build_operations
-from tests.transport.http.test_channel import Answer, Pipe, answers
-from zaqar_gateway.limits import Limits
+from tests.transport.http.test_channel import Answer, Wired, answers
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.alike import SIZE_MAX, alike
-from zaqar_gateway.transport.http.channel import HttpBounds, HttpChannel, HttpFactory
 from zaqar_gateway.transport.http.request import Head
 
 ONE, TWO, THREE = "0123456789abcdef01234567", "fedcba9876543210fedcba98", "00000000000000000000000a"
 
 
-class Connected:
+def connected(storage: MemoryStorage, clock: Clock) -> Wired:
     """A site over a store, and connections to it."""
-
-    def __init__(self, storage: MemoryStorage, clock: Clock) -> None:
-        site = build_operations(storage, Limits(delete_needs_claim_id=False)).site()
-        self.factory = HttpFactory(site, HttpBounds(), clock)
-
-    def connect(self) -> tuple[HttpChannel, Pipe]:
-        channel = self.factory.buildProtocol(None)
-        assert channel is not None
-        pipe = Pipe()
-        pipe.protocol = channel
-        channel.makeConnection(pipe)
-        return channel, pipe
+    site: Any = build_operations(storage).site()
+    return Wired(application=site, clock=clock)
 
 
 def head(target: str, method: str = "GET", project: str = "p", client: str = CLIENT, more: str = "") -> bytes:
@@ -85,7 +74,7 @@ class DifferentialTests(SynchronousTestCase):
         self.clock = Clock()
         self.clock.advance(1_800_000_000)
         self.storage = MemoryStorage(self.clock)
-        self.connected = Connected(self.storage, self.clock)
+        self.connected = connected(self.storage, self.clock)
         self.ids = self.post("q", 5)
 
     def post(self, queue: str, number: int) -> list[str]:
@@ -191,7 +180,7 @@ class AlikeTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         clock = Clock()
-        self.channel, self.pipe = Connected(MemoryStorage(clock), clock).connect()
+        self.channel, self.pipe = connected(MemoryStorage(clock), clock).connect()
 
     def found(self, target: str, method: str = "GET") -> tuple[bytes, Head]:
         """A head that was handled, and its text."""

@@ -257,13 +257,6 @@ class Plan(msgspec.Struct, eq=False):
         plan.path, plan.named = values, (values, given)
         return plan
 
-    def look(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """See :meth:`Arguments.named`."""
-        named = self.named
-        if named is None:
-            named = self.named = self.arguments.named(self.path, self.query)
-        return named
-
 
 class Asked(msgspec.Struct, eq=False):
     """What a request asks of an operation; looked at when :func:`~zaqar_gateway.operations.registry.dispatch` says so.
@@ -316,5 +309,7 @@ class Asked(msgspec.Struct, eq=False):
     def fields(self, operation: Operation) -> msgspec.Struct:
         """See :meth:`Arguments.named` and :meth:`Arguments.read`."""
         plan = self.plan
-        named, self.given = plan.named or plan.look()
+        if plan.named is None:
+            plan.named = plan.arguments.named(plan.path, plan.query)
+        named, self.given = plan.named
         return plan.arguments.read(self.request, named)

@@ -211,7 +211,8 @@ class Place(Resource):
 
     def _variables(self, head: Head) -> dict[str, str]:
         """Field to value, from the path."""
-        return {name: text(head.prepath[index]) for index, name in self._path}
+        parts = head.prepath
+        return {name: text(parts[index]) for index, name in self._path}
 
     def _plan(self, head: Head, path: dict[str, str]) -> _Plan | Reply:
         """What a request asks for, or the reply to it.
@@ -226,7 +227,8 @@ class Place(Resource):
             served = Reply(200, ((b"Allow", self._allow),))
         if isinstance(served, Reply):
             return served
-        query = parameters(head.query) if head.query else []
+        given = head.query
+        query = parameters(given) if given else []
         if query and method in self._choices:
             names = {name for name, _ in query}
             for when, choice in self._choices[method]:
