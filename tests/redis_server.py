@@ -16,6 +16,7 @@ from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.task import Clock
 
 from zaqar_gateway.model import LogBounds, Quotas
+from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.apart import APART_FROM
 from zaqar_gateway.storage.redis.connection import Commands, Redis
@@ -74,9 +75,11 @@ def shared_server() -> RedisServer:
     return _shared[0]
 
 
-def connect(server: RedisServer, greet: Callable[[Commands], Awaitable[None]] | None = None) -> Redis:
+def connect(
+    server: RedisServer, greet: Callable[[Commands], Awaitable[None]] | None = None, order: Order | None = None
+) -> Redis:
     """A connection to a server; its service is not started yet."""
-    return Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, scripts=scripts.ALL, greet=greet)
+    return Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, scripts=scripts.ALL, greet=greet, order=order)
 
 
 def storage_at(

@@ -9,13 +9,14 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.redis_server import RedisServer, shared_server
-from zaqar_gateway.backends import PooledBackend, make_backend
+from zaqar_gateway.backends import EmbeddedBackend, PooledBackend, RedisBackend, make_backend
 from zaqar_gateway.config import Settings, load
 from zaqar_gateway.errors import PoolUnfit, RuleBroken
 from zaqar_gateway.interfaces import IManagingBackend, IStorage, IStorageBackend
 from zaqar_gateway.model import NO_RULES, Pool
 from zaqar_gateway.plugins import PluginError
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.tap import Gateway
 
 
 @implementer(IStorageBackend)
@@ -51,6 +52,22 @@ class ManagingTests(SynchronousTestCase):
         """A backend of another package need not, and is refused where there are to be pools."""
         error = self.assertRaises(PluginError, PooledBackend, Plugged(), settings("memory:"), Clock())
         self.assertIn("pooling needs Redis", str(error))
+
+
+class OrderTests(SynchronousTestCase):
+    """What sockets tell of the order of their requests."""
+
+    def test_told(self) -> None:
+        """Each Redis of a gateway is told, that of a pool too."""
+        for uri, pooling in (("", False), ("redis://h", False), ("redis://h", True)):
+            gateway = Gateway(settings(uri, pooling=pooling), reactor)
+            backend = gateway._backend
+            if isinstance(backend, PooledBackend):
+                backend = backend._open("redis://pool")
+            elif isinstance(backend, EmbeddedBackend):
+                backend = backend._client
+            assert isinstance(backend, RedisBackend)
+            self.assertIs(backend._redis._order, gateway._websocket.order)
 
 
 class PooledBackendTests(TestCase):

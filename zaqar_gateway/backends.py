@@ -23,6 +23,7 @@ from zaqar_gateway.config.settings import Storage as StorageSettings
 from zaqar_gateway.errors import PoolUnfit, RuleBroken, StoreError
 from zaqar_gateway.interfaces import IManagement, IManagingBackend, IStorage, IStorageBackend
 from zaqar_gateway.model import BackendSettings, LogBounds, Quotas
+from zaqar_gateway.order import Order
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.pooled import FOLLOW_S, LEFT_S, SWEEP_S, Directory, Placements, PooledStorage
 from zaqar_gateway.storage.redis.embedded import EmbeddedRedis
@@ -34,18 +35,19 @@ _SWEEP_MEMORY_S = 10.0
 _MEMORY = "memory:"
 
 
-def make_backend(settings: Settings, reactor: Any) -> IStorageBackend:
+def make_backend(settings: Settings, reactor: Any, order: Order | None = None) -> IStorageBackend:
     """The backend that ``storage.uri`` asks for.
 
+    :param order: tells when requests may overtake each other; ``None``: never.
     :raises PluginError: it is one of another package, and cannot be used.
     """
     given, bounds, quotas = settings.storage, _bounds(settings), _quotas(settings)
     if settings.store == "memory":
         return MemoryBackend(bounds, quotas, reactor)
     if settings.store == "embedded":
-        return EmbeddedBackend(given, bounds, quotas, reactor)
+        return EmbeddedBackend(given, bounds, quotas, reactor, order)
     if settings.redis is not None:
-        return RedisBackend(given, settings.redis, bounds, quotas, reactor)
+        return RedisBackend(given, settings.redis, bounds, quotas, reactor, order)
     made: IStorageBackend = plugins.make(
         plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, given.durability, bounds, quotas), reactor
     )
@@ -101,6 +103,7 @@ class RedisBackend:
         bounds: LogBounds,
         quotas: Quotas,
         reactor: Any,
+        order: Order | None,
         endpoint: IStreamClientEndpoint | None = None,
     ) -> None:
         # Importing txredisapi installs a reactor; by now there is one.
@@ -126,6 +129,7 @@ class RedisBackend:
             database=address.database,
             scripts=scripts.ALL,
             greet=partial(check_layout, keys),
+            order=order,
         )
         store = RedisStorage(self._redis, reactor, keys, log_bounds=bounds, quotas=quotas)
         self.storage: IStorage = store
@@ -178,13 +182,15 @@ class RedisBackend:
 class EmbeddedBackend:
     """A Redis that is started, and stopped last."""
 
-    def __init__(self, settings: StorageSettings, bounds: LogBounds, quotas: Quotas, reactor: Any) -> None:
+    def __init__(
+        self, settings: StorageSettings, bounds: LogBounds, quotas: Quotas, reactor: Any, order: Order | None
+    ) -> None:
         self.where = f"embedded Redis, data in {settings.data_dir}"
         self._server = EmbeddedRedis(
             reactor, settings.data_dir, durability=settings.durability, program=settings.redis_server
         )
         endpoint = _Late(lambda: UNIXClientEndpoint(reactor, self._server.socket_path))
-        self._client = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, endpoint)
+        self._client = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, order, endpoint)
         self.storage: IStorage = self._client.storage
         self.management: IManagement = self._client.management
 
@@ -207,7 +213,9 @@ class PooledBackend:
     :raises PluginError: the store is one of another package that pools cannot be managed in.
     """
 
-    def __init__(self, backend: IStorageBackend, settings: Settings, reactor: Any) -> None:
+    def __init__(
+        self, backend: IStorageBackend, settings: Settings, reactor: Any, order: Order | None = None
+    ) -> None:
         if not IManagingBackend.providedBy(backend):
             raise plugins.PluginError(
                 f"the store {settings.store} of another package cannot keep what is known of pools; pooling needs Redis"
@@ -215,6 +223,7 @@ class PooledBackend:
         self._backend = backend
         self._settings = settings
         self._reactor = reactor
+        self._order = order
         self.where = f"pools, and in {backend.where}"
         self.management = self._backend.management
         self.directory = Directory(self.management.pools, backend.storage, self._open, self._check, reactor)
@@ -247,7 +256,7 @@ class PooledBackend:
     def _open(self, uri: str) -> MemoryBackend | RedisBackend:
         bounds, quotas = _bounds(self._settings), _quotas(self._settings)
         if not uri.startswith(_MEMORY):
-            return RedisBackend(self._settings.storage, parse(uri), bounds, quotas, self._reactor)
+            return RedisBackend(self._settings.storage, parse(uri), bounds, quotas, self._reactor, self._order)
         if self._settings.store != "memory":
             raise ValueError("memory: is of one process alone, and for a gateway whose own store is memory: too")
         return MemoryBackend(bounds, quotas, self._reactor)

@@ -50,6 +50,7 @@ from zaqar_gateway.operations.rates import Rate, Rates
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.options import Options
+from zaqar_gateway.order import Order
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
 from zaqar_gateway.show import show
 from zaqar_gateway.storage.encryption import EncryptingStorage
@@ -101,10 +102,11 @@ class Gateway(Service):
         self._settings = settings
         self._reactor = reactor
         self._shows = shows
-        self._backend = backend = make_backend(settings, reactor)
+        order = Order()
+        self._backend = backend = make_backend(settings, reactor, order)
         pooling = None
         if settings.pooling:
-            self._backend = pooled = PooledBackend(backend, settings, reactor)
+            self._backend = pooled = PooledBackend(backend, settings, reactor, order)
             pooling = Pooling(pooled.management.pools, pooled.management.flavors, pooled.directory)
         self._ports: list[IListeningPort] = []
         self._tls: TlsListeners | None = None
@@ -209,6 +211,7 @@ class Gateway(Service):
             refusals=refusals,
             unread=unread,
             turns=self._turns,
+            order=order,
         )
         streams = Streams(
             self._readers,

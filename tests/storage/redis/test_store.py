@@ -11,6 +11,7 @@ from tests.redis_server import connect, shared_server, storage_at
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import LogBounds, NewMessage, NewPost, Quotas
+from zaqar_gateway.order import Order
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis import plain
@@ -36,11 +37,16 @@ from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
 
 
 class OnRedis(TestCase):
-    """A test with an empty Redis whose time is that of a clock."""
+    """A test with an empty Redis whose time is that of a clock.
+
+    :cvar order: when requests may overtake each other; ``None``: never.
+    """
+
+    order: Order | None = None
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.clock = clock_at_epoch()
-        self.redis = connect(shared_server())
+        self.redis = connect(shared_server(), order=self.order)
         self.storage: IStorage = storage_at(self.redis, self.clock)
         self.redis.start()
         await self.redis.when_ready()

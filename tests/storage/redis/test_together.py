@@ -7,11 +7,14 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import Clock
 
 from tests.storage.redis.test_store import OnRedis
+from tests.transport.websocket.client import Peer, make_factory, text
 from zaqar_gateway.errors import ClaimMismatch, GatewayError, MessageClaimed, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import Claim, MessagePage, NewMessage, NewPost, QueueRules
+from zaqar_gateway.order import Order
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.together import MESSAGE_SIZE, REQUESTS_MAX, SIZE_MAX
@@ -382,3 +385,148 @@ class ReadsTests(Together):
         self.redis._protocol._flush()
         self.redis._protocol.transport.abortConnection()
         self.assertEqual([type(each) for each in await waiting], [StoreUnavailable] * 2)
+
+
+class OvertakingTests(Together):
+    """Requests of different kinds at once, as they come of many connections."""
+
+    order: Order
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.order = Order()
+        await super().setUp()
+        self.ids = await self.post(*(b"%d" % n for n in range(6)))
+        await self.post(b"x", queue="o")
+
+    async def mixed(self) -> tuple[list[Any], int, int]:
+        """What comes of posts, claims, deletions and pages by turns, and how many scripts and reads it takes."""
+        messages, scripts, times = self.storage.messages, await self.scripts(), await self.calls("time")
+        looks: dict[str, Any] = {"limit": 9, "skip_client": None, "include_claimed": True, "include_delayed": True}
+        found = await outcomes(
+            *(
+                work
+                for n in range(3)
+                for work in (
+                    self.post(b"new%d" % n),
+                    self.storage.claims.create("p", "q", 300, 60, 1),
+                    messages.delete("p", "q", self.ids[5 - n], None),
+                    messages.list("p", "o", marker=None, **looks),
+                )
+            )
+        )
+        return found, await self.scripts() - scripts, await self.calls("time") - times
+
+    async def test_kinds(self) -> None:
+        """Those of one kind go together, whatever is between them, and each gets its own answer."""
+        found, scripts, reads = await self.mixed()
+        self.assertEqual((scripts, reads), (3, 1))
+        posted, claims, deleted, pages = (found[n::4] for n in range(4))
+        self.assertEqual(posted, sorted(posted))
+        self.assertEqual([[one.body for one in claim.messages] for claim in claims], [[b"0"], [b"1"], [b"2"]])
+        self.assertEqual(deleted, [None] * 3)
+        self.assertEqual([[one.body for one in page.messages] for page in pages], [[b"x"]] * 3)
+        self.assertEqual(await self.bodies(self.storage), [b"0", b"1", b"2", b"new0", b"new1", b"new2"])
+
+    async def test_several_of_a_connection(self) -> None:
+        """While a connection has several requests under way nothing overtakes."""
+        self.order.several.add(self)
+        _, scripts, reads = await self.mixed()
+        self.assertEqual((scripts, reads), (9, 3))
+        self.order.several.remove(self)
+        self.ids = await self.post(*(b"%d" % n for n in range(6)))
+        _, scripts, reads = await self.mixed()
+        self.assertEqual((scripts, reads), (3, 1))
+
+    async def test_turns(self) -> None:
+        """What was sent takes nothing more in."""
+        first, _ = await outcomes(self.post(b"a"), self.storage.messages.pop("p", "q", 9))
+        (second,) = await outcomes(self.post(b"b"))
+        self.assertLess(first, second)
+        self.assertEqual(await self.bodies(self.storage), [b"b"])
+
+    async def test_encrypted(self) -> None:
+        """A post of encrypted bodies overtakes nothing, for what keeps their key may be before it."""
+        await self.storage.queues.create("p", "s", b"{}", QueueRules(encrypted=True))
+        new = [NewMessage(b"\x01sealed")]
+        before = await self.scripts()
+        await outcomes(*(self.post_to(self.storage, new, "s", size=7, encrypted=True) for _ in range(2)))
+        self.assertEqual(await self.scripts() - before, 1)
+        before = await self.scripts()
+        await outcomes(
+            self.post_to(self.storage, new, "s", size=7, encrypted=True),
+            self.storage.messages.pop("p", "s", 9),
+            self.post_to(self.storage, new, "s", size=7, encrypted=True),
+        )
+        self.assertEqual(await self.scripts() - before, 3)
+
+    async def test_lost(self) -> None:
+        """What is asked for when the connection is lost is told so, and waits for nothing that was asked before."""
+        works = [self.post(b"1"), self.storage.messages.pop("p", "q", 1), self.post(b"2")]
+        waiting = Deferred.fromCoroutine(outcomes(*works))
+        assert self.redis._protocol is not None
+        self.redis._protocol._fail_all()
+        late = await outcomes(self.post(b"3"))
+        self.assertEqual([type(each) for each in (*await waiting, *late)], [StoreUnavailable] * 4)
+
+
+class SocketsTests(OnRedis):
+    """Sockets that send several frames at once, among others that send one."""
+
+    order: Order
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.order = Order()
+        await super().setUp()
+
+    async def test_random(self) -> None:
+        """Whatever sockets ask for at once, the requests of each take effect in the order in which it has sent them."""
+        several = 0
+        for seed in range(80):
+            await self.redis.command("FLUSHALL")
+            random = Random(seed)
+            factory = make_factory(self.storage, Clock(), order=self.order)
+            await self.storage.messages.post("p", "q", NewPost(b"c", [NewMessage(b'"old"')], size=5, ttl_default_s=600, size_max=100))
+            peers = [Peer(factory) for _ in range(random.randint(2, 6))]
+            asked = [
+                [random.choice(("post", "list", "claim")) for _ in range(random.choice((1, 1, 1, 3, 5)))] for _ in peers
+            ]
+            for number, (peer, kinds) in enumerate(zip(peers, asked, strict=True)):
+                peer.send(*(self.frame(kind, f"{number}.{at}") for at, kind in enumerate(kinds)))
+                several += len(kinds) > 1
+                self.assertEqual(peer.protocol in self.order.several, len(kinds) > 1)
+            replies: list[list[Any]] = [[] for _ in peers]
+            while [*map(len, replies)] != [*map(len, asked)]:
+                await self.redis.command("PING")
+                for peer, got in zip(peers, replies, strict=True):
+                    got += peer.replies()
+            self.assertEqual(self.order.several, set())
+            taken = {
+                one["body"]
+                for kinds, got in zip(asked, replies, strict=True)
+                for kind, reply in zip(kinds, got, strict=True)
+                if kind == "claim" and reply["headers"]["status"] == 201
+                for one in reply["body"]["messages"]
+            }
+            for number, (kinds, got) in enumerate(zip(asked, replies, strict=True)):
+                posted: set[str] = set()
+                for at, (kind, reply) in enumerate(zip(kinds, got, strict=True)):
+                    if kind == "post":
+                        posted.add(f"{number}.{at}")
+                        continue
+                    found = {one["body"] for one in reply["body"].get("messages", ())}
+                    own = {body for body in found if body.startswith(f"{number}.")}
+                    if kind == "list":  # where messages are claimed it may be of a little later
+                        self.assertLessEqual(posted, own, (seed, "not listed"))
+                    else:
+                        self.assertLessEqual(own, posted, (seed, "claimed before it was posted"))
+                        self.assertLessEqual(posted, taken, (seed, "not claimed"))
+        self.assertGreater(several, 50)
+
+    @staticmethod
+    def frame(kind: str, body: str) -> bytes:
+        """A request of a kind."""
+        if kind == "post":
+            return text("message_post", queue_name="q", messages=[{"body": body, "ttl": 600}])
+        if kind == "claim":
+            return text("claim_create", queue_name="q", ttl=300, grace=60, limit=20)
+        return text("message_list", queue_name="q", echo=True, include_claimed=True, limit=20)

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from tests.helpers import CLIENT, PROJECT, build_operations
 from zaqar_gateway.interfaces import ISockets, IStorage, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.order import Order
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 from zaqar_gateway.transport.websocket.protocol import GatewayProtocol
@@ -93,6 +94,7 @@ def make_factory(
     sockets: ISockets | None = None,
     tokens: ITokens | None = None,
     signer: IUrlSigner | None = None,
+    order: Order | None = None,
 ) -> GatewayFactory:
     """The factory of connections to the operations over a store.
 
@@ -100,7 +102,7 @@ def make_factory(
     """
     built = build_operations(storage, limits, sockets=sockets)
     actions = Actions(built.operations, frozenset(alone))
-    return GatewayFactory(actions, ClientIds(), clock, bounds or WebSocketBounds(), signer, sockets, tokens)
+    return GatewayFactory(actions, ClientIds(), clock, bounds or WebSocketBounds(), signer, sockets, tokens, order=order)
 
 
 class Transport(StringTransport):

@@ -709,6 +709,29 @@ class Order(ConnectionCase):
         self.queues.release("a")
         self.assertEqual(self.answered(peer), [*"abc"])
 
+    def test_order(self) -> None:
+        """The store is told of a socket that has more than one request under way, as long as it has; what others do, or whether one
+        fails, does not matter."""
+        factory = self.factory()
+        peer, other = Peer(factory), Peer(factory)
+        several = factory.order.several
+        peer.send(*self.get("a"))
+        other.send(*self.get("b"))
+        self.assertEqual(several, set())
+        peer.send(*self.get(*"cd"))
+        self.assertEqual(several, {peer.protocol})
+        self.queues.release("c")
+        self.queues.waiting.pop("d").errback(RuntimeError())
+        self.assertEqual(several, set())
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        peer.send(*self.get("e"))
+        self.assertEqual(several, {peer.protocol})
+        peer.transport.abortConnection()
+        self.assertEqual(several, {peer.protocol})  # what it has asked for goes on
+        self.queues.release("a")
+        self.assertEqual(several, set())
+        self.queues.release("e", "b")
+
     def test_refusals_wait_too(self) -> None:
         """A reply that is known at once waits for its turn."""
         peer = self.peer()

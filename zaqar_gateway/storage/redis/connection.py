@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 
 from zaqar_gateway.direct import Answer, goes_first, soon, write_all_now
 from zaqar_gateway.errors import GatewayError, StoreFault, StoreUnavailable
+from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis.packing import bulk
 from zaqar_gateway.storage.redis.scripts import Script
 
@@ -161,6 +162,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
     """Commands out in one write for each reactor turn, answers in.
 
     :ivar unsent: the last command that is not sent yet: what is added to that comes before whatever is sent later.
+    :ivar growing: commands that are not sent yet and that more may be added to, by kind: the last of each.
     """
 
     def __init__(self, clock: Any, timeout_s: float, bound: int) -> None:
@@ -172,6 +174,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._reader = hiredis.Reader(replyError=Refused)
         self._unsent: list[_Sent] = []
         self.unsent: _Sent | None = None
+        self.growing: dict[object, Growing] = {}
         self._unanswered: deque[_Sent] = deque()
         self._due_s = 0.0  # of those that are unsent
         self._watch: Any = None
@@ -192,12 +195,14 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         """
         return self._send(_Sent(command, script))
 
-    def send_growing(self, sent: Growing) -> None:
+    def send_growing(self, sent: Growing, kind: object) -> None:
         """Send a command when this turn of the reactor ends."""
         if (why := self._why_not()) is not None:
             sent.fail(why)
         else:
             self._line_up(sent)
+            if self.unsent is sent:
+                self.growing[kind] = sent
 
     def send_together(self, number: int, commands: bytes) -> Deferred[Any]:
         """Send several packed commands in a row, none of which runs a script.
@@ -235,11 +240,16 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
 
     def _flush(self) -> None:
-        unsent, self._unsent, self.unsent = self._unsent, [], None
+        unsent = self._take_unsent()
         if self.connected and unsent:
             for sent in unsent:
                 self._unanswered.extend((sent,) * sent.number)
             write_all_now(self.transport, [sent.pack() for sent in unsent])
+
+    def _take_unsent(self) -> list[_Sent]:
+        unsent, self._unsent, self.unsent = self._unsent, [], None
+        self.growing.clear()
+        return unsent
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""
@@ -313,7 +323,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
     def _fail_all(self) -> None:
         self.connected = 0
-        unsent, self._unsent, self.unsent = self._unsent, [], None
+        unsent = self._take_unsent()
         held, self._held, self._behind = self._held, [], 0
         while self._unanswered:
             self._unanswered.popleft().fail(_lost())
@@ -331,6 +341,7 @@ class Redis:
     :param scripts: loaded on each connection before anybody else may use it.
     :param make: makes the protocol of a connection: (clock, ``timeout_s``, ``bound``) to protocol.
     :param greet: what is done on each connection before anybody else may use it.
+    :param order: tells when requests may overtake each other; ``None``: never.
     """
 
     def __init__(
@@ -347,8 +358,10 @@ class Redis:
         scripts: Sequence[Script] = (),
         make: Callable[[Any, float, int], Commands] = Commands,
         greet: Callable[[Commands], Awaitable[None]] | None = None,
+        order: Order | None = None,
     ) -> None:
         self._make = make
+        self._order = order
         self._greet = greet
         self._endpoint = endpoint
         self._clock = clock
@@ -512,17 +525,29 @@ class Redis:
             return fail(StoreUnavailable("There is no connection to Redis."))
         return self._protocol.send(b"".join((b"*%d\r\n" % (count + 3), script.by_sum, *packed)), script)
 
-    @property
-    def unsent(self) -> Deferred[Any] | None:
-        """The last command that is not sent yet."""
-        return None if self._protocol is None else self._protocol.unsent
+    def growing(self, kind: object, *, overtakes: bool = True) -> Growing | None:
+        """The last command of a kind that is not sent yet, where a request may be added to it: it is the last of all, or order does
+        not matter now.
 
-    def send(self, sent: Growing) -> None:
-        """Send a command when this turn of the reactor ends, with what is added to it until then; errors as of :meth:`run`."""
+        :param overtakes: whether it does not matter for this request.
+        """
+        protocol = self._protocol
+        if protocol is None:
+            return None
+        found = protocol.growing.get(kind)
+        if found is None or found is protocol.unsent:
+            return found
+        return found if overtakes and self._order is not None and not self._order.several else None
+
+    def send(self, sent: Growing, kind: object) -> None:
+        """Send a command when this turn of the reactor ends, with what is added to it until then; errors as of :meth:`run`.
+
+        :param kind: what :meth:`growing` finds it by.
+        """
         if self._protocol is None:
             sent.fail(StoreUnavailable("There is no connection to Redis."))
         else:
-            self._protocol.send_growing(sent)
+            self._protocol.send_growing(sent, kind)
 
     async def transaction(self, number: int, *packed: bytes) -> list[Any]:
         """Run several packed commands with nothing between them: all take effect, or none.

@@ -111,7 +111,10 @@ class RedisMessages:
         if putting is None and once is None and self._post is scripts.POST:
             kind = place, terms, new.create
             count = 3 + 3 * len(messages)
-            answer = await together.ask(self._redis, scripts.POST, kind, self._begin_post, given, count, new.size)
+            # What keeps the key of encrypted bodies was sent just before them.
+            answer = await together.ask(
+                self._redis, scripts.POST, kind, self._begin_post, given, count, new.size, overtakes=not new.encrypted
+            )
         else:
             answer = await self._post_alone(place, terms, new, given, putting)
         refused, first, second = answer[:3]

@@ -6,7 +6,9 @@ They have the time, and what is known of the queue, in common: to ask for these 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
+
+from attrs import frozen
 
 from zaqar_gateway.direct import Answer
 from zaqar_gateway.storage.redis.connection import Growing, Redis, ours
@@ -16,7 +18,8 @@ from zaqar_gateway.storage.redis.together import MESSAGE_SIZE, REQUESTS_MAX, SIZ
 _TIME = b"*1\r\n" + bulk(b"TIME")
 
 
-class Asking(NamedTuple):
+@frozen(eq=False)
+class Asking:
     """The commands on one queue, as far as they are always the same."""
 
     incarnation: bytes
@@ -41,13 +44,9 @@ class _Reading(Growing):
         self._messages = 0
         self._values: list[Any] = []
 
-    def takes(self, asking: Asking, messages: int) -> bool:
+    def takes(self, messages: int) -> bool:
         """Whether a read may be added."""
-        return (
-            self._asking is asking
-            and len(self._reads) < REQUESTS_MAX
-            and (self._messages + messages) * MESSAGE_SIZE <= SIZE_MAX
-        )
+        return len(self._reads) < REQUESTS_MAX and (self._messages + messages) * MESSAGE_SIZE <= SIZE_MAX
 
     def add(self, commands: bytes, count: int, messages: int) -> Answer:
         """Add one; see :func:`ask`."""
@@ -93,10 +92,10 @@ def ask(
     :return: the answer: the instant before all (ms); the incarnation that the queue had then, ``None`` where there was none; what came
         of each command; and what is known of the queue after all: incarnation, ``later``, ``moved``, ``head`` and delay.
     """
-    last = redis.unsent
-    if isinstance(last, _Reading) and last.takes(asking, messages):
-        return last.add(commands, count, messages)
+    growing = redis.growing(asking)
+    if isinstance(growing, _Reading) and growing.takes(messages):
+        return growing.add(commands, count, messages)
     reading = _Reading(asking, now_ms)
     answer = reading.add(commands, count, messages)
-    redis.send(reading)
+    redis.send(reading, asking)
     return answer

@@ -1,8 +1,8 @@
 """Requests to one queue that come in the same turn of the reactor, in one script.
 
 A script costs Redis some ten microseconds before it does anything, and the gateway as much; where many ask for the same of one queue
-that is most of what it takes.  Nothing changes in what is done, nor in its order: only the command that was sent last, and has
-not left yet, takes more requests in.
+that is most of what it takes.  Nothing changes in what is done: a command that has not left yet takes more requests in.  Where
+order matters that is the one that was sent last alone (:mod:`zaqar_gateway.order`).
 """
 
 from __future__ import annotations
@@ -33,23 +33,16 @@ class _Together(Growing):
 
     script: Script
 
-    def __init__(self, script: Script, kind: tuple[bytes | bool, ...], begin: tuple[bytes, int]) -> None:
+    def __init__(self, script: Script, begin: tuple[bytes, int]) -> None:
         super().__init__(script)
-        self._kind = kind
         self._begin, self._count = begin
         self._size = 0
         self._answers: list[Answer] = []
         self._given: list[bytes] = []
 
-    def takes(self, script: Script, kind: tuple[bytes | bool, ...], size: int) -> bool:
+    def takes(self, script: Script, size: int) -> bool:
         """Whether a request may be added."""
-        return (
-            not self.command
-            and self.script is script
-            and self._kind == kind
-            and self._size + size <= SIZE_MAX
-            and len(self._answers) < REQUESTS_MAX
-        )
+        return self.script is script and self._size + size <= SIZE_MAX and len(self._answers) < REQUESTS_MAX
 
     def add(self, given: list[bytes], count: int, size: int) -> Answer:
         """Add one; see :func:`ask`."""
@@ -80,6 +73,8 @@ def ask(
     given: list[bytes],
     count: int,
     size: int,
+    *,
+    overtakes: bool = True,
 ) -> Answer:
     """Have a script take a request, together with those that are asked for around it; sent when this turn of the reactor ends.
 
@@ -88,12 +83,13 @@ def ask(
     :param begin: makes the keys and the arguments that come before those of the requests, packed, and tells how many.
     :param given: the arguments of this one, packed, in pieces of any size, and ``count`` how many arguments.
     :param size: see :data:`SIZE_MAX`.
+    :param overtakes: whether it may come before what was asked for before it, where order does not matter otherwise.
     :return: the answer to this one, or the error of :meth:`.Redis.run`.
     """
-    last = redis.unsent
-    if isinstance(last, _Together) and last.takes(script, kind, size):
-        return last.add(given, count, size)
-    requests = _Together(script, kind, begin(kind))
+    growing = redis.growing(kind, overtakes=overtakes)
+    if isinstance(growing, _Together) and growing.takes(script, size):
+        return growing.add(given, count, size)
+    requests = _Together(script, begin(kind))
     answer = requests.add(given, count, size)
-    redis.send(requests)
+    redis.send(requests, kind)
     return answer

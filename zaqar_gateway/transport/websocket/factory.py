@@ -17,6 +17,7 @@ from zaqar_gateway.direct import soon
 from zaqar_gateway.interfaces import ISockets, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.operations.refusals import Refusals
+from zaqar_gateway.order import Order
 from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.peers import ANSWERED_MAX, Crowded, Peers
 from zaqar_gateway.transport.turns import Turns
@@ -114,6 +115,7 @@ class GatewayFactory(WebSocketServerFactory):
     :param unread: counts what peers do not read, besides that of this factory; ``None``: of this factory alone.
     :ivar pushes: the frames of the notification that is being pushed.
     :ivar turns: the row of those that have had their turn and have more to do, besides those of this factory.
+    :ivar order: is told which connections have several requests under way.
     :ivar options: Autobahn's, for each protocol.
     :ivar closing: whether new connections are refused.
     """
@@ -135,6 +137,7 @@ class GatewayFactory(WebSocketServerFactory):
         refusals: Refusals | None = None,
         unread: Unread | None = None,
         turns: Turns | None = None,
+        order: Order | None = None,
     ) -> None:
         super().__init__(server="", reactor=clock)
         self._batched_timer = _Timers(clock)
@@ -150,6 +153,7 @@ class GatewayFactory(WebSocketServerFactory):
         self.sockets = sockets
         self.unread = unread or Unread()
         self.turns = turns or Turns(clock)
+        self.order = order or Order()
         self.pushes = Pushes()
         self._refusals = refusals or Refusals()
         self.peers = peers or Peers(self._refusals)

@@ -187,6 +187,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         "_resting",
         "_running",
         "_session",
+        "_several",
         "_slots",
         "_slow",
         "_unsent",
@@ -237,6 +238,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self.__dict__.update(self.factory.options)
         super().connectionMade()
         self._bounds = self.factory.bounds
+        self._several = self.factory.order.several
         self._session = self.factory.session(self)
         factory = self.factory
         factory.connections.add(self)
@@ -548,7 +550,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._aside = slot
         else:
             self._slots.append(slot)
-            self._running += 1
+            self._count(1)
             self._alone = request.alone
         run(self._serve(request, slot), self._crashed)
         if self._alone or self._paused or len(self._slots) >= self._bounds.in_flight_max:
@@ -556,14 +558,25 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     # -- replies out ---------------------------------------------------------------------------------------------------
 
+    def _count(self, change: int) -> None:
+        """So many more requests run.  Those of several take effect in their order."""
+        self._running += change
+        if self._running > 1:
+            self._several.add(self)
+        elif change < 0:
+            self._several.discard(self)
+
     async def _serve(self, request: Request, slot: _Slot) -> None:
-        slot.payload = payload = await request.reply()
+        is_aside = slot is self._aside
+        try:
+            slot.payload = payload = await request.reply()
+        finally:
+            if not is_aside:
+                self._count(-1)
         slots = self._slots
-        if slot is self._aside:
+        if is_aside:
             self._aside = None
             self._write_done(slot, payload)
-        else:
-            self._running -= 1
         while slots and (ready := slots[0].payload) is not None:
             self._write_done(slots.popleft(), ready)
         if self._left:  # it may just have subscribed
@@ -618,12 +631,12 @@ class GatewayProtocol(WebSocketServerProtocol):
         """
         key = object()
         self._waiting[key] = call
-        self._running -= 1
+        self._count(-1)
         self._go_on()
 
         def stay() -> None:
             del self._waiting[key]
-            self._running += 1
+            self._count(1)
 
         return stay
 
