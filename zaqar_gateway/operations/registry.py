@@ -107,6 +107,8 @@ class Frame:
     :ivar checks_client: whether the form of ``Client-ID`` is checked (API reference, "Envelope errors").
     :ivar checks_client_with: a field with which it is checked, though it is not otherwise.
     :ivar alone: whether it may make several steps, so that nothing of the same socket may run beside it.
+    :ivar reads: whether it changes nothing and may make several steps, so that what comes behind it on the same socket and does change
+        something has to wait.
     :ivar listener: the field that is the connection itself, where there is one.
     :ivar at_once: a member of the body, and the field that it is where it can be decoded by itself; the operation is told its size.
     """
@@ -117,6 +119,7 @@ class Frame:
     checks_client: bool = False
     checks_client_with: str = ""
     alone: bool = False
+    reads: bool = False
     listener: str = ""
     at_once: tuple[str, str] | None = None
 
@@ -358,7 +361,7 @@ def _of_queues(queues: Queues) -> list[Operation]:
             fields.Queue,
             queues.delete,
             Http("DELETE", QUEUE),
-            Frame(),
+            Frame(alone=True),
             audited=True,
         ),
         Operation(
@@ -376,7 +379,7 @@ def _of_queues(queues: Queues) -> list[Operation]:
                 needed=("resource_types",),
                 fixed={"strict": True},
             ),
-            Frame(only=("queue_name", "resource_types")),
+            Frame(only=("queue_name", "resource_types"), alone=True),
             audited=True,
         ),
     ]
@@ -398,7 +401,7 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
                 MESSAGES,
                 query={name: name for name in ("marker", "limit", "echo", "include_claimed", "include_delayed", "wait")},
             ),
-            Frame(checks_client=True),
+            Frame(checks_client=True, reads=True),
             waits=True,
         ),
         Operation(
@@ -407,7 +410,7 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
             fields.MessageGetMany,
             messages.get_many,
             Http("GET", MESSAGES, query={"ids": "message_ids"}, when="ids"),
-            Frame(),
+            Frame(reads=True),
         ),
         Operation(
             "message_post",
@@ -457,7 +460,12 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
             ),
         ),
         Operation(
-            "message_get", "messages:get", fields.MessageGet, messages.get, Http("GET", MESSAGES + "/{message_id}"), Frame()
+            "message_get",
+            "messages:get",
+            fields.MessageGet,
+            messages.get,
+            Http("GET", MESSAGES + "/{message_id}"),
+            Frame(reads=True),
         ),
         Operation(
             "message_delete",
@@ -509,7 +517,7 @@ def _of_dead_letters(dead_letters: DeadLetters) -> list[Operation]:
             fields.DeadLetterList,
             dead_letters.list,
             Http("GET", DEAD_LETTERS, query={"marker": "marker", "limit": "limit"}),
-            Frame(),
+            Frame(reads=True),
         ),
         Operation(
             "dead_letter_return",
@@ -531,7 +539,7 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
             fields.SubscriptionList,
             subscriptions.list,
             Http("GET", SUBSCRIPTIONS, query={"marker": "marker", "limit": "limit"}),
-            Frame(),
+            Frame(reads=True),
         ),
         Operation(
             "subscription_create",

@@ -847,7 +847,7 @@ class Order(ConnectionCase):
         """A reply that cannot be made closes the connection with 1011, so that no later one is taken for it."""
 
         class Crashing:
-            alone = False
+            alone = reads = False
             aside = False
 
             async def reply(self) -> bytes:

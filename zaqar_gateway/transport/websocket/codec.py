@@ -267,7 +267,7 @@ class Action:
     """What a frame can ask for.
 
     :ivar operation: the row of the registry; ``None`` where the action is answered without one.
-    :ivar alone: see :class:`~zaqar_gateway.operations.registry.Frame`.
+    :ivar alone: see :class:`~zaqar_gateway.operations.registry.Frame`; :ivar reads: likewise.
     :ivar answer: what is answered, from the fields and the result of the operation.
     :ivar audit: tells of requests; ``None``: nobody does.
     """
@@ -282,6 +282,7 @@ class Action:
     audit: Audit | None = None
     _listener: str = ""  # the field that is the connection itself
     _at_once: msgspec.json.Decoder[Any] | None = None
+    reads: bool = False
 
     def headers(self, envelope: Envelope) -> Any:
         """The headers that the action has; :class:`Headers` where it has an operation.
@@ -369,6 +370,7 @@ class Actions:
                     audit_of(operation, "websocket"),
                     operation.frame.listener,
                     _decoder_at_once(operation, operation.frame),
+                    operation.frame.reads,
                 )
         for name in NOT_IMPLEMENTED - self._by_name.keys():
             decoder: msgspec.json.Decoder[Any] = headers

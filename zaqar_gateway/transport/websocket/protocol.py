@@ -11,8 +11,12 @@ writes at most.
 
 Requests that wait for messages are not running: others go on beside them, and their replies come after.
 
+Requests take effect in the order in which they came (API reference, "WebSocket").  Those of one step overlap, since the one connection
+to the store keeps their order.  One that may make several steps and changes something runs alone; one that only reads lets others read
+beside it, and what changes something waits.
+
 Reading stops, and the peer's own writes with it, while as many requests are in flight as one socket may have, while a
-request runs that has to run alone, and while the peer leaves too much unread.
+request runs that has to run alone, or waits until none runs, and while the peer leaves too much unread.
 """
 
 from __future__ import annotations
@@ -183,6 +187,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         "_piece",
         "_place",
         "_pushed_next",
+        "_reading",
         "_reads",
         "_resting",
         "_running",
@@ -202,7 +207,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._slots: deque[_Slot] = deque()
         self._waiting: dict[object, Callable[[], None]] = {}  # what ends the waits of requests that wait for messages
         self._running = 0  # requests in slots that are not answered yet and do not wait
-        self._next: tuple[Request, bool] | None = None  # read, and waiting to run alone
+        self._reading = 0  # of all in slots, those that change nothing and may make several steps
+        self._next: tuple[Request, bool] | None = None  # read, and waiting until none runs
         self._alone = False
         self._aside: _Slot | None = None  # of the request that later ones do not wait for
         self._finishing = False
@@ -211,7 +217,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._consuming = False
         self._congested = False
         self._unsent = 0  # bytes written since the transport said that it is congested
-        self._pushed_next: list[IPushed] = []  # what is written after the reply to the request that waits to run alone
+        self._pushed_next: list[IPushed] = []  # what is written after the reply to the request that waits until none runs
         self._held = 0  # bytes of pushes that wait for replies
         self._joined: list[bytes] | None = None  # pushes to be written when this turn ends; None: it had none yet
         self._joined_size = 0
@@ -535,7 +541,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 return
         self._was_active = True
         request = self._session.receive(payload, isBinary)
-        if request.alone and self._running:
+        if self._running and (request.alone or (self._reading and not request.reads)):
             self._next = request, isBinary
             self._adjust()
         else:
@@ -551,6 +557,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         else:
             self._slots.append(slot)
             self._count(1)
+            self._reading += request.reads
             self._alone = request.alone
         run(self._serve(request, slot), self._crashed)
         if self._alone or self._paused or len(self._slots) >= self._bounds.in_flight_max:
@@ -573,6 +580,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         finally:
             if not is_aside:
                 self._count(-1)
+                self._reading -= request.reads
         slots = self._slots
         if is_aside:
             self._aside = None
@@ -585,7 +593,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        """Start the request that waits to run alone, where it can; then read, or do not."""
+        """Start the request that waits until none runs, where it can; then read, or do not."""
         if not self._running:
             self._alone = False
             if self._next is not None:

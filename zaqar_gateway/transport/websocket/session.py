@@ -41,6 +41,7 @@ class Request(msgspec.Struct, eq=False):
     """One frame, read.  Nothing has happened yet: :meth:`reply` is what makes it take effect.
 
     :ivar alone: whether no other request of the socket may run at the same time.
+    :ivar reads: whether what changes something, and comes later, has to wait for it.
     :ivar aside: whether the replies to later requests do not wait for this one's.
     :ivar size: bytes of its payload.
     """
@@ -54,6 +55,7 @@ class Request(msgspec.Struct, eq=False):
     _headers: codec.Headers | None = None
     _asked: msgspec.Struct | None = None
     aside: bool = False
+    reads: bool = False
     size: int = 0
 
     async def reply(self) -> bytes:
@@ -184,7 +186,9 @@ class Session:
             return Request(True, self, is_binary, envelope.echo, None, action, headers, asked, aside=True)
         if not is_binary and headers is self._known:
             self._learn(payload, envelope, action, asked)
-        return Request(action.alone, self, is_binary, envelope.echo, None, action, headers, asked, size=len(payload))
+        return Request(
+            action.alone, self, is_binary, envelope.echo, None, action, headers, asked, reads=action.reads, size=len(payload)
+        )
 
     def _receive_like(self, one: Alike, payload: bytes) -> Request | None:
         """Read a frame that begins like others; ``None``: it is not like them, or something is wrong with it."""
@@ -195,7 +199,10 @@ class Session:
         if found is None:
             return None
         asked, echo = found
-        return Request(one.action.alone, self, False, echo, None, one.action, self._known, asked, size=len(payload))
+        action = one.action
+        return Request(
+            action.alone, self, False, echo, None, action, self._known, asked, reads=action.reads, size=len(payload)
+        )
 
     def _learn(self, payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct) -> None:
         """Note what frames are like one whose headers have come before, and that was like none: first those that share most."""
