@@ -43,6 +43,7 @@ class _Echo:
     payload: bytes
     alone: bool = False
     aside: bool = False
+    reads: bool = False
 
     async def reply(self) -> bytes:
         """The payload."""
