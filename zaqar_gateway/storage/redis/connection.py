@@ -293,6 +293,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             if not self._behind:
                 # Those under way will be refused, too, and sent again: what is new has to come after them.
                 self._behind = 1 + len(self._unanswered) + sum(each.number for each in self._unsent)
+                self.growing.clear()  # what is added to them would come before what is held back, and is not counted
             sent.command = sent.command.replace(script.by_sum, script.by_text, 1)
             self._put(sent)
         else:
