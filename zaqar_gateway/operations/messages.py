@@ -135,25 +135,23 @@ class Messages:
 
     async def list(self, ctx: Context, asked: fields.MessageList) -> MessagePage:
         """A page of the messages after a marker, oldest first; where there are none, after as long as is asked to wait."""
-        marker = given(asked.marker)
         limit = self._limits.page(given(asked.limit), self._limits.messages_page_max)
-
-        def look() -> Coroutine[Any, Any, MessagePage]:
-            return self._store.list(
-                ctx.project,
-                asked.queue_name,
-                marker=marker,
-                limit=limit,
-                skip_client=None if asked.echo else ctx.client,
-                include_claimed=asked.include_claimed,
-                include_delayed=asked.include_delayed,
-            )
-
         wait_s = wait(given(asked.wait))
         if not wait_s or self._waits is None:
-            return await look()
-        place = Place(ctx.project, asked.queue_name, is_topic=self._kind is TOPIC)
+            return await self._page(ctx, asked, limit)
+        place, look = Place(ctx.project, asked.queue_name, is_topic=self._kind is TOPIC), partial(self._page, ctx, asked, limit)
         return await self._waits.until_found(place, wait_s, ctx.asker, look, lambda page: page.messages, takes=False)
+
+    def _page(self, ctx: Context, asked: fields.MessageList, limit: int) -> Coroutine[Any, Any, MessagePage]:
+        return self._store.list(
+            ctx.project,
+            asked.queue_name,
+            marker=given(asked.marker),
+            limit=limit,
+            skip_client=None if asked.echo else ctx.client,
+            include_claimed=asked.include_claimed,
+            include_delayed=asked.include_delayed,
+        )
 
     async def listen(self, ctx: Context, asked: fields.MessageEvents) -> Listening:
         """Where to begin to tell somebody of what is posted: what was asked for last, else what is posted from now on.

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.model import Message
 from zaqar_gateway.storage.redis.connection import Growing
 from zaqar_gateway.storage.redis.keys import Keys
-from zaqar_gateway.storage.redis.plain import PlainPage, PlainReads
+from zaqar_gateway.storage.redis.plain import PlainPage, PlainReads, _messages
 
 _QUEUE = b"0123456789"
 _RANK = 1_000_000_000_000_000
@@ -35,15 +37,46 @@ class Answering:
     answers: list[Any]
     asked: list[bytes] = field(factory=list)
 
-    unsent: None = None
+    def growing(self, kind: object) -> None:
+        """Nothing waits to be sent."""
 
-    def send(self, sent: Growing) -> None:
+    def send(self, sent: Growing, kind: object) -> None:
         """What it has."""
         self.asked.append(sent.pack())
         if len(self.answers) != sent.number:
             raise AssertionError(f"{sent.number} answers are asked for")
         for answer in self.answers:
             sent.give(answer)
+
+
+class PageTests(SynchronousTestCase):
+    """What is read of the entries of a page."""
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(0, 4),
+                st.sampled_from((b"60 me", b"60 me", b"60 you", b"4 me", b"60+ me")),
+                st.sampled_from(((), (), (), (b"a", b"1000000000000"), (b"a", b"1", b"i", b"x"))),
+            ),
+            min_size=1,
+            max_size=5,
+        ),
+        st.sampled_from((None, b"me", b"you")),
+    )
+    def test_one_by_one(self, drawn: list[tuple[int, bytes, tuple[bytes, ...]]], skip: bytes | None) -> None:
+        """A page has what its messages have one by one, whether they are alike or not."""
+        now_ms, entries, rank = int(_NOW[0]) * 1000, [], _RANK
+        for later_s, begins, more in drawn:
+            rank += 1 + later_s * 1_000_000
+            entries.append([b"%d-0" % rank, [begins, b"%d" % rank, *more]])
+        each = [_messages([entry], "0123456789", now_ms, skip) for entry in entries]
+        expected: tuple[list[Message] | None, bool] = [], any(has_apart for _, has_apart in each)
+        if any(found is None for found, _ in each):
+            expected = None, False
+        else:
+            expected = [message for found, _ in each for message in found or ()], expected[1]
+        self.assertEqual(_messages(entries, "0123456789", now_ms, skip), expected)
 
 
 class PlainTests(SynchronousTestCase):

@@ -526,7 +526,7 @@ class Redis:
             return fail(StoreUnavailable("There is no connection to Redis."))
         return self._protocol.send(b"".join((b"*%d\r\n" % (count + 3), script.by_sum, *packed)), script)
 
-    def growing(self, kind: object, *, overtakes: bool = True) -> Growing | None:
+    def growing(self, kind: object, overtakes: bool = True) -> Growing | None:
         """The last command of a kind that is not sent yet, where a request may be added to it: it is the last of all, or order does
         not matter now.
 

@@ -252,22 +252,41 @@ class _Ranks(dict[bytes, tuple[int, str]]):
 _ranks = _Ranks()
 
 
+def _terms(begins: bytes, skip: bytes | None) -> tuple[int, bool, bool]:
+    """What an entry begins with: ttl (s), whether it is of the client that is left out, whether its body is kept apart."""
+    ttl, _, client = begins.partition(b" ")
+    if ttl[-1] == _PLUS:
+        return int(ttl[:-1]), client == skip, True
+    return int(ttl), client == skip, False
+
+
 def _messages(
     entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes | None
 ) -> tuple[list[Message] | None, bool]:
     """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired; and whether bodies are kept
     apart."""
-    found, has_apart = [], False
-    now_us, known, ttl_s, is_skipped = end_of(now_ms), None, 0, False
-    age_s, same_until = 0, -1  # of the last one, and the last rank that is as old
+    if not entries:
+        return [], False
+    now_us, known, has_apart = end_of(now_ms), entries[0][1][0], False
+    ttl_s, is_skipped, is_apart = _terms(known, skip)
+    # Nearly always all of a page are of one client, have the same ttl, and are of the same second.
+    age_s = (now_us - _ranks[entries[0][0]][0]) // 1_000_000
+    if 0 <= age_s < ttl_s and not is_skipped and age_s == (now_us - _ranks[entries[-1][0]][0]) // 1_000_000:
+        for _, fields in entries:
+            if fields[0] != known or len(fields) >= _FIELDS_MAX:
+                break
+        else:
+            return [
+                Message(_ranks[entry_id][1] + incarnation, fields[1], ttl_s, age_s) for entry_id, fields in entries
+            ], is_apart
+    found: list[Message] = []
+    known, age_s, same_until = None, 0, -1  # of the last one, and the last rank that is as old
     for entry_id, fields in entries:
         (rank, digits), begins = _ranks[entry_id], fields[0]
         if begins != known:  # most have the same
             known, same_until = begins, -1
-            ttl, _, client = begins.partition(b" ")
-            if ttl[-1] == _PLUS:
-                ttl, has_apart = ttl[:-1], True
-            ttl_s, is_skipped = int(ttl), client == skip
+            ttl_s, is_skipped, is_apart = _terms(begins, skip)
+            has_apart = has_apart or is_apart
         number_of_fields = len(fields)
         if number_of_fields > _FIELDS_MAX:
             return None, False

@@ -86,7 +86,7 @@ def ask(
     :param overtakes: whether it may come before what was asked for before it, where order does not matter otherwise.
     :return: the answer to this one, or the error of :meth:`.Redis.run`.
     """
-    growing = redis.growing(kind, overtakes=overtakes)
+    growing = redis.growing(kind, overtakes)
     if isinstance(growing, _Together) and growing.takes(script, size):
         return growing.add(given, count, size)
     requests = _Together(script, begin(kind))

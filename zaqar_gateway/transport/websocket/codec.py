@@ -310,8 +310,7 @@ class Action:
             if value is not UNSET and memoryview(value)[0] != _WHOLE[name][0]:
                 raise _violation(f"body.{name} has to be {_WHOLE[name][1]}.")
         if self._listener and self.operation is not None:
-            values = {name: getattr(body, name) for name in body.__struct_fields__}
-            return self.operation.fields(**{**values, self._listener: listener})
+            return self.operation.fields(**{**msgspec.structs.asdict(body), self._listener: listener})
         return body  # type: ignore[no-any-return]
 
 

@@ -50,7 +50,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
-from zaqar_gateway.transport.websocket.framing import frame, pieces, unmasked
+from zaqar_gateway.transport.websocket.framing import LONG, frame, pieces, unmasked
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -584,9 +584,9 @@ class GatewayProtocol(WebSocketServerProtocol):
         slots = self._slots
         if is_aside:
             self._aside = None
-            self._write_done(slot, payload)
+            self._write_reply(slot, payload)
         while slots and (ready := slots[0].payload) is not None:
-            self._write_done(slots.popleft(), ready)
+            self._write_reply(slots.popleft(), ready)
         if self._left:  # it may just have subscribed
             self._leave()
         if self._alone or self._paused or self._finishing or self._next is not None:
@@ -602,28 +602,28 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self._paused or self._finishing:
             self._adjust()
 
-    def _write_done(self, slot: _Slot, payload: bytes) -> None:
-        self._write_reply(payload, slot.is_binary)
-        if slot.pushed:
-            self._held -= sum(len(message.text) for message in slot.pushed)
-            self._write_pushes(slot.pushed)
-            self._look_taking()
-
     def _crashed(self, failure: Failure) -> None:
         self._log.failure("a reply was lost", failure)
         self._close(INTERNAL_ERROR, "internal error")
 
-    def _write_reply(self, payload: bytes, is_binary: bool) -> None:
-        """Write one unfragmented frame (RFC 6455, section 5.2); on a connection that is closing, drop it."""
-        if self.state != _OPEN:
-            return
-        kind = _BINARY if is_binary else _TEXT
-        compress = self._perMessageCompress
-        if compress is not None and len(payload) >= COMPRESSED_FROM:
-            kind |= _COMPRESSED
-            compress.start_compress_message()
-            payload = compress.compress_message_data(payload) + compress.end_compress_message()
-        self._write(*pieces(kind, payload))
+    def _write_reply(self, slot: _Slot, payload: bytes) -> None:
+        """Write one unfragmented frame (RFC 6455, section 5.2), and what is pushed behind it; on a connection that is closing, drop
+        them."""
+        if self.state == _OPEN:
+            kind = _BINARY if slot.is_binary else _TEXT
+            compress = self._perMessageCompress
+            if compress is not None and len(payload) >= COMPRESSED_FROM:
+                kind |= _COMPRESSED
+                compress.start_compress_message()
+                payload = compress.compress_message_data(payload) + compress.end_compress_message()
+            if len(payload) < LONG:
+                self._write(frame(kind, payload))
+            else:
+                self._write(*pieces(kind, payload))
+        if slot.pushed:
+            self._held -= sum(len(message.text) for message in slot.pushed)
+            self._write_pushes(slot.pushed)
+            self._look_taking()
 
     # -- requests that wait --------------------------------------------------------------------------------------------
 
