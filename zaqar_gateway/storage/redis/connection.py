@@ -240,16 +240,12 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
 
     def _flush(self) -> None:
-        unsent = self._take_unsent()
+        unsent, self._unsent, self.unsent = self._unsent, [], None
+        self.growing.clear()
         if self.connected and unsent:
             for sent in unsent:
                 self._unanswered.extend((sent,) * sent.number)
             write_all_now(self.transport, [sent.pack() for sent in unsent])
-
-    def _take_unsent(self) -> list[_Sent]:
-        unsent, self._unsent, self.unsent = self._unsent, [], None
-        self.growing.clear()
-        return unsent
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""
@@ -324,7 +320,8 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
     def _fail_all(self) -> None:
         self.connected = 0
-        unsent = self._take_unsent()
+        unsent, self._unsent, self.unsent = self._unsent, [], None
+        self.growing.clear()
         held, self._held, self._behind = self._held, [], 0
         while self._unanswered:
             self._unanswered.popleft().fail(_lost())

@@ -260,27 +260,33 @@ def _terms(begins: bytes, skip: bytes | None) -> tuple[int, bool, bool]:
     return int(ttl), client == skip, False
 
 
+def _alike(
+    entries: Sequence[Any], incarnation: str, now_us: int, skip: bytes | None
+) -> tuple[list[Message], bool] | None:
+    """See :func:`_messages`; ``None`` where they differ in more than rank and body: nearly always all of a page are of one client,
+    have the same ttl, and are of the same second."""
+    known = entries[0][1][0]
+    ttl_s, is_skipped, is_apart = _terms(known, skip)
+    age_s = (now_us - _ranks[entries[0][0]][0]) // 1_000_000
+    if is_skipped or not 0 <= age_s < ttl_s or age_s != (now_us - _ranks[entries[-1][0]][0]) // 1_000_000:
+        return None
+    for _, fields in entries:
+        if fields[0] != known or len(fields) >= _FIELDS_MAX:
+            return None
+    return [Message(_ranks[entry_id][1] + incarnation, fields[1], ttl_s, age_s) for entry_id, fields in entries], is_apart
+
+
 def _messages(
     entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes | None
 ) -> tuple[list[Message] | None, bool]:
     """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired; and whether bodies are kept
     apart."""
-    if not entries:
-        return [], False
-    now_us, known, has_apart = end_of(now_ms), entries[0][1][0], False
-    ttl_s, is_skipped, is_apart = _terms(known, skip)
-    # Nearly always all of a page are of one client, have the same ttl, and are of the same second.
-    age_s = (now_us - _ranks[entries[0][0]][0]) // 1_000_000
-    if 0 <= age_s < ttl_s and not is_skipped and age_s == (now_us - _ranks[entries[-1][0]][0]) // 1_000_000:
-        for _, fields in entries:
-            if fields[0] != known or len(fields) >= _FIELDS_MAX:
-                break
-        else:
-            return [
-                Message(_ranks[entry_id][1] + incarnation, fields[1], ttl_s, age_s) for entry_id, fields in entries
-            ], is_apart
+    now_us = end_of(now_ms)
+    if len(entries) > 1 and (alike := _alike(entries, incarnation, now_us, skip)) is not None:
+        return alike
     found: list[Message] = []
-    known, age_s, same_until = None, 0, -1  # of the last one, and the last rank that is as old
+    known, ttl_s, is_skipped, has_apart = None, 0, False, False
+    age_s, same_until = 0, -1  # of the last one, and the last rank that is as old
     for entry_id, fields in entries:
         (rank, digits), begins = _ranks[entry_id], fields[0]
         if begins != known:  # most have the same
