@@ -113,7 +113,9 @@ if taken > 0 then
   local known_claims, counts = {}, {}
   local function know(id, its_ranks)
     known_claims[#known_claims + 1], known_claims[#known_claims + 2] = id, cmsgpack.pack(now, lapses, ttl_s, its_ranks)
-    counts[#counts + 1], counts[#counts + 2] = id, #its_ranks
+    if #its_ranks > 1 then
+      counts[#counts + 1], counts[#counts + 2] = id, #its_ranks
+    end
   end
   for i, its_ranks in ipairs(has) do
     local id = ARGV[4 + 2 * i]

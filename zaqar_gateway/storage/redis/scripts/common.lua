@@ -19,7 +19,7 @@
 --   delayed      zset      delayed messages by due time (ms)
 --   state        hash      rank: claim, its expiry (ms), expiry (ms, 0: as posted), ttl (s), claim count
 --   claims       hash      claim: created (ms), expiry (ms), ttl (s), ranks of the messages that it was given
---   left         hash      claim: how many of them are left
+--   left         hash      claim: how many of them are left, where it was given more than one
 --   alias        zset      ids of messages that were moved here by their rank here
 --   dead         zset      dead letters by rank
 --   bodies       hash      a token: one of the long bodies, which are kept apart; the entry has 2 (a byte) and the token in its
@@ -242,14 +242,24 @@ local function end_claims(ended)
   end)
 end
 
--- Takes messages out of their claims: {claim: how many}.  A claim with no message left has ended.
+-- Takes messages out of their claims: {claim: how many}.  A claim with no message left has ended, as most have then: to ask for all
+-- before takes less than to count down each, and one of a single message needs no count.
 local function leave_claims(leaving)
-  local ended = {}
-  for claim, number in pairs(leaving) do
-    if call('HINCRBY', left, claim, -number) <= 0 then
-      ended[#ended + 1] = claim
-    end
+  local names, ended = {}, {}
+  for claim in pairs(leaving) do
+    names[#names + 1] = claim
   end
+  each_slice(names, function(...)
+    local some = {...}
+    for i, number in ipairs(call('HMGET', left, ...)) do
+      local claim = some[i]
+      if tonumber(number or 0) <= leaving[claim] then
+        ended[#ended + 1] = claim
+      else
+        call('HINCRBY', left, claim, -leaving[claim])
+      end
+    end
+  end)
   end_claims(ended)
 end
 

@@ -15,6 +15,9 @@ if own and own < limit then limit = own else own = nil end
 local incarnation, bytes, rank = known[1], known[8], nil
 local ttl_default, delay_default = known[3] or ARGV[4], tonumber(known[5])
 local expiries, is_later, has_apart, log, told = {}, false, false, nil, nil
+-- Most messages have the ttl and the client of the one before.
+local ttl_before, client_before, begins, expiry = nil, nil, nil, nil
+local this_ms, next_ms = now * 1000, now * 1000 + 1000 -- the ranks that tell when a message was posted
 
 local function store(client, size, from, last)
   if size > limit then
@@ -42,15 +45,19 @@ local function store(client, size, from, last)
   local first = rank + 1
   for i = from, last, 3 do
     rank = rank + 1
-    local id, ttl, delay, body, stream, blank = INTEGER:format(rank), ARGV[i], nil, ARGV[i + 2], main, ' '
+    local id, ttl, delay, body, stream = INTEGER:format(rank), ARGV[i], nil, ARGV[i + 2], main
     if ttl == '' then ttl = ttl_default end
+    if ttl ~= ttl_before or client ~= client_before then
+      ttl_before, client_before, begins, expiry = ttl, client, ttl .. ' ' .. client, INTEGER:format(now + ttl * 1000)
+    end
+    local begin = begins
     if is_apart(body) then
       if told then -- the log outlives the message
         local token = body:sub(2)
         body = call('HGET', bodies, token)
         call('HDEL', bodies, token)
       else
-        has_apart, blank = true, '+ '
+        has_apart, begin = true, ttl .. '+ ' .. client
       end
     end
     if delay_default then
@@ -60,16 +67,17 @@ local function store(client, size, from, last)
         call('ZADD', base .. ':d', INTEGER:format(now + delay * 1000), id)
       end
     end
-    if math.floor(rank / 1000) == now then
-      call('XADD', stream, id, ttl .. blank .. client, body)
+    if rank >= this_ms and rank < next_ms then
+      call('XADD', stream, id, begin, body)
     else -- the rank ran ahead of the clock: more messages than microseconds, or a clock that was set back
-      call('XADD', stream, id, ttl .. blank .. client, body, 'a', now)
+      call('XADD', stream, id, begin, body, 'a', now)
     end
-    if #expiries == SLICE then
+    local n = #expiries
+    if n == SLICE then
       call('ZADD', alive, unpack(expiries))
-      expiries = {}
+      expiries, n = {}, 0
     end
-    expiries[#expiries + 1], expiries[#expiries + 2] = INTEGER:format(now + ttl * 1000), id
+    expiries[n + 1], expiries[n + 2] = expiry, id
     if told then
       log.post(told, id, ttl, body, delay)
     end
