@@ -148,6 +148,22 @@ class Envelopes(SessionCase):
             },
         )
 
+    def test_reads(self) -> None:
+        """What changes something waits for what reads, but not for what may have to wait for messages itself; so in frames that are
+        like others."""
+        for _ in range(2):
+            for action, asked, reads in (
+                ("message_list", {}, True),
+                ("message_list", {"wait": 0}, True),
+                ("message_list", {"wait": 5}, False),
+                ("message_get", {"message_id": "1"}, True),
+                ("message_get_many", {"message_ids": ["1"]}, True),
+                ("claim_create", {}, False),
+                ("queue_get", {}, False),
+            ):
+                frame = json.dumps(envelope(action, {"queue_name": "q", **asked})).encode()
+                self.assertEqual(self.session.receive(frame, False).reads, reads, (action, asked))
+
     def test_client_id(self) -> None:
         """The form of Client-ID is checked by message_post and message_list only, with the error of an operation."""
         posted = {"queue_name": "q", "messages": [{"body": 1}]}

@@ -99,6 +99,11 @@ def _is_given(asked: msgspec.Struct, name: str) -> bool:
     return getattr(asked, name) is not msgspec.UNSET
 
 
+def _waits(operation: Operation | None, asked: msgspec.Struct) -> bool:
+    """Whether a request may have to wait for messages; what is behind it does not wait to take effect."""
+    return operation is not None and operation.waits and bool(getattr(asked, "wait"))  # noqa: B009 - not all have it
+
+
 def signed_request(
     operation: Operation | None, headers: codec.Headers, asked: msgspec.Struct
 ) -> tuple[SignedUrl, str, str] | None:
@@ -187,7 +192,16 @@ class Session:
         if not is_binary and headers is self._known:
             self._learn(payload, envelope, action, asked)
         return Request(
-            action.alone, self, is_binary, envelope.echo, None, action, headers, asked, reads=action.reads, size=len(payload)
+            action.alone,
+            self,
+            is_binary,
+            envelope.echo,
+            None,
+            action,
+            headers,
+            asked,
+            reads=action.reads and not _waits(action.operation, asked),
+            size=len(payload),
         )
 
     def _receive_like(self, one: Alike, payload: bytes) -> Request | None:
@@ -200,9 +214,8 @@ class Session:
             return None
         asked, echo = found
         action = one.action
-        return Request(
-            action.alone, self, False, echo, None, action, self._known, asked, reads=action.reads, size=len(payload)
-        )
+        reads = action.reads and not _waits(action.operation, asked)
+        return Request(action.alone, self, False, echo, None, action, self._known, asked, reads=reads, size=len(payload))
 
     def _learn(self, payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct) -> None:
         """Note what frames are like one whose headers have come before, and that was like none: first those that share most."""
@@ -249,7 +262,7 @@ class Session:
         if operation is None:
             raise NotSupported(f"{action.name} is not available here.")
         context = self.context(operation, headers, caller, is_signed, asked)
-        if operation.waits and _is_given(asked, "wait"):
+        if _waits(operation, asked):
             context = replace(context, asker=self.asker)
         if context.project != self._project:
             self.work_for(context.project)
