@@ -25,7 +25,7 @@ class ProtocolTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.transport = StringTransport()
-        self.protocol = Commands(self.clock, timeout_s=5.0, bound=4)
+        self.protocol = Commands(self.clock, timeout_s=5.0, bound=3)
         self.protocol.makeConnection(self.transport)
 
     def ask(self, *words: bytes) -> Deferred[object]:
@@ -106,7 +106,8 @@ class ProtocolTests(SynchronousTestCase):
     def test_forgotten_scripts_take_nothing_in(self) -> None:
         """What waits to be sent when Redis is found to have forgotten its scripts takes in nothing that comes after what is held back."""
         redis = Redis(UNIXClientEndpoint(reactor, "nowhere"), self.clock, order=Order())
-        redis._protocol = self.protocol
+        redis._protocol = protocol = Commands(self.clock, timeout_s=5.0, bound=4)
+        protocol.makeConnection(self.transport)
 
         def ask(name: bytes, kind: bytes) -> Answer:
             return together.ask(redis, scripts.VOLUME, (kind,), lambda kind: (b"", 0), [packing.bulk(name)], 1, 1)
@@ -114,16 +115,16 @@ class ProtocolTests(SynchronousTestCase):
         answers = [ask(b"one", b"a")]
         self.clock.advance(0)
         answers.append(ask(b"two", b"a"))
-        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
+        protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
         answers += [ask(b"three", b"b"), ask(b"four", b"a")]
         self.clock.advance(0)
         self.transport.clear()
-        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
+        protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
         self.clock.advance(0)
         names = (b"one", b"two", b"three", b"four")
         sent = [name for name in self.transport.value().split(b"\r\n") if name in names]
         self.assertEqual(sent, [b"two", b"three", b"four"])
-        self.protocol.dataReceived(b"*1\r\n:1\r\n*1\r\n:2\r\n*1\r\n:3\r\n*1\r\n:4\r\n")
+        protocol.dataReceived(b"*1\r\n:1\r\n*1\r\n:2\r\n*1\r\n:3\r\n*1\r\n:4\r\n")
         self.assertEqual([self.successResultOf(answer) for answer in answers], [1, 2, 3, 4])
 
     def test_together(self) -> None:
@@ -153,7 +154,7 @@ class ProtocolTests(SynchronousTestCase):
 
     def test_bound(self) -> None:
         """One command more than may wait is refused at once, and was not sent."""
-        for _ in range(4):
+        for _ in range(3):
             self.ask(b"GET", b"a")
         error = self.failureResultOf(self.ask(b"GET", b"b"), StoreUnavailable).value
         self.assertFalse(error.outcome_unknown)

@@ -159,11 +159,7 @@ class _SentTogether(_Sent):
 
 
 class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
-    """Commands out in one write for each reactor turn, answers in.
-
-    :ivar unsent: the last command that is not sent yet: what is added to that comes before whatever is sent later.
-    :ivar growing: commands that are not sent yet and that more may be added to, by kind: the last of each.
-    """
+    """Commands out in one write for each reactor turn, answers in."""
 
     def __init__(self, clock: Any, timeout_s: float, bound: int) -> None:
         # It is told no password and no database: it would drop the connection where Redis refuses them.
@@ -173,8 +169,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._bound = bound
         self._reader = hiredis.Reader(replyError=Refused)
         self._unsent: list[_Sent] = []
-        self.unsent: _Sent | None = None
-        self.growing: dict[object, Growing] = {}
+        self._growing: dict[object, Growing] = {}  # of those the last of each kind that more may be added to
         self._unanswered: deque[_Sent] = deque()
         self._due_s = 0.0  # of those that are unsent
         self._watch: Any = None
@@ -201,8 +196,16 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             sent.fail(why)
         else:
             self._line_up(sent)
-            if self.unsent is sent:
-                self.growing[kind] = sent
+            if not self._behind:
+                self._growing[kind] = sent
+
+    def growing(self, kind: object, is_ordered: bool) -> Growing | None:
+        """See :meth:`Redis.growing`.
+
+        :param is_ordered: whether a request may be added to the last command of all alone.
+        """
+        found = self._growing.get(kind)
+        return found if found is None or not is_ordered or found is self._unsent[-1] else None
 
     def send_together(self, number: int, commands: bytes) -> Deferred[Any]:
         """Send several packed commands in a row, none of which runs a script.
@@ -234,14 +237,17 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             soon(self._clock, self._flush)
             self._due_s = self._clock.seconds() + self._timeout_s
         self._unsent.append(sent)
-        self.unsent = sent
         sent.due_s = self._due_s
         if self._watch is None:
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
 
+    def _take_unsent(self) -> list[_Sent]:
+        unsent, self._unsent = self._unsent, []
+        self._growing.clear()
+        return unsent
+
     def _flush(self) -> None:
-        unsent, self._unsent, self.unsent = self._unsent, [], None
-        self.growing.clear()
+        unsent = self._take_unsent()
         if self.connected and unsent:
             for sent in unsent:
                 self._unanswered.extend((sent,) * sent.number)
@@ -289,7 +295,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             if not self._behind:
                 # Those under way will be refused, too, and sent again: what is new has to come after them.
                 self._behind = 1 + len(self._unanswered) + sum(each.number for each in self._unsent)
-                self.growing.clear()  # what is added to them would come before what is held back, and is not counted
+                self._growing.clear()  # what is added to them would come before what is held back, and is not counted
             sent.command = sent.command.replace(script.by_sum, script.by_text, 1)
             self._put(sent)
         else:
@@ -320,8 +326,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
     def _fail_all(self) -> None:
         self.connected = 0
-        unsent, self._unsent, self.unsent = self._unsent, [], None
-        self.growing.clear()
+        unsent = self._take_unsent()
         held, self._held, self._behind = self._held, [], 0
         while self._unanswered:
             self._unanswered.popleft().fail(_lost())
@@ -529,13 +534,10 @@ class Redis:
 
         :param overtakes: whether it does not matter for this request.
         """
-        protocol = self._protocol
-        if protocol is None:
+        if self._protocol is None:
             return None
-        found = protocol.growing.get(kind)
-        if found is None or found is protocol.unsent:
-            return found
-        return found if overtakes and self._order is not None and not self._order.several else None
+        is_ordered = not overtakes or self._order is None or bool(self._order.several)
+        return self._protocol.growing(kind, is_ordered)
 
     def send(self, sent: Growing, kind: object) -> None:
         """Send a command when this turn of the reactor ends, with what is added to it until then; errors as of :meth:`run`.

@@ -20,7 +20,7 @@ _TIME = b"*1\r\n" + bulk(b"TIME")
 
 @frozen(eq=False)
 class Asking:
-    """The commands on one queue, as far as they are always the same."""
+    """The commands on one queue, as far as they are always the same; reads of one kind have the very same one."""
 
     incarnation: bytes
     page: bytes  # lacks from, to, COUNT and how many

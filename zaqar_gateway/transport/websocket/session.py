@@ -101,7 +101,7 @@ def _is_given(asked: msgspec.Struct, name: str) -> bool:
 
 def _waits(operation: Operation | None, asked: msgspec.Struct) -> bool:
     """Whether a request may have to wait for messages; what is behind it does not wait to take effect."""
-    return operation is not None and operation.waits and bool(getattr(asked, "wait"))  # noqa: B009 - not all have it
+    return operation is not None and operation.waits and bool(asked.wait)  # type: ignore[attr-defined]  # what waits has it
 
 
 def signed_request(
@@ -191,18 +191,7 @@ class Session:
             return Request(True, self, is_binary, envelope.echo, None, action, headers, asked, aside=True)
         if not is_binary and headers is self._known:
             self._learn(payload, envelope, action, asked)
-        return Request(
-            action.alone,
-            self,
-            is_binary,
-            envelope.echo,
-            None,
-            action,
-            headers,
-            asked,
-            reads=action.reads and not _waits(action.operation, asked),
-            size=len(payload),
-        )
+        return self._request(action, is_binary, envelope.echo, headers, asked, len(payload))
 
     def _receive_like(self, one: Alike, payload: bytes) -> Request | None:
         """Read a frame that begins like others; ``None``: it is not like them, or something is wrong with it."""
@@ -213,9 +202,13 @@ class Session:
         if found is None:
             return None
         asked, echo = found
-        action = one.action
+        return self._request(one.action, False, echo, self._known, asked, len(payload))
+
+    def _request(
+        self, action: Action, is_binary: bool, echo: Echo, headers: codec.Headers | None, asked: msgspec.Struct, size: int
+    ) -> Request:
         reads = action.reads and not _waits(action.operation, asked)
-        return Request(action.alone, self, False, echo, None, action, self._known, asked, reads=reads, size=len(payload))
+        return Request(action.alone, self, is_binary, echo, None, action, headers, asked, reads=reads, size=size)
 
     def _learn(self, payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct) -> None:
         """Note what frames are like one whose headers have come before, and that was like none: first those that share most."""
