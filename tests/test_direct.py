@@ -301,6 +301,37 @@ class PollTests(SynchronousTestCase):
         self.reactor.doIteration(0)
         self.assertEqual([reader.read for reader, _ in readers], [[b"x"]] * len(readers))
 
+    def test_meanwhile(self) -> None:
+        """What becomes ready while others are read is read before what is to be done soon, and none is twice."""
+        self.patch(direct, "now", lambda: 1.0)
+        (one, far), (other, far_other) = self.reader(), self.reader()
+        done: list[list[bytes]] = []
+
+        def read(itself: _Reader = one) -> None:
+            itself.read.append(b"seen")
+            if not done:
+                soon(self.reactor, lambda: done.append(one.read + other.read))
+            far_other.send(b"y")
+
+        one.doRead = read  # type: ignore[method-assign]
+        far.send(b"x")
+        self.reactor.doIteration(0)
+        self.assertEqual(done, [[b"seen", b"y"]])
+        self.reactor.doIteration(0)
+        self.assertEqual(one.read, [b"seen", b"seen"])
+
+    def test_written_once(self) -> None:
+        """A socket that can always be written to has one turn, too."""
+        self.patch(direct, "now", lambda: 1.0)
+        near, far = socket.socketpair()
+        self.addCleanup(near.close)
+        self.addCleanup(far.close)
+        writer, written = _Plain(near.fileno()), []
+        writer.doWrite = lambda: written.append(near.send(b"x"))  # type: ignore[method-assign]
+        self.reactor.addWriter(writer)
+        self.reactor.doIteration(0)
+        self.assertEqual(written, [1])
+
     def test_first(self) -> None:
         """What goes first is read before all others where they are many, and no longer once it is lost."""
         self.patch(direct, "now", count().__next__)

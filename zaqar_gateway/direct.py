@@ -164,7 +164,8 @@ ever."""
 
 LOOK_S = 0.002
 """For how long sockets are looked at before timed calls have their turn; some always are.  What they ask for goes to the store
-together when it is over: a quarter of this has four requests in a command, where a dozen could be."""
+together when it is over: a quarter of this has four requests in a command, where a dozen could be.  For the same reason they are
+looked at until none is ready that has not had its turn: while the replies to some are sent others ask for more."""
 
 now = monotonic
 
@@ -223,6 +224,7 @@ def poll_directly(reactor: Any) -> None:
     look, act, disconnect = reactor._poller.poll, reactor._doReadOrWrite, reactor._disconnectSelectable
     calls = _soon.setdefault(reactor, [])
     late: list[tuple[int, int]] = []  # what was ready, and not read for want of time
+    seen: set[int] = set()  # those that have had their turn in this iteration
 
     def make_calls() -> None:
         for call in calls:  # those that are added meanwhile, too
@@ -235,7 +237,8 @@ def poll_directly(reactor: Any) -> None:
     def do_iteration(timeout: float | None) -> None:
         if calls:
             make_calls()
-        ends, wait = None, -1 if timeout is None else timeout
+        ends, wait = 0.0, -1 if timeout is None else timeout
+        seen.clear()
         while True:
             if late:
                 events = late.copy()
@@ -244,15 +247,22 @@ def poll_directly(reactor: Any) -> None:
             else:
                 events = look(wait, EVENTS_MAX)
                 is_crowded = len(events) == EVENTS_MAX
+            if not events:
+                break
+            ends = ends or now() + LOOK_S
             if is_crowded:
-                ends = ends or now() + LOOK_S
                 for fd, _ in _first.poll(0):
                     if fd in selectables:
                         act(selectables[fd], fd, select.EPOLLIN)
+            is_again = False
             for number, (fd, event) in enumerate(events, 1):
                 selectable = selectables.get(fd)
                 if selectable is None:  # it was lost in this iteration
                     continue
+                if fd in seen:  # the poller tells again
+                    is_again = True
+                    continue
+                seen.add(fd)
                 if event == select.EPOLLIN:
                     try:
                         why = selectable.doRead()
@@ -263,12 +273,12 @@ def poll_directly(reactor: Any) -> None:
                         disconnect(selectable, why, True)
                 else:
                     act(selectable, fd, event)
-                if ends is not None and now() >= ends:
+                if is_crowded and now() >= ends:
                     # Of anything but reading the poller tells again.  To read for nothing, where it is another socket by then, does
                     # no harm.
                     late.extend([each for each in events[number:] if each[1] == select.EPOLLIN])
                     break
-            if ends is None or not is_crowded or now() >= ends:
+            if is_again or now() >= ends:
                 break
             wait = 0
         if calls:
