@@ -42,7 +42,7 @@ class Answering:
 
     def send(self, sent: Growing, kind: object) -> None:
         """What it has."""
-        self.asked.append(sent.pack())
+        sent.pack(self.asked)
         if len(self.answers) != sent.number:
             raise AssertionError(f"{sent.number} answers are asked for")
         for answer in self.answers:

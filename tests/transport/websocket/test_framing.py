@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transport.websocket import client
-from zaqar_gateway.transport.websocket.framing import frame, pieces, unmasked
+from zaqar_gateway.transport.websocket.framing import NO_MASK, Begun, frame, pieces, unmasked
 
 
 class FramingTests(SynchronousTestCase):
@@ -20,6 +21,33 @@ class FramingTests(SynchronousTestCase):
             payload, mask = random.randbytes(size), random.randbytes(4)
             sent = client.frame(payload, mask=mask)[-size:] if size else b""
             self.assertEqual(unmasked(sent, mask), payload, size)
+
+    def test_begun(self) -> None:
+        """A long frame is put together from pieces of any size, and what comes behind it is left; dropped, nothing is kept."""
+        random = Random(2)
+        for mask in (random.randbytes(4), NO_MASK):
+            for most in (1, 100, 5000, 70_001, 100_000):
+                payload, behind = random.randbytes(70_001), random.randbytes(random.randrange(20))
+                data = client.frame(payload, mask=mask)[-len(payload) :] + behind
+                begun = Begun(0x81, len(payload), mask)
+                while begun.missing:
+                    piece = random.randrange(1, most + 1)
+                    data = begun.take(data[:piece], drop=False) + data[piece:]
+                self.assertEqual((begun.payload(), data), (payload, behind), most)
+        self.assertEqual((begun.take(b"more", drop=False), begun.payload()), (b"more", payload))
+        begun = Begun(0x81, 70_001, mask)
+        begun.take(payload[:50_000], drop=False)
+        self.assertEqual(begun.take(payload[50_000:] + b"x", drop=True), b"x")
+        self.assertEqual((begun.missing, begun.payload()), (0, b""))
+
+    def test_begun_in_memory(self) -> None:
+        """One that comes byte by byte takes no more memory than its bytes and a little."""
+        begun = Begun(0x81, 50_000, NO_MASK)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for _ in range(50_000):
+            begun.take(b"x", drop=False)
+        self.assertLess(tracemalloc.get_traced_memory()[0], 60_000)
 
     def test_sizes(self) -> None:
         """The length takes the fewest bytes that it fits in (RFC 6455, section 5.2)."""

@@ -472,6 +472,30 @@ class Deflate(ConnectionCase):
         peer.transport.abortConnection()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_rest_of_a_long_frame(self) -> None:
+        """Of a frame that has not come whole when the gateway closes nothing is run; the peer's close frame behind it is seen."""
+        peer = self.peer()
+        message = frame(text("queue_create", queue_name="q", metadata={"long": "x" * 200_000}))
+        peer.raw(message[:100_000])
+        peer.protocol.finish()
+        self.assertEqual(peer.close_code(), 1001)
+        peer.raw(message[100_000:])
+        self.assertTrue(peer.open)
+        peer.raw(frame(b"\x03\xe9", CLOSE))
+        self.clock.pump([0] * 5)
+        self.assertFalse(peer.open)
+        other = self.peer()
+        other.send(text("queue_list"))
+        self.assertEqual(other.replies()[0]["body"]["queues"], [])
+
+    def test_lost_in_a_long_frame(self) -> None:
+        """A peer that is lost before its frame has come whole leaves nothing behind."""
+        peer = self.peer()
+        peer.raw(frame(b"x" * 200_000)[:100_000])
+        peer.transport.abortConnection()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertIsNone(peer.protocol._begun)
+
     def test_fragmented_bomb(self) -> None:
         """The bound holds for all fragments of a message together."""
         bomb = self.deflate(b" " * 9000)

@@ -117,9 +117,9 @@ class _Sent(Answer):
         self.script = script
         self.due_s = 0.0
 
-    def pack(self) -> bytes:
-        """The command, packed: it is being sent."""
-        return self.command
+    def pack(self, pieces: list[bytes]) -> None:
+        """It is being sent: add the command, packed, in pieces of any size."""
+        pieces.append(self.command)
 
 
 class Growing(_Sent):
@@ -128,10 +128,10 @@ class Growing(_Sent):
     def __init__(self, script: Script | None = None) -> None:
         super().__init__(b"", script)
 
-    def pack(self) -> bytes:
+    def pack(self, pieces: list[bytes]) -> None:
         if not self.command:  # else it is sent again, as it was or with the text of its script
             self.command = self.packed()
-        return self.command
+        pieces.append(self.command)
 
     def packed(self) -> bytes:
         """The command."""
@@ -141,11 +141,16 @@ class Growing(_Sent):
 class _SentTogether(_Sent):
     """The answers to several commands in a row, as a list, or our error for the first refusal."""
 
-    def __init__(self, number: int, commands: bytes) -> None:
-        super().__init__(commands, None)
+    def __init__(self, number: int, commands: Sequence[bytes]) -> None:
+        super().__init__(b"", None)
         self.number = number
+        self._commands = commands
         self._answers: list[Any] = []
         self._is_over = False
+
+    def pack(self, pieces: list[bytes]) -> None:
+        pieces += self._commands
+        self._commands = ()  # it is not sent again, and they may be long
 
     def give(self, value: Any) -> None:
         self._answers.append(value)
@@ -207,9 +212,10 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         found = self._growing.get(kind)
         return found if found is None or not is_ordered or found is self._unsent[-1] else None
 
-    def send_together(self, number: int, commands: bytes) -> Deferred[Any]:
-        """Send several packed commands in a row, none of which runs a script.
+    def send_together(self, number: int, *commands: bytes) -> Deferred[Any]:
+        """Send several packed commands in a row, none of which runs a script by its sum.
 
+        :param number: of commands; their bytes may come in pieces of any size.
         :return: the list of their answers; :class:`GatewayError` for the first that was refused.
         """
         return self._send(_SentTogether(number, commands))
@@ -249,9 +255,11 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
     def _flush(self) -> None:
         unsent = self._take_unsent()
         if self.connected and unsent:
+            pieces: list[bytes] = []
             for sent in unsent:
                 self._unanswered.extend((sent,) * sent.number)
-            write_all_now(self.transport, [sent.pack() for sent in unsent])
+                sent.pack(pieces)
+            write_all_now(self.transport, pieces)
 
     def _check_deadline(self) -> None:
         """Redis answers in order: where the oldest command waits too long, all do."""
@@ -559,7 +567,7 @@ class Redis:
         """
         if self._protocol is None:
             raise StoreUnavailable("There is no connection to Redis.")
-        *_, answers = await self._protocol.send_together(number + 2, b"".join((_MULTI, *packed, _EXEC)))
+        *_, answers = await self._protocol.send_together(number + 2, _MULTI, *packed, _EXEC)
         for answer in answers:
             if isinstance(answer, Refused):
                 raise refusal(str(answer))

@@ -11,7 +11,11 @@ _SIZE_16, _SIZE_64 = struct.Struct(">BBH").pack, struct.Struct(">BBQ").pack
 
 
 LONG = 65536
-"""Bytes of a payload from which on :func:`pieces` does not copy it."""
+"""Bytes of a payload from which on :func:`pieces` does not copy it, and from which on its size takes eight bytes."""
+
+NO_MASK = b"\0\0\0\0"
+
+_PIECE_MIN = 4096
 
 
 def pieces(kind: int, payload: bytes) -> tuple[bytes, ...]:
@@ -31,6 +35,43 @@ def frame(kind: int, payload: bytes) -> bytes:
     if size < 65536:
         return _SIZE_16(kind, 126, size) + payload
     return _SIZE_64(kind, 127, size) + payload
+
+
+class Begun:
+    """A long frame of a client that has not come whole: it comes in many pieces, and is put together once.
+
+    :ivar kind: its first byte.
+    :ivar missing: bytes of its payload that are still to come.
+    """
+
+    __slots__ = ("_mask", "_pieces", "kind", "missing")
+
+    def __init__(self, kind: int, size: int, mask: bytes) -> None:
+        self.kind = kind
+        self.missing = size
+        self._mask = mask
+        self._pieces: list[bytes] = []
+
+    def take(self, data: bytes, *, drop: bool) -> bytes:
+        """Take what has come of it.
+
+        :param drop: whether nobody will look at it.
+        :return: what comes behind it.
+        """
+        piece = data[: self.missing]
+        self.missing -= len(piece)
+        if drop:
+            self._pieces = []
+        elif self._pieces and len(self._pieces[-1]) < _PIECE_MIN:  # many small ones would take more memory than all of it
+            self._pieces[-1] += piece
+        else:
+            self._pieces.append(piece)
+        return data[len(piece) :]
+
+    def payload(self) -> bytes:
+        """All of it."""
+        payload = b"".join(self._pieces)
+        return payload if self._mask == NO_MASK else unmasked(payload, self._mask)
 
 
 def unmasked(payload: bytes, mask: bytes) -> bytes:

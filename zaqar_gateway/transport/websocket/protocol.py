@@ -50,7 +50,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
-from zaqar_gateway.transport.websocket.framing import frame, pieces, unmasked
+from zaqar_gateway.transport.websocket.framing import LONG, NO_MASK, Begun, frame, pieces, unmasked
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     __slots__ = (  # with those of Autobahn more than thirty attributes: without, each is looked up in a dictionary
         "_alone",
         "_aside",
+        "_begun",
         "_bounds",
         "_conduct",
         "_congested",
@@ -234,6 +235,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._reads = Reads()
         self._conduct = Conduct()
         self._piece = _PIECE_MIN
+        self._begun: Begun | None = None
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
@@ -265,7 +267,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._aside = None
         self._next, self._pushed_next = None, []
         self._untaken.clear()
-        self._joined = None
+        self._joined = self._begun = None
         self._stop_waiting()
         if self._place is not None:
             self.factory.peers.leave(self._place)
@@ -408,7 +410,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         else:
             self.data += data  # without what Autobahn counts, and its log line, which is made up even where it is not written
             self.consumeData()
-            if not self.data and self.state == _OPEN and not self.inside_message:
+            if not self.data and self.state == _OPEN and not self.inside_message and self._begun is None:
                 self._reads.clear()
                 if self._was_active and not self._conduct.calm:
                     self._conduct.is_calm(self.transport)
@@ -426,6 +428,10 @@ class GatewayProtocol(WebSocketServerProtocol):
             turns = self.factory.turns
             left, more, ends = TURN_MAX, True, turns.now() + PART_S
             while more and not self._paused and self.state != _CLOSED:
+                if self._begun is not None:
+                    self._take_more(self._begun)
+                    if not self.data:
+                        break
                 if self.current_frame is None and not self.inside_message:
                     left = self._take_whole_frames(left, ends)
                     if not self.data:
@@ -496,20 +502,30 @@ class GatewayProtocol(WebSocketServerProtocol):
             if kind == _PING:
                 if not 0 <= size <= _CONTROL_MAX:
                     break
-            elif (kind != _TEXT and kind != _BINARY) or not 0 <= size <= 126:
+            elif (kind != _TEXT and kind != _BINARY) or not 0 <= size <= 127:
                 break
             start = at + 6
             if size == 126:
                 size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
                 if size < 126:
                     break
-            if start + size > have or size > most:
+            elif size == 127:
+                size, start = int.from_bytes(data[at + 2 : at + 10], "big"), at + 14
+                if size < LONG:
+                    break
+            if size > most:
                 break
             mask = data[start - 4 : start]
+            if start + size > have:
+                if size >= LONG and start <= have:
+                    self._begun = Begun(kind, size, mask)
+                    self._begun.take(data[start:], drop=False)
+                    at = have
+                break
             payload = data[start : start + size]
             at = start + size
             left -= 1
-            if mask != b"\0\0\0\0":
+            if mask != NO_MASK:
                 payload = unmasked(payload, mask)
             if self.autoPingTimeoutCall:  # any traffic shows that the peer is there
                 self._cancelAutoPingTimeoutCall()
@@ -524,6 +540,17 @@ class GatewayProtocol(WebSocketServerProtocol):
         if pongs and self.state == _OPEN:
             self.sendData(b"".join(pongs))
         return left
+
+    def _take_more(self, begun: Begun) -> None:
+        """Take what has come of a long frame off the data; what is sent to one that is closing is not looked at."""
+        self.data = begun.take(self.data, drop=self.state != _OPEN)
+        if begun.missing:
+            return
+        self._begun = None
+        if self.autoPingTimeoutCall:
+            self._cancelAutoPingTimeoutCall()
+        if self.state == _OPEN:
+            self.onMessage(begun.payload(), begun.kind == _BINARY)
 
     def onMessageEnd(self) -> None:
         if not self.failedByMe:
