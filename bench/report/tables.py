@@ -22,7 +22,7 @@ GOALS = {
 }
 """How many times as many operations a second as the reference it is to do, with one request in flight on each connection."""
 
-_FACTS = ("command", "plan", "processor", "pinning")
+_FACTS = {"command": "``{}``", "plan": "{}", "processor": "{}", "pinning": "{}", "python": "Python {}"}
 _PIPELINED = {("post1", "websocket"): 12}
 
 
@@ -162,7 +162,7 @@ def _bound(each: Figure) -> str:
 def setting(results: Results) -> str:
     """Where and how it was measured."""
     about = results.about
-    facts = [f"``{about[key]}``" if key == "command" else about[key] for key in _FACTS if key in about]
+    facts = [form.format(about[key]) for key, form in _FACTS.items() if key in about]
     for name, told in results.targets.items():
         if "server" in told:
             facts.append(f"{name}: {told['server']}, Redis {told.get('redis', 'unknown')}")
