@@ -8,7 +8,9 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transport.websocket import client
-from zaqar_gateway.transport.websocket.framing import NO_MASK, Begun, frame, pieces, unmasked
+from zaqar_gateway.transport.websocket.framing import Begun, frame, pieces, unmasked
+
+NO_MASK = b"\0\0\0\0"
 
 
 class FramingTests(SynchronousTestCase):

@@ -60,6 +60,7 @@ from zaqar_gateway.transport.http.request import (
 )
 from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
 from zaqar_gateway.transport.ports import Conduct
+from zaqar_gateway.transport.received import keep
 from zaqar_gateway.transport.turns import PART_S, Reads, Turns
 from zaqar_gateway.transport.unread import Unread
 
@@ -150,8 +151,6 @@ _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp 
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JOIN_MAX = 65536  # replies joined into one write
-
-_PIECE_MIN = 4096  # of a body that comes in pieces
 
 # Heads, and header lines, that a connection has seen and judged: to read them anew takes a tenth of the CPU of a small request.
 _KNOWN_MAX = 4
@@ -1086,11 +1085,8 @@ class HttpChannel(Protocol):
         return True
 
     def _keep(self, piece: bytes) -> None:
-        """Keep a piece of the body; small ones are joined, for many of them would take more memory than all of it."""
-        if self._kept and len(self._kept[-1]) < _PIECE_MIN:
-            self._kept[-1] += piece
-        else:
-            self._kept.append(piece)
+        """Keep a piece of the body."""
+        keep(self._kept, piece)
 
     def _drop_body(self, request: Request) -> None:
         """The body is too large: keep nothing, tell the application at once, read on."""

@@ -7,15 +7,15 @@ import struct
 from autobahn.websocket import USES_NVX
 from autobahn.websocket.xormasker import create_xor_masker  # type: ignore[attr-defined]  # another one without NVX
 
+from zaqar_gateway.transport.received import keep
+
 _SIZE_16, _SIZE_64 = struct.Struct(">BBH").pack, struct.Struct(">BBQ").pack
 
 
 LONG = 65536
 """Bytes of a payload from which on :func:`pieces` does not copy it, and from which on its size takes eight bytes."""
 
-NO_MASK = b"\0\0\0\0"
-
-_PIECE_MIN = 4096
+_NO_MASK = b"\0\0\0\0"
 
 
 def pieces(kind: int, payload: bytes) -> tuple[bytes, ...]:
@@ -62,20 +62,19 @@ class Begun:
         self.missing -= len(piece)
         if drop:
             self._pieces = []
-        elif self._pieces and len(self._pieces[-1]) < _PIECE_MIN:  # many small ones would take more memory than all of it
-            self._pieces[-1] += piece
         else:
-            self._pieces.append(piece)
+            keep(self._pieces, piece)
         return data[len(piece) :]
 
     def payload(self) -> bytes:
         """All of it."""
-        payload = b"".join(self._pieces)
-        return payload if self._mask == NO_MASK else unmasked(payload, self._mask)
+        return unmasked(b"".join(self._pieces), self._mask)
 
 
 def unmasked(payload: bytes, mask: bytes) -> bytes:
     """What a client has sent, without the mask (RFC 6455, section 5.3)."""
+    if mask == _NO_MASK:
+        return payload
     size = len(payload)
     if size >= _LONG_MASKED and USES_NVX:
         return create_xor_masker(mask, size).process(payload)  # type: ignore[no-any-return]

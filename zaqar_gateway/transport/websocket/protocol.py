@@ -50,7 +50,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
-from zaqar_gateway.transport.websocket.framing import LONG, NO_MASK, Begun, frame, pieces, unmasked
+from zaqar_gateway.transport.websocket.framing import LONG, Begun, frame, pieces, unmasked
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -522,11 +522,9 @@ class GatewayProtocol(WebSocketServerProtocol):
                     self._begun.take(data[start:], drop=False)
                     at = have
                 break
-            payload = data[start : start + size]
+            payload = unmasked(data[start : start + size], mask)
             at = start + size
             left -= 1
-            if mask != NO_MASK:
-                payload = unmasked(payload, mask)
             if self.autoPingTimeoutCall:  # any traffic shows that the peer is there
                 self._cancelAutoPingTimeoutCall()
             if kind == _PING:
