@@ -128,7 +128,7 @@ def write_now(transport: Any, data: bytes, *more: bytes) -> None:
         except OSError:
             # It takes nothing now; or the connection is lost, which the transport finds out, and tells its protocol, by itself.
             sent = 0
-        if not more and sent == len(data):  # nearly always
+        if sent == (sum(map(len, pieces)) if more else len(data)):  # nearly always
             return
         pieces = _left_of(pieces, sent)
     for piece in pieces:

@@ -67,7 +67,7 @@ from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.lobby import Lobbies, lobbies_of
 from zaqar_gateway.transport.peers import Peers
-from zaqar_gateway.transport.ports import share
+from zaqar_gateway.transport.ports import keep_memory, share
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
@@ -267,6 +267,7 @@ class Gateway(Service):
 
     async def _start(self) -> None:
         poll_directly(self._reactor)
+        keep_memory()
         self._lobbies = lobbies_of(self._reactor, self._turns)
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
         if self._settings.log.audit_file:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from typing import Any, cast
 
 from twisted.internet import reactor
@@ -14,13 +16,28 @@ from twisted.internet.unix import Server as UnixServer
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, share
+from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, READ_OF_GREEDY_MAX, share
 from zaqar_gateway.transport.turns import Manner, Turns
 
 listening: Any = reactor
 
 SIZE = 8_000_000
 BUFFER = 65536
+
+READING = f"""
+import os, resource, sys
+from zaqar_gateway.transport.ports import keep_memory
+if sys.argv[1:]:
+    keep_memory()
+file = os.memfd_create("body")
+os.write(file, bytes(262144))
+def read(times):
+    for _ in range(times):
+        os.pread(file, {READ_OF_GREEDY_MAX}, 0)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(-read(100) + read(100))
+"""
+"""How often the process had pages from the system, for a hundred long reads."""
 
 
 class Ending(Protocol):
@@ -229,3 +246,17 @@ class PortTests(SynchronousTestCase):
     def test_other_ports(self) -> None:
         """A port that is none of Twisted's own is left as it is."""
         share(object(), self.turns, {}, BUFFER)
+
+
+class MemoryTests(SynchronousTestCase):
+    """What long reads leave free."""
+
+    def test_kept(self) -> None:
+        """It is used again, and the system is not asked for pages."""
+
+        def pages(*arguments: str) -> int:
+            done = subprocess.run([sys.executable, "-c", READING, *arguments], capture_output=True, check=True)
+            return int(done.stdout)
+
+        self.assertGreater(pages(), 1000)
+        self.assertLess(pages("kept"), 100)

@@ -72,7 +72,7 @@ class Listen:
         "Listeners for WebSocket alone, for clients that expect it on a port of its own. An empty list is none.",
     )
     socket_buffer: int = _setting(
-        131072,
+        262144,
         whole(16384, SIZE_MAX),
         "Bytes that the system is asked to keep for each connection of what has come and is not read yet, and as many of"
         " what its client does not read; by itself it lets them grow to some MiB.",

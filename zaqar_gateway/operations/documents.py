@@ -42,13 +42,14 @@ def unparsable(why: str) -> BadBody:
     return BadBody(f"Request body could not be parsed: {why}.")
 
 
-def check(text: bytes, around: int = 0) -> None:
+def check(text: bytes, around: int = 0, is_utf8: bool = False) -> None:
     """Refuse what JSON allows and this API does not.  The syntax is checked when the text is decoded.
 
     :param around: levels of the document that this is a part of.
+    :param is_utf8: whether that is known of the text.
     :raises BadBody: the text is not UTF-8, nests too deep, or has a number that not every reader can hold.
     """
-    if not text.isascii():
+    if not is_utf8 and not text.isascii():
         try:
             text.decode()
         except UnicodeDecodeError as error:

@@ -28,8 +28,20 @@ system drops what it is sent, and clients try again after a second.  It has a bo
 READ_MAX = 65536
 """Bytes that are read of a connection at once."""
 
-READ_OF_GREEDY_MAX = 262144
-"""The same of one that has just sent much: it waits for its turn after each read, which takes longer than the read does."""
+READ_OF_GREEDY_MAX = 327680
+"""The same of one that has just sent much: it waits for its turn after each read, which takes longer than the read does.  The longest
+request that may come has room in it."""
+
+_KEPT_MAX = 4 * 1024 * 1024
+
+
+def keep_memory() -> None:
+    """Have what a long read has left free stay with the process.
+
+    glibc asks the system for each block that is longer than any that was freed before (mallopt(3), ``M_MMAP_THRESHOLD``), and what is
+    read into is made shorter before it is freed.  So each long read had its pages from the system, which took a sixth of its request.
+    """
+    bytes(_KEPT_MAX)
 
 
 class _Patient:
@@ -43,7 +55,7 @@ class _Patient:
     _manner = Manner.NEW
     _read_max = READ_MAX
 
-    def behaves(self, manner: Manner) -> None:
+    def behaves(self, manner: Manner) -> bool:
         """See :func:`behaves`."""
         if manner is not self._manner:
             is_reading = self._is_reading
@@ -52,6 +64,7 @@ class _Patient:
             self._read_max = READ_OF_GREEDY_MAX if manner is Manner.GREEDY else READ_MAX
             if is_reading:
                 self.startReading()
+        return manner in self.server.lobbies
 
     def startReading(self) -> None:
         """See :class:`~twisted.internet.abstract.FileDescriptor`."""
@@ -164,31 +177,32 @@ class _UnixConnection(_Patient, unix.Server):
 _PATIENT: dict[Any, Any] = {tcp.Server: _TcpConnection, unix.Server: _UnixConnection}
 
 
-def behaves(transport: Any, manner: Manner) -> None:
+def behaves(transport: Any, manner: Manner) -> bool:
     """Have a connection looked at where those of its manner are.
 
     :param transport: any, over TLS too; one that is none of these ports' is left as it is.
+    :return: whether each read of it is a turn of the row now.
     """
     while transport is not None and not isinstance(transport, _Patient):
         transport = getattr(transport, "transport", None)
-    if transport is not None:
-        transport.behaves(manner)
+    return transport is not None and transport.behaves(manner)
 
 
 class Conduct:
     """How a connection has asked so far, as its protocol finds out.
 
     :ivar calm: whether the last that was said of it is that it is calm.
+    :ivar takes_turns: whether it has just sent much, and each read of it is a turn of the row: it need not wait for another.
     """
 
-    __slots__ = ("_manner", "calm")
+    __slots__ = ("_manner", "calm", "takes_turns")
 
     def __init__(self) -> None:
         self._manner = Manner.NEW
-        self.calm = False
+        self.calm = self.takes_turns = False
 
     def is_calm(self, transport: Any) -> None:
-        """It has asked for one thing, and all of it was looked at."""
+        """It has asked for one thing that is not long, and all of it was looked at."""
         self.calm = True
         self._be(transport, Manner.CALM)
 
@@ -206,7 +220,7 @@ class Conduct:
     def _be(self, transport: Any, manner: Manner) -> None:
         if self._manner is not manner:
             self._manner = manner
-            behaves(transport, manner)
+            self.takes_turns = behaves(transport, manner) and manner is Manner.GREEDY
 
 
 def share(port: Any, turns: Turns, lobbies: Lobbies, buffer: int) -> None:

@@ -37,7 +37,7 @@ _log = Logger()
 
 Argument = bytes | str | int
 
-_AT_ONCE = 262144
+_SENT_AT_ONCE, _READ_AT_ONCE = 1048576, 327680
 """Bytes that the system takes for Redis at once, as far as it allows, and that are read of it at once: what goes in pieces is copied
 for each of them."""
 
@@ -318,8 +318,8 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._at_end = goes_first(self.transport)
         if isinstance(self.transport, UnixClient):
             # A TCP connection has as much as it needs by itself.
-            self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AT_ONCE)
-            self.transport.bufferSize = _AT_ONCE
+            self.transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SENT_AT_ONCE)
+            self.transport.bufferSize = _READ_AT_ONCE
         super().connectionMade()
 
     def connectionLost(self, why: Failure) -> None:

@@ -451,7 +451,7 @@ class HttpChannel(Protocol):
             data = self._data[self._pos :] + data
         self._data = data
         self._pos = 0
-        if is_enough and self._phase == _HEAD:
+        if is_enough and self._phase == _HEAD and not self._conduct.takes_turns:
             self._rest()
             self._settle()
         else:
@@ -639,9 +639,9 @@ class HttpChannel(Protocol):
         if phase < _LINGER:
             is_all = self._pos == len(self._data)
             if phase == _HEAD and is_all:
-                self._reads.clear()
-                if not self._conduct.calm:
+                if not self._conduct.calm and not self._reads.enough:
                     self._conduct.is_calm(self._wire)
+                self._reads.clear()
             if not is_all or self._eof or self._blocked or self._paused or self._resting is not None:
                 self._settle()
             elif phase == _WAIT:  # nearly always this, or the next one
@@ -652,7 +652,7 @@ class HttpChannel(Protocol):
             else:
                 self._settle()
             phase = self._phase
-            if (phase == _BODY or phase == _DROP) and self._reads.enough:
+            if (phase == _BODY or phase == _DROP) and self._reads.enough and not self._conduct.takes_turns:
                 self._rest()
                 self._stop_reading()
         if self._factory.watched:

@@ -41,6 +41,7 @@ class Alike(msgspec.Struct, eq=False):
 
         What is found between is JSON text, and so a value in the same place of the same document.
 
+        :param payload: text, of which the protocol has found that it is UTF-8.
         :param listener: the connection.
         :raises BadBody: something is wrong with it.
         :raises EnvelopeError: likewise.
@@ -52,10 +53,10 @@ class Alike(msgspec.Struct, eq=False):
         if not text or text[0] <= _BLANK or text[-1] <= _BLANK:  # which is no part of it
             return None
         if others is None:
-            documents.check(text, 1)
+            documents.check(text, 1, is_utf8=True)
             asked = self.action.fields(text, listener)
         else:
-            documents.check(text, 2)
+            documents.check(text, 2, is_utf8=True)
             asked = self.action.fields_at_once(text, others)
         return asked, (self.echo_before, text, self.echo_after)
 

@@ -404,16 +404,16 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self._is_refused:
             if is_enough:
                 self._rest()
-        elif is_enough and self.state != _CLOSED:
+        elif is_enough and self.state != _CLOSED and not self._conduct.takes_turns:
             self.data += data
             self._rest()
         else:
             self.data += data  # without what Autobahn counts, and its log line, which is made up even where it is not written
             self.consumeData()
             if not self.data and self.state == _OPEN and not self.inside_message and self._begun is None:
-                self._reads.clear()
-                if self._was_active and not self._conduct.calm:
+                if self._was_active and not self._conduct.calm and not self._reads.enough:
                     self._conduct.is_calm(self.transport)
+                self._reads.clear()
         if self._paused and not self._deaf:
             self._adjust()
 

@@ -161,7 +161,10 @@ class Session:
     _alike: list[Alike] = field(init=False, factory=list)  # frames with these headers
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
-        """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong."""
+        """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong.
+
+        :param payload: of a text frame, UTF-8.
+        """
         if self._authentication is not None:
             self._authentication.count()
         if not is_binary:
