@@ -60,9 +60,9 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
-from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
+from zaqar_gateway.transport.http.factory import HttpBounds, HttpFactory
 from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.lobby import Lobbies, lobbies_of

@@ -38,7 +38,7 @@ from zaqar_gateway.push.webhook import WebhookNotifier
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.testing.base import clock_at_epoch
-from zaqar_gateway.transport.http.channel import HttpBounds, HttpFactory
+from zaqar_gateway.transport.http.factory import HttpBounds, HttpFactory
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
 

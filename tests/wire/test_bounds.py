@@ -18,7 +18,7 @@ from zaqar_gateway.operations.rates import Rate, Rates
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.totals import Amounts, BoundedStorage
-from zaqar_gateway.transport.http.channel import HttpBounds
+from zaqar_gateway.transport.http.factory import HttpBounds
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.websocket.factory import WebSocketBounds
 

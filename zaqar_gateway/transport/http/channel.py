@@ -1,54 +1,42 @@
 """HTTP/1.1 on a connection: framing, bounds, order of replies, keep-alive, hand-over to WebSocket.
 
-The connection finds where a head ends, llhttp (:mod:`httptools`) judges its header lines in its strict mode, and what
-llhttp is lenient about is judged here: the request line, Host, the one transfer coding, chunk extensions, sizes.
-Nothing is parsed ahead: what a peer sends while its request is being answered stays raw, and beyond a bound it is not
-read.  So effects and replies have the order of the requests, and a request costs one pass over its bytes.
+What a head has to be is in :mod:`~zaqar_gateway.transport.http.heads`, and how a body comes in chunks in
+:mod:`~zaqar_gateway.transport.http.chunks`.  Nothing is parsed ahead: what a peer sends while its request is being answered stays raw,
+and beyond a bound it is not read.  So effects and replies have the order of the requests, and a request costs one pass over its bytes.
 
 Timers are deadlines in a field, looked at once a second by the factory; they are exact to the second.
 """
 
 from __future__ import annotations
 
-import re
 import typing
 from collections.abc import Callable
-from email.utils import formatdate
-from functools import partial
 from math import inf
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-from attrs import frozen
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IHalfCloseableDescriptor,
     IHalfCloseableProtocol,
     IHandshakeListener,
     IProtocol,
     IPushProducer,
-    IReactorTime,
     ISSLTransport,
     ITCPTransport,
 )
-from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from zaqar_gateway.direct import COPIED_MAX, write_all_now, write_now
-from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.audit import peer_of
-from zaqar_gateway.transport.http.alike import Alike, alike
+from zaqar_gateway.transport.http.chunks import ChunkedBody, Malformed
+from zaqar_gateway.transport.http.heads import BadHead, Heads
 from zaqar_gateway.transport.http.request import (
-    ABSOLUTE,
-    Fields,
-    Head,
     Request,
     Source,
     encode_fields,
@@ -58,11 +46,13 @@ from zaqar_gateway.transport.http.request import (
     request_id,
     tokens,
 )
-from zaqar_gateway.transport.peers import ANSWERED_MAX, RETRY_AFTER_S, Crowded, Peers
+from zaqar_gateway.transport.peers import RETRY_AFTER_S
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.received import keep
-from zaqar_gateway.transport.turns import PART_S, Reads, Turns
-from zaqar_gateway.transport.unread import Unread
+from zaqar_gateway.transport.turns import PART_S, Reads
+
+if TYPE_CHECKING:
+    from zaqar_gateway.transport.http.factory import HttpFactory
 
 
 class IHttpApplication(Interface):
@@ -85,46 +75,6 @@ class IHttpApplication(Interface):
         """
 
 
-@frozen
-class HttpBounds:
-    """What one connection may take.  Sizes are bytes, times seconds.
-
-    :ivar request_line_max: beyond it 414.
-    :ivar head_max: request line, headers and the empty line; beyond it 431.
-    :ivar headers_max: header lines; beyond it 431.
-    :ivar tls_timeout_s: from the connection to the end of its TLS handshake.
-    :ivar fresh_timeout_s: from there to the first byte.
-    :ivar head_timeout_s: from the first byte of a head to its last; beyond it 408.
-    :ivar body_timeout_s: from the head to the end of the body, beside what ``rate_min`` allows; beyond it 408.
-    :ivar rate_min: bytes a second; a body that comes in, and replies that go out, get another second for each of these
-        many bytes.
-    :ivar idle_timeout_s: between two requests.
-    :ivar drain_max: the most to read and drop of a body that is too large.  One that is larger is answered, and then
-        the connection is closed.
-    :ivar linger_s: how long what a peer still sends is dropped before a close, so that no reset destroys the answer;
-        also how long the answer is worked on for a peer that has closed its side.
-    :ivar pipeline_max: how much of further requests is read while one is being answered.
-    :ivar write_timeout_s: how long a peer may leave its replies unread, beside what ``rate_min`` allows.  It counts
-        from the moment that the buffer of the transport (64 KiB) is full; no further request is read until it is empty.
-    :ivar connections_max: beyond it new connections are answered 503 and closed; 0 is unbounded.
-    """
-
-    request_line_max: int = 8192
-    head_max: int = 32768
-    headers_max: int = 100
-    tls_timeout_s: float = 10
-    fresh_timeout_s: float = 30
-    head_timeout_s: float = 10
-    body_timeout_s: float = 60
-    rate_min: int = 16384
-    idle_timeout_s: float = 75
-    drain_max: int = 32 * 1024 * 1024
-    linger_s: float = 5
-    pipeline_max: int = 65536
-    write_timeout_s: float = 60
-    connections_max: int = 0
-
-
 class _Transport(typing.Protocol):
     """What a channel uses of its transport."""
 
@@ -141,20 +91,8 @@ class _Transport(typing.Protocol):
     def getPeer(self) -> IAddress: ...
 
 
-# Of what HTTP knows as methods CONNECT is missing: it asks for a tunnel.  "#" ends a URI reference and is no part of a
-# request target (RFC 9112, section 3.2).
-_REQUEST_LINE = re.compile(
-    rb"(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS|TRACE) ([\x21\x22\x24-\x7e\x80-\xff]+) HTTP/1\.([01])"
-)
-_BARE_LF = re.compile(rb"(?<!\r)\n")
-_JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp judges
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _JOIN_MAX = 65536  # replies joined into one write
-
-# Heads, and header lines, that a connection has seen and judged: to read them anew takes a tenth of the CPU of a small request.
-_KNOWN_MAX = 4
-_KNOWN_SIZE_MAX = 2048
 
 TURN_MAX = 32
 """Requests of one connection that are begun with before the others have their turn: a read brings in thousands of small
@@ -180,105 +118,6 @@ _TITLES = {
     503: "Service temporarily unavailable",
 }
 _ENDED_EARLY = "The request ended before it was complete."
-
-
-class Malformed(Exception):
-    """A chunked body breaks the rules of its framing; the text says how."""
-
-
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
-_CHUNK_LINE_MAX = 1024
-_TRAILERS_MAX = 8192
-_OVERHEAD_MAX = 16384
-
-
-class ChunkedBody:
-    """Takes the framing off a chunked body, however its bytes are split (RFC 9112, section 7.1).
-
-    Extensions and trailers are dropped and bounded: a line of a chunk to 1 KiB, all trailers to 8 KiB, and whatever
-    chunk lines have beyond 16 bytes and twice their data to 16 KiB in all, so that a small body is not a large read.
-
-    :ivar size: bytes of data so far.
-    :ivar done: whether the last byte of the body has come.
-    """
-
-    __slots__ = ("_left", "_line", "_overhead", "_state", "_trailers", "done", "size")
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.done = False
-        self._left = 0  # bytes missing of this chunk
-        self._line = b""  # the beginning of a line
-        self._state = "size"
-        self._overhead = 0
-        self._trailers = 0
-
-    def feed(self, data: bytes, at: int, sink: Callable[[bytes], None] | None) -> int:
-        """Read from ``data`` beginning with index ``at``.
-
-        :param sink: gets the data of the body; ``None`` drops it.
-        :return: the index after the last byte read: the length of ``data``, unless the body has ended before.
-        :raises Malformed: the framing is wrong.
-        """
-        end = len(data)
-        while at < end and not self.done:
-            if self._state == "data":
-                taken = min(self._left, end - at)
-                if sink is not None:
-                    sink(data[at : at + taken])
-                at += taken
-                self.size += taken
-                self._left -= taken
-                if not self._left:
-                    self._state = "end"
-                continue
-            stop = data.find(b"\n", at)
-            stop = end if stop < 0 else stop + 1
-            self._line += data[at:stop]
-            at = stop
-            if len(self._line) > _CHUNK_LINE_MAX:
-                raise Malformed("A line of a chunk or of the trailers is too long.")
-            if self._line.endswith(b"\n"):
-                if not self._line.endswith(b"\r\n"):
-                    raise Malformed("A line of a chunk ends without CR LF.")
-                line, self._line = self._line[:-2], b""
-                self._take_line(line)
-            elif self._state == "end" and not b"\r\n".startswith(self._line):
-                raise Malformed("A chunk is longer than its size.")
-        return at
-
-    def _take_line(self, line: bytes) -> None:
-        if self._state == "size":
-            match = _CHUNK_LINE.fullmatch(line)
-            if match is None:
-                raise Malformed("The size of a chunk is not a hexadecimal number.")
-            self._left = int(match[1], 16)
-            self._state = "data" if self._left else "trailers"
-            self._overhead = max(0, self._overhead + len(line) - 16 - 2 * self._left)
-            if self._overhead > _OVERHEAD_MAX:
-                raise Malformed("Chunk extensions are too long.")
-        elif self._state == "end":
-            if line:
-                raise Malformed("A chunk is longer than its size.")
-            self._state = "size"
-        elif not line:
-            self.done = True
-        else:
-            self._trailers += len(line) + 2
-            if self._trailers > _TRAILERS_MAX:
-                raise Malformed("Trailers are too long.")
-            if _TRAILER.fullmatch(line) is None:
-                raise Malformed("A trailer is not a header line.")
-
-
-_Known = TypeVar("_Known")
-
-
-def _remember(known: dict[bytes, _Known], text: bytes, what: _Known) -> None:
-    if len(known) == _KNOWN_MAX:
-        known.clear()
-    known[text] = what
 
 
 class _Outflow:
@@ -312,7 +151,6 @@ class HttpChannel(Protocol):
 
     _log = Logger()
     __slots__ = (  # more than thirty attributes: without, each is looked up in a dictionary
-        "_alike",
         "_answering",
         "_application",
         "_begun",
@@ -329,11 +167,9 @@ class HttpChannel(Protocol):
         "_factory",
         "_forsaken",
         "_half_closeable",
+        "_heads",
         "_http10",
         "_kept",
-        "_known_fields",
-        "_judged_size",
-        "_known_heads",
         "_last",
         "_limit",
         "_need",
@@ -348,9 +184,7 @@ class HttpChannel(Protocol):
         "_request",
         "_resting",
         "_running",
-        "_scanned",
         "_stream",
-        "_unlike_size",
         "_unsent",
         "_wire",
         "added",
@@ -376,16 +210,11 @@ class HttpChannel(Protocol):
         self._reads = Reads()
         self._conduct = Conduct()
         self._begun = False  # a head has begun, and the deadline is that of the head
-        self._scanned = 0  # bytes of the head in which its end was looked for; all but the last three
         self._blank = False  # the empty line that may precede a request line has been skipped
         self._eof = False  # the peer has closed its side
         self._paused = False  # the transport does not read
 
-        self._known_fields: dict[bytes, Fields] = {}  # a client sends the same header lines again and again
-        self._known_heads: dict[bytes, Head] = {}  # and the same heads
-        self._alike: list[Alike] = []  # or others that are like them
-        self._judged_size = 0  # of the last head without a body that was like none of these
-        self._unlike_size = 0  # of one in which ids were looked for in vain
+        self._heads = Heads(factory.bounds)
         self._request: Request | None = None  # the latest one
         self._answering = False  # the application has it and has not replied
         self._last = False  # the connection ends with its reply
@@ -789,29 +618,26 @@ class HttpChannel(Protocol):
         if data[start] == 13 and not self._blank and data.startswith(b"\r\n", start):
             # One empty line is left over from clients that end a body with it (RFC 9112, section 2.2).
             self._blank = True
-            self._scanned = 0
+            self._heads.scanned = 0
             self._pos = start = start + 2
             if start == len(data):
                 return False
-        is_new = False
-        for like in self._alike:
+        heads, is_new = self._heads, False
+        for like in heads.alike:
             if (read := like.read(data, start)) is not None:
                 head, end = read, start + like.size
                 break
         else:
-            found = data.find(b"\r\n\r\n", start + self._scanned)
-            if found < 0:
-                self._look_ahead(start)
+            try:
+                found = heads.find(data, start)
+            except BadHead as error:
+                self._bodiless = error.is_bodiless
+                return self._refuse(error.status, error.description)
+            if found is None:
                 return False
-            end = found + 4
-            known = self._known_heads.get(data[start:end])
-            if known is None:
-                known, is_new = self._judge(start, found), True
-                if known is None:
-                    return False
-            head = known
+            head, end, is_new = found
         self._begun = self._blank = False
-        self._scanned = 0
+        heads.scanned = 0
         self._bodiless = head.method == b"HEAD"
         self._http10 = head.is_http10
         self._last = head.closes
@@ -824,114 +650,9 @@ class HttpChannel(Protocol):
             return self._phase == _HEAD
         self._phase = _WAIT
         self._handle(request)
-        if is_new:
-            self._learn(data[start:end], request)
+        if is_new and request.headers is head.headers:
+            heads.learn(data[start:end], head)
         return True
-
-    def _learn(self, text: bytes, request: Request) -> None:
-        """Note what is alike in a head that had to be judged, where the last one that had to be is as long."""
-        size = len(text)
-        if size == self._judged_size and size != self._unlike_size and request.headers is request.head.headers:
-            found = alike(text, request.head)
-            if found is None:
-                self._unlike_size = size
-            else:
-                self._alike = [*self._alike[1 - _KNOWN_MAX :], found]
-        self._judged_size = size
-
-    def _judge(self, start: int, end: int) -> Head | None:
-        """Read a head.
-
-        :param start: where it begins in the data.
-        :param end: where its last line ends.
-        :return: ``None``: it was refused.
-        """
-        data, bounds = self._data, self._bounds
-        line_end = data.find(b"\r\n", start)
-        if line_end - start > bounds.request_line_max:
-            self._refuse(414, f"The request line has more than {bounds.request_line_max} bytes.")
-            return None
-        line = _REQUEST_LINE.fullmatch(data, start, line_end)
-        if line is None:
-            self._refuse_line()
-            return None
-        if end + 4 - start > bounds.head_max:
-            self._refuse(431, f"The head of the request has more than {bounds.head_max} bytes.")
-            return None
-        method, target, minor = line.groups()
-        self._bodiless = method == b"HEAD"
-        lines = data[line_end : end + 4]
-        headers = self._known_fields.get(lines) or self._judge_lines(lines)
-        if headers is None:
-            return None
-        http10 = minor == b"0"
-        if b"host" not in headers and not http10:
-            self._refuse(400, "There is no Host header.")
-            return None
-
-        if target[0] != 47 and (target != b"*" or method != b"OPTIONS"):  # "/"
-            absolute = ABSOLUTE.fullmatch(target)
-            if absolute is None:
-                self._refuse(400, "The request target is not a path that begins with '/'.")
-                return None
-            headers = Fields({**headers, b"host": absolute[1]})
-        head = Head(method, target, headers, headers.closes or (http10 and not headers.keeps), http10)
-        if headers.has_body and end - start < _KNOWN_SIZE_MAX:  # others mostly name one message, which comes once
-            _remember(self._known_heads, data[start : end + 4], head)
-        return head
-
-    def _judge_lines(self, lines: bytes) -> Fields | None:
-        """Read header lines.
-
-        :param lines: with the line end before them and the empty line behind them.
-        :return: ``None``: they were refused.
-        """
-        fields = lines[2:-4].split(b"\r\n") if len(lines) > 4 else []
-        if len(fields) > self._bounds.headers_max:
-            self._refuse(431, f"The request has more than {self._bounds.headers_max} headers.")
-            return None
-        try:
-            HttpRequestParser(None).feed_data(_JUDGED_LINE + lines)
-        except HttpParserUpgrade:
-            pass  # whether anything is upgraded is decided below
-        except HttpParserError as error:
-            self._refuse(400, f"The headers cannot be read: {error}.")
-            return None
-        headers: dict[bytes, bytes] = {}
-        for field in fields:
-            name, _, value = field.partition(b":")
-            name = name.lower()
-            value = value.strip()
-            if name not in headers:
-                headers[name] = value
-            elif name == b"host":
-                self._refuse(400, "There is more than one Host header.")
-                return None
-            else:
-                headers[name] += b", " + value
-        judged = Fields(headers)
-        if len(lines) <= _KNOWN_SIZE_MAX:
-            _remember(self._known_fields, lines, judged)
-        return judged
-
-    def _look_ahead(self, start: int) -> None:
-        """Refuse a head that is not complete as soon as it is certain that it has to be."""
-        data, bounds = self._data, self._bounds
-        size = len(data) - start
-        # A head that comes byte by byte is not looked through as often as it has bytes.
-        news = start + self._scanned
-        self._scanned = max(0, size - 3)
-        line_end = data.find(b"\r\n", start)
-        if not 65 <= data[start] <= 90 and data[start:] != b"\r":  # a method begins with A to Z; TLS does not
-            self._refuse_line()
-        elif (line_end if line_end >= 0 else len(data) - 1) - start > bounds.request_line_max:
-            self._refuse(414, f"The request line has more than {bounds.request_line_max} bytes.")
-        elif line_end >= news and _REQUEST_LINE.fullmatch(data, start, line_end) is None:
-            self._refuse_line()
-        elif size >= bounds.head_max:
-            self._refuse(431, f"The head of the request has more than {bounds.head_max} bytes.")
-        elif _BARE_LF.search(data, news):
-            self._refuse(400, "A line of the head ends without CR LF.")
 
     def _upgrade(self, request: Request, start: int) -> bool:
         """Hand the connection to another protocol, if this is a request for a WebSocket and the application wants it.
@@ -1110,11 +831,6 @@ class HttpChannel(Protocol):
         status, headers, body = refusal(500, "Internal server error", "The request could not be handled.")
         request.reply(status, [*headers, (b"x-openstack-request-id", request_id())], body)
 
-    def _refuse_line(self) -> bool:
-        return self._refuse(
-            400, "The request line is not a method known to HTTP, a target and HTTP/1.0 or HTTP/1.1, one space between."
-        )
-
     def _refuse(self, status: int, description: str, retry_after_s: int = 0) -> bool:
         """Answer a request that the application does not see, and close.
 
@@ -1214,135 +930,3 @@ class HttpChannel(Protocol):
         self._factory.forget(self)
         if request is not None:
             request.leave()
-
-
-class HttpFactory(ServerFactory):
-    """The connections of one listener, or of several.
-
-    A connection that was handed to another protocol is no longer counted.
-
-    :ivar application: provides :class:`IHttpApplication`.
-    :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
-    :ivar now: the time of the clock, as it was at most a second ago.
-    :ivar draining: whether :meth:`stop_accepting` was called.
-    :ivar watched: whether somebody waits for :meth:`when_idle`.
-    :ivar unread: counts what peers do not read, besides that of this factory.
-    :ivar call_later: of the clock.
-    :ivar turns: the row of those that have had their turn and have more to do, besides those of this factory.
-    :ivar tail: what every answer has, Date and the end of a head; ``tail_close`` and ``tail_keep`` say too what becomes
-        of the connection.
-    :ivar transport_security: a header line for answers over TLS, or nothing.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        application: IHttpApplication,
-        bounds: HttpBounds,
-        clock: IReactorTime,
-        transport_security: bytes = b"",
-        unread: Unread | None = None,
-        peers: Peers | None = None,
-        refusals: Refusals | None = None,
-        turns: Turns | None = None,
-    ) -> None:
-        self.application = application
-        self.transport_security = transport_security
-        self.unread = unread or Unread()
-        self.bounds = bounds
-        self._refusals = refusals or Refusals()
-        self.peers = peers or Peers(self._refusals)
-        self.draining = False
-        self.watched = False
-        self.now = 0.0
-        self.tail = self.tail_close = self.tail_keep = b""
-        self.call_later = clock.callLater
-        self.turns = turns or Turns(clock)
-        self._clock = clock
-        self._channels: set[HttpChannel] = set()
-        self._refused: set[HttpChannel] = set()
-        self._waiting: list[Deferred[None]] = []
-        self._ticking: IDelayedCall | None = None
-
-    def buildProtocol(self, addr: IAddress | None) -> HttpChannel | None:
-        """A channel, or ``None`` where no more are accepted: then the connection is closed."""
-        if self.draining:
-            return None
-        channel = HttpChannel(self)
-        channel.factory = self
-        return channel
-
-    @property
-    def connections(self) -> int:
-        """How many connections there are."""
-        return len(self._channels)
-
-    def stop_accepting(self) -> None:
-        """Close idle connections, the others after the reply that they wait for, and new ones at once."""
-        self.draining = True
-        for channel in list(self._channels):
-            channel.drain()
-
-    def when_idle(self) -> Deferred[None]:
-        """Fires when no connection is within a request or has a reply to get rid of.
-
-        It may wait as long as clients make a request last: bound it.
-        """
-        idle: Deferred[None] = Deferred()
-        self._waiting.append(idle)
-        self.watched = True
-        self.check_idle()
-        return idle
-
-    def check_idle(self) -> None:
-        """Fire what :meth:`when_idle` gave, if it is time."""
-        if not any(channel.occupied for channel in self._channels):
-            waiting, self._waiting = self._waiting, []
-            self.watched = False
-            for idle in waiting:
-                idle.callback(None)
-
-    def take_on(self, place: str) -> Crowded | None:
-        """Count a connection that was added, for which ``peers`` has to be told when it is lost; or say why not."""
-        if 0 < self.bounds.connections_max < len(self._channels) - len(self._refused):
-            self._refusals.note("http.max_connections", place or "a connection")
-            return Crowded(503, "The gateway has as many connections of HTTP as it may have.")
-        return self.peers.enter(place)
-
-    def may_answer(self, channel: HttpChannel) -> bool:
-        """Whether a connection that is refused may be open for its answer."""
-        if len(self._refused) >= ANSWERED_MAX:
-            return False
-        self._refused.add(channel)
-        return True
-
-    def add(self, channel: HttpChannel) -> None:
-        """A connection was made."""
-        self._channels.add(channel)
-        if self._ticking is None:
-            self._tick()
-
-    def forget(self, channel: HttpChannel) -> None:
-        """A connection was lost, or handed over."""
-        self._channels.discard(channel)
-        self._refused.discard(channel)
-        if not self._channels and self._ticking is not None:
-            self._ticking.cancel()
-            self._ticking = None
-        if self.watched:
-            self.check_idle()
-
-    def _tick(self) -> None:
-        self.now = now = self._clock.seconds()
-        date = b"%bDate: %b\r\n" % (protection.ALWAYS, formatdate(now, usegmt=True).encode())
-        self.tail = date + b"\r\n"
-        self.tail_close = date + b"Connection: close\r\n\r\n"
-        self.tail_keep = date + b"Connection: keep-alive\r\n\r\n"
-        self._ticking = self._clock.callLater(1, self._tick)
-        for channel in [channel for channel in self._channels if channel.deadline <= now]:
-            self.turns.wait(partial(self._expire, channel))
-
-    def _expire(self, channel: HttpChannel) -> None:
-        if channel.deadline <= self.now:
-            channel.expire(self.now)

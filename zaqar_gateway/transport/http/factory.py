@@ -1,0 +1,190 @@
+"""What all connections of a listener share: bounds, the set of connections, and their end."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from functools import partial
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.protocol import ServerFactory
+
+from zaqar_gateway.operations.refusals import Refusals
+from zaqar_gateway.transport import protection
+from zaqar_gateway.transport.http.channel import HttpChannel, IHttpApplication
+from zaqar_gateway.transport.peers import ANSWERED_MAX, Crowded, Peers
+from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.unread import Unread
+
+
+@frozen
+class HttpBounds:
+    """What one connection may take.  Sizes are bytes, times seconds.
+
+    :ivar request_line_max: beyond it 414.
+    :ivar head_max: request line, headers and the empty line; beyond it 431.
+    :ivar headers_max: header lines; beyond it 431.
+    :ivar tls_timeout_s: from the connection to the end of its TLS handshake.
+    :ivar fresh_timeout_s: from there to the first byte.
+    :ivar head_timeout_s: from the first byte of a head to its last; beyond it 408.
+    :ivar body_timeout_s: from the head to the end of the body, beside what ``rate_min`` allows; beyond it 408.
+    :ivar rate_min: bytes a second; a body that comes in, and replies that go out, get another second for each of these
+        many bytes.
+    :ivar idle_timeout_s: between two requests.
+    :ivar drain_max: the most to read and drop of a body that is too large.  One that is larger is answered, and then
+        the connection is closed.
+    :ivar linger_s: how long what a peer still sends is dropped before a close, so that no reset destroys the answer;
+        also how long the answer is worked on for a peer that has closed its side.
+    :ivar pipeline_max: how much of further requests is read while one is being answered.
+    :ivar write_timeout_s: how long a peer may leave its replies unread, beside what ``rate_min`` allows.  It counts
+        from the moment that the buffer of the transport (64 KiB) is full; no further request is read until it is empty.
+    :ivar connections_max: beyond it new connections are answered 503 and closed; 0 is unbounded.
+    """
+
+    request_line_max: int = 8192
+    head_max: int = 32768
+    headers_max: int = 100
+    tls_timeout_s: float = 10
+    fresh_timeout_s: float = 30
+    head_timeout_s: float = 10
+    body_timeout_s: float = 60
+    rate_min: int = 16384
+    idle_timeout_s: float = 75
+    drain_max: int = 32 * 1024 * 1024
+    linger_s: float = 5
+    pipeline_max: int = 65536
+    write_timeout_s: float = 60
+    connections_max: int = 0
+
+
+class HttpFactory(ServerFactory):
+    """The connections of one listener, or of several.
+
+    A connection that was handed to another protocol is no longer counted.
+
+    :ivar application: provides :class:`IHttpApplication`.
+    :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
+    :ivar now: the time of the clock, as it was at most a second ago.
+    :ivar draining: whether :meth:`stop_accepting` was called.
+    :ivar watched: whether somebody waits for :meth:`when_idle`.
+    :ivar unread: counts what peers do not read, besides that of this factory.
+    :ivar call_later: of the clock.
+    :ivar turns: the row of those that have had their turn and have more to do, besides those of this factory.
+    :ivar tail: what every answer has, Date and the end of a head; ``tail_close`` and ``tail_keep`` say too what becomes
+        of the connection.
+    :ivar transport_security: a header line for answers over TLS, or nothing.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        application: IHttpApplication,
+        bounds: HttpBounds,
+        clock: IReactorTime,
+        transport_security: bytes = b"",
+        unread: Unread | None = None,
+        peers: Peers | None = None,
+        refusals: Refusals | None = None,
+        turns: Turns | None = None,
+    ) -> None:
+        self.application = application
+        self.transport_security = transport_security
+        self.unread = unread or Unread()
+        self.bounds = bounds
+        self._refusals = refusals or Refusals()
+        self.peers = peers or Peers(self._refusals)
+        self.draining = False
+        self.watched = False
+        self.now = 0.0
+        self.tail = self.tail_close = self.tail_keep = b""
+        self.call_later = clock.callLater
+        self.turns = turns or Turns(clock)
+        self._clock = clock
+        self._channels: set[HttpChannel] = set()
+        self._refused: set[HttpChannel] = set()
+        self._waiting: list[Deferred[None]] = []
+        self._ticking: IDelayedCall | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> HttpChannel | None:
+        """A channel, or ``None`` where no more are accepted: then the connection is closed."""
+        if self.draining:
+            return None
+        channel = HttpChannel(self)
+        channel.factory = self
+        return channel
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._channels)
+
+    def stop_accepting(self) -> None:
+        """Close idle connections, the others after the reply that they wait for, and new ones at once."""
+        self.draining = True
+        for channel in list(self._channels):
+            channel.drain()
+
+    def when_idle(self) -> Deferred[None]:
+        """Fires when no connection is within a request or has a reply to get rid of.
+
+        It may wait as long as clients make a request last: bound it.
+        """
+        idle: Deferred[None] = Deferred()
+        self._waiting.append(idle)
+        self.watched = True
+        self.check_idle()
+        return idle
+
+    def check_idle(self) -> None:
+        """Fire what :meth:`when_idle` gave, if it is time."""
+        if not any(channel.occupied for channel in self._channels):
+            waiting, self._waiting = self._waiting, []
+            self.watched = False
+            for idle in waiting:
+                idle.callback(None)
+
+    def take_on(self, place: str) -> Crowded | None:
+        """Count a connection that was added, for which ``peers`` has to be told when it is lost; or say why not."""
+        if 0 < self.bounds.connections_max < len(self._channels) - len(self._refused):
+            self._refusals.note("http.max_connections", place or "a connection")
+            return Crowded(503, "The gateway has as many connections of HTTP as it may have.")
+        return self.peers.enter(place)
+
+    def may_answer(self, channel: HttpChannel) -> bool:
+        """Whether a connection that is refused may be open for its answer."""
+        if len(self._refused) >= ANSWERED_MAX:
+            return False
+        self._refused.add(channel)
+        return True
+
+    def add(self, channel: HttpChannel) -> None:
+        """A connection was made."""
+        self._channels.add(channel)
+        if self._ticking is None:
+            self._tick()
+
+    def forget(self, channel: HttpChannel) -> None:
+        """A connection was lost, or handed over."""
+        self._channels.discard(channel)
+        self._refused.discard(channel)
+        if not self._channels and self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+        if self.watched:
+            self.check_idle()
+
+    def _tick(self) -> None:
+        self.now = now = self._clock.seconds()
+        date = b"%bDate: %b\r\n" % (protection.ALWAYS, formatdate(now, usegmt=True).encode())
+        self.tail = date + b"\r\n"
+        self.tail_close = date + b"Connection: close\r\n\r\n"
+        self.tail_keep = date + b"Connection: keep-alive\r\n\r\n"
+        self._ticking = self._clock.callLater(1, self._tick)
+        for channel in [channel for channel in self._channels if channel.deadline <= now]:
+            self.turns.wait(partial(self._expire, channel))
+
+    def _expire(self, channel: HttpChannel) -> None:
+        if channel.deadline <= self.now:
+            channel.expire(self.now)
