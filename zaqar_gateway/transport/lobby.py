@@ -18,7 +18,7 @@ from zope.interface import implementer
 from zaqar_gateway.transport.turns import Manner, Turns
 
 FEW = 2
-"""Connections that are read at once; where there are more, they are read in turns."""
+"""Connections that are ready from which on they are read in turns; all others may go on between two of them."""
 
 
 @implementer(IReadDescriptor)
@@ -75,8 +75,9 @@ class Lobby:
             self._reactor.addReader(self)
 
     def _read(self, most: int) -> int:
+        """Read one of those that are ready; how many are, at most as many as are looked for."""
         found = self._poller.poll(0, most)
-        for fd, _ in found:
+        for fd, _ in found[:1]:
             connection = self._inside.get(fd)
             if connection is not None:
                 self._reactor._doReadOrWrite(connection, fd, select.EPOLLIN)

@@ -169,8 +169,14 @@ class Session:
             self._authentication.count()
         if not is_binary:
             for one in self._alike:
-                if payload.startswith(one.before) and (request := self._receive_like(one, payload)) is not None:
-                    return request
+                if payload.startswith(one.before):
+                    try:
+                        found = one.read(payload, self._listener)
+                    except (BadBody, EnvelopeError):
+                        continue  # what is wrong with it is said where it is read anew
+                    if found is not None:
+                        asked, echo = found
+                        return self._request(one.action, False, echo, self._known, asked, len(payload))
         envelope = codec.NO_ENVELOPE
         try:
             envelope = codec.open_frame(payload, is_binary)
@@ -195,17 +201,6 @@ class Session:
         if not is_binary and headers is self._known:
             self._learn(payload, envelope, action, asked)
         return self._request(action, is_binary, envelope.echo, headers, asked, len(payload))
-
-    def _receive_like(self, one: Alike, payload: bytes) -> Request | None:
-        """Read a frame that begins like others; ``None``: it is not like them, or something is wrong with it."""
-        try:
-            found = one.read(payload, self._listener)
-        except (BadBody, EnvelopeError):
-            return None
-        if found is None:
-            return None
-        asked, echo = found
-        return self._request(one.action, False, echo, self._known, asked, len(payload))
 
     def _request(
         self, action: Action, is_binary: bool, echo: Echo, headers: codec.Headers | None, asked: msgspec.Struct, size: int
