@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
@@ -99,3 +99,43 @@ class Peers:
             self._counts[place] -= 1
             if not self._counts[place]:
                 del self._counts[place]
+
+
+class Intake:
+    """Which connections one factory takes on, and which of the others it answers before it drops them.
+
+    :param peers: counts those that it takes on; whoever loses one has to tell it.
+    :param connections: all that the factory has now.
+    :param most: how many it may take on; 0: any number.
+    :param bound: the setting that says so.
+    :param what: of which the gateway then has as many as it may have.
+    """
+
+    def __init__(
+        self, peers: Peers, refusals: Refusals, connections: Collection[object], most: int, bound: str, what: str
+    ) -> None:
+        self._peers = peers
+        self._refusals = refusals
+        self._connections = connections
+        self._most = most
+        self._bound = bound
+        self._what = what
+        self._refused: set[object] = set()
+
+    def take_on(self, place: str) -> Crowded | None:
+        """Count a connection that the factory has now; or say why not."""
+        if 0 < self._most < len(self._connections) - len(self._refused):
+            self._refusals.note(self._bound, place or "a connection")
+            return Crowded(503, f"The gateway has as many {self._what} as it may have.")
+        return self._peers.enter(place)
+
+    def may_answer(self, connection: object) -> bool:
+        """Whether a connection that is refused may be open for its answer."""
+        if len(self._refused) >= ANSWERED_MAX:
+            return False
+        self._refused.add(connection)
+        return True
+
+    def forget(self, connection: object) -> None:
+        """A connection is lost."""
+        self._refused.discard(connection)

@@ -254,10 +254,10 @@ class HttpChannel(Protocol):
         factory.add(self)
         self.deadline = factory.now + (self._bounds.tls_timeout_s if is_tls else self._bounds.fresh_timeout_s)
         place = factory.peers.place_of(self._wire.getPeer())
-        crowded = factory.take_on(place)
+        crowded = factory.intake.take_on(place)
         if crowded is None:
             self._place = place
-        elif factory.may_answer(self):
+        elif factory.intake.may_answer(self):
             self._refuse(*crowded, retry_after_s=RETRY_AFTER_S)
         else:
             self._abort()

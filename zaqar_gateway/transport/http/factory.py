@@ -13,7 +13,7 @@ from twisted.internet.protocol import ServerFactory
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http.channel import HttpChannel, IHttpApplication
-from zaqar_gateway.transport.peers import ANSWERED_MAX, Crowded, Peers
+from zaqar_gateway.transport.peers import Intake, Peers
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
 
@@ -65,6 +65,7 @@ class HttpFactory(ServerFactory):
 
     :ivar application: provides :class:`IHttpApplication`.
     :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
+    :ivar intake: which of them are taken on.
     :ivar now: the time of the clock, as it was at most a second ago.
     :ivar draining: whether :meth:`stop_accepting` was called.
     :ivar watched: whether somebody waits for :meth:`when_idle`.
@@ -93,8 +94,8 @@ class HttpFactory(ServerFactory):
         self.transport_security = transport_security
         self.unread = unread or Unread()
         self.bounds = bounds
-        self._refusals = refusals or Refusals()
-        self.peers = peers or Peers(self._refusals)
+        refusals = refusals or Refusals()
+        self.peers = peers or Peers(refusals)
         self.draining = False
         self.watched = False
         self.now = 0.0
@@ -103,7 +104,9 @@ class HttpFactory(ServerFactory):
         self.turns = turns or Turns(clock)
         self._clock = clock
         self._channels: set[HttpChannel] = set()
-        self._refused: set[HttpChannel] = set()
+        self.intake = Intake(
+            self.peers, refusals, self._channels, bounds.connections_max, "http.max_connections", "connections of HTTP"
+        )
         self._waiting: list[Deferred[None]] = []
         self._ticking: IDelayedCall | None = None
 
@@ -145,20 +148,6 @@ class HttpFactory(ServerFactory):
             for idle in waiting:
                 idle.callback(None)
 
-    def take_on(self, place: str) -> Crowded | None:
-        """Count a connection that was added, for which ``peers`` has to be told when it is lost; or say why not."""
-        if 0 < self.bounds.connections_max < len(self._channels) - len(self._refused):
-            self._refusals.note("http.max_connections", place or "a connection")
-            return Crowded(503, "The gateway has as many connections of HTTP as it may have.")
-        return self.peers.enter(place)
-
-    def may_answer(self, channel: HttpChannel) -> bool:
-        """Whether a connection that is refused may be open for its answer."""
-        if len(self._refused) >= ANSWERED_MAX:
-            return False
-        self._refused.add(channel)
-        return True
-
     def add(self, channel: HttpChannel) -> None:
         """A connection was made."""
         self._channels.add(channel)
@@ -168,7 +157,7 @@ class HttpFactory(ServerFactory):
     def forget(self, channel: HttpChannel) -> None:
         """A connection was lost, or handed over."""
         self._channels.discard(channel)
-        self._refused.discard(channel)
+        self.intake.forget(channel)
         if not self._channels and self._ticking is not None:
             self._ticking.cancel()
             self._ticking = None

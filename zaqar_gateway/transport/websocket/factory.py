@@ -19,7 +19,7 @@ from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.order import Order
 from zaqar_gateway.transport.audit import peer_of
-from zaqar_gateway.transport.peers import ANSWERED_MAX, Crowded, Peers
+from zaqar_gateway.transport.peers import Intake, Peers
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.authentication import Authentication
@@ -112,6 +112,7 @@ class GatewayFactory(WebSocketServerFactory):
     :param tokens: finds out whose tokens are; ``None``: nobody has to authenticate.
     :param refusals: counts what is refused; ``None``: nobody looks at that.
     :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
+    :ivar intake: which of them are taken on.
     :param unread: counts what peers do not read, besides that of this factory; ``None``: of this factory alone.
     :ivar pushes: the frames of the notification that is being pushed.
     :ivar turns: the row of those that have had their turn and have more to do, besides those of this factory.
@@ -155,10 +156,12 @@ class GatewayFactory(WebSocketServerFactory):
         self.turns = turns or Turns(clock)
         self.order = order or Order()
         self.pushes = Pushes()
-        self._refusals = refusals or Refusals()
-        self.peers = peers or Peers(self._refusals)
-        self._projects = Projects(bounds.per_project_max, self._refusals)
-        self._refused: set[GatewayProtocol] = set()
+        refusals = refusals or Refusals()
+        self.peers = peers or Peers(refusals)
+        self.intake = Intake(
+            self.peers, refusals, self.connections, bounds.connections_max, "websocket.max_connections", "WebSockets"
+        )
+        self._projects = Projects(bounds.per_project_max, refusals)
         self._unflushed: list[GatewayProtocol] = []
         self.closing = False
         self._all_gone: list[Deferred[None]] = []
@@ -206,20 +209,6 @@ class GatewayFactory(WebSocketServerFactory):
             peer=partial(peer_of, connection.transport),
         )
 
-    def take_on(self, place: str) -> Crowded | None:
-        """Count a connection, for which ``peers`` has to be told when it is lost; or say why not."""
-        if 0 < self.bounds.connections_max < len(self.connections) - len(self._refused):
-            self._refusals.note("websocket.max_connections", place or "a connection")
-            return Crowded(503, "The gateway has as many WebSockets as it may have.")
-        return self.peers.enter(place)
-
-    def may_answer(self, connection: GatewayProtocol) -> bool:
-        """Whether a connection that is refused may be open for its answer."""
-        if len(self._refused) >= ANSWERED_MAX:
-            return False
-        self._refused.add(connection)
-        return True
-
     def close_all(self, timeout_s: float = 10) -> Deferred[None]:
         """Let all requests in flight end, close every connection with 1001, and refuse new ones.
 
@@ -255,7 +244,7 @@ class GatewayFactory(WebSocketServerFactory):
     def gone(self, connection: GatewayProtocol) -> None:
         """Forget a connection that is lost."""
         self.connections.discard(connection)
-        self._refused.discard(connection)
+        self.intake.forget(connection)
         if not self.connections:
             waiting, self._all_gone = self._all_gone, []
             for deferred in waiting:

@@ -255,10 +255,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         # TLS has no half-close in Twisted: it would cut off the encrypted stream below.
         self._half_closeable = IHalfCloseableDescriptor.providedBy(transport) and not ISSLTransport.providedBy(transport)
         place = factory.peers.place_of(self.transport.getPeer())
-        self._crowded = factory.take_on(place)
+        self._crowded = factory.intake.take_on(place)
         if self._crowded is None:
             self._place = place
-        elif not factory.may_answer(self):
+        elif not factory.intake.may_answer(self):
             self.dropConnection(abort=True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
