@@ -35,8 +35,8 @@ def format_id(rank: int, incarnation: str) -> str:
 
 def format_ids(first: int, number: int, incarnation: str) -> list[str]:
     """The ids of so many messages, whose ranks follow one another from the first on."""
-    if number == 1:  # which nearly all posts have: without another call
-        return [first.to_bytes(7).hex() + incarnation]
+    if number == 1:  # which nearly all posts have
+        return [format_id(first, incarnation)]
     return [format_id(rank, incarnation) for rank in range(first, first + number)]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, NamedTuple
 
+from attrs import define, field
+
 from zaqar_gateway.operations.refusals import Refusals
 
 RETRY_AFTER_S = 5
@@ -101,6 +103,7 @@ class Peers:
                 del self._counts[place]
 
 
+@define(eq=False)
 class Intake:
     """Which connections one factory takes on, and which of the others it answers before it drops them.
 
@@ -111,16 +114,13 @@ class Intake:
     :param what: of which the gateway then has as many as it may have.
     """
 
-    def __init__(
-        self, peers: Peers, refusals: Refusals, connections: Collection[object], most: int, bound: str, what: str
-    ) -> None:
-        self._peers = peers
-        self._refusals = refusals
-        self._connections = connections
-        self._most = most
-        self._bound = bound
-        self._what = what
-        self._refused: set[object] = set()
+    _peers: Peers
+    _refusals: Refusals
+    _connections: Collection[object]
+    _most: int
+    _bound: str
+    _what: str
+    _refused: set[object] = field(init=False, factory=set)
 
     def take_on(self, place: str) -> Crowded | None:
         """Count a connection that the factory has now; or say why not."""

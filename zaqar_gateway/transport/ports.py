@@ -203,7 +203,6 @@ class Conduct:
 
     def is_calm(self, transport: Any) -> None:
         """It has asked for one thing that is not long, and all of it was looked at."""
-        self.calm = True
         self._be(transport, Manner.CALM)
 
     def rest(self, transport: Any, turns: Turns, is_much: bool, go_on: Callable[[], None]) -> Callable[[], None]:
@@ -213,13 +212,13 @@ class Conduct:
         :return: what to call to leave the row before.
         """
         if is_much:
-            self.calm = False
             self._be(transport, Manner.GREEDY)
         return turns.wait(go_on, Manner.GREEDY if self._manner is Manner.GREEDY else Manner.CALM)
 
     def _be(self, transport: Any, manner: Manner) -> None:
         if self._manner is not manner:
             self._manner = manner
+            self.calm = manner is Manner.CALM
             self.takes_turns = behaves(transport, manner) and manner is Manner.GREEDY
 
 

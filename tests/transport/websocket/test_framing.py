@@ -8,7 +8,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transport.websocket import client
-from zaqar_gateway.transport.websocket.framing import LONG, Begun, frame, long_frame, unmasked
+from zaqar_gateway.transport.websocket.framing import Begun, frame, pieces, unmasked
 
 NO_MASK = b"\0\0\0\0"
 
@@ -62,5 +62,4 @@ class FramingTests(SynchronousTestCase):
         ):
             made = frame(0x81, b"x" * size)
             self.assertEqual((made[: len(head)], len(made)), (head, len(head) + size))
-            if size >= LONG:
-                self.assertEqual(b"".join(long_frame(0x81, b"x" * size)), made)
+            self.assertEqual(b"".join(pieces(0x81, b"x" * size)), made)

@@ -38,11 +38,12 @@ class BadHead(Exception):
     :ivar is_bodiless: whether the answer has to have no body.
     """
 
-    def __init__(self, status: int, description: str, is_bodiless: bool = False) -> None:
+    is_bodiless = False
+
+    def __init__(self, status: int, description: str) -> None:
         super().__init__(description)
         self.status = status
         self.description = description
-        self.is_bodiless = is_bodiless
 
 
 _Known = TypeVar("_Known")

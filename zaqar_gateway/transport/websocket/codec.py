@@ -267,7 +267,7 @@ class Action:
     """What a frame can ask for.
 
     :ivar operation: the row of the registry; ``None`` where the action is answered without one.
-    :ivar alone: see :class:`~zaqar_gateway.operations.registry.Frame`; :ivar reads: likewise; :ivar at_once: likewise.
+    :ivar alone: see :class:`~zaqar_gateway.operations.registry.Frame`; :ivar reads: likewise.
     :ivar answer: what is answered, from the fields and the result of the operation.
     :ivar audit: tells of requests; ``None``: nobody does.
     """
@@ -281,9 +281,8 @@ class Action:
     _whole: tuple[str, ...] = ()
     audit: Audit | None = None
     _listener: str = ""  # the field that is the connection itself
-    _member: msgspec.json.Decoder[Any] | None = None  # of the one in at_once
+    _at_once: msgspec.json.Decoder[Any] | None = None
     reads: bool = False
-    at_once: tuple[str, str] | None = None
 
     def headers(self, envelope: Envelope) -> Any:
         """The headers that the action has; :class:`Headers` where it has an operation.
@@ -321,12 +320,17 @@ class Action:
         :param others: the other fields.
         :raises EnvelopeError: that violates the schema.
         """
-        assert self.operation is not None and self.at_once is not None and self._member is not None
+        assert self.operation is not None and self.at_once is not None and self._at_once is not None
         try:
-            value = self._member.decode(text)
+            value = self._at_once.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _violated("body", error) from None
         return self.operation.fields(**others, **{self.at_once[1]: value}, size=len(text))
+
+    @property
+    def at_once(self) -> tuple[str, str] | None:
+        """See :class:`~zaqar_gateway.operations.registry.Frame`."""
+        return None if self.operation is None or self.operation.frame is None else self.operation.frame.at_once
 
 
 def _violation(why: str) -> EnvelopeError:
@@ -365,7 +369,6 @@ class Actions:
                     operation.frame.listener,
                     _decoder_at_once(operation, operation.frame),
                     operation.frame.reads,
-                    operation.frame.at_once,
                 )
         for name in NOT_IMPLEMENTED - self._by_name.keys():
             decoder: msgspec.json.Decoder[Any] = headers

@@ -13,14 +13,15 @@ _SIZE_16, _SIZE_64 = struct.Struct(">BBH").pack, struct.Struct(">BBQ").pack
 
 
 LONG = 65536
-"""Bytes of a payload from which on it is not copied to be written, and from which on its size takes eight bytes."""
+"""Bytes of a payload from which on :func:`pieces` does not copy it, and from which on its size takes eight bytes."""
 
 _NO_MASK = b"\0\0\0\0"
 
 
-def long_frame(kind: int, payload: bytes) -> tuple[bytes, bytes]:
-    """The same as :func:`frame`, of ``LONG`` bytes or more, to be written one behind the other."""
-    return _SIZE_64(kind, 127, len(payload)), payload
+def pieces(kind: int, payload: bytes) -> tuple[bytes, ...]:
+    """The same as :func:`frame`, to be written one behind the other."""
+    size = len(payload)
+    return (_SIZE_64(kind, 127, size), payload) if size >= LONG else (frame(kind, payload),)
 
 
 def frame(kind: int, payload: bytes) -> bytes:

@@ -50,7 +50,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
-from zaqar_gateway.transport.websocket.framing import LONG, Begun, frame, long_frame, unmasked
+from zaqar_gateway.transport.websocket.framing import LONG, Begun, frame, pieces, unmasked
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -641,10 +641,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 kind |= _COMPRESSED
                 compress.start_compress_message()
                 payload = compress.compress_message_data(payload) + compress.end_compress_message()
-            if len(payload) < LONG:
-                self._write(frame(kind, payload))
-            else:
-                self._write(*long_frame(kind, payload))
+            self._write(*pieces(kind, payload))
         if slot.pushed:
             self._held -= sum(len(message.text) for message in slot.pushed)
             self._write_pushes(slot.pushed)
