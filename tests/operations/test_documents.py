@@ -41,6 +41,16 @@ class CheckTests(SynchronousTestCase):
             value = json.dumps(value)
         documents.check(self.document(texts, pad, many, value))
 
+    def test_ids(self) -> None:
+        """An id that looks like a large number costs nothing: it is in a string, and the document is not taken apart."""
+
+        def loads(*_: object, **__: object) -> None:
+            raise AssertionError("the document is taken apart")
+
+        self.patch(documents.json, "loads", loads)
+        for one in ("06449e1234b2001234567890", "1" * 24, '\\"' + "1" * 24):
+            documents.check(json.dumps({"message_ids": [one] * 20, "limit": 10}).encode())
+
     def test_not_utf8(self) -> None:
         """Bytes that are no UTF-8 are refused with their place, in a long string, too."""
         text = b'{"a":"' + b"x" * 5000 + b'\xff"}'

@@ -55,9 +55,8 @@ def check(text: bytes, around: int = 0, is_utf8: bool = False) -> None:
         except UnicodeDecodeError as error:
             raise unparsable(f"it is not UTF-8 at byte {error.start}") from None
     seen = text if len(text) < _LARGE else _outside_strings(text)
-    uniform = seen.translate(_SAME_DIGITS, b"+")
-    # An integer beyond 64 bits has 19 digits or more; a float beyond a double has those or a long exponent.
-    if uniform.find(b"0000000000000000000") >= 0 or uniform.find(b"0e000") >= 0:
+    # Ids are hexadecimal digits, of which some look like such a number; they are in strings.
+    if _has_large_number(seen) and _has_large_number(_all_outside_strings(text)):
         _check_numbers(text)
     # What opens has to be closed, too.
     depth_max = DEPTH_MAX - around
@@ -65,13 +64,29 @@ def check(text: bytes, around: int = 0, is_utf8: bool = False) -> None:
         _check_depth(text, depth_max)
 
 
+def _has_large_number(text: bytes) -> bool:
+    """Whether it may have an integer beyond 64 bits, which has 19 digits or more, or a float beyond a double, which has those or a
+    long exponent."""
+    uniform = text.translate(_SAME_DIGITS, b"+")
+    return uniform.find(b"0000000000000000000") >= 0 or uniform.find(b"0e000") >= 0
+
+
+def _all_outside_strings(text: bytes) -> bytes:
+    """What a document has besides the contents of its strings."""
+    return b'"'.join(_without_escapes(text).split(b'"')[::2])
+
+
+def _without_escapes(text: bytes) -> bytes:
+    """A document of which each quotation mark begins or ends a string."""
+    return text.replace(b"\\\\", b"").replace(b'\\"', b"") if _BACKSLASH in text else text
+
+
 def _outside_strings(text: bytes) -> bytes:
     """What a document has besides the contents of its strings, where these are few; else all of it.
 
     A large one mostly is one long string, and to look through 254 KiB takes half a millisecond.
     """
-    if _BACKSLASH in text:
-        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")  # what is left of escapes ends no string
+    text = _without_escapes(text)
     outside, at = [], 0
     for _ in range(_FEW):
         begins = text.find(b'"', at)
