@@ -83,15 +83,16 @@ def measure_backlog(
         client.run(backlog.begin, seconds=shape.warmup_s)
     backlog.forget()
     meter = CpuMeter(target)
-    before, own = meter.read(), time.process_time()
+    before = meter.read()
     load = client.run(backlog.begin, seconds=shape.duration_s)
     while len(load.latencies) < _LEAST_ROUNDS and not load.errors:
         more = client.run(backlog.begin, operations=_LEAST_ROUNDS - len(load.latencies))
         load.seconds += more.seconds
+        load.idle += more.idle
         load.latencies += more.latencies
         load.errors += more.errors
         load.complaints += more.complaints
-    own, after = time.process_time() - own, meter.read()
+    after = meter.read()
     rounds = len(load.latencies)
     if not rounds:
         raise LoadFailed(f"no round succeeded: {(load.complaints or ['no time'])[0]}")
@@ -111,7 +112,7 @@ def measure_backlog(
             latency=Latency.of(latencies),
             server_cpu_us=server,
             redis_cpu_us=redis,
-            client_busy=own / load.seconds,
+            client_busy=1 - load.idle / load.seconds,
             errors=load.errors,
             complaints=tuple(load.complaints[:5]),
         )

@@ -133,18 +133,17 @@ class _Timed:
         self._meter = meter
         self.load = Load()
         self.cpu: list[float | None] = [0.0, 0.0]
-        self.client_cpu = 0.0
 
     def run(self, client: Client, workload: Workload, seconds: float, operations: int | None, lanes: int) -> Load:
-        before, own_before = self._meter.read(), time.process_time()
+        before = self._meter.read()
         part = client.run(workload.begin, seconds=seconds, operations=operations, lanes=lanes)
-        self.client_cpu += time.process_time() - own_before
         after = self._meter.read()
         self.cpu = [
             None if total is None or end is None or start is None else total + end - start
             for total, start, end in zip(self.cpu, before, after, strict=True)
         ]
         self.load.seconds += part.seconds
+        self.load.idle += part.idle
         self.load.latencies += part.latencies
         self.load.errors += part.errors
         self.load.complaints = (self.load.complaints + part.complaints)[:5]
@@ -183,7 +182,7 @@ def measure(target: Target, scenario: Scenario, transport: str, in_flight: int, 
         latency=Latency.of(load.latencies),
         server_cpu_us=server,
         redis_cpu_us=redis,
-        client_busy=timed.client_cpu / load.seconds,
+        client_busy=1 - load.idle / load.seconds,
         errors=load.errors,
         complaints=tuple(load.complaints),
     )

@@ -81,7 +81,7 @@ class Sample:
     latency: Latency
     server_cpu_us: float | None
     redis_cpu_us: float | None
-    client_busy: float  # share of the time in which the load generator was on its core
+    client_busy: float  # share of the time in which the load generator had something to do
     errors: int = 0
     complaints: tuple[str, ...] = ()
     memory_kib: float | None = None

@@ -8,7 +8,6 @@ import os
 import select
 import signal
 import socket
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -105,12 +104,10 @@ def measure(transport: str, connections: int, lanes: int, seconds: float, core: 
 
         client = Client(connect, connections)
         try:
-            own = time.process_time()
             load = client.run(operation, seconds=seconds, lanes=lanes)
-            own = time.process_time() - own
         finally:
             client.close()
     done = len(load.latencies)
     if load.errors or not done:
         raise LoadFailed((load.complaints or ["nothing was measured"])[0])
-    return done / load.seconds, own / done * 1e6
+    return done / load.seconds, (load.seconds - load.idle) / done * 1e6

@@ -49,12 +49,16 @@ class Reader(Protocol):
 
 @dataclass(slots=True)
 class Load:
-    """What came of a run.  Latencies and ``seconds`` are in seconds; operations that failed have no latency."""
+    """What came of a run.  Times are in seconds; operations that failed have no latency.
+
+    :ivar idle: how long there was nothing to do but to wait for replies.
+    """
 
     seconds: float = 0.0
     latencies: list[float] = field(default_factory=list)
     errors: int = 0
     complaints: list[str] = field(default_factory=list)  # the first few errors
+    idle: float = 0.0
 
     def complain(self, what: str) -> None:
         """Count an error and keep the first few."""
@@ -165,7 +169,7 @@ class Client:
 
         by_fd, latencies = self._connections, load.latencies
         while running:
-            events = self._wait()
+            events = self._wait(load)
             if not events:
                 raise LoadFailed(f"no reply for {self._patience_s:.0f} s ({running} requests wait)")
             for fd, event in events:
@@ -222,13 +226,19 @@ class Client:
         load.seconds = now - started
         return load
 
-    def _wait(self) -> list[tuple[int, int]]:
+    def _wait(self, load: Load) -> list[tuple[int, int]]:
         """What has happened on the connections, waiting for it."""
-        poll = self._poll.poll
+        poll, clock = self._poll.poll, time.perf_counter
+        if events := poll(0):
+            return events
+        began = clock()
         for _ in range(_LOOKS):
             if events := poll(0):
-                return events
-        return poll(self._patience_s)
+                break
+        else:
+            events = poll(self._patience_s)
+        load.idle += clock() - began
+        return events
 
     def _send(self, connection: Connection, data: bytes) -> None:
         """Send at once what the kernel takes, and the rest when it takes more."""

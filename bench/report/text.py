@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from bench.results import IDENTITY, KNOWN, PLAIN, Case, Results, Summary
 from bench.stats import median_or_none
 
-BUSY = 0.9  # share of its core above which the load generator may be what is measured
+BUSY = 0.9  # share of its time above which the load generator may be what is measured
 IDLE = 0.8  # share of their core below which something else may have kept a server and its Redis from working
 
 
@@ -61,7 +61,7 @@ def notes(results: Results) -> list[str]:
     busy = [each for each in everything if each.client_busy > BUSY and not each.case.is_for_latency]
     if busy:
         what = ", ".join(f"{each.target} {each.case.title}" for each in busy)
-        found.append(f"The load generator used over {BUSY:.0%} of its core, so the server may be faster: {what}.")
+        found.append(f"The load generator had something to do for over {BUSY:.0%} of the time, so the server may be faster: {what}.")
     idle = [
         each
         for each in everything

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -203,6 +204,28 @@ class ClientTests(SynchronousTestCase):
 
         load = client.run(operation, operations=1)
         self.assertEqual((statuses, len(load.latencies)), ([201, 204], 1))
+
+    def test_idle(self) -> None:
+        """The time in which the connections are looked at in vain is not the load's own."""
+        script = Script(iter([reply(200, b"")]))
+        self.addCleanup(script.close)
+        client = Client(script.connect, 1)
+        self.addCleanup(client.close)
+        real, looks = client._poll, 0
+
+        def poll(wait_s: float) -> list[tuple[int, int]]:
+            nonlocal looks
+            looks += 1
+            return [] if looks < 4 else real.poll(10)
+
+        self.patch(client, "_poll", SimpleNamespace(poll=poll, close=real.close))
+
+        def operation() -> Operation:
+            yield b"0123456789"
+
+        load = client.run(operation, operations=1)
+        self.assertEqual((len(load.latencies), looks), (1, 4))
+        self.assertTrue(0 < load.idle <= load.seconds)
 
     def test_unasked(self) -> None:
         """A reply that nobody asked for ends the run."""
