@@ -15,6 +15,7 @@ from tests.helpers import CLIENT, OTHER_CLIENT, build_operations
 from tests.transport.http.test_channel import Answer, Wired, answers
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.alike import SIZE_MAX, alike
+from zaqar_gateway.transport.http.arguments import Asked
 from zaqar_gateway.transport.http.request import Head
 
 ONE, TWO, THREE = "0123456789abcdef01234567", "fedcba9876543210fedcba98", "00000000000000000000000a"
@@ -173,6 +174,55 @@ class DifferentialTests(SynchronousTestCase):
                 channel.dataReceived(piece)
                 self.clock.advance(0)
             self.assertEqual([told(answer) for answer in answers(pipe.value())], alone, size)
+
+
+class AgainTests(SynchronousTestCase):
+    """Heads without a body that come again."""
+
+    def setUp(self) -> None:
+        clock = Clock()
+        self.storage = MemoryStorage(clock)
+        self.channel, self.pipe = connected(self.storage, clock).connect()
+
+    def asked(self, *targets: str) -> list[Head]:
+        """The heads of requests for targets, one after the other."""
+        found = []
+        for target in targets:
+            self.channel.dataReceived(head(target))
+            request = self.channel._request
+            assert request is not None
+            found.append(request.head)
+        return found
+
+    def test_known(self) -> None:
+        """One that came twice is known from then on, also where others come between."""
+        first, second, third, _, again = self.asked(*["/v2/queues/q/messages?limit=2"] * 3, "/v2/queues/q", "/v2/queues/q/messages?limit=2")
+        self.assertIsNot(first, second)
+        self.assertIs(second, third)
+        self.assertIs(third, again)
+        by_turns = self.asked(*["/v2/queues/a/stats", "/v2/queues/b", "/v2/queues/c"] * 3)
+        self.assertEqual([by_turns[3 + at] is by_turns[6 + at] for at in range(3)], [True] * 3)
+
+    def test_ids_pass_by(self) -> None:
+        """Heads that come once each drive out nothing: those that are known stay so."""
+        target = "/v2/queues/q/stats"
+        known = self.asked(target, target)[1]
+        self.asked(*(f"/v2/queues/q/messages?limit={number}" for number in range(1, 20)))
+        self.assertIs(self.asked(target)[0], known)
+
+    def test_lists_are_their_own(self) -> None:
+        """What one request does with a list that its query brings is not seen by the next."""
+        text = head(f"/v2/queues/q/messages?ids={ONE},{TWO}")
+        found = []
+        for _ in range(4):
+            self.channel.dataReceived(text)
+            request = self.channel._request
+            assert request is not None
+            plan = request.head.plan
+            asked = Asked(plan, request).fields(plan.endpoint.operation)
+            found.append(list(asked.message_ids))  # type: ignore[attr-defined]
+            asked.message_ids.clear()  # type: ignore[attr-defined]
+        self.assertEqual(found, [[ONE, TWO]] * 4)
 
 
 class AlikeTests(SynchronousTestCase):

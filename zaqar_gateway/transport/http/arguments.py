@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import copy
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 from urllib.parse import unquote_plus
@@ -151,6 +152,8 @@ class Arguments:
         :raises Refused: the body is of another media type than the one accepted.
         """
         http = self._http
+        if self._lists or http.rest:  # requests with the same head share what was read of it, and do with theirs as they like
+            named = {name: copy(value) for name, value in named.items()}
         if http.body is Body.NONE and not self._headers:
             return self._make(**named)
         values = named.copy()

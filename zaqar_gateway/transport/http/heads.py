@@ -46,12 +46,13 @@ class BadHead(Exception):
         self.description = description
 
 
+_Text = TypeVar("_Text")
 _Known = TypeVar("_Known")
 
 
-def _remember(known: dict[bytes, _Known], text: bytes, what: _Known) -> None:
+def _remember(known: dict[_Text, _Known], text: _Text, what: _Known) -> None:
     if len(known) == _KNOWN_MAX:
-        known.clear()
+        del known[next(iter(known))]
     known[text] = what
 
 
@@ -62,7 +63,7 @@ class Heads:
     :ivar scanned: bytes of the one that is not complete yet in which its end was looked for; all but the last three.
     """
 
-    __slots__ = ("_bounds", "_fields", "_judged_size", "_known", "_unlike_size", "alike", "scanned")
+    __slots__ = ("_bounds", "_fields", "_judged_size", "_known", "_seen", "_unlike_size", "alike", "scanned")
 
     def __init__(self, bounds: HttpBounds) -> None:
         self.alike: list[Alike] = []
@@ -70,6 +71,7 @@ class Heads:
         self._bounds = bounds
         self._fields: dict[bytes, Fields] = {}  # by header lines
         self._known: dict[bytes, Head] = {}
+        self._seen: dict[int, None] = {}  # hashes of those without a body that came once
         self._judged_size = 0  # of the last one without a body that was like none
         self._unlike_size = 0  # of one in which ids were looked for in vain
 
@@ -90,8 +92,13 @@ class Heads:
         return self._judge(data, start, found), end, True
 
     def learn(self, text: bytes, head: Head) -> None:
-        """Note what is alike in a head that had to be judged, where the last one that had to be is as long."""
-        size = len(text)
+        """Note a head without a body that had to be judged: whole where it comes again, for most name one message, which comes once; and
+        what is alike in it where the last one that had to be judged is as long."""
+        size, sight = len(text), hash(text)
+        if sight in self._seen and size < _KNOWN_SIZE_MAX:
+            _remember(self._known, text, head)
+            return
+        _remember(self._seen, sight, None)
         if size == self._judged_size and size != self._unlike_size:
             found = alike(text, head)
             if found is None:
@@ -132,7 +139,7 @@ class Heads:
             error.is_bodiless = method == b"HEAD"
             raise
         head = Head(method, target, headers, headers.closes or (http10 and not headers.keeps), http10)
-        if headers.has_body and end - start < _KNOWN_SIZE_MAX:  # others mostly name one message, which comes once
+        if headers.has_body and end - start < _KNOWN_SIZE_MAX:  # for others see learn()
             _remember(self._known, data[start : end + 4], head)
         return head
 
