@@ -31,10 +31,6 @@ FIELDS = (
 """What an event tells: texts, save for ``resources``, a map of names of path variables to their values, and ``status``, a
 number.  The ids are empty where there are none: frames have no ids, and the global one is the client's to give."""
 
-_FORMAT = (
-    "{operation} {resources} in project {project!r} by user {user!r} from {peer} over {transport}: {status}"
-    " (request {request_id!r}, global request {global_request_id!r})"
-)
 _log = Logger(namespace=NAMESPACE)
 
 
@@ -62,8 +58,15 @@ class Audit:
         :param value: gives the value of a field.
         :param peer: from where it came, as :func:`peer_of` has it.
         """
+        resources = {variable: value(name) for variable, name in self._variables}
+        # Formatted here: to have twisted.logger do it takes a sixth of all that it takes to create a queue.
+        told = (
+            f"{self._operation} {resources} in project {ctx.project!r} by user {ctx.user!r} from {peer} over {self._transport}:"
+            f" {status} (request {request_id!r}, global request {global_request_id!r})"
+        )
         _log.info(
-            _FORMAT,
+            "{told}",
+            told=told,
             request_id=request_id,
             global_request_id=global_request_id,
             transport=self._transport,
@@ -71,7 +74,7 @@ class Audit:
             project=ctx.project,
             user=ctx.user,
             operation=self._operation,
-            resources={variable: value(name) for variable, name in self._variables},
+            resources=resources,
             status=status,
         )
 
