@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from copy import copy
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 from urllib.parse import unquote_plus
@@ -111,6 +110,7 @@ class Arguments:
                 self._lists[name] = field
             else:
                 self._scalars[name] = field, _CONVERTERS[_kind(hints[field])]
+        self._several = (*self._lists.values(), http.rest)  # fields that are lists, and the one that is a map
         self._headers = {name.lower().encode(): field for name, field in http.headers.items()}
         self._sized = _SIZE in hints
         self.collection = "/".join(http.path.split("/")[:3])
@@ -152,8 +152,9 @@ class Arguments:
         :raises Refused: the body is of another media type than the one accepted.
         """
         http = self._http
-        if self._lists or http.rest:  # requests with the same head share what was read of it, and do with theirs as they like
-            named = {name: copy(value) for name, value in named.items()}
+        for field in self._several:  # requests with the same head share what was read of it, and do with theirs as they like
+            if field in named:
+                named = {**named, field: named[field].copy()}
         if http.body is Body.NONE and not self._headers:
             return self._make(**named)
         values = named.copy()
