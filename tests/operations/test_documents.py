@@ -47,7 +47,7 @@ class CheckTests(SynchronousTestCase):
         def loads(*_: object, **__: object) -> None:
             raise AssertionError("the document is taken apart")
 
-        self.patch(documents.json, "loads", loads)
+        self.patch(json, "loads", loads)
         for one in ("06449e1234b2001234567890", "1" * 24, '\\"' + "1" * 24):
             documents.check(json.dumps({"message_ids": [one] * 20, "limit": 10}).encode())
 

@@ -276,7 +276,7 @@ class CreateTests(SubscriptionsCase):
         values: dict[str, Any] = {
             "null": None,
             "an integer": 1,
-            "a number with a fraction": 60.0,
+            "a number with a fraction or an exponent": 60.0,
             "a boolean": True,
             "a string": "60",
             "an array": [],

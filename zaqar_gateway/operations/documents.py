@@ -132,7 +132,7 @@ def _check_depth(text: bytes, depth_max: int) -> None:
 
 _NAMES = {
     "int": "an integer",
-    "float": "a number with a fraction",
+    "float": "a number with a fraction or an exponent",
     "str": "a string",
     "bool": "a boolean",
     "null": "null",

@@ -20,6 +20,7 @@ from zaqar_gateway.operations.queues import QUEUE, TOPIC, Kind
 
 MISSING_BODY = 'Bad request. Missing "body" field.'
 BAD_TTL = 'Bad request. The value of the "ttl" field must be a int.'
+_IDS = "ids (message_ids in a frame)"
 _BAD_DELAY = 'Bad request. The value of the "delay" field must be a int.'
 
 _decode_posted = msgspec.json.Decoder(list[Posted]).decode
@@ -181,7 +182,7 @@ class Messages:
 
         :raises RuleBroken: none or too many are asked for.
         """
-        self._check_ids("ids", asked.message_ids)
+        self._check_ids(asked.message_ids)
         return await self._store.get(ctx.project, asked.queue_name, asked.message_ids)
 
     async def delete(self, ctx: Context, asked: fields.MessageDelete) -> None:
@@ -201,11 +202,11 @@ class Messages:
         """
         ids, pop, claims = given(asked.message_ids), given(asked.pop), given(asked.claim_ids)
         if ids is not None and pop is not None:
-            raise RuleBroken("ids and pop exclude each other; give one of them.")
+            raise RuleBroken(f"{_IDS} and pop exclude each other; give one of them.")
         if not self._limits.delete_needs_claim_id or not self._kind.claimable:
             claims = None
         elif claims is not None and ids is None:
-            raise RuleBroken("claim_ids goes with ids only.")
+            raise RuleBroken(f"claim_ids goes with {_IDS} only.")
         elif ids is not None and not claims:
             raise RuleBroken("claim_ids is missing; it has to name the claims that the messages are under.")
         wait_s = wait(given(asked.wait))
@@ -219,14 +220,14 @@ class Messages:
         if wait_s:
             raise RuleBroken("wait goes with pop only.")
         if ids is None:
-            raise RuleBroken("ids or pop is missing; one of them has to say what to delete.")
-        self._check_ids("ids", ids)
+            raise RuleBroken(f"{_IDS} or pop is missing; one of them has to say what to delete.")
+        self._check_ids(ids)
         await self._store.delete_many(ctx.project, asked.queue_name, ids, claims)
         return None
 
-    def _check_ids(self, field: str, ids: Sequence[str]) -> None:
+    def _check_ids(self, ids: Sequence[str]) -> None:
         if not 1 <= len(ids) <= self._limits.messages_page_max:
-            raise RuleBroken(f"{field} has {len(ids)} ids; it has to have 1 to {self._limits.messages_page_max}.")
+            raise RuleBroken(f"{_IDS} has {len(ids)} ids; it has to have 1 to {self._limits.messages_page_max}.")
 
 
 def _short(text: str) -> str:

@@ -210,6 +210,17 @@ class AgainTests(SynchronousTestCase):
         self.asked(*(f"/v2/queues/q/messages?limit={number}" for number in range(1, 20)))
         self.assertIs(self.asked(target)[0], known)
 
+    def test_query_that_identifies(self) -> None:
+        """What a query says of who asks is looked at each time, whatever body is announced."""
+        target = f"/v2/queues/q/events?project_id=p&client_id={CLIENT}&marker=bad"
+        for lines in ("", "Content-Length: 0\r\n", "Content-Length: 2\r\n", "Transfer-Encoding: chunked\r\n"):
+            body = {"Content-Length: 2\r\n": b"{}", "Transfer-Encoding: chunked\r\n": b"0\r\n\r\n"}.get(lines, b"")
+            channel, pipe = connected(self.storage, Clock()).connect()
+            for _ in range(4):
+                channel.dataReceived(f"GET {target} HTTP/1.1\r\nHost: h\r\n{lines}\r\n".encode() + body)
+            found = [told(answer) for answer in answers(pipe.value())]
+            self.assertEqual([b"The marker 'bad'" in text for _, _, text in found], [True] * 4, lines)
+
     def test_lists_are_their_own(self) -> None:
         """What one request does with a list that its query brings is not seen by the next."""
         text = head(f"/v2/queues/q/messages?ids={ONE},{TWO}")

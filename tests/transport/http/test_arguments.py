@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.helpers import RecordedRequest, build_operations
-from zaqar_gateway.errors import BadParameter, BadRequest
+from zaqar_gateway.errors import BadParameter, BadRequest, RuleBroken
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.operations.registry import Operation, field_of
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -111,6 +111,16 @@ class QueryTests(SynchronousTestCase):
             pass
         else:
             self.assertIsInstance(fields, OPERATIONS[name].fields)
+
+    def test_far_out(self) -> None:
+        """A number beyond all ranges is out of range, and told as it came."""
+        limits = Limits()
+        for value in ("9" * 30, "-" + "9" * 30, "1" + "0" * 18):
+            limit = asked("message_list", f"limit={value}")[0].limit
+            error = self.assertRaises(RuleBroken, limits.page, limit, 20)
+            self.assertEqual(str(error), f"limit is {value}; it has to be from 1 to 20.")
+        far = asked("message_list", "limit=%2B" + "7" * 5000)[0].limit
+        self.assertIn("limit is +777", str(self.assertRaises(RuleBroken, limits.page, far, 20)))
 
     def test_last_value_counts(self) -> None:
         """Of several values of a scalar the last that is not blank counts."""

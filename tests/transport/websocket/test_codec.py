@@ -282,7 +282,7 @@ class Schema(SynchronousTestCase):
                 ([], "an array"),
                 ("x", "a string"),
                 (5, "an integer"),
-                (1.5, "a number with a fraction"),
+                (1.5, "a number with a fraction or an exponent"),
             ):
                 self.violated(action, f"body has to be an object, not {kind}.", body=value)
 

@@ -55,8 +55,21 @@ def _decoded(value: str) -> str:
     return unquote_plus(value) if "%" in value or "+" in value else value
 
 
+def _cut(value: str) -> str:
+    return value if len(value) <= 40 else f"{value[:40]}..."
+
+
 def _shortened(value: str) -> str:
-    return repr(value if len(value) <= 40 else f"{value[:40]}...")
+    return repr(_cut(value))
+
+
+class _Far(int):
+    """A number beyond all ranges, told as it came."""
+
+    told = ""
+
+    def __str__(self) -> str:
+        return self.told
 
 
 @lru_cache(1024)
@@ -67,7 +80,9 @@ def _integer(name: str, value: str) -> int:
     digits = value.lstrip("+-").lstrip("0")
     if len(digits) > _INTEGER_LENGTH_MAX:
         # No range goes that far, and Python refuses to read thousands of digits: what is left is as far out.
-        digits = "9" * _INTEGER_LENGTH_MAX
+        far = _Far(("-" if value[0] == "-" else "") + "9" * _INTEGER_LENGTH_MAX)
+        far.told = _cut(value)
+        return far
     return int(digits or "0") * (-1 if value[0] == "-" else 1)
 
 

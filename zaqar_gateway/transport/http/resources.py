@@ -200,6 +200,8 @@ class Place(Resource):
             if self._check_name is not None:
                 self._check_name(ctx.project, path[_QUEUE])
             plan = known or self._plan(head, path)
+            if request.headers is head.headers and not isinstance(plan, Reply):  # else its query says who asks, and is looked at each time
+                head.plan = plan
         except GatewayError as error:
             # What is wrong with an OPTIONS request is never told (API reference, "Methods").
             plan = describe(error) if request.method != b"OPTIONS" else OK
@@ -235,8 +237,7 @@ class Place(Resource):
                 if when in names:
                     served = choice
         waits = served.operation.waits and any(name == "wait" for name, _ in query)
-        plan = head.plan = _Plan(served.arguments, path, query, endpoint=served, waits=waits)
-        return plan
+        return _Plan(served.arguments, path, query, endpoint=served, waits=waits)
 
     def _admit(self, request: Request) -> Context:
         """Who asks.
