@@ -210,6 +210,23 @@ class AgainTests(SynchronousTestCase):
         self.asked(*(f"/v2/queues/q/messages?limit={number}" for number in range(1, 20)))
         self.assertIs(self.asked(target)[0], known)
 
+    def test_long_ones_are_forgotten(self) -> None:
+        """A head of many lines, which takes much memory, or of many bytes is read each time."""
+        for more, is_known in (
+            ("".join(f"x{number}: 1\r\n" for number in range(20)), True),
+            ("".join(f"x{number}: 1\r\n" for number in range(40)), False),
+            (f"x: {'1' * 1800}\r\n", True),
+            (f"x: {'1' * 2048}\r\n", False),
+        ):
+            for target in ("/v2/queues/q/stats", f"/v2/queues/q/messages/{ONE}"):
+                text, found = head(target, more=more), []
+                for _ in range(4):
+                    self.channel.dataReceived(text)
+                    assert self.channel._request is not None
+                    found.append(self.channel._request.head)
+                self.assertEqual(found[2] is found[3], is_known, (target, len(more)))
+                self.assertEqual(found[2].headers is found[3].headers, is_known)
+
     def test_query_that_identifies(self) -> None:
         """What a query says of who asks is looked at each time, whatever body is announced."""
         target = f"/v2/queues/q/events?project_id=p&client_id={CLIENT}&marker=bad"

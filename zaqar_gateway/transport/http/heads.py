@@ -27,7 +27,7 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp judges
 
 _KNOWN_MAX = 4
-_KNOWN_SIZE_MAX = 2048
+_KNOWN_SIZE_MAX, _KNOWN_LINES_MAX = 2048, 32  # in memory a header line has some 150 bytes besides its own
 
 
 class BadHead(Exception):
@@ -54,6 +54,11 @@ def _remember(known: dict[_Text, _Known], text: _Text, what: _Known) -> None:
     if len(known) == _KNOWN_MAX:
         del known[next(iter(known))]
     known[text] = what
+
+
+def _is_kept(size: int, headers: Fields) -> bool:
+    """Whether a head, or the header lines of one, may be remembered."""
+    return size <= _KNOWN_SIZE_MAX and len(headers) <= _KNOWN_LINES_MAX
 
 
 class Heads:
@@ -95,7 +100,9 @@ class Heads:
         """Note a head without a body that had to be judged: whole where it comes again, for most name one message, which comes once; and
         what is alike in it where the last one that had to be judged is as long."""
         size, sight = len(text), hash(text)
-        if sight in self._seen and size < _KNOWN_SIZE_MAX:
+        if not _is_kept(size, head.headers):
+            return
+        if sight in self._seen:
             _remember(self._known, text, head)
             return
         _remember(self._seen, sight, None)
@@ -139,7 +146,7 @@ class Heads:
             error.is_bodiless = method == b"HEAD"
             raise
         head = Head(method, target, headers, headers.closes or (http10 and not headers.keeps), http10)
-        if headers.has_body and end - start < _KNOWN_SIZE_MAX:  # for others see learn()
+        if headers.has_body and _is_kept(end + 4 - start, headers):  # for others see learn()
             _remember(self._known, data[start : end + 4], head)
         return head
 
@@ -170,7 +177,7 @@ class Heads:
             else:
                 headers[name] += b", " + value
         judged = Fields(headers)
-        if len(lines) <= _KNOWN_SIZE_MAX:
+        if _is_kept(len(lines), judged):
             _remember(self._fields, lines, judged)
         return judged
 
