@@ -125,7 +125,7 @@ class Arguments:
                 self._lists[name] = field
             else:
                 self._scalars[name] = field, _CONVERTERS[_kind(hints[field])]
-        self._several = (*self._lists.values(), http.rest)  # fields that are lists, and the one that is a map
+        self._several = tuple(filter(None, (*self._lists.values(), http.rest)))  # fields that are lists, and the one that is a map
         self._headers = {name.lower().encode(): field for name, field in http.headers.items()}
         self._sized = _SIZE in hints
         self.collection = "/".join(http.path.split("/")[:3])

@@ -199,9 +199,7 @@ class Place(Resource):
             path = self._variables(head) if known is None else known.path
             if self._check_name is not None:
                 self._check_name(ctx.project, path[_QUEUE])
-            plan = known or self._plan(head, path)
-            if request.headers is head.headers and not isinstance(plan, Reply):  # else its query says who asks, and is looked at each time
-                head.plan = plan
+            plan = known or self._plan(request, path)
         except GatewayError as error:
             # What is wrong with an OPTIONS request is never told (API reference, "Methods").
             plan = describe(error) if request.method != b"OPTIONS" else OK
@@ -216,11 +214,12 @@ class Place(Resource):
         parts = head.prepath
         return {name: text(parts[index]) for index, name in self._path}
 
-    def _plan(self, head: Head, path: dict[str, str]) -> _Plan | Reply:
+    def _plan(self, request: Request, path: dict[str, str]) -> _Plan | Reply:
         """What a request asks for, or the reply to it.
 
         :raises Refused: there is no such method.
         """
+        head = request.head
         method = head.method
         served = self._methods.get(method)
         if served is None:
@@ -237,7 +236,10 @@ class Place(Resource):
                 if when in names:
                     served = choice
         waits = served.operation.waits and any(name == "wait" for name, _ in query)
-        return _Plan(served.arguments, path, query, endpoint=served, waits=waits)
+        plan = _Plan(served.arguments, path, query, endpoint=served, waits=waits)
+        if request.headers is head.headers:  # else the query says who asks, and is looked at each time
+            head.plan = plan
+        return plan
 
     def _admit(self, request: Request) -> Context:
         """Who asks.
