@@ -555,6 +555,22 @@ class MessageStoreContract(ReadContract):
         self.assertEqual(seen, [b"%d" % n for n in range(25)])
         self.assertEqual(sizes, [10, 10, 5])
 
+    async def test_list_of_a_conversation(self) -> None:
+        """Pages are full and in order whatever stretches of a client's own messages are among those of others."""
+        said = "yyoyoooyooooooyoyyyyyoooooooooooooyo"
+        for n, who in enumerate(said):
+            await self.put(b"%d" % n, client=CLIENT if who == "o" else OTHER_CLIENT)
+        others = [b"%d" % n for n, who in enumerate(said) if who == "y"]
+        for limit in (1, 2, 3, 5, 20):
+            seen: list[bytes] = []
+            sizes, page = [], await self.page(limit=limit, skip_client=CLIENT)
+            while page.messages:
+                sizes.append(len(page.messages))
+                seen += bodies(page.messages)
+                page = await self.page(limit=limit, skip_client=CLIENT, marker=page.marker)
+            self.assertEqual(seen, others)
+            self.assertEqual({limit}, {*sizes[:-1], limit})
+
     async def test_marker_of_page_of_own_only(self) -> None:
         """The marker of a page that left out all that follows never passes a message that is posted later."""
         await self.put(*numbered(5), client=CLIENT)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
@@ -18,7 +20,7 @@ from zaqar_gateway.storage.redis import plain
 from zaqar_gateway.storage.redis.claims import RedisClaims
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import Sweeper
-from zaqar_gateway.testing.base import clock_at_epoch
+from zaqar_gateway.testing.base import CLIENT, OTHER_CLIENT, clock_at_epoch, numbered
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
@@ -73,6 +75,23 @@ class EachReadTries(OnRedis):
 
 class PlainMessageTests(MessageStoreContract, EachReadTries):
     """Messages."""
+
+    async def scripts(self) -> int:
+        """How many have been run."""
+        stats = await self.redis.command("INFO", "commandstats")
+        return int(re.search(rb"cmdstat_evalsha:calls=(\d+)", stats)[1])  # type: ignore[index]
+
+    async def test_own_between_others(self) -> None:
+        """A page without a client's own messages is filled up without a script, where few of these are among it."""
+        for n in range(40):
+            await self.put(b"%d" % n, client=OTHER_CLIENT if n % 4 else CLIENT)
+        await self.put(*numbered(100), client=CLIENT)
+        before = await self.scripts()
+        page = await self.page(limit=20, skip_client=CLIENT)
+        self.assertEqual(len(page.messages), 20)
+        self.assertEqual(await self.scripts(), before)
+        self.assertEqual(len((await self.page(limit=20, skip_client=CLIENT, marker=page.marker)).messages), 10)
+        self.assertEqual(await self.scripts(), before + 1)
 
 
 class PlainDeadLetterTests(DeadLetterStoreContract, EachReadTries):

@@ -46,6 +46,9 @@ _NO_CLAIM = b"?"
 
 _NO_SKIP = number(0) + NOTHING
 
+_PLAIN_PAGES = 3
+"""Reads without a script that a listing may take, where it leaves out the client's own messages: each has what the one before lacks."""
+
 _LONG_LISTING = 8
 _LONG_LISTING_PAUSE_S = 0.002
 """A listing that leaves out thousands of a client's own messages takes many steps.  From the eighth on they have pauses
@@ -214,13 +217,15 @@ class RedisMessages:
                 # Nothing follows it; the store is asked all the same, for it may be away (API reference, "Names").
                 key = self._keys.queue(project, queue)
                 return MessagePage([], None, bool(int(await self._redis.command(b"HGET", key, b"delay") or 0)))
-        plain = await self._plain.page(project, queue, parsed, limit, skip_client, include_claimed)
-        if plain is not None:
+        for _ in range(_PLAIN_PAGES):
+            plain = await self._plain.page(project, queue, parsed, limit - len(messages), skip_client, include_claimed)
+            if plain is None:
+                break
             if plain.last is not None:
                 parsed, last = plain.last, format_id(*plain.last)
+            messages = messages + plain.messages if messages else plain.messages
             if not plain.more:
-                return MessagePage(plain.messages, last, plain.knows_delay)
-            messages += plain.messages
+                return MessagePage(messages, last, plain.knows_delay)
         after = NOTHING + NOTHING if parsed is None else bulks(parsed)
         place = self._keys.packed(project, queue)
         skips = _NO_SKIP if skip_client is None else number(1) + word(skip_client)

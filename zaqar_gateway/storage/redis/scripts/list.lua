@@ -22,17 +22,19 @@ if unsettled then
   return {now, known[1], 0, '', 1}
 end
 
--- Each source gives ranks in ascending order, a batch at a time.  A page that nothing is left out of needs one batch.
-local batch = limit
+-- Each source gives ranks in ascending order, a batch at a time.  A page that nothing is left out of needs one batch; the next ones are
+-- larger, so that little is read in vain, and many that are left out take few reads.
+local BATCH_MAX = math.max(limit, 100)
 local function source(after, read)
-  return {ranks = {}, entries = {}, states = {}, at = 1, after = after, read = read}
+  return {ranks = {}, entries = {}, states = {}, at = 1, after = after, read = read, batch = limit}
 end
 local function head_of(from)
   if not from.ranks[from.at] and not from.ended then
     from.ranks, from.entries, from.states, from.at = {}, {}, {}, 1
     from.read(from)
     local count = #from.ranks
-    from.ended, from.after = count < batch, from.ranks[count]
+    from.ended, from.after = count < from.batch, from.ranks[count]
+    from.batch = math.min(2 * from.batch, BATCH_MAX)
     -- Only what a claim has passed can have a state.
     if count > 0 and (has_later or not is_before(head, from.ranks[1])) then
       from.states = call('HMGET', state, unpack(from.ranks))
@@ -43,13 +45,13 @@ end
 local function stream(key)
   return function(from)
     local ranks, entries = from.ranks, from.entries
-    for i, found in ipairs(call('XRANGE', key, '(' .. from.after, '+', 'COUNT', batch)) do
+    for i, found in ipairs(call('XRANGE', key, '(' .. from.after, '+', 'COUNT', from.batch)) do
       ranks[i], entries[i] = found[1]:sub(1, -3), found[2]
     end
   end
 end
 local function freed(from)
-  from.ranks = call('ZRANGE', free, '(' .. from.after, '+inf', 'BYSCORE', 'LIMIT', 0, batch)
+  from.ranks = call('ZRANGE', free, '(' .. from.after, '+inf', 'BYSCORE', 'LIMIT', 0, from.batch)
   for i, rank in ipairs(from.ranks) do
     from.entries[i] = fetch(rank, has_later) or false
   end
@@ -105,9 +107,6 @@ while found < limit do
   local entry, packed = from.entries[at], from.states[at]
   from.at = at + 1
   looked, last = looked + 1, rank
-  if looked >= limit then
-    batch = math.max(limit, 100)
-  end
   if entry and entry[1] ~= begun then
     begun, ttl, client = entry[1], ttl_of(entry), client_of(entry)
   end
