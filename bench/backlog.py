@@ -86,12 +86,7 @@ def measure_backlog(
     before = meter.read()
     load = client.run(backlog.begin, seconds=shape.duration_s)
     while len(load.latencies) < _LEAST_ROUNDS and not load.errors:
-        more = client.run(backlog.begin, operations=_LEAST_ROUNDS - len(load.latencies))
-        load.seconds += more.seconds
-        load.idle += more.idle
-        load.latencies += more.latencies
-        load.errors += more.errors
-        load.complaints += more.complaints
+        load.add(client.run(backlog.begin, operations=_LEAST_ROUNDS - len(load.latencies)))
     after = meter.read()
     rounds = len(load.latencies)
     if not rounds:
@@ -112,9 +107,9 @@ def measure_backlog(
             latency=Latency.of(latencies),
             server_cpu_us=server,
             redis_cpu_us=redis,
-            client_busy=1 - load.idle / load.seconds,
+            client_busy=load.busy,
             errors=load.errors,
-            complaints=tuple(load.complaints[:5]),
+            complaints=tuple(load.complaints),
         )
         for step, latencies in backlog.steps.items()
     ]

@@ -142,11 +142,7 @@ class _Timed:
             None if total is None or end is None or start is None else total + end - start
             for total, start, end in zip(self.cpu, before, after, strict=True)
         ]
-        self.load.seconds += part.seconds
-        self.load.idle += part.idle
-        self.load.latencies += part.latencies
-        self.load.errors += part.errors
-        self.load.complaints = (self.load.complaints + part.complaints)[:5]
+        self.load.add(part)
         return part
 
 
@@ -182,7 +178,7 @@ def measure(target: Target, scenario: Scenario, transport: str, in_flight: int, 
         latency=Latency.of(load.latencies),
         server_cpu_us=server,
         redis_cpu_us=redis,
-        client_busy=1 - load.idle / load.seconds,
+        client_busy=load.busy,
         errors=load.errors,
         complaints=tuple(load.complaints),
     )

@@ -110,4 +110,4 @@ def measure(transport: str, connections: int, lanes: int, seconds: float, core: 
     done = len(load.latencies)
     if load.errors or not done:
         raise LoadFailed((load.complaints or ["nothing was measured"])[0])
-    return done / load.seconds, (load.seconds - load.idle) / done * 1e6
+    return done / load.seconds, load.busy * load.seconds / done * 1e6

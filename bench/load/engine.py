@@ -47,6 +47,9 @@ class Reader(Protocol):
         """Replies completed by these bytes."""
 
 
+_COMPLAINTS = 5  # that are kept
+
+
 @dataclass(slots=True)
 class Load:
     """What came of a run.  Times are in seconds; operations that failed have no latency.
@@ -60,10 +63,23 @@ class Load:
     complaints: list[str] = field(default_factory=list)  # the first few errors
     idle: float = 0.0
 
+    @property
+    def busy(self) -> float:
+        """The share of the time in which there was something to do."""
+        return 1 - self.idle / self.seconds
+
+    def add(self, part: "Load") -> None:
+        """Add what came of another run."""
+        self.seconds += part.seconds
+        self.idle += part.idle
+        self.latencies += part.latencies
+        self.errors += part.errors
+        self.complaints = (self.complaints + part.complaints)[:_COMPLAINTS]
+
     def complain(self, what: str) -> None:
         """Count an error and keep the first few."""
         self.errors += 1
-        if len(self.complaints) < 5:
+        if len(self.complaints) < _COMPLAINTS:
             self.complaints.append(what)
 
 

@@ -184,11 +184,11 @@ class AgainTests(SynchronousTestCase):
         self.storage = MemoryStorage(clock)
         self.channel, self.pipe = connected(self.storage, clock).connect()
 
-    def asked(self, *targets: str) -> list[Head]:
+    def asked(self, *targets: str, more: str = "") -> list[Head]:
         """The heads of requests for targets, one after the other."""
         found = []
         for target in targets:
-            self.channel.dataReceived(head(target))
+            self.channel.dataReceived(head(target, more=more))
             request = self.channel._request
             assert request is not None
             found.append(request.head)
@@ -219,11 +219,7 @@ class AgainTests(SynchronousTestCase):
             (f"x: {'1' * 2048}\r\n", False),
         ):
             for target in ("/v2/queues/q/stats", f"/v2/queues/q/messages/{ONE}"):
-                text, found = head(target, more=more), []
-                for _ in range(4):
-                    self.channel.dataReceived(text)
-                    assert self.channel._request is not None
-                    found.append(self.channel._request.head)
+                found = self.asked(*[target] * 4, more=more)
                 self.assertEqual(found[2] is found[3], is_known, (target, len(more)))
                 self.assertEqual(found[2].headers is found[3].headers, is_known)
 

@@ -223,7 +223,7 @@ class RedisMessages:
                 break
             if plain.last is not None:
                 parsed, last = plain.last, format_id(*plain.last)
-            messages = messages + plain.messages if messages else plain.messages
+            messages += plain.messages
             if not plain.more:
                 return MessagePage(messages, last, plain.knows_delay)
         after = NOTHING + NOTHING if parsed is None else bulks(parsed)

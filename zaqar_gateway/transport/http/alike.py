@@ -18,7 +18,7 @@ import msgspec
 from zaqar_gateway.transport.http.request import Head
 
 SIZE_MAX = 2048
-"""Bytes of a head that is kept for those that are like it."""
+"""Bytes of a head that is kept for those that are the same, or like it."""
 
 _LENGTH = 24  # of the ids of zaqar_gateway.storage.ids, which are of hexadecimal digits in lower case
 _DIGITS = b"0123456789abcdef"

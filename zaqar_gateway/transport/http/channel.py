@@ -650,7 +650,7 @@ class HttpChannel(Protocol):
             return self._phase == _HEAD
         self._phase = _WAIT
         self._handle(request)
-        if is_new and request.headers is head.headers:
+        if is_new:
             heads.learn(data[start:end], head)
         return True
 

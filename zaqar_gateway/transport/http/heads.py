@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from zaqar_gateway.transport.http.alike import Alike, alike
+from zaqar_gateway.transport.http.alike import SIZE_MAX, Alike, alike
 from zaqar_gateway.transport.http.request import ABSOLUTE, Fields, Head
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _BARE_LF = re.compile(rb"(?<!\r)\n")
 _JUDGED_LINE = b"POST / HTTP/1.1"  # stands before the header lines that llhttp judges
 
 _KNOWN_MAX = 4
-_KNOWN_SIZE_MAX, _KNOWN_LINES_MAX = 2048, 32  # in memory a header line has some 150 bytes besides its own
+_KNOWN_LINES_MAX = 32  # in memory a header line has some 150 bytes besides its own
 
 
 class BadHead(Exception):
@@ -58,7 +58,7 @@ def _remember(known: dict[_Text, _Known], text: _Text, what: _Known) -> None:
 
 def _is_kept(size: int, headers: Fields) -> bool:
     """Whether a head, or the header lines of one, may be remembered."""
-    return size <= _KNOWN_SIZE_MAX and len(headers) <= _KNOWN_LINES_MAX
+    return size <= SIZE_MAX and len(headers) <= _KNOWN_LINES_MAX
 
 
 class Heads:
