@@ -22,7 +22,7 @@ without a look at their claims; its pop is a claim of one second.
 Messages are pushed to sockets by a stage of its pipeline that looks for subscribers at each post, which is not on by itself; it
 is switched on where a run is about that, alone, since it makes every post dearer.
 
-Redis: appendonly with ``everysec``, no snapshots; the same durability as the gateway's own.
+Redis: appendonly with ``everysec``, no snapshots; on the disk each second, as with the gateway's own.
 """
 
 import os

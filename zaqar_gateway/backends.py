@@ -105,6 +105,8 @@ class RedisBackend:
         reactor: Any,
         order: Order | None,
         endpoint: IStreamClientEndpoint | None = None,
+        *,
+        is_synchronised: bool = False,
     ) -> None:
         # Importing txredisapi installs a reactor; by now there is one.
         from zaqar_gateway.storage.redis import scripts
@@ -117,6 +119,7 @@ class RedisBackend:
         self.where = address.masked()
         self._reactor = reactor
         self._durability = settings.durability
+        self._is_synchronised = is_synchronised
         keys = Keys(address.key_prefix)
         self._redis = Redis(
             endpoint or _endpoint(address, reactor),
@@ -167,7 +170,7 @@ class RedisBackend:
     async def _tell_durability(self) -> None:
         from zaqar_gateway.storage.redis.durability import durability_of
 
-        durability = await durability_of(self._redis, self._durability)
+        durability = await durability_of(self._redis, self._durability, is_synchronised=self._is_synchronised)
         _log.info("an acknowledged message survives {kept}", kept=durability.kept)
         for warning in durability.warnings:
             _log.warn("{warning}", warning=warning)
@@ -190,7 +193,7 @@ class EmbeddedBackend:
             reactor, settings.data_dir, durability=settings.durability, program=settings.redis_server
         )
         endpoint = _Late(lambda: UNIXClientEndpoint(reactor, self._server.socket_path))
-        self._client = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, order, endpoint)
+        self._client = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True)
         self.storage: IStorage = self._client.storage
         self.management: IManagement = self._client.management
 

@@ -205,6 +205,7 @@ class Gateway(Process):
     :param data_dir: of the embedded Redis; ``None``: a new one.
     :param storage: a store other than the embedded Redis, as ``--storage`` takes it.
     :param settings: environment variables, without their prefix.
+    :param environ: others.
     :param command: what starts a gateway.
     :param listen: the endpoints for HTTP and for WebSocket alone.
     :ivar http: the URL of the listener for HTTP, without a slash at the end.
@@ -218,6 +219,7 @@ class Gateway(Process):
         data_dir: Path | None = None,
         storage: str = "",
         settings: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
         command: Sequence[str] = TWISTD,
         listen: tuple[str, str] = (_LOCAL, _LOCAL),
     ) -> None:
@@ -226,7 +228,7 @@ class Gateway(Process):
         extra = {ENVIRONMENT_PREFIX + name: value for name, value in (settings or {}).items()}
         super().__init__(
             [*command, "--http", listen[0], "--websocket", listen[1], *place, *arguments],
-            environment(extra),
+            environment({**extra, **(environ or {})}),
             self.data_dir,
         )
         try:

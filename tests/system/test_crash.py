@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
+from unittest import SkipTest
 
 import websocket
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.gateway import ANSWER_S, Answer, Gateway, Http, RedisProcess, Socket, until
+from tests.system.gateway import ANSWER_S, Answer, Gateway, Http, RedisProcess, Socket, new_directory, until
 
 PROJECT = "crash"
 QUEUE = "load"
@@ -185,6 +188,33 @@ class CrashTestCase(SynchronousTestCase):
                     self.assertRegex(retry_after or "", "^[0-9]+$")
 
 
+class SlowDisk:
+    """A disk that takes long to have what was written, for the processes of a gateway.
+
+    :param slow_ms: how long.
+    :ivar environ: for the gateway.
+    :raises SkipTest: there is no C compiler.
+    """
+
+    def __init__(self, slow_ms: int) -> None:
+        directory = new_directory()
+        library = directory / "slow_disk.so"
+        try:
+            subprocess.run(
+                ["cc", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("slow_disk.c"), "-ldl"], check=True
+            )
+        except FileNotFoundError:
+            raise SkipTest("there is no C compiler in PATH: a disk cannot be made slow") from None
+        self._log = directory / "log"
+        self._log.touch()
+        self.environ = {"LD_PRELOAD": str(library), "SLOW_DISK_LOG": str(self._log), "SLOW_DISK_MS": str(slow_ms)}
+
+    @property
+    def asked_by(self) -> list[int]:
+        """Which process asked it, each time."""
+        return [int(line) for line in self._log.read_text().splitlines()]
+
+
 def http_total(gateway: Gateway) -> int:
     """How many messages the gateway counts."""
     with closing(Http(gateway.http, PROJECT)) as http:
@@ -288,6 +318,22 @@ class LostRedisTests(CrashTestCase):
         self.assertTrue(any(producer.refusals for producer in self.load.producers))
         self.check_refusals(self.load)
         self.check_back(gateway)
+        self.check_kept(self.load, gateway)
+        gateway.stop()
+
+    def test_embedded_redis_killed_while_the_disk_is_slow(self) -> None:
+        """What Redis has acknowledged is kept too while the disk is still busy with what was written before."""
+        disk = SlowDisk(700)
+        gateway = self.watched(Gateway(environ=disk.environ))
+        with self.load.on(gateway):
+            for _ in range(3):
+                begun = len(disk.asked_by)
+                until(lambda begun=begun: len(disk.asked_by) > begun, ANSWER_S, "the disk is busy")  # type: ignore[misc]
+                self.load.reach(self.load.count + 50)
+                os.kill(gateway.redis_pid, signal.SIGKILL)
+                self.load.reach(self.load.count + 50)
+        self.assertIn(gateway.pid, disk.asked_by)
+        self.check_refusals(self.load)
         self.check_kept(self.load, gateway)
         gateway.stop()
 

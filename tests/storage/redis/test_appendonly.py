@@ -1,17 +1,24 @@
-"""The end of an append-only file."""
+"""The end of an append-only file, and its way to the disk."""
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.storage.redis.appendonly import cut_torn_step
+from zaqar_gateway.storage.redis.appendonly import INTERVAL_S, SLOW_S, IThreadingReactor, Synchroniser, cut_torn_step
 from zaqar_gateway.storage.redis.embedded import find_server
 
 MULTI, SET, EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n", b"*1\r\n$4\r\nEXEC\r\n"
@@ -104,3 +111,157 @@ class RedisTests(SynchronousTestCase):
         self.kill()
         self.start()
         self.assertEqual((self.call("XLEN", "s"), self.call("ZCARD", "z")), (b":2\r\n", b":2\r\n"))
+
+
+class Threads(Clock):
+    """A reactor whose threads do nothing until they are told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._works: list[Callable[[], None]] = []
+
+    def getThreadPool(self) -> Any:
+        """Its threads."""
+        return self
+
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call it in the thread of the reactor, the only one."""
+        function(*arguments)
+
+    def callInThreadWithCallback(self, told: Callable[[bool, Any], None], function: Callable[[], Any]) -> None:
+        """Have it done some time."""
+
+        def work() -> None:
+            try:
+                result = function()
+            except OSError:
+                told(False, Failure())
+            else:
+                told(True, result)
+
+        self._works.append(work)
+
+    def work(self) -> None:
+        """Do what there is to do in threads."""
+        works, self._works = self._works, []
+        for each in works:
+            each()
+
+    @property
+    def busy(self) -> int:
+        """How much there is to do in threads."""
+        return len(self._works)
+
+
+class SynchroniserTests(SynchronousTestCase):
+    """When what goes to the disk."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        (self.directory / "appendonlydir").mkdir(parents=True)
+        self.reactor = Threads()
+        self.went: list[bytes] = []
+        self.error: OSError | None = None
+        self.events: list[LogEvent] = []
+        observer = cast(ILogObserver, self.events.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def start(self) -> Synchroniser:
+        """One that runs."""
+        made = Synchroniser(cast(IThreadingReactor, self.reactor), self.directory, self.to_disk)
+        made.startService()
+        self.addCleanup(made.stopService)
+        return made
+
+    def to_disk(self, file: int) -> None:
+        """Have an open file on the disk."""
+        if self.error:
+            raise self.error
+        self.went.append(os.pread(file, 100, 0))
+
+    def append(self, content: bytes, name: str = "appendonlydir/appendonly.aof.1.incr.aof") -> None:
+        """Do what Redis does."""
+        with (self.directory / name).open("ab") as file:
+            file.write(content)
+
+    def turn(self) -> list[bytes]:
+        """What goes to the disk in the next second."""
+        self.went = []
+        self.reactor.advance(INTERVAL_S)
+        self.reactor.work()
+        return self.went
+
+    def told(self) -> list[str]:
+        """The levels of what has been logged since the last time."""
+        levels = [event["log_level"].name for event in self.events if event["log_namespace"].endswith("Synchroniser")]
+        self.events.clear()
+        return levels
+
+    def test_each_second(self) -> None:
+        """What was written goes to the disk once, in the next second."""
+        self.start()
+        self.assertEqual(self.turn(), [])
+        self.append(b"1")
+        self.assertEqual([self.turn(), self.turn()], [[b"1"], []])
+        self.append(b"2")
+        self.assertEqual([self.turn(), self.turn()], [[b"12"], []])
+
+    def test_any_file(self) -> None:
+        """All parts that Redis appends to, as they come and go, and the one file of a Redis before version 7."""
+        self.append(b"old", "appendonly.aof")
+        self.start()
+        self.assertEqual(self.turn(), [b"old"])
+        self.append(b"1", "appendonlydir/appendonly.aof.9.incr.aof")
+        self.append(b"2", "appendonlydir/appendonly.aof.10.incr.aof")
+        self.append(b"no", "appendonlydir/appendonly.aof.10.base.rdb")
+        self.assertEqual(self.turn(), [b"1", b"2"])
+        (self.directory / "appendonlydir/appendonly.aof.9.incr.aof").unlink()
+        self.append(b"3", "appendonlydir/appendonly.aof.10.incr.aof")
+        self.assertEqual([self.turn(), self.turn()], [[b"23"], []])
+
+    def test_another_file(self) -> None:
+        """One that takes the place of another, with as much in it, is another one."""
+        self.append(b"1")
+        self.start()
+        self.turn()
+        self.append(b"2", "appendonlydir/new")
+        (self.directory / "appendonlydir/new").rename(self.directory / "appendonlydir/appendonly.aof.1.incr.aof")
+        self.assertEqual(self.turn(), [b"2"])
+
+    def test_slow(self) -> None:
+        """A disk that is slow is waited for, not asked again, and told once."""
+        self.append(b"1")
+        self.start()
+        self.reactor.advance(SLOW_S / 2)
+        self.assertEqual((self.reactor.busy, self.told()), (1, []))
+        self.reactor.advance(SLOW_S / 2)
+        self.reactor.advance(10 * SLOW_S)
+        self.assertEqual((self.reactor.busy, self.told()), (1, ["warn"]))
+        self.reactor.work()
+        self.assertEqual((self.went, self.told()), ([b"1"], []))
+        self.append(b"2")
+        self.assertEqual((self.turn(), self.told()), ([b"12"], ["info"]))
+        self.append(b"3")
+        self.assertEqual((self.turn(), self.told()), ([b"123"], []))
+
+    def test_failure(self) -> None:
+        """A disk that fails is told once, and tried again."""
+        self.append(b"1")
+        self.error = OSError(errno.EIO, os.strerror(errno.EIO))
+        self.start()
+        self.assertEqual((self.turn(), self.turn()), ([], []))
+        self.assertIn("Input/output error", self.events[-1]["why"])
+        self.assertEqual(self.told(), ["error"])
+        self.error = None
+        self.assertEqual((self.turn(), self.told()), ([b"1"], ["info"]))
+
+    def test_stop(self) -> None:
+        """It ends when what is under way has."""
+        self.append(b"1")
+        made = self.start()
+        ended = made.stopService()
+        self.assertNoResult(ended)
+        self.reactor.work()
+        self.successResultOf(ended)
+        self.assertEqual((self.went, self.reactor.getDelayedCalls()), ([b"1"], []))

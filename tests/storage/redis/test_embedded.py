@@ -159,8 +159,8 @@ class Configuring(SynchronousTestCase):
     """The configuration file of the child."""
 
     def test_durability(self) -> None:
-        """The append-only file is written each second, or before each answer."""
-        self.assertIn("\nappendfsync everysec\n", embedded.configuration("/d", "/d/s", "memory"))
+        """The append-only file is brought to the disk by the gateway, or by Redis before each answer."""
+        self.assertIn("\nappendfsync no\n", embedded.configuration("/d", "/d/s", "memory"))
         self.assertIn("\nappendfsync always\n", embedded.configuration("/d", "/d/s", "fsync"))
 
     def test_paths_are_quoted(self) -> None:

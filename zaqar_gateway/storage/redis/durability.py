@@ -21,11 +21,12 @@ class Durability:
     warnings: tuple[str, ...] = ()
 
 
-def judge(settings: dict[str, str], wanted: str) -> Durability:
+def judge(settings: dict[str, str], wanted: str, *, is_synchronised: bool = False) -> Durability:
     """What these settings of Redis keep.
 
     :param settings: as CONFIG GET answers.
     :param wanted: ``memory`` or ``fsync``.
+    :param is_synchronised: whether the append-only file is brought to the disk each second by the gateway.
     """
     log, sync = settings.get("appendonly"), settings.get("appendfsync")
     warnings = []
@@ -37,6 +38,9 @@ def judge(settings: dict[str, str], wanted: str) -> Durability:
     elif sync == "always":
         kept = "a crash of the machine: every answer comes after the append-only file is on disk"
     elif sync == "everysec":
+        # Redis answers, and writes later, while the disk is busy with what it wrote before: see "appendonly".
+        kept = "a crash of the gateway; one of Redis while its disk is slow, or of the machine, loses at most the last two seconds"
+    elif is_synchronised:
         kept = "a crash of Redis; a crash of the machine loses at most the last second or two"
     else:
         kept = "a crash of Redis; what a crash of the machine loses is up to the operating system"
@@ -48,7 +52,7 @@ def judge(settings: dict[str, str], wanted: str) -> Durability:
     return Durability(kept, tuple(warnings))
 
 
-async def durability_of(redis: Redis, wanted: str) -> Durability:
+async def durability_of(redis: Redis, wanted: str, *, is_synchronised: bool) -> Durability:
     """Ask a Redis for its settings and judge them.
 
     :raises StoreUnavailable: Redis is away.
@@ -58,7 +62,7 @@ async def durability_of(redis: Redis, wanted: str) -> Durability:
         try:
             answer = await redis.command("CONFIG", "GET", name)
         except StoreError:
-            return judge({}, wanted)  # CONFIG is forbidden on many hosted services
+            return judge({}, wanted, is_synchronised=is_synchronised)  # CONFIG is forbidden on many hosted services
         if answer:
             settings[answer[0].decode()] = answer[1].decode()
-    return judge(settings, wanted)
+    return judge(settings, wanted, is_synchronised=is_synchronised)

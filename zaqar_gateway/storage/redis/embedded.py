@@ -1,7 +1,8 @@
 """A Redis of one's own: a child process on a Unix socket in a data directory, started, watched and stopped here.
 
 What the child has acknowledged survives the end of any process: it writes its append-only file before it answers, so
-that the kernel has it.  Three things keep two servers from ever writing to one directory:
+that the kernel has it.  How it gets from there to the disk, :mod:`~zaqar_gateway.storage.redis.appendonly` says.  Three
+things keep two servers from ever writing to one directory:
 
 * the gateway holds a lock on ``lock`` in the directory (``flock``) for as long as it may have a child;
 * the child holds a lock on ``redis.lock`` (a POSIX record lock, which ``exec`` keeps and ``fork`` does not pass on), so
@@ -29,14 +30,14 @@ from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ProcessExitedAlready
-from twisted.internet.interfaces import IReactorProcess, IReactorTime, IReactorUNIX
+from twisted.internet.interfaces import IReactorProcess, IReactorUNIX
 from twisted.internet.protocol import Factory, ProcessProtocol, connectionDone
 from twisted.internet.protocol import Protocol as StreamProtocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from zaqar_gateway.storage.redis.appendonly import cut_torn_step
+from zaqar_gateway.storage.redis.appendonly import IThreadingReactor, Synchroniser, cut_torn_step
 
 Version = tuple[int, int]
 
@@ -94,7 +95,7 @@ class StartFailed(EmbeddedRedisError):
     """The program ended, or did not answer, before it was ready."""
 
 
-class IEmbeddingReactor(IReactorProcess, IReactorTime, IReactorUNIX):
+class IEmbeddingReactor(IReactorProcess, IReactorUNIX, IThreadingReactor):
     """What a reactor has to offer here."""
 
 
@@ -209,7 +210,7 @@ def configuration(directory: str, socket: str, durability: str) -> str:
     Redis a few clients with large messages have that done every second, and each time others wait for some 50 ms where there is one
     core.  To read 256 MB at a start takes some seconds.
     """
-    sync = "always" if durability == "fsync" else "everysec"
+    sync = "always" if durability == "fsync" else "no"
     return f"""# Written by zaqar-gateway at each start.
 port 0
 unixsocket {_quoted(socket)}
@@ -307,7 +308,7 @@ class EmbeddedRedis(Service):
     :exc:`StartFailed`.
 
     :param directory: its data; made where it is missing, with access for the owner only.
-    :param durability: ``memory`` or ``fsync`` (append-only file written each second, or before each answer).
+    :param durability: ``memory`` or ``fsync`` (append-only file on the disk each second, or before each answer).
     :param program: the program to take; empty: look for one.
     :param start_timeout_s: how long it may take to answer at all; loading its data is an answer.
     :param stop_timeout_s: how long it may take to end before it is killed, which loses nothing acknowledged either.
@@ -331,6 +332,7 @@ class EmbeddedRedis(Service):
         self._reactor = reactor
         self._directory = Path(directory).absolute()
         self._durability = durability
+        self._synchroniser = Synchroniser(reactor, self._directory) if durability == "memory" else None
         self._program = program
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -400,6 +402,8 @@ class EmbeddedRedis(Service):
             each.errback(error)
 
     def _let_go(self) -> None:
+        if self._synchroniser and self._synchroniser.running:
+            self._synchroniser.stopService()  # whatever is under way may end by itself
         if self._socket_directory:
             shutil.rmtree(self._socket_directory, ignore_errors=True)
             self._socket_directory = None
@@ -425,6 +429,8 @@ class EmbeddedRedis(Service):
                 " one that this user may write to."
             ) from error
         server = find_server(self._program, at_least=_MULTI_PART_AOF if parts else VERSION_MIN)
+        if self._synchroniser:
+            self._synchroniser.startService()
         try:
             await self._supervise(server)
         finally:
