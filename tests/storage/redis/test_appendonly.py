@@ -9,15 +9,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.storage.redis.threads import Threads
 from zaqar_gateway.storage.redis.appendonly import INTERVAL_S, SLOW_S, IThreadingReactor, Synchroniser, cut_torn_step
 from zaqar_gateway.storage.redis.embedded import find_server
 
@@ -111,46 +109,6 @@ class RedisTests(SynchronousTestCase):
         self.kill()
         self.start()
         self.assertEqual((self.call("XLEN", "s"), self.call("ZCARD", "z")), (b":2\r\n", b":2\r\n"))
-
-
-class Threads(Clock):
-    """A reactor whose threads do nothing until they are told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._works: list[Callable[[], None]] = []
-
-    def getThreadPool(self) -> Any:
-        """Its threads."""
-        return self
-
-    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call it in the thread of the reactor, the only one."""
-        function(*arguments)
-
-    def callInThreadWithCallback(self, told: Callable[[bool, Any], None], function: Callable[[], Any]) -> None:
-        """Have it done some time."""
-
-        def work() -> None:
-            try:
-                result = function()
-            except OSError:
-                told(False, Failure())
-            else:
-                told(True, result)
-
-        self._works.append(work)
-
-    def work(self) -> None:
-        """Do what there is to do in threads."""
-        works, self._works = self._works, []
-        for each in works:
-            each()
-
-    @property
-    def busy(self) -> int:
-        """How much there is to do in threads."""
-        return len(self._works)
 
 
 class SynchroniserTests(SynchronousTestCase):

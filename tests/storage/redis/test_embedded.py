@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -30,6 +31,7 @@ from zaqar_gateway.storage.redis.embedded import (
     StartFailed,
     find_server,
 )
+from zaqar_gateway.storage.redis.room import LEAST_BYTES, Room, room_of
 
 reactor = cast(IEmbeddingReactor, global_reactor)
 
@@ -183,16 +185,28 @@ class ServerTests(Mixin):
 
     program = ""
 
-    async def start(self, directory: Path, program: str = "", stop_timeout_s: float = 30.0) -> EmbeddedRedis:
+    async def start(
+        self,
+        directory: Path,
+        program: str = "",
+        stop_timeout_s: float = 30.0,
+        look: Callable[[Path], Room] = room_of,
+    ) -> EmbeddedRedis:
         """A service that is ready and is stopped after the test."""
-        service = self.service(directory, program, stop_timeout_s)
+        service = self.service(directory, program, stop_timeout_s, look)
         await service.whenReady()
         return service
 
-    def service(self, directory: Path, program: str = "", stop_timeout_s: float = 30.0) -> EmbeddedRedis:
+    def service(
+        self,
+        directory: Path,
+        program: str = "",
+        stop_timeout_s: float = 30.0,
+        look: Callable[[Path], Room] = room_of,
+    ) -> EmbeddedRedis:
         """A service that has begun to start."""
         service = EmbeddedRedis(
-            reactor, str(directory), program=program or self.program, stop_timeout_s=stop_timeout_s
+            reactor, str(directory), program=program or self.program, stop_timeout_s=stop_timeout_s, look=look
         )
         service.startService()
         self.addCleanup(lambda: service.stopService() if service.running else None)
@@ -219,6 +233,25 @@ class EveryServer(ServerTests):
         service = await self.start(temporary(self))
         for key, value in (("port", "0"), ("appendonly", "yes"), ("maxmemory-policy", "noeviction"), ("save", "")):
             self.assertIn(f"\r\n${len(value)}\r\n{value}\r\n".encode(), call(service.socket_path, "CONFIG GET", key))
+
+    async def test_little_room(self) -> None:
+        """Where its disk has little room a server takes nothing more, but deletes, also in scripts and after another start."""
+        room = [Room(0, LEAST_BYTES)]
+        service = await self.start(temporary(self), look=lambda _: room[0])
+        script = "EVAL \"return redis.call('SET','key','value')\" 0"
+        for command in ("SET key value", script):
+            self.assertIn(b"OOM", call(service.socket_path, command), command)
+        self.assertEqual(call(service.socket_path, "DEL", "key"), b":0\r\n")
+        old = service.pid
+        assert old
+        os.kill(old, signal.SIGKILL)
+        while service.pid == old:
+            await deferLater(reactor, 0.01)
+        await service.whenReady()
+        self.assertIn(b"OOM", call(service.socket_path, script))
+        room[0] = Room(LEAST_BYTES, LEAST_BYTES)
+        while not call(service.socket_path, script).startswith(b"+OK"):
+            await deferLater(reactor, 0.01)
 
     async def test_killed_child_is_replaced(self) -> None:
         """A server that is killed is started again, with what it had acknowledged."""

@@ -51,7 +51,7 @@ _PASSING = {
     "MASTERDOWN": "This Redis is a replica without its master; a failover may be under way.",
     "NOREPLICAS": "Redis has too few replicas to accept a write.",
     "MISCONF": "Redis cannot write to its disk.",
-    "OOM": "Redis has no memory left.",
+    "OOM": "Redis has no memory left, or, where it is embedded, its disk has no room.",  # see room.py
     "BUSY": "Redis is busy with a script.",
     "CLUSTERDOWN": "The Redis Cluster does not serve this slot now.",
     "TRYAGAIN": "The Redis Cluster is moving this slot.",

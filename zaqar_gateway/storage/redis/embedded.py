@@ -21,11 +21,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from attrs import frozen
+from twisted.application.internet import TimerService
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -38,6 +40,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from zaqar_gateway.storage.redis.appendonly import IThreadingReactor, Synchroniser, cut_torn_step
+from zaqar_gateway.storage.redis.room import Guard, Room, room_of
 
 Version = tuple[int, int]
 
@@ -276,10 +279,11 @@ class _Child(ProcessProtocol):
         return f"signal {signal_number}" if signal_number else f"status {getattr(value, 'exitCode', 0)}"
 
 
-class _Ping(StreamProtocol):
-    """Asks a Redis once whether it is ready."""
+class _Once(StreamProtocol):
+    """Asks a Redis one thing."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: bytes) -> None:
+        self._command = command
         self.answer: Deferred[bytes] = Deferred(self._give_up)
         self._got = b""
 
@@ -289,7 +293,7 @@ class _Ping(StreamProtocol):
 
     def connectionMade(self) -> None:
         if self.transport:
-            self.transport.write(b"PING\r\n")
+            self.transport.write(self._command + b"\r\n")
 
     def dataReceived(self, data: bytes) -> None:
         self._got += data
@@ -314,6 +318,7 @@ class EmbeddedRedis(Service):
     :param stop_timeout_s: how long it may take to end before it is killed, which loses nothing acknowledged either.
     :param runtime: where the socket goes if the directory's path is too long for one; the default is
         ``$XDG_RUNTIME_DIR``, else the directory for temporary files.
+    :param look: tells the room on the disk that a directory is on.
     """
 
     _log = Logger()
@@ -328,11 +333,15 @@ class EmbeddedRedis(Service):
         start_timeout_s: float = 30.0,
         stop_timeout_s: float = 30.0,
         runtime: str = "",
+        look: Callable[[Path], Room] = room_of,
     ) -> None:
         self._reactor = reactor
         self._directory = Path(directory).absolute()
         self._durability = durability
-        self._synchroniser = Synchroniser(reactor, self._directory) if durability == "memory" else None
+        self._guard = Guard(reactor, partial(look, self._directory), self._refuse_more)
+        self._watches: list[TimerService] = [self._guard]
+        if durability == "memory":
+            self._watches.append(Synchroniser(reactor, self._directory))
         self._program = program
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -402,8 +411,9 @@ class EmbeddedRedis(Service):
             each.errback(error)
 
     def _let_go(self) -> None:
-        if self._synchroniser and self._synchroniser.running:
-            self._synchroniser.stopService()  # whatever is under way may end by itself
+        for watch in self._watches:
+            if watch.running:
+                watch.stopService()  # whatever is under way may end by itself
         if self._socket_directory:
             shutil.rmtree(self._socket_directory, ignore_errors=True)
             self._socket_directory = None
@@ -429,8 +439,8 @@ class EmbeddedRedis(Service):
                 " one that this user may write to."
             ) from error
         server = find_server(self._program, at_least=_MULTI_PART_AOF if parts else VERSION_MIN)
-        if self._synchroniser:
-            self._synchroniser.startService()
+        for watch in self._watches:
+            watch.startService()
         try:
             await self._supervise(server)
         finally:
@@ -445,7 +455,9 @@ class EmbeddedRedis(Service):
             log_start = self._log_size()
             self._mend()
             self._child = child = self._spawn(server)
+            self._guard.refuses = False
             if await self._until_ready(child):
+                await self._guard.check()
                 self._became_ready(server)
                 proven = True
                 await child.when_ended()
@@ -519,7 +531,7 @@ class EmbeddedRedis(Service):
         heard = self._reactor.seconds()
         told = False
         while not child.end:
-            answer = await self._ask()
+            answer = await self._ask(b"PING")
             if answer.startswith(b"+PONG"):
                 return True
             if answer.startswith(b"-LOADING"):
@@ -533,19 +545,29 @@ class EmbeddedRedis(Service):
             await deferLater(self._reactor, _POLL_S)
         return False
 
-    async def _ask(self) -> bytes:
-        """What the child says to a PING, empty where nobody answers."""
+    async def _ask(self, command: bytes) -> bytes:
+        """The beginning of what the child says to a command, empty where nobody answers."""
         endpoint = UNIXClientEndpoint(self._reactor, self.socket_path, timeout=_PROBE_TIMEOUT_S)
-        factory = Factory.forProtocol(_Ping)
+        factory = Factory.forProtocol(partial(_Once, command))
         factory.noisy = False
         try:
-            ping = cast(_Ping, await endpoint.connect(factory))
+            asked = cast(_Once, await endpoint.connect(factory))
         except ConnectError:
             return b""
         try:
-            return await ping.answer.addTimeout(_PROBE_TIMEOUT_S, self._reactor)
+            return await asked.answer.addTimeout(_PROBE_TIMEOUT_S, self._reactor)
         except TimeoutError:
             return b""
+
+    async def _refuse_more(self, refused: bool) -> bool:
+        """Have the child refuse what would need more memory, and room on the disk with it, or take it again.
+
+        There are other ways to have a Redis refuse writes, but before version 7 they do not apply in scripts; and with this one
+        messages can still be deleted.
+
+        :return: whether it agreed.
+        """
+        return (await self._ask(b"CONFIG SET maxmemory %d" % refused)).startswith(b"+OK")
 
     async def _end_child(self) -> None:
         child = self._child
