@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 from typing import cast
 
+from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.storage.redis.threads import Threads
-from zaqar_gateway.storage.redis.appendonly import INTERVAL_S, SLOW_S, IThreadingReactor, Synchroniser, cut_torn_step
+from tests.storage.redis.threads import Held
+from zaqar_gateway.storage.redis.appendonly import INTERVAL_S, SLOW_S, Synchroniser, cut_torn_step
 from zaqar_gateway.storage.redis.embedded import find_server
+from zaqar_gateway.storage.redis.watch import IWatchingReactor
 
 MULTI, SET, EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n", b"*1\r\n$4\r\nEXEC\r\n"
 STEP = "redis.call('XADD', KEYS[1], '*', 'a', 'b'); redis.call('ZADD', KEYS[2], 1, redis.call('XLEN', KEYS[1]))"
@@ -111,26 +113,34 @@ class RedisTests(SynchronousTestCase):
         self.assertEqual((self.call("XLEN", "s"), self.call("ZCARD", "z")), (b":2\r\n", b":2\r\n"))
 
 
+class HeldSynchroniser(Held, Synchroniser):
+    """One whose threads are held."""
+
+
 class SynchroniserTests(SynchronousTestCase):
     """When what goes to the disk."""
 
     def setUp(self) -> None:
         self.directory = Path(self.mktemp())
         (self.directory / "appendonlydir").mkdir(parents=True)
-        self.reactor = Threads()
+        self.clock = Clock()
         self.went: list[bytes] = []
         self.error: OSError | None = None
+        self.anew = 0
+        self.agrees = True
         self.events: list[LogEvent] = []
         observer = cast(ILogObserver, self.events.append)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.synchroniser = HeldSynchroniser(
+            cast(IWatchingReactor, self.clock), self.directory, self.write_anew, self.to_disk
+        )
 
-    def start(self) -> Synchroniser:
-        """One that runs."""
-        made = Synchroniser(cast(IThreadingReactor, self.reactor), self.directory, self.to_disk)
-        made.startService()
-        self.addCleanup(made.stopService)
-        return made
+    def start(self) -> None:
+        """Start it, on a file with something in it."""
+        self.append(b"1")
+        self.synchroniser.startService()
+        self.addCleanup(self.synchroniser.stopService)
 
     def to_disk(self, file: int) -> None:
         """Have an open file on the disk."""
@@ -138,16 +148,21 @@ class SynchroniserTests(SynchronousTestCase):
             raise self.error
         self.went.append(os.pread(file, 100, 0))
 
+    async def write_anew(self) -> bool:
+        """Be the Redis."""
+        self.anew += 1
+        return self.agrees
+
     def append(self, content: bytes, name: str = "appendonlydir/appendonly.aof.1.incr.aof") -> None:
         """Do what Redis does."""
         with (self.directory / name).open("ab") as file:
             file.write(content)
 
     def turn(self) -> list[bytes]:
-        """What goes to the disk in the next second."""
+        """What goes to the disk in a second, and what the threads then have to do."""
         self.went = []
-        self.reactor.advance(INTERVAL_S)
-        self.reactor.work()
+        self.synchroniser.work()
+        self.clock.advance(INTERVAL_S)
         return self.went
 
     def told(self) -> list[str]:
@@ -159,67 +174,81 @@ class SynchroniserTests(SynchronousTestCase):
     def test_each_second(self) -> None:
         """What was written goes to the disk once, in the next second."""
         self.start()
-        self.assertEqual(self.turn(), [])
-        self.append(b"1")
         self.assertEqual([self.turn(), self.turn()], [[b"1"], []])
         self.append(b"2")
         self.assertEqual([self.turn(), self.turn()], [[b"12"], []])
 
-    def test_any_file(self) -> None:
-        """All parts that Redis appends to, as they come and go, and the one file of a Redis before version 7."""
+    def test_parts(self) -> None:
+        """All parts that Redis appends to go to the disk, as they come and go, and nothing else."""
         self.append(b"old", "appendonly.aof")
         self.start()
-        self.assertEqual(self.turn(), [b"old"])
-        self.append(b"1", "appendonlydir/appendonly.aof.9.incr.aof")
         self.append(b"2", "appendonlydir/appendonly.aof.10.incr.aof")
         self.append(b"no", "appendonlydir/appendonly.aof.10.base.rdb")
         self.assertEqual(self.turn(), [b"1", b"2"])
-        (self.directory / "appendonlydir/appendonly.aof.9.incr.aof").unlink()
+        (self.directory / "appendonlydir/appendonly.aof.1.incr.aof").unlink()
         self.append(b"3", "appendonlydir/appendonly.aof.10.incr.aof")
         self.assertEqual([self.turn(), self.turn()], [[b"23"], []])
 
-    def test_another_file(self) -> None:
-        """One that takes the place of another, with as much in it, is another one."""
-        self.append(b"1")
-        self.start()
-        self.turn()
-        self.append(b"2", "appendonlydir/new")
-        (self.directory / "appendonlydir/new").rename(self.directory / "appendonlydir/appendonly.aof.1.incr.aof")
+    def test_one_file(self) -> None:
+        """So does the one file of a Redis before version 7; another one in its place is another one, whatever is in it."""
+        (self.directory / "appendonlydir").rmdir()
+        self.append(b"1", "appendonly.aof")
+        self.synchroniser.startService()
+        self.addCleanup(self.synchroniser.stopService)
+        self.assertEqual([self.turn(), self.turn()], [[b"1"], []])
+        self.append(b"2", "new")
+        (self.directory / "new").rename(self.directory / "appendonly.aof")
         self.assertEqual(self.turn(), [b"2"])
 
     def test_slow(self) -> None:
         """A disk that is slow is waited for, not asked again, and told once."""
-        self.append(b"1")
         self.start()
-        self.reactor.advance(SLOW_S / 2)
-        self.assertEqual((self.reactor.busy, self.told()), (1, []))
-        self.reactor.advance(SLOW_S / 2)
-        self.reactor.advance(10 * SLOW_S)
-        self.assertEqual((self.reactor.busy, self.told()), (1, ["warn"]))
-        self.reactor.work()
-        self.assertEqual((self.went, self.told()), ([b"1"], []))
+        self.clock.advance(SLOW_S / 2)
+        self.assertEqual((self.synchroniser.busy, self.told()), (1, []))
+        self.clock.advance(SLOW_S / 2)
+        self.clock.advance(10 * SLOW_S)
+        self.assertEqual((self.synchroniser.busy, self.told()), (1, ["warn"]))
+        self.assertEqual((self.turn(), self.told()), ([b"1"], []))
         self.append(b"2")
         self.assertEqual((self.turn(), self.told()), ([b"12"], ["info"]))
         self.append(b"3")
         self.assertEqual((self.turn(), self.told()), ([b"123"], []))
 
     def test_failure(self) -> None:
-        """A disk that fails is told once, and tried again."""
-        self.append(b"1")
+        """A disk that fails is told once; when it does no more, Redis writes all of it anew."""
         self.error = OSError(errno.EIO, os.strerror(errno.EIO))
         self.start()
         self.assertEqual((self.turn(), self.turn()), ([], []))
         self.assertIn("Input/output error", self.events[-1]["why"])
+        self.assertEqual((self.told(), self.anew), (["error"], 0))
+        self.error, self.agrees = None, False
+        self.assertEqual((self.turn(), self.told(), self.anew), ([b"1"], [], 1))
+        self.agrees = True
+        self.turn()
+        self.turn()
+        self.assertEqual((self.told(), self.anew), (["info"], 2))
+
+    def test_slow_and_failure(self) -> None:
+        """One that fails after it was slow is told to have failed."""
+        self.error = OSError(errno.EIO, os.strerror(errno.EIO))
+        self.start()
+        self.clock.advance(SLOW_S)
+        self.turn()
+        self.assertEqual(self.told(), ["warn", "error"])
+
+    def test_gone(self) -> None:
+        """A file that is gone is told as a failure is."""
+        self.start()
+        self.turn()
+        shutil.rmtree(self.directory)
+        self.turn()
+        self.turn()
+        self.assertIn("no append-only file", self.events[-1]["why"])
         self.assertEqual(self.told(), ["error"])
-        self.error = None
-        self.assertEqual((self.turn(), self.told()), ([b"1"], ["info"]))
 
     def test_stop(self) -> None:
-        """It ends when what is under way has."""
-        self.append(b"1")
-        made = self.start()
-        ended = made.stopService()
-        self.assertNoResult(ended)
-        self.reactor.work()
-        self.successResultOf(ended)
-        self.assertEqual((self.went, self.reactor.getDelayedCalls()), ([b"1"], []))
+        """Nothing is left of it after a stop, whenever that is."""
+        self.start()
+        self.synchroniser.stopService()
+        self.synchroniser.work()
+        self.assertEqual((self.went, self.clock.getDelayedCalls()), ([b"1"], []))

@@ -188,6 +188,14 @@ class RefusalTests(SynchronousTestCase):
             self.assertIsInstance(error, StoreUnavailable, text)
             self.assertNotIn("x", str(error).split())
 
+    def test_in_a_script(self) -> None:
+        """The cause is known too where a Redis before version 7 tells it of a command in a script."""
+        begin = "ERR Error running script (call to f_0a9f75e991483d02789696e4c90d26c10395863e): @user_script:1: @user_script: 1: "
+        for text in ("-OOM command not allowed when used memory > 'maxmemory'.", "-MISCONF Errors writing to the AOF file: -OOM x"):
+            found, plain = refusal(begin + text), refusal(text[1:])
+            self.assertEqual((type(found), str(found)), (StoreUnavailable, str(plain)))
+        self.assertIsInstance(refusal(begin + "Wrong number of args calling Redis command From Lua script"), StoreFault)
+
     def test_faults(self) -> None:
         """Anything else is a fault of the store."""
         self.assertIsInstance(refusal("ERR unknown command"), StoreFault)

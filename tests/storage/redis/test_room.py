@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.storage.redis.threads import Threads
-from zaqar_gateway.storage.redis.appendonly import IThreadingReactor
-from zaqar_gateway.storage.redis.room import LEAST_BYTES, MIB, OFTEN_S, SELDOM_S, Guard, Room, room_of
+from tests.storage.redis.threads import Held
+from zaqar_gateway.storage.redis.room import (
+    AMPLE_BYTES,
+    CLOSELY_S,
+    LEAST_BYTES,
+    MIB,
+    OFTEN_S,
+    SELDOM_S,
+    Guard,
+    Room,
+    room_of,
+)
+from zaqar_gateway.storage.redis.watch import IWatchingReactor
 
 LARGE = 1024 * 1024 * MIB
 
@@ -23,19 +34,29 @@ class RoomTests(SynchronousTestCase):
     """What is little."""
 
     def test_little(self) -> None:
-        """Less than 64 MiB, or than a tenth of a small disk; and half as much again once it was less."""
+        """Less than 64 MiB, or than half of a small disk; and half as much again once it was less."""
         for free, whole, is_little, still in (
             (LEAST_BYTES - 1, LARGE, True, True),
             (LEAST_BYTES, LARGE, False, True),
             (LEAST_BYTES * 3 // 2 - 1, LARGE, False, True),
             (LEAST_BYTES * 3 // 2, LARGE, False, False),
-            (4 * MIB - 1, 40 * MIB, True, True),
-            (6 * MIB, 40 * MIB, False, False),
+            (20 * MIB - 1, 40 * MIB, True, True),
+            (30 * MIB, 40 * MIB, False, False),
             (0, 0, False, False),  # where the system does not know
         ):
             room = Room(free, whole)
             told = room.is_little(was_little=False), room.is_little(was_little=True)
             self.assertEqual(told, (is_little, still), room)
+
+    def test_how_often(self) -> None:
+        """The less room there is, the sooner it is looked at again."""
+        for free, whole, again_s in (
+            (AMPLE_BYTES + 1, LARGE, SELDOM_S),
+            (AMPLE_BYTES, LARGE, OFTEN_S),
+            (4 * LEAST_BYTES, LARGE, CLOSELY_S),
+            (40 * MIB, 40 * MIB, CLOSELY_S),
+        ):
+            self.assertEqual(Room(free, whole).look_again_s, again_s)
 
     def test_of_a_directory(self) -> None:
         """It is that of the disk of the directory, as the system tells it."""
@@ -45,11 +66,15 @@ class RoomTests(SynchronousTestCase):
         self.assertRaises(FileNotFoundError, room_of, Path(self.mktemp()))
 
 
+class HeldGuard(Held, Guard):
+    """One whose threads are held."""
+
+
 class GuardTests(SynchronousTestCase):
     """When Redis is told."""
 
     def setUp(self) -> None:
-        self.reactor = Threads()
+        self.clock = Clock()
         self.free = LARGE
         self.error: OSError | None = None
         self.looks = 0
@@ -59,7 +84,7 @@ class GuardTests(SynchronousTestCase):
         observer = cast(ILogObserver, self.events.append)
         globalLogPublisher.addObserver(observer)
         self.addCleanup(globalLogPublisher.removeObserver, observer)
-        self.guard = Guard(cast(IThreadingReactor, self.reactor), self.look, self.refuse)
+        self.guard = HeldGuard(cast(IWatchingReactor, self.clock), self.look, self.refuse)
 
     def look(self) -> Room:
         """Tell the room."""
@@ -73,44 +98,47 @@ class GuardTests(SynchronousTestCase):
         self.told.append(refused)
         return self.agrees
 
-    def turn(self, seconds: float = OFTEN_S, free: int | None = None) -> list[bool]:
+    def turn(self, free: int | None = None, seconds: float = SELDOM_S) -> list[bool]:
         """What Redis is told in a time."""
         self.told = []
         if free is not None:
             self.free = free
-        self.reactor.pump([OFTEN_S] * round(seconds / OFTEN_S))
-        self.reactor.work()
+        self.clock.advance(seconds)
+        self.guard.work()
         return self.told
 
     def start(self) -> None:
         """Start it."""
         self.guard.startService()
         self.addCleanup(self.guard.stopService)
-        self.reactor.work()
+        self.guard.work()
 
     def levels(self) -> list[Any]:
-        """The levels of what was logged."""
-        return [event["log_level"].name for event in self.events if event["log_namespace"].endswith("Guard")]
+        """The levels of what was logged since the last time."""
+        levels = [event["log_level"].name for event in self.events if event["log_namespace"].endswith("Guard")]
+        self.events.clear()
+        return levels
 
     def test_refuses(self) -> None:
         """Where there is little room Redis is told to take no more, once; and where there is room again, to take it."""
         self.start()
-        turns = [self.turn(SELDOM_S), self.turn(SELDOM_S, free=0), self.turn(), self.turn(free=LARGE), self.turn(SELDOM_S)]
+        turns = [self.turn(), self.turn(0), self.turn(), self.turn(LARGE), self.turn()]
         self.assertEqual(turns, [[], [True], [], [False], []])
         self.assertEqual(self.levels(), ["error", "info"])
 
     def test_how_often(self) -> None:
-        """What is ample is looked at seldom, what is less often, though not while a look is under way."""
+        """It is looked at as often as the room demands; not so closely any more once nothing is taken."""
         self.start()
-        self.turn(SELDOM_S - OFTEN_S)
+        self.turn(seconds=SELDOM_S - 0.1)
         self.assertEqual(self.looks, 1)
-        self.turn(free=LEAST_BYTES)
-        self.assertEqual(self.looks, 2)
-        for _ in range(4):
-            self.turn()
-        self.assertEqual(self.looks, 6)
-        self.turn(60)
-        self.assertEqual(self.looks, 7)
+        self.turn(LEAST_BYTES, seconds=0.1)
+        self.turn(seconds=CLOSELY_S)
+        self.assertEqual(self.looks, 3)
+        self.turn(0, seconds=CLOSELY_S)
+        self.turn(seconds=CLOSELY_S)
+        self.assertEqual(self.looks, 4)
+        self.turn(seconds=OFTEN_S)
+        self.assertEqual(self.looks, 5)
 
     def test_no_answer(self) -> None:
         """A Redis that does not agree is told again."""
@@ -123,22 +151,22 @@ class GuardTests(SynchronousTestCase):
         self.assertEqual(self.levels(), ["error"])
 
     def test_another_redis(self) -> None:
-        """One that was started anew is told again, before it is used."""
-        self.free = 0
+        """One that was started anew is told again, as long as there is not enough room for it to take more again."""
         self.start()
-        self.guard.refuses = False
-        self.told = []
-        checked = Deferred.fromCoroutine(self.guard.check())
-        self.reactor.work()
-        self.successResultOf(checked)
-        self.assertEqual(self.told, [True])
+        self.turn(0)
+        self.levels()
+        self.guard.begin_anew()
+        self.free, self.told = LEAST_BYTES, []
+        looked = Deferred.fromCoroutine(self.guard.once())
+        self.guard.work()
+        self.successResultOf(looked)
+        self.assertEqual((self.told, self.levels()), ([True], []))
 
     def test_unknown(self) -> None:
-        """Where the system does not tell the room, all stays as it is."""
-        self.error = OSError(errno.EIO, os.strerror(errno.EIO))
+        """Where the disk cannot be looked at, as when the directory is gone, nothing is taken either."""
         self.start()
-        self.assertEqual((self.turn(), self.looks), ([], 2))
+        self.error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        self.assertEqual((self.turn(), self.turn()), ([True], []))
+        self.assertIn("No such file or directory", self.events[-1]["why"])
         self.error = None
-        self.assertEqual(self.turn(free=0), [True])
-        self.error = OSError(errno.EIO, os.strerror(errno.EIO))
-        self.assertEqual((self.turn(), self.guard.refuses), ([], True))
+        self.assertEqual((self.turn(), self.levels()), ([False], ["error", "info"]))

@@ -1,45 +1,39 @@
-"""A reactor with a clock, and with threads, that does nothing by itself."""
+"""Threads that do nothing until they are told to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from zaqar_gateway.storage.redis.watch import Watch
 
-class Threads(Clock):
-    """A reactor whose threads do nothing until they are told to."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._works: list[Callable[[], None]] = []
+class Held(Watch):
+    """A watch whose threads are held."""
 
-    def getThreadPool(self) -> Any:
-        """Its threads."""
-        return self
+    _works: tuple[Callable[[], None], ...] = ()
 
-    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call it in the thread of the reactor, the only one."""
-        function(*arguments)
-
-    def callInThreadWithCallback(self, told: Callable[[bool, Any], None], function: Callable[[], Any]) -> None:
+    def in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
         """Have it done some time."""
+        answer: Deferred[Any] = Deferred()
 
-        def work() -> None:
+        def run() -> None:
             try:
-                result = function()
-            except OSError:
-                told(False, Failure())
+                result = work()
+            except Exception:
+                answer.errback(Failure())
             else:
-                told(True, result)
+                answer.callback(result)
 
-        self._works.append(work)
+        self._works += (run,)
+        return answer
 
     def work(self) -> None:
         """Do what there is to do in threads."""
-        works, self._works = self._works, []
+        works, self._works = self._works, ()
         for each in works:
             each()
 

@@ -11,17 +11,16 @@ the kernel what it did before each answer, so that no end of a process loses any
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from twisted.application.internet import TimerService
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorThreads, IReactorTime
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
+
+from zaqar_gateway.storage.redis.watch import IWatchingReactor, Watch
 
 INTERVAL_S = 1.0
 """How often the file goes to the disk: as often as with ``appendfsync everysec``."""
@@ -63,71 +62,80 @@ def cut_torn_step(directory: Path) -> int:
     return size - begins
 
 
-class IThreadingReactor(IReactorThreads, IReactorTime):
-    """What a reactor has to offer here."""
-
-
-class Synchroniser(TimerService):
+class Synchroniser(Watch):
     """Has on the disk, each second, what Redis wrote to its append-only file.
 
-    A disk that is slow, or fails, is told once, and again when it has recovered.
+    A disk that is slow is told once, and one that fails too; and when it has recovered.  What it did not take may be missing from the
+    file then, since systems take it for written after they have told so once.  So Redis writes all of it anew.
 
-    :param directory: of the data of Redis.
+    :param directory: of the data of a Redis that has begun to write.
+    :param write_anew: has Redis do so.
     :param to_disk: returns when all that was written to an open file is on the disk.
     :raises OSError: (``to_disk``) it cannot be.
     """
 
     _log = Logger()
 
-    def __init__(self, reactor: IThreadingReactor, directory: Path, to_disk: Callable[[int], None] = _to_disk) -> None:
-        super().__init__(INTERVAL_S, lambda: Deferred.fromCoroutine(self._step()))
-        self.clock = reactor
-        self._reactor = reactor
+    def __init__(
+        self,
+        reactor: IWatchingReactor,
+        directory: Path,
+        write_anew: Callable[[], Awaitable[bool]],
+        to_disk: Callable[[int], None] = _to_disk,
+    ) -> None:
+        super().__init__(reactor)
         self._directory = directory
+        self._write_anew = write_anew
         self._to_disk = to_disk
         self._synchronised: dict[Path, tuple[int, int, int]] = {}
-        self._is_well = True
+        self._is_slow = self._has_failed = False
 
-    async def _step(self) -> None:
-        late = self._reactor.callLater(SLOW_S, self._is_slow)
+    async def step(self) -> float:
+        late = self._reactor.callLater(SLOW_S, self._tell_slow)
         try:
-            await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._synchronise)
+            await self.in_thread(self._synchronise)
         except OSError as error:
-            if self._is_well:
+            if not self._has_failed:
                 self._log.error(
-                    "what Redis wrote cannot be brought to the disk: {why}; a crash of the machine may lose it.  Once the disk is mended,"
-                    " BGREWRITEAOF has Redis write all of it anew.",
-                    why=error.strerror,
+                    "what Redis wrote cannot be brought to the disk: {why}; a crash of the machine may lose it", why=error.strerror
                 )
-            self._is_well = False
+            self._has_failed = True
         else:
-            if late.active() and not self._is_well:
-                self._is_well = True
+            if self._has_failed:
+                if await self._write_anew():
+                    self._has_failed = False
+                    self._log.info("the disk takes what Redis writes again; Redis writes all of it anew")
+            elif self._is_slow and late.active():
                 self._log.info("the disk takes what Redis writes in time again")
         finally:
             if late.active():
+                self._is_slow = False
                 late.cancel()
+        return INTERVAL_S
 
-    def _is_slow(self) -> None:
-        if self._is_well:
-            self._is_well = False
+    def _tell_slow(self) -> None:
+        if not self._is_slow:
             self._log.warn(
                 "the disk takes longer than {slow_s:.0f} s for what Redis wrote; a crash of the machine may lose as much", slow_s=SLOW_S
             )
+        self._is_slow = True
 
     def _synchronise(self) -> None:
-        """In a thread, for a disk may take long."""
-        before, self._synchronised = self._synchronised, {}
-        for path in _parts(self._directory):
-            try:
-                file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:  # Redis has not begun, or took away a part of which it wrote the content anew
-                continue
-            try:
-                seen = os.fstat(file)
-                state = seen.st_ino, seen.st_size, seen.st_mtime_ns
-                if before.get(path) != state:
-                    self._to_disk(file)
-                self._synchronised[path] = state
-            finally:
-                os.close(file)
+        for _ in range(2):  # Redis may just have taken away the only part that was seen, for another one
+            before, self._synchronised = self._synchronised, {}
+            for path in _parts(self._directory):
+                try:
+                    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                except FileNotFoundError:
+                    continue
+                try:
+                    seen = os.fstat(file)
+                    state = seen.st_ino, seen.st_size, seen.st_mtime_ns
+                    if before.get(path) != state:
+                        self._to_disk(file)
+                    self._synchronised[path] = state
+                finally:
+                    os.close(file)
+            if self._synchronised:
+                return
+        raise FileNotFoundError(errno.ENOENT, f"there is no append-only file in {self._directory}")

@@ -11,6 +11,7 @@ case the outcome of the command is unknown and nothing is repeated.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -64,6 +65,9 @@ _PASSING = {
 }
 """First word of a refusal to what it means: nothing was stored, and the cause can pass."""
 
+_IN_SCRIPT = re.compile("ERR Error running script .*?: -([A-Z]+) ")
+"""How Redis before version 7 tells that a command of a script was refused."""
+
 
 class Refused(Exception):
     """What Redis answered to a command that it did not run."""
@@ -71,7 +75,8 @@ class Refused(Exception):
 
 def refusal(text: str) -> GatewayError:
     """Our error for a refusal of Redis."""
-    kind = text.partition(" ")[0]
+    in_script = _IN_SCRIPT.match(text)
+    kind = in_script[1] if in_script else text.partition(" ")[0]
     if kind in _PASSING:
         return StoreUnavailable(_PASSING[kind])
     return StoreFault(cause=text)

@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from attrs import frozen
-from twisted.application.internet import TimerService
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -39,8 +38,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from zaqar_gateway.storage.redis.appendonly import IThreadingReactor, Synchroniser, cut_torn_step
+from zaqar_gateway.storage.redis.appendonly import Synchroniser, cut_torn_step
 from zaqar_gateway.storage.redis.room import Guard, Room, room_of
+from zaqar_gateway.storage.redis.watch import IWatchingReactor, Watch
 
 Version = tuple[int, int]
 
@@ -98,7 +98,7 @@ class StartFailed(EmbeddedRedisError):
     """The program ended, or did not answer, before it was ready."""
 
 
-class IEmbeddingReactor(IReactorProcess, IReactorUNIX, IThreadingReactor):
+class IEmbeddingReactor(IReactorProcess, IReactorUNIX, IWatchingReactor):
     """What a reactor has to offer here."""
 
 
@@ -339,9 +339,9 @@ class EmbeddedRedis(Service):
         self._directory = Path(directory).absolute()
         self._durability = durability
         self._guard = Guard(reactor, partial(look, self._directory), self._refuse_more)
-        self._watches: list[TimerService] = [self._guard]
+        self._watches: list[Watch] = [self._guard]
         if durability == "memory":
-            self._watches.append(Synchroniser(reactor, self._directory))
+            self._watches.append(Synchroniser(reactor, self._directory, self._write_anew))
         self._program = program
         self._start_timeout_s = start_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -413,7 +413,7 @@ class EmbeddedRedis(Service):
     def _let_go(self) -> None:
         for watch in self._watches:
             if watch.running:
-                watch.stopService()  # whatever is under way may end by itself
+                watch.stopService()
         if self._socket_directory:
             shutil.rmtree(self._socket_directory, ignore_errors=True)
             self._socket_directory = None
@@ -439,8 +439,6 @@ class EmbeddedRedis(Service):
                 " one that this user may write to."
             ) from error
         server = find_server(self._program, at_least=_MULTI_PART_AOF if parts else VERSION_MIN)
-        for watch in self._watches:
-            watch.startService()
         try:
             await self._supervise(server)
         finally:
@@ -455,9 +453,9 @@ class EmbeddedRedis(Service):
             log_start = self._log_size()
             self._mend()
             self._child = child = self._spawn(server)
-            self._guard.refuses = False
+            self._guard.begin_anew()
             if await self._until_ready(child):
-                await self._guard.check()
+                await self._guard.once()
                 self._became_ready(server)
                 proven = True
                 await child.when_ended()
@@ -491,6 +489,9 @@ class EmbeddedRedis(Service):
 
     def _became_ready(self, server: Server) -> None:
         self._ready = True
+        for watch in self._watches:
+            if not watch.running:
+                watch.startService()
         self._log.info(
             "embedded Redis {version} is ready: {program}, process {pid}, data in {directory}",
             version=".".join(map(str, server.version)),
@@ -552,7 +553,7 @@ class EmbeddedRedis(Service):
         factory.noisy = False
         try:
             asked = cast(_Once, await endpoint.connect(factory))
-        except ConnectError:
+        except (ConnectError, OSError):  # the latter where there are no descriptors left
             return b""
         try:
             return await asked.answer.addTimeout(_PROBE_TIMEOUT_S, self._reactor)
@@ -568,6 +569,13 @@ class EmbeddedRedis(Service):
         :return: whether it agreed.
         """
         return (await self._ask(b"CONFIG SET maxmemory %d" % refused)).startswith(b"+OK")
+
+    async def _write_anew(self) -> bool:
+        """Have the child begin to write its append-only file anew.
+
+        :return: whether it agreed.
+        """
+        return (await self._ask(b"BGREWRITEAOF")).startswith(b"+")
 
     async def _end_child(self) -> None:
         child = self._child

@@ -12,23 +12,20 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from attrs import frozen
-from twisted.application.internet import TimerService
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from zaqar_gateway.storage.redis.appendonly import IThreadingReactor
+from zaqar_gateway.storage.redis.watch import IWatchingReactor, Watch
 
 MIB = 1024 * 1024
 
 LEAST_BYTES = 64 * MIB
-"""Room that is kept, or a tenth of a disk that is smaller than ten times of it."""
+"""Room that is kept, or half of a disk that is smaller than twice as much."""
 
 AMPLE_BYTES = 1024 * MIB
-"""With more than this there is no need to look often."""
 
-OFTEN_S, SELDOM_S = 0.25, 2.0
-"""How often it is looked at.  By then 256 MB a second have not used up the room that is kept, and 512 MB not what is ample."""
+SELDOM_S, OFTEN_S, CLOSELY_S = 2.0, 0.25, 0.05
+"""How often it is looked at where there is ample room, where there is less, and near the end: by the next time 500 MB a second have not
+used up what is ample, 800 MB a second not four times what is kept, and 1.3 GB a second not what is kept."""
 
 
 @frozen
@@ -41,10 +38,21 @@ class Room:
     free: int
     whole: int
 
+    @property
+    def least(self) -> int:
+        """Bytes that are kept."""
+        return min(LEAST_BYTES, self.whole // 2)
+
     def is_little(self, *, was_little: bool) -> bool:
         """Whether no more can be taken; once that is so, there has to be half as much again."""
-        least = min(LEAST_BYTES, self.whole // 10)
-        return self.free < (least * 3 // 2 if was_little else least)
+        return self.free < (self.least * 3 // 2 if was_little else self.least)
+
+    @property
+    def look_again_s(self) -> float:
+        """When it should be looked at again."""
+        if self.free > AMPLE_BYTES:
+            return SELDOM_S
+        return OFTEN_S if self.free > 4 * self.least else CLOSELY_S
 
 
 def room_of(directory: Path) -> Room:
@@ -56,48 +64,49 @@ def room_of(directory: Path) -> Room:
     return Room(told.f_bavail * told.f_frsize, told.f_blocks * told.f_frsize)
 
 
-class Guard(TimerService):
-    """Has a Redis refuse what needs more room where there is little.
+class Guard(Watch):
+    """Has a Redis refuse what needs more room where there is little, or where that cannot be known, as when its directory is gone.
 
-    :param look: tells the room, in a thread, for a disk may take long.
+    :param look: tells the room.
+    :raises OSError: (``look``) it cannot be known.
     :param refuse: has Redis refuse that, or take it again; tells whether it agreed.
-    :ivar refuses: what Redis does; to be set where another one was started.
     """
 
+    again_s = OFTEN_S
     _log = Logger()
 
     def __init__(
-        self, reactor: IThreadingReactor, look: Callable[[], Room], refuse: Callable[[bool], Awaitable[bool]]
+        self, reactor: IWatchingReactor, look: Callable[[], Room], refuse: Callable[[bool], Awaitable[bool]]
     ) -> None:
-        super().__init__(OFTEN_S, lambda: Deferred.fromCoroutine(self._step()))
-        self.clock = reactor
-        self.refuses = False
-        self._reactor = reactor
+        super().__init__(reactor)
         self._look = look
         self._refuse = refuse
-        self._look_at = 0.0
+        self._is_little = False
+        self._is_refused = False
 
-    async def _step(self) -> None:
-        if self._reactor.seconds() >= self._look_at:
-            await self.check()
+    def begin_anew(self) -> None:
+        """Another Redis was started, which refuses nothing yet."""
+        self._is_refused = False
 
-    async def check(self) -> None:
+    async def step(self) -> float:
         """Look, and have Redis do what follows from it."""
         try:
-            room = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), self._look)
+            room: Room = await self.in_thread(self._look)
         except OSError as error:
-            self._log.debug("the room on the disk is not known: {why}", why=error.strerror)
-            return
-        self._look_at = self._reactor.seconds() + (SELDOM_S if room.free > AMPLE_BYTES else 0)
-        is_little = room.is_little(was_little=self.refuses)
-        if is_little == self.refuses or not await self._refuse(is_little):
-            return
-        self.refuses = is_little
-        if is_little:
-            self._log.error(
-                "there are only {free_mib:.0f} MiB left on the disk: messages can be deleted, but none are taken until there is"
-                " more room, so that nothing is lost that was acknowledged",
-                free_mib=room.free / MIB,
-            )
+            is_little, again_s, why = True, OFTEN_S, f"the disk cannot be looked at ({error.strerror})"
         else:
-            self._log.info("there is room on the disk again, and messages are taken")
+            is_little, again_s = room.is_little(was_little=self._is_little), room.look_again_s
+            why = f"there are only {room.free / MIB:.0f} MiB left on the disk"
+        if is_little != self._is_little:
+            self._is_little = is_little
+            if is_little:
+                self._log.error(
+                    "{why}: messages can be deleted, but none are taken until that has changed, so that nothing is lost that was"
+                    " acknowledged",
+                    why=why,
+                )
+            else:
+                self._log.info("there is room on the disk again, and messages are taken")
+        if is_little != self._is_refused and await self._refuse(is_little):
+            self._is_refused = is_little
+        return OFTEN_S if is_little else again_s
