@@ -22,7 +22,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import zaqar_gateway
+from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis import embedded
+from zaqar_gateway.storage.redis.connection import refusal
 from zaqar_gateway.storage.redis.embedded import (
     DataDirInUse,
     EmbeddedRedis,
@@ -240,7 +242,9 @@ class EveryServer(ServerTests):
         service = await self.start(temporary(self), look=lambda _: room[0])
         script = "EVAL \"return redis.call('SET','key','value')\" 0"
         for command in ("SET key value", script):
-            self.assertIn(b"OOM", call(service.socket_path, command), command)
+            answer = call(service.socket_path, command)
+            self.assertIn(b"OOM", answer, command)
+            self.assertIsInstance(refusal(answer.decode().removeprefix("-")), StoreUnavailable)
         self.assertEqual(call(service.socket_path, "DEL", "key"), b":0\r\n")
         old = service.pid
         assert old
