@@ -20,7 +20,7 @@ from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.apart import APART_FROM
 from zaqar_gateway.storage.redis.connection import Commands, Redis
-from zaqar_gateway.storage.redis.embedded import find_server
+from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import RedisStorage
 

@@ -26,7 +26,7 @@ from zaqar_gateway.model import BackendSettings, LogBounds, Quotas
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.pooled import FOLLOW_S, LEFT_S, SWEEP_S, Directory, Placements, PooledStorage
-from zaqar_gateway.storage.redis.embedded import EmbeddedRedis
+from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 
 _log = Logger()
 

@@ -88,7 +88,8 @@ def check_config(path: str | None) -> int:
 def version() -> int:
     """Print versions."""
     # Late, since only this command needs it.
-    from zaqar_gateway.storage.redis.embedded import NoRedisServer, find_server
+    from zaqar_gateway.storage.redis.embedded.errors import NoRedisServer
+    from zaqar_gateway.storage.redis.embedded.program import find_server
 
     print(f"zaqar-gateway {zaqar_gateway.__version__}")
     print(f"Python {platform.python_version()}")

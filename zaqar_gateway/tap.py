@@ -54,7 +54,7 @@ from zaqar_gateway.order import Order
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
 from zaqar_gateway.show import show
 from zaqar_gateway.storage.encryption import EncryptingStorage
-from zaqar_gateway.storage.redis.embedded import EmbeddedRedisError
+from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http import console

@@ -32,7 +32,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import zaqar_gateway
 from zaqar_gateway.config import ENVIRONMENT_PREFIX
-from zaqar_gateway.storage.redis.embedded import find_server
+from zaqar_gateway.storage.redis.embedded.program import find_server
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"

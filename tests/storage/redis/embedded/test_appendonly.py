@@ -16,10 +16,10 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.storage.redis.threads import Held
-from zaqar_gateway.storage.redis.appendonly import INTERVAL_S, SLOW_S, Synchroniser, cut_torn_step
-from zaqar_gateway.storage.redis.embedded import find_server
-from zaqar_gateway.storage.redis.watch import IWatchingReactor
+from tests.storage.redis.embedded.threads import Held
+from zaqar_gateway.storage.redis.embedded.appendonly import INTERVAL_S, SLOW_S, Synchroniser, cut_torn_step
+from zaqar_gateway.storage.redis.embedded.program import find_server
+from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor
 
 MULTI, SET, EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n", b"*1\r\n$4\r\nEXEC\r\n"
 STEP = "redis.call('XADD', KEYS[1], '*', 'a', 'b'); redis.call('ZADD', KEYS[2], 1, redis.call('XLEN', KEYS[1]))"

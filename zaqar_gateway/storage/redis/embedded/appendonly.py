@@ -20,7 +20,7 @@ from pathlib import Path
 
 from twisted.logger import Logger
 
-from zaqar_gateway.storage.redis.watch import IWatchingReactor, Watch
+from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor, Watch
 
 INTERVAL_S = 1.0
 """How often the file goes to the disk: as often as with ``appendfsync everysec``."""

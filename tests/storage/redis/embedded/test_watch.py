@@ -14,13 +14,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import zaqar_gateway
-from zaqar_gateway.storage.redis.watch import IWatchingReactor, Watch
+from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor, Watch
 
 # A process whose disk does not answer is stopped.
 HANGING = """
 import sys, threading
 from twisted.internet import reactor
-from zaqar_gateway.storage.redis.watch import Watch
+from zaqar_gateway.storage.redis.embedded.watch import Watch
 class Hanging(Watch):
     async def step(self):
         reactor.callLater(0, reactor.stop)

@@ -13,8 +13,8 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.storage.redis.threads import Held
-from zaqar_gateway.storage.redis.room import (
+from tests.storage.redis.embedded.threads import Held
+from zaqar_gateway.storage.redis.embedded.room import (
     AMPLE_BYTES,
     CLOSELY_S,
     LEAST_BYTES,
@@ -25,7 +25,7 @@ from zaqar_gateway.storage.redis.room import (
     Room,
     room_of,
 )
-from zaqar_gateway.storage.redis.watch import IWatchingReactor
+from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor
 
 LARGE = 1024 * 1024 * MIB
 

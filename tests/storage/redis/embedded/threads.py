@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from zaqar_gateway.storage.redis.watch import Watch
+from zaqar_gateway.storage.redis.embedded.watch import Watch
 
 
 class Held(Watch):

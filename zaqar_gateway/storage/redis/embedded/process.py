@@ -1,0 +1,99 @@
+"""The process of the embedded Redis, and how it is asked something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.protocol import ProcessProtocol, connectionDone
+from twisted.internet.protocol import Protocol as StreamProtocol
+from twisted.python.failure import Failure
+
+# What runs in the child before Redis does.  A session of its own keeps Ctrl-C in a terminal from reaching it, since
+# the gateway stops it when the last request is done.  1 is PR_SET_PDEATHSIG; it is kept by exec.  The parent may have
+# ended before that call.
+LAUNCHER = """
+import ctypes, fcntl, os, sys
+parent, lock, program = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+os.setsid()
+os.umask(0o077)
+if sys.platform.startswith("linux"):
+    ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() != parent:
+    sys.exit("the gateway has ended")
+fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+os.ftruncate(fd, 0)
+os.write(fd, b"%d" % os.getpid())
+os.set_inheritable(fd, True)
+os.execv(program[0], program)
+"""
+
+
+class Child(ProcessProtocol):
+    """One run of the program."""
+
+    def __init__(self) -> None:
+        self.printed = b""
+        self.end: Failure | None = None
+        self._waiting: list[Deferred[None]] = []
+
+    def outReceived(self, data: bytes) -> None:
+        self.printed = (self.printed + data)[-4096:]
+
+    errReceived = outReceived
+
+    def processExited(self, reason: Failure) -> None:
+        # Not processEnded, which waits until all that have its pipes are gone: a child of the child may live on.
+        self.end = reason
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def when_ended(self) -> Deferred[None]:
+        """Fires when the process has ended."""
+        if self.end:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def signal(self, name: str) -> None:
+        """Send a signal; one that is gone needs none."""
+        try:
+            if self.transport:
+                self.transport.signalProcess(name)
+        except ProcessExitedAlready:
+            pass
+
+    def how_it_ended(self) -> str:
+        value: Any = self.end.value if self.end else None
+        signal_number = getattr(value, "signal", None)
+        return f"signal {signal_number}" if signal_number else f"status {getattr(value, 'exitCode', 0)}"
+
+
+class Once(StreamProtocol):
+    """Asks a Redis one thing."""
+
+    def __init__(self, command: bytes) -> None:
+        self._command = command
+        self.answer: Deferred[bytes] = Deferred(self._give_up)
+        self._got = b""
+
+    def _give_up(self, _: Deferred[bytes]) -> None:
+        if self.transport:
+            self.transport.loseConnection()
+
+    def connectionMade(self) -> None:
+        if self.transport:
+            self.transport.write(self._command + b"\r\n")
+
+    def dataReceived(self, data: bytes) -> None:
+        self._got += data
+        if b"\r\n" in self._got and self.transport:
+            self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self.answer.called:
+            self.answer.callback(self._got)
