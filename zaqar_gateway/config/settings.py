@@ -168,8 +168,8 @@ class Storage:
     durability: Literal["memory", "fsync"] = _setting(
         "memory",
         choice("memory", "fsync"),
-        "What is certain once a request is answered. memory: Redis has it, and it survives the end of any process; the"
-        " embedded Redis writes to disk each second. fsync: it is on the disk (appendfsync always).",
+        "What is certain once a request is answered. memory: Redis has it; with the embedded one it survives the end of"
+        " any process, and is on the disk within a second or two. fsync: it is on the disk (appendfsync always).",
     )
     redis_server: str = _setting(
         "",
