@@ -8,8 +8,6 @@ from typing import Any
 from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.testing import EventLoggingObserver
-from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
 from twisted.web.http_headers import Headers
@@ -24,14 +22,6 @@ def real(case: SynchronousTestCase, url: str) -> Keystone:
     pool = HTTPConnectionPool(reactor)
     case.addCleanup(pool.closeCachedConnections)
     return Keystone(HTTPClient(Agent(reactor, pool=pool)), reactor, url, TIMEOUT_S)
-
-
-def logged(case: SynchronousTestCase) -> EventLoggingObserver:
-    """The events that are logged from now on until the end of the test."""
-    observer = EventLoggingObserver()
-    globalLogPublisher.addObserver(observer)
-    case.addCleanup(globalLogPublisher.removeObserver, observer)
-    return observer
 
 
 class Response:

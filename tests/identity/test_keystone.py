@@ -10,7 +10,8 @@ from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.identity.calls import Scripted, logged
+from tests.identity.calls import Scripted
+from tests.logs import logged
 from zaqar_gateway.errors import IdentityUnavailable
 from zaqar_gateway.identity.keystone import ANSWER_MAX, PAUSE_S, Credentials, Denied, Described, Issued, Keystone, Named
 

@@ -14,9 +14,10 @@ from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from tests.identity.calls import Scripted, logged, real
+from tests.identity.calls import Scripted, real
 from tests.identity.test_keystone import TOKEN
 from tests.keystone_server import KeystoneServer, shared_keystone
+from tests.logs import logged
 from zaqar_gateway import instants
 from zaqar_gateway.errors import IdentityUnavailable, Unauthorized
 from zaqar_gateway.identity.keystone import PAUSE_S, Credentials, Keystone

@@ -13,9 +13,10 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
-from tests.identity.calls import Scripted, logged, real
+from tests.identity.calls import Scripted, real
 from tests.identity.test_keystone import TOKEN
 from tests.keystone_server import KeystoneServer, Somebody, shared_keystone
+from tests.logs import logged
 from zaqar_gateway import instants
 from zaqar_gateway.errors import Forbidden, IdentityUnavailable, NotFound
 from zaqar_gateway.identity.keystone import Credentials, Keystone

@@ -12,9 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock, deferLater
 
 from tests.helpers import CLIENT
-from tests.identity.calls import logged, real
+from tests.identity.calls import real
 from tests.identity.test_tokens import SCOPE
 from tests.keystone_server import KeystoneServer, shared_keystone
+from tests.logs import logged
 from tests.wire.gateway import Gateway, HttpConnection, SocketConnection, WireCase
 from zaqar_gateway.identity.keystone import PAUSE_S, Credentials
 from zaqar_gateway.identity.tokens import ServiceToken, Tokens

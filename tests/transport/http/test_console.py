@@ -12,7 +12,7 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.helpers import HttpApi, RecordedRequest
-from tests.identity.calls import logged
+from tests.logs import logged
 from tests.tokens import caller
 from zaqar_gateway.errors import IdentityUnavailable, ProjectMissing, Unauthorized
 from zaqar_gateway.interfaces import ISignIn

@@ -12,11 +12,10 @@ import time
 from pathlib import Path
 from typing import cast
 
-from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.storage.redis.embedded.threads import Held
+from tests.logs import logged
+from tests.storage.redis.embedded.threads import Held, OneThread
 from zaqar_gateway.storage.redis.embedded.appendonly import INTERVAL_S, SLOW_S, Synchroniser, cut_torn_step
 from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor
@@ -123,15 +122,12 @@ class SynchroniserTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = Path(self.mktemp())
         (self.directory / "appendonlydir").mkdir(parents=True)
-        self.clock = Clock()
+        self.clock = OneThread()
         self.went: list[bytes] = []
         self.error: OSError | None = None
         self.anew = 0
         self.agrees = True
-        self.events: list[LogEvent] = []
-        observer = cast(ILogObserver, self.events.append)
-        globalLogPublisher.addObserver(observer)
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.log = logged(self)
         self.synchroniser = HeldSynchroniser(
             cast(IWatchingReactor, self.clock), self.directory, self.write_anew, self.to_disk
         )
@@ -167,9 +163,7 @@ class SynchroniserTests(SynchronousTestCase):
 
     def told(self) -> list[str]:
         """The levels of what has been logged since the last time."""
-        levels = [event["log_level"].name for event in self.events if event["log_namespace"].endswith("Synchroniser")]
-        self.events.clear()
-        return levels
+        return self.log.levels("Synchroniser")
 
     def test_each_second(self) -> None:
         """What was written goes to the disk once, in the next second."""
@@ -219,7 +213,7 @@ class SynchroniserTests(SynchronousTestCase):
         self.error = OSError(errno.EIO, os.strerror(errno.EIO))
         self.start()
         self.assertEqual((self.turn(), self.turn()), ([], []))
-        self.assertIn("Input/output error", self.events[-1]["why"])
+        self.assertIn("Input/output error", list(self.log)[-1]["why"])
         self.assertEqual((self.told(), self.anew), (["error"], 0))
         self.error, self.agrees = None, False
         self.assertEqual((self.turn(), self.told(), self.anew), ([b"1"], [], 1))
@@ -243,7 +237,7 @@ class SynchroniserTests(SynchronousTestCase):
         shutil.rmtree(self.directory)
         self.turn()
         self.turn()
-        self.assertIn("no append-only file", self.events[-1]["why"])
+        self.assertIn("no append-only file", list(self.log)[-1]["why"])
         self.assertEqual(self.told(), ["error"])
 
     def test_stop(self) -> None:

@@ -6,14 +6,13 @@ import errno
 import os
 import shutil
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.storage.redis.embedded.threads import Held
+from tests.logs import logged
+from tests.storage.redis.embedded.threads import Held, OneThread
 from zaqar_gateway.storage.redis.embedded.room import (
     AMPLE_BYTES,
     CLOSELY_S,
@@ -74,16 +73,13 @@ class GuardTests(SynchronousTestCase):
     """When Redis is told."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = OneThread()
         self.free = LARGE
         self.error: OSError | None = None
         self.looks = 0
         self.agrees = True
         self.told: list[bool] = []
-        self.events: list[LogEvent] = []
-        observer = cast(ILogObserver, self.events.append)
-        globalLogPublisher.addObserver(observer)
-        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        self.log = logged(self)
         self.guard = HeldGuard(cast(IWatchingReactor, self.clock), self.look, self.refuse)
 
     def look(self) -> Room:
@@ -113,11 +109,9 @@ class GuardTests(SynchronousTestCase):
         self.addCleanup(self.guard.stopService)
         self.guard.work()
 
-    def levels(self) -> list[Any]:
+    def levels(self) -> list[str]:
         """The levels of what was logged since the last time."""
-        levels = [event["log_level"].name for event in self.events if event["log_namespace"].endswith("Guard")]
-        self.events.clear()
-        return levels
+        return self.log.levels("Guard")
 
     def test_refuses(self) -> None:
         """Where there is little room Redis is told to take no more, once; and where there is room again, to take it."""
@@ -167,6 +161,6 @@ class GuardTests(SynchronousTestCase):
         self.start()
         self.error = OSError(errno.ENOENT, os.strerror(errno.ENOENT))
         self.assertEqual((self.turn(), self.turn()), ([True], []))
-        self.assertIn("No such file or directory", self.events[-1]["why"])
+        self.assertIn("No such file or directory", list(self.log)[-1]["why"])
         self.error = None
         self.assertEqual((self.turn(), self.levels()), ([False], ["error", "info"]))

@@ -9,9 +9,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import CancelledError
@@ -25,7 +24,7 @@ from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.connection import refusal
 from zaqar_gateway.storage.redis.embedded.errors import DataDirInUse, NoRedisServer, StartFailed
 from zaqar_gateway.storage.redis.embedded.program import find_server
-from zaqar_gateway.storage.redis.embedded.room import LEAST_BYTES, Room, room_of
+from zaqar_gateway.storage.redis.embedded.room import LEAST_BYTES, Room
 from zaqar_gateway.storage.redis.embedded.service import SOCKET_PATH_MAX, EmbeddedRedis, IEmbeddingReactor
 
 reactor = cast(IEmbeddingReactor, global_reactor)
@@ -96,29 +95,15 @@ class ServerTests(Mixin):
 
     program = ""
 
-    async def start(
-        self,
-        directory: Path,
-        program: str = "",
-        stop_timeout_s: float = 30.0,
-        look: Callable[[Path], Room] = room_of,
-    ) -> EmbeddedRedis:
+    async def start(self, directory: Path, program: str = "", **settings: Any) -> EmbeddedRedis:
         """A service that is ready and is stopped after the test."""
-        service = self.service(directory, program, stop_timeout_s, look)
+        service = self.service(directory, program, **settings)
         await service.whenReady()
         return service
 
-    def service(
-        self,
-        directory: Path,
-        program: str = "",
-        stop_timeout_s: float = 30.0,
-        look: Callable[[Path], Room] = room_of,
-    ) -> EmbeddedRedis:
+    def service(self, directory: Path, program: str = "", **settings: Any) -> EmbeddedRedis:
         """A service that has begun to start."""
-        service = EmbeddedRedis(
-            reactor, str(directory), program=program or self.program, stop_timeout_s=stop_timeout_s, look=look
-        )
+        service = EmbeddedRedis(reactor, str(directory), program=program or self.program, **settings)
         service.startService()
         self.addCleanup(lambda: service.stopService() if service.running else None)
         return service

@@ -5,39 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
+from twisted.internet.task import Clock
 
 from zaqar_gateway.storage.redis.embedded.watch import Watch
+
+
+class OneThread(Clock):
+    """A reactor that is called from its own thread."""
+
+    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call it at once."""
+        function(*arguments)
 
 
 class Held(Watch):
     """A watch whose threads are held."""
 
-    _works: tuple[Callable[[], None], ...] = ()
+    _runs: tuple[Callable[[], None], ...] = ()
 
-    def in_thread(self, work: Callable[[], Any]) -> Deferred[Any]:
-        """Have it done some time."""
-        answer: Deferred[Any] = Deferred()
-
-        def run() -> None:
-            try:
-                result = work()
-            except Exception:
-                answer.errback(Failure())
-            else:
-                answer.callback(result)
-
-        self._works += (run,)
-        return answer
+    def begin_thread(self, run: Callable[[], None]) -> None:
+        """Have it run some time."""
+        self._runs += (run,)
 
     def work(self) -> None:
         """Do what there is to do in threads."""
-        works, self._works = self._works, ()
-        for each in works:
-            each()
+        runs, self._runs = self._runs, ()
+        for run in runs:
+            run()
 
     @property
     def busy(self) -> int:
         """How much there is to do in threads."""
-        return len(self._works)
+        return len(self._runs)

@@ -83,5 +83,9 @@ class Watch(Service, ABC):
             else:
                 self._reactor.callFromThread(answer.callback, result)
 
-        Thread(target=run, daemon=True).start()
+        self.begin_thread(run)
         return answer
+
+    def begin_thread(self, run: Callable[[], None]) -> None:
+        """Have something run in such a thread."""
+        Thread(target=run, daemon=True).start()
