@@ -21,7 +21,7 @@ from zaqar_gateway.push.addresses import AddressRules
 from zaqar_gateway.push.attempts import Attempts
 from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.dispatcher import Dispatcher
-from zaqar_gateway.push.mail import MailNotifier, MailServer
+from zaqar_gateway.push.mail import MailNotifier
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.payload import Notices
 from zaqar_gateway.push.sockets import Sockets
@@ -125,16 +125,16 @@ def _by_scheme(notifier: INotifier) -> dict[str, INotifier]:
 
 def _mail(settings: Settings, reactor: Any) -> INotifier:
     given = settings.notification
-    server = None
+    hand_over = None
     if given.smtp_host:
-        import zaqar_gateway.push.smtp  # noqa: F401 - so that what it does when it is imported is done at start
+        from zaqar_gateway.push.smtp import MailServer  # late: see there
 
-        server = MailServer(
-            given.smtp_host, given.smtp_port, given.smtp_tls, given.smtp_user_name, settings.smtp_password
-        )
+        hand_over = MailServer(
+            reactor, given.smtp_host, given.smtp_port, given.smtp_tls, given.smtp_user_name, settings.smtp_password
+        ).send
     return MailNotifier(
         reactor,
-        server,
+        hand_over,
         sender=given.smtp_sender,
         timeout_s=given.smtp_timeout_s,
         confirmation_url=given.external_confirmation_url,

@@ -60,9 +60,10 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
+from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
-from zaqar_gateway.transport.http.factory import HttpBounds, HttpFactory
+from zaqar_gateway.transport.http.factory import HttpFactory
 from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.lobby import Lobbies, lobbies_of
@@ -71,8 +72,9 @@ from zaqar_gateway.transport.ports import keep_memory, share
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.codec import Actions
-from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+from zaqar_gateway.transport.websocket.factory import GatewayFactory
 from zaqar_gateway.transport.websocket.origins import is_loopback
 
 __all__ = ["Options", "makeService"]

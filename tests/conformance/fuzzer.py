@@ -26,8 +26,9 @@ from tests.helpers import build_operations
 from zaqar_gateway.interfaces import IListener
 from zaqar_gateway.limits import ClientIds
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.codec import Actions
-from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+from zaqar_gateway.transport.websocket.factory import GatewayFactory
 
 MESSAGE_MAX = 16 * 1024 * 1024
 """Bytes of the longest message of the cases."""

@@ -38,9 +38,11 @@ from zaqar_gateway.push.webhook import WebhookNotifier
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.testing.base import clock_at_epoch
-from zaqar_gateway.transport.http.factory import HttpBounds, HttpFactory
+from zaqar_gateway.transport.http.bounds import HttpBounds
+from zaqar_gateway.transport.http.factory import HttpFactory
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.codec import Actions
-from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+from zaqar_gateway.transport.websocket.factory import GatewayFactory
 
 PATIENCE_S = 240
 """After so long without a word from its peer no connection is left, whatever it has sent."""

@@ -22,9 +22,8 @@ from tests.push.smtp_server import NAME, PASSWORD, USER, MailServer
 from zaqar_gateway.errors import RuleBroken
 from zaqar_gateway.interfaces import INotifier
 from zaqar_gateway.model import CONFIRM, UNSUBSCRIBE, Verdict
-from zaqar_gateway.push import mail
+from zaqar_gateway.push import smtp
 from zaqar_gateway.push.mail import RECIPIENTS_MAX, MailNotifier
-from zaqar_gateway.push.smtp import judge
 
 reactor: Any = reactor_module
 
@@ -58,16 +57,21 @@ class SendingCase(TestCase):
         return server
 
     def make(
-        self, port: int, tls: Any = "none", *, user: str = "", password: str = "", host: str = NAME, **given: Any
+        self,
+        port: int,
+        tls: Any = "none",
+        *,
+        user: str = "",
+        password: str = "",
+        host: str = NAME,
+        trust_root: Any = None,
+        **given: Any,
     ) -> None:
         """Make a notifier."""
         self.clock = Clock()
         self.clock.advance(NOW_S)
-        self.notifier = MailNotifier(
-            TimedReactor(reactor, self.clock),
-            mail.MailServer(host, port, tls, user, password),
-            **{"sender": SENDER, "timeout_s": 30, **given},
-        )
+        server = smtp.MailServer(TimedReactor(reactor, self.clock), host, port, tls, user, password, trust_root)
+        self.notifier = MailNotifier(self.clock, server.send, **{"sender": SENDER, "timeout_s": 30, **given})
 
     async def send(self, subscriber: str, options: dict[str, object] | None = None, **given: Any) -> Verdict:
         """Deliver."""
@@ -254,7 +258,7 @@ class Connections(SendingCase):
         verdict = await self.send("mailto:a@b.c")
         self.assertEqual((verdict.ok, verdict.again, server.mails), (False, False, []))
         self.assertRegex(verdict.reason, "^the mail server answered 535( 5\\.7\\.8)?$")
-        self.assertNotIn("wr0ng", verdict.reason + repr(mail.MailServer("h", password="wr0ng")))
+        self.assertNotIn("wr0ng", verdict.reason + repr(smtp.MailServer(reactor, "h", password="wr0ng")))
         self.assertNotIn("EHLO", verdict.reason)
 
     async def test_no_login_offered(self) -> None:
@@ -289,7 +293,7 @@ class Connections(SendingCase):
         port: Any = reactor.listenTCP(0, Factory(), interface="127.0.0.1")
         number = port.getHost().port
         await port.stopListening()
-        notifier = MailNotifier(reactor, mail.MailServer(NAME, number, "none"), sender=SENDER, timeout_s=30)
+        notifier = MailNotifier(reactor, smtp.MailServer(reactor, NAME, number, "none").send, sender=SENDER, timeout_s=30)
         verdict = await notifier.send(delivery("mailto:a@b.c"))
         self.assertEqual((verdict.ok, verdict.again), (False, True))
         self.assertIn("refused", verdict.reason)
@@ -432,15 +436,15 @@ class Answers(SendingCase):
     def test_judge(self) -> None:
         """Of an answer the codes are shown, since its words may repeat what was sent; what else is for now makes another
         attempt."""
-        self.assertEqual(judge(250, b"ok", [("a", 251, b"will forward")]), Verdict(True))
+        self.assertEqual(smtp.judge(250, b"ok", [("a", 251, b"will forward")]), Verdict(True))
         for answer, shown in (
             (b"5.1.1 <a@b.c>: nobody", "550 5.1.1"),
             (b"<a@b.c> 5.1.1", "550"),
             (b"5.1.1.1", "550"),
             (b"\xff", "550"),
         ):
-            self.assertEqual(judge(550, answer, ()).reason, f"the mail server answered {shown}")
-        self.assertTrue(judge(451, b"busy", [("a", 550, b"nobody"), ("b", 250, b"")]).again)
+            self.assertEqual(smtp.judge(550, answer, ()).reason, f"the mail server answered {shown}")
+        self.assertTrue(smtp.judge(451, b"busy", [("a", 550, b"nobody"), ("b", 250, b"")]).again)
 
 
 class Checks(SynchronousTestCase):

@@ -18,7 +18,8 @@ from zope.interface import implementer
 from tests.transport.http.test_channel import Application
 from tests.transport.websocket.client import frame, handshake, make_factory, text
 from zaqar_gateway.storage.memory import MemoryStorage
-from zaqar_gateway.transport.http.factory import HttpBounds, HttpFactory
+from zaqar_gateway.transport.http.bounds import HttpBounds
+from zaqar_gateway.transport.http.factory import HttpFactory
 from zaqar_gateway.transport.lobby import FEW, lobbies_of
 from zaqar_gateway.transport.ports import behaves, share
 from zaqar_gateway.transport.turns import READS_MAX, Manner, Turns

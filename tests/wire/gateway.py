@@ -36,12 +36,14 @@ from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.testing.base import clock_at_epoch
+from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.events import Streams
-from zaqar_gateway.transport.http.factory import HttpBounds, HttpFactory
+from zaqar_gateway.transport.http.factory import HttpFactory
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.turns import Turns
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.codec import Actions
-from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+from zaqar_gateway.transport.websocket.factory import GatewayFactory
 
 _reactor: Any = reactor
 

@@ -18,9 +18,9 @@ from zaqar_gateway.operations.rates import Rate, Rates
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.totals import Amounts, BoundedStorage
-from zaqar_gateway.transport.http.factory import HttpBounds
+from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.peers import Peers
-from zaqar_gateway.transport.websocket.factory import WebSocketBounds
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 
 MESSAGES = "/v2/queues/q/messages"
 POST = {"messages": [{"body": "x" * 100, "ttl": 60}]}

@@ -20,7 +20,7 @@ from zaqar_gateway.model import Call, Context, NewMessage, NewPost, Place
 from zaqar_gateway.operations.filters import Filter
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.refusals import Refusals
-from zaqar_gateway.transport.websocket.factory import WebSocketBounds
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 
 if TYPE_CHECKING:
     _Base = OnMemory

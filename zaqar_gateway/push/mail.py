@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from email.policy import default as default_policy
 from email.utils import format_datetime
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 import idna
-from attrs import field, frozen
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -42,6 +43,9 @@ _NOT_IN_HEADERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 # Not each server takes eight bits.
 _POLICY = default_policy.clone(cte_type="7bit")
+
+HandOver = Callable[[str, Sequence[str], bytes], Coroutine[Any, Any, Verdict]]
+"""Hands a mail to a server: the address in the envelope, the recipients, the mail (:meth:`zaqar_gateway.push.smtp.MailServer.send`)."""
 
 TEMPLATES: Mapping[str, Mapping[str, str]] = {
     CONFIRM: {
@@ -71,21 +75,6 @@ TEMPLATES: Mapping[str, Mapping[str, str]] = {
 
 ``{0}`` in the body is the queue, ``{1}`` the project, ``{2}`` the link.
 """
-
-
-@frozen
-class MailServer:
-    """The server that takes mail.
-
-    :ivar tls: ``starttls`` and ``tls`` are required and verified where they are asked for.
-    :ivar user: empty: no login.
-    """
-
-    host: str
-    port: int = 25
-    tls: Literal["none", "starttls", "tls"] = "starttls"
-    user: str = ""
-    password: str = field(default="", repr=False)
 
 
 @frozen
@@ -193,37 +182,34 @@ def _heading(subscriber: str, options: dict[str, object]) -> _Heading:
 class MailNotifier:
     """Delivers by mail, each notification in a mail of its own.
 
-    :param reactor: connects and keeps time.
-    :param server: ``None``: there is none, and what would have to be mailed is given up.
+    :param clock: keeps time.
+    :param hand_over: hands a mail to a server; ``None``: there is none, and what would have to be mailed is given up.
     :param sender: the address in the envelope, and in From where nothing else is said.
     :param timeout_s: for one mail, from looking the server up to its last answer.
     :param confirmation_url: the page that notices link to, without a query; empty: no notice is sent.
     :param templates: mail of notices as :data:`TEMPLATES` has it; what is missing is taken from there.
-    :param trust_root: which certificates are trusted; ``None``: those of the system.
     """
 
     schemes = ("mailto",)
 
     def __init__(
         self,
-        reactor: Any,
-        server: MailServer | None,
+        clock: IReactorTime,
+        hand_over: HandOver | None,
         *,
         sender: str,
         timeout_s: float,
         confirmation_url: str = "",
         templates: Mapping[str, Mapping[str, str]] | None = None,
-        trust_root: Any = None,
     ) -> None:
-        self._reactor = reactor
-        self._server = server
+        self._clock = clock
+        self._hand_over = hand_over
         self._sender = sender
         self._timeout_s = timeout_s
         self._confirmation_url = confirmation_url
         self._templates = {
             kind: {**built_in, **(templates or {}).get(kind, {})} for kind, built_in in TEMPLATES.items()
         }
-        self._trust_root = trust_root
 
     def check(self, subscriber: str, options: dict[str, object]) -> None:
         """See :class:`~zaqar_gateway.interfaces.INotifier`."""
@@ -231,9 +217,7 @@ class MailNotifier:
 
     async def send(self, delivery: Delivery) -> Verdict:
         """See :class:`~zaqar_gateway.interfaces.INotifier`."""
-        from zaqar_gateway.push.smtp import send  # late: see there
-
-        if self._server is None:
+        if self._hand_over is None:
             return Verdict(False, reason="there is no mail server: [notification] smtp_host is not set")
         if delivery.notice and not self._confirmation_url:
             return Verdict(
@@ -248,10 +232,8 @@ class MailNotifier:
         def late(result: Any, timeout_s: float) -> Any:
             return Verdict(False, True, f"no answer within {timeout_s:g} s") if isinstance(result, Failure) else result
 
-        sending: Deferred[Verdict] = Deferred.fromCoroutine(
-            send(self._reactor, self._server, self._sender, heading.recipients, mail, self._trust_root)
-        )
-        sending.addTimeout(self._timeout_s, self._reactor, late)
+        sending: Deferred[Verdict] = Deferred.fromCoroutine(self._hand_over(self._sender, heading.recipients, mail))
+        sending.addTimeout(self._timeout_s, self._clock, late)
         try:
             return await sending
         except (ConnectError, DNSLookupError) as error:
@@ -281,7 +263,7 @@ class MailNotifier:
         mail["From"] = sender or Address(addr_spec=self._sender)
         mail["To"] = [Address(addr_spec=each) for each in heading.recipients]
         mail["Subject"] = subject
-        mail["Date"] = format_datetime(datetime.fromtimestamp(self._reactor.seconds(), UTC))
+        mail["Date"] = format_datetime(datetime.fromtimestamp(self._clock.seconds(), UTC))
         # The same for each attempt, so that a mail that comes twice is known to be one (RFC 5322, section 3.6.4).
         unique = hashlib.sha256(delivery.id.encode()).hexdigest()[:32]
         mail["Message-ID"] = f"<{unique}@{self._sender.rpartition('@')[2]}>"

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, Literal
 
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IStreamClientEndpoint
@@ -27,7 +28,6 @@ from twisted.python.failure import Failure
 
 from zaqar_gateway.model import Verdict
 from zaqar_gateway.push.failures import describe
-from zaqar_gateway.push.mail import MailServer
 from zaqar_gateway.push.trust import system_trust
 
 # RFC 3463, section 2, where RFC 2034, section 4, has it in an answer.
@@ -86,13 +86,15 @@ class _Client(ESMTPClient):
     debug = False  # its transcript would have the login in it
     transport: Any
 
-    def __init__(self, server: MailServer, sender: str, recipients: Sequence[str], mail: bytes, starttls: Any) -> None:
-        super().__init__(server.password.encode() or None, starttls, DNSNAME)
-        self.requireAuthentication = bool(server.user)
+    def __init__(
+        self, user: str, password: str, sender: str, recipients: Sequence[str], mail: bytes, starttls: Any
+    ) -> None:
+        super().__init__(password.encode() or None, starttls, DNSNAME)
+        self.requireAuthentication = bool(user)
         self.requireTransportSecurity = starttls is not None
-        if server.user:
+        if user:
             for authenticator in (CramMD5ClientAuthenticator, LOGINAuthenticator, PLAINAuthenticator):
-                self.registerAuthenticator(authenticator(server.user.encode()))
+                self.registerAuthenticator(authenticator(user.encode()))
         self.done: Deferred[Verdict] = Deferred(self._cut)
         self._senders = iter([sender])
         self._recipients = recipients
@@ -133,27 +135,41 @@ class _Client(ESMTPClient):
             self.done.callback(self._verdict or Verdict(False, True, describe(reason.value)))
 
 
-async def send(
-    reactor: Any, server: MailServer, sender: str, recipients: Sequence[str], mail: bytes, trust_root: Any = None
-) -> Verdict:
-    """Hand a mail to a server.
+@frozen
+class MailServer:
+    """The server that takes mail.
 
-    :param sender: the address in the envelope.
-    :param trust_root: which certificates are trusted; ``None``: those of the system.
-    :raises ConnectError: the server cannot be reached.
-    :raises DNSLookupError: it has no address.
+    :ivar reactor: connects to it.
+    :ivar tls: ``starttls`` and ``tls`` are required and verified where they are asked for.
+    :ivar user: empty: no login.
+    :ivar trust_root: which certificates are trusted; ``None``: those of the system.
     """
 
-    def verifying() -> IOpenSSLClientConnectionCreator:
-        creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(server.host, trust_root or system_trust())
-        return creator
+    reactor: Any
+    host: str
+    port: int = 25
+    tls: Literal["none", "starttls", "tls"] = "starttls"
+    user: str = ""
+    password: str = field(default="", repr=False)
+    trust_root: Any = None
 
-    endpoint: IStreamClientEndpoint = HostnameEndpoint(reactor, server.host, server.port)
-    starttls = None
-    if server.tls == "tls":
-        endpoint = wrapClientTLS(verifying(), endpoint)
-    elif server.tls == "starttls":
-        starttls = verifying()
-    client = _Client(server, sender, recipients, mail, starttls)
-    await endpoint.connect(Factory.forProtocol(lambda: client))
-    return await client.done
+    async def send(self, sender: str, recipients: Sequence[str], mail: bytes) -> Verdict:
+        """Hand a mail to it.
+
+        :param sender: the address in the envelope.
+        :raises ConnectError: it cannot be reached.
+        :raises DNSLookupError: it has no address.
+        """
+        endpoint: IStreamClientEndpoint = HostnameEndpoint(self.reactor, self.host, self.port)
+        starttls = None
+        if self.tls == "tls":
+            endpoint = wrapClientTLS(self._verifying(), endpoint)
+        elif self.tls == "starttls":
+            starttls = self._verifying()
+        client = _Client(self.user, self.password, sender, recipients, mail, starttls)
+        await endpoint.connect(Factory.forProtocol(lambda: client))
+        return await client.done
+
+    def _verifying(self) -> IOpenSSLClientConnectionCreator:
+        creator: IOpenSSLClientConnectionCreator = optionsForClientTLS(self.host, self.trust_root or system_trust())
+        return creator

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.helpers import JumpyClock
 from tests.transport.http.test_channel import Application, Wired
-from zaqar_gateway.transport.http.factory import HttpBounds
+from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.request import Request
 
 LIMIT = 20_000

@@ -7,7 +7,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transport.http.test_channel import GET, Wired
-from zaqar_gateway.transport.http.factory import HttpBounds
+from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.request import Outflow, Request
 
 KINDS = [(b"Content-Type", b"text/event-stream"), (b"Cache-Control", b"no-cache")]

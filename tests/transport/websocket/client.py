@@ -17,8 +17,9 @@ from tests.helpers import CLIENT, PROJECT, build_operations
 from zaqar_gateway.interfaces import ISockets, IStorage, ITokens, IUrlSigner
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.order import Order
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.codec import Actions
-from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+from zaqar_gateway.transport.websocket.factory import GatewayFactory
 from zaqar_gateway.transport.websocket.protocol import GatewayProtocol
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10

@@ -20,7 +20,7 @@ from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import Caller
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport import audit
-from zaqar_gateway.transport.websocket.factory import WebSocketBounds
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 
 LIFE_S = 1000
 TIMEOUT_S, FRAMES = 20, 5

@@ -45,7 +45,8 @@ from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats, Usage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.turns import DRAIN_S, PART_S
 from zaqar_gateway.transport.turns import Turns as Row
-from zaqar_gateway.transport.websocket.factory import GatewayFactory, WebSocketBounds
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
+from zaqar_gateway.transport.websocket.factory import GatewayFactory
 from zaqar_gateway.transport.websocket.protocol import TURN_MAX
 
 DEFLATE = "permessage-deflate"

@@ -32,7 +32,7 @@ from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IListener, IPushed, ISockets
 from zaqar_gateway.model import NewSubscription, Place, Placed, Subscription
 from zaqar_gateway.storage.memory import MemoryStorage
-from zaqar_gateway.transport.websocket.factory import WebSocketBounds
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.protocol import Pushes
 
 NOTE = Pushed({"body": {"n": 1}, "ttl": 60, "queue_name": "q", "Message_Type": "Notification"})

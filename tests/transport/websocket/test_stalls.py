@@ -29,7 +29,7 @@ from tests.transport.websocket.client import (
 )
 from tests.transport.websocket.test_protocol import DEFLATE, HeldQueues
 from zaqar_gateway.storage.memory import MemoryStorage
-from zaqar_gateway.transport.websocket.factory import WebSocketBounds
+from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 
 BOUNDS = WebSocketBounds(
     in_flight_max=4, write_buffer_max=500, drain_timeout_s=1e9, ping_interval_s=0, idle_timeout_s=0, close_timeout_s=1e9

@@ -1,61 +1,21 @@
-"""What all connections of a listener share: bounds, the set of connections, and their end."""
+"""What all connections of a listener share: the set of connections, and their end."""
 
 from __future__ import annotations
 
 from email.utils import formatdate
 from functools import partial
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
+from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.channel import HttpChannel, IHttpApplication
 from zaqar_gateway.transport.peers import Intake, Peers
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
-
-
-@frozen
-class HttpBounds:
-    """What one connection may take.  Sizes are bytes, times seconds.
-
-    :ivar request_line_max: beyond it 414.
-    :ivar head_max: request line, headers and the empty line; beyond it 431.
-    :ivar headers_max: header lines; beyond it 431.
-    :ivar tls_timeout_s: from the connection to the end of its TLS handshake.
-    :ivar fresh_timeout_s: from there to the first byte.
-    :ivar head_timeout_s: from the first byte of a head to its last; beyond it 408.
-    :ivar body_timeout_s: from the head to the end of the body, beside what ``rate_min`` allows; beyond it 408.
-    :ivar rate_min: bytes a second; a body that comes in, and replies that go out, get another second for each of these
-        many bytes.
-    :ivar idle_timeout_s: between two requests.
-    :ivar drain_max: the most to read and drop of a body that is too large.  One that is larger is answered, and then
-        the connection is closed.
-    :ivar linger_s: how long what a peer still sends is dropped before a close, so that no reset destroys the answer;
-        also how long the answer is worked on for a peer that has closed its side.
-    :ivar pipeline_max: how much of further requests is read while one is being answered.
-    :ivar write_timeout_s: how long a peer may leave its replies unread, beside what ``rate_min`` allows.  It counts
-        from the moment that the buffer of the transport (64 KiB) is full; no further request is read until it is empty.
-    :ivar connections_max: beyond it new connections are answered 503 and closed; 0 is unbounded.
-    """
-
-    request_line_max: int = 8192
-    head_max: int = 32768
-    headers_max: int = 100
-    tls_timeout_s: float = 10
-    fresh_timeout_s: float = 30
-    head_timeout_s: float = 10
-    body_timeout_s: float = 60
-    rate_min: int = 16384
-    idle_timeout_s: float = 75
-    drain_max: int = 32 * 1024 * 1024
-    linger_s: float = 5
-    pipeline_max: int = 65536
-    write_timeout_s: float = 60
-    connections_max: int = 0
 
 
 class HttpFactory(ServerFactory):

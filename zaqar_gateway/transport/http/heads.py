@@ -8,15 +8,13 @@ takes a tenth of the CPU of a small request.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from zaqar_gateway.transport.http.alike import SIZE_MAX, Alike, alike
+from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.request import ABSOLUTE, Fields, Head
-
-if TYPE_CHECKING:
-    from zaqar_gateway.transport.http.factory import HttpBounds
 
 # Of what HTTP knows as methods CONNECT is missing: it asks for a tunnel.  "#" ends a URI reference and is no part of a
 # request target (RFC 9112, section 3.2).
