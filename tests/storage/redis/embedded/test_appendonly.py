@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 import socket
 import subprocess
@@ -221,6 +222,23 @@ class SynchroniserTests(SynchronousTestCase):
         self.turn()
         self.turn()
         self.assertEqual((self.told(), self.anew), (["info"], 2))
+
+    def test_no_descriptors(self) -> None:
+        """Where the file cannot be opened for want of descriptors, the disk has not failed, and there is nothing to write anew."""
+        self.start()
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+        try:
+            self.turn()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        self.assertEqual(self.told(), ["error"])
+        self.assertEqual((self.turn(), self.told(), self.anew), ([b"1"], ["info"], 0))
+        self.error = OSError(errno.EIO, os.strerror(errno.EIO))
+        self.append(b"2")
+        self.turn()
+        self.error = None
+        self.assertEqual((self.turn(), self.told(), self.anew), ([b"12"], ["error", "info"], 1))
 
     def test_slow_and_failure(self) -> None:
         """One that fails after it was slow is told to have failed."""

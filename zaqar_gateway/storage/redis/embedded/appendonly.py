@@ -28,6 +28,8 @@ INTERVAL_S = 1.0
 SLOW_S = 2.0
 """A disk that takes longer is spoken of."""
 
+_NO_DESCRIPTORS = frozenset((errno.EMFILE, errno.ENFILE))
+
 _MULTI, _EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*1\r\n$4\r\nEXEC\r\n"  # no body has these: in JSON text an asterisk is within a string
 _PART = re.compile(r"\.([0-9]+)\.incr\.aof$")
 
@@ -89,6 +91,7 @@ class Synchroniser(Watch):
         self._to_disk = to_disk
         self._synchronised: dict[Path, tuple[int, int, int]] = {}
         self._is_slow = self._has_failed = False
+        self._may_lack = False  # something, since the disk has failed, and not only to open the file
 
     async def step(self) -> float:
         late = self._reactor.callLater(SLOW_S, self._tell_slow)
@@ -100,11 +103,15 @@ class Synchroniser(Watch):
                     "what Redis wrote cannot be brought to the disk: {why}; a crash of the machine may lose it", why=error.strerror
                 )
             self._has_failed = True
+            self._may_lack = self._may_lack or error.errno not in _NO_DESCRIPTORS
         else:
-            if self._has_failed:
+            if self._may_lack:
                 if await self._write_anew():
-                    self._has_failed = False
+                    self._has_failed = self._may_lack = False
                     self._log.info("the disk takes what Redis writes again; Redis writes all of it anew")
+            elif self._has_failed:
+                self._has_failed = False
+                self._log.info("what Redis wrote is brought to the disk again")
             elif self._is_slow and late.active():
                 self._log.info("the disk takes what Redis writes in time again")
         finally:
