@@ -12,6 +12,15 @@ class GatewayError(Exception):
     """Base of everything that is told to a client."""
 
 
+REPEATED_MAX = 64
+"""Characters of a text of a client's that are repeated to it."""
+
+
+def repeated(text: str) -> str:
+    """A text of a client's, as an error repeats it: a long one by its beginning."""
+    return text if len(text) <= REPEATED_MAX else f"{text[:REPEATED_MAX]}..."
+
+
 # -- what the client sent cannot be accepted -------------------------------------------------------------------------
 
 

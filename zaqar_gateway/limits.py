@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from attrs import frozen
 
-from zaqar_gateway.errors import BadClientId, BadQueueName, BadTopicName, RuleBroken
+from zaqar_gateway.errors import BadClientId, BadQueueName, BadTopicName, RuleBroken, repeated
 
 PROJECT_LENGTH_MAX = 256
 NAME_LENGTH_MAX = 64
@@ -74,8 +74,7 @@ def idempotency_key(field: str, key: str) -> str:
     :raises RuleBroken: it is not.
     """
     if _KEY.fullmatch(key) is None:
-        shown = key if len(key) <= 40 else f"{key[:40]}..."
-        raise RuleBroken(f"{field} is {shown!r}; it has to be 1 to 255 visible characters of ASCII.")
+        raise RuleBroken(f"{field} is {repeated(key)!r}; it has to be 1 to 255 visible characters of ASCII.")
     return key
 
 

@@ -17,8 +17,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from zaqar_gateway.errors import BadBody
-from zaqar_gateway.limits import NAME_LENGTH_MAX
+from zaqar_gateway.errors import BadBody, repeated
 
 T = TypeVar("T")
 
@@ -107,23 +106,19 @@ def _check_numbers(text: bytes) -> None:
         # The length first: Python refuses to read numbers of thousands of digits.
         value = int(digits) if len(digits) <= 20 else _INT_MAX + 1
         if not _INT_MIN <= value <= _INT_MAX:
-            raise BadBody(f"The integer {_short(digits)} is out of range; it has to fit into 64 bits with a sign.")
+            raise BadBody(f"The integer {repeated(digits)} is out of range; it has to fit into 64 bits with a sign.")
         return value
 
     def real(digits: str) -> float:
         value = float(digits)
         if value in (float("inf"), float("-inf")):
-            raise BadBody(f"The number {_short(digits)} is out of range; it has to fit into a double.")
+            raise BadBody(f"The number {repeated(digits)} is out of range; it has to fit into a double.")
         return value
 
     try:
         json.loads(text, parse_int=integer, parse_float=real)
     except (ValueError, RecursionError):
         pass  # a fault of syntax or of depth: found, and described better, by what follows
-
-
-def _short(digits: str) -> str:
-    return digits if len(digits) <= 24 else f"{digits[:20]}..."
 
 
 def _check_depth(text: bytes, depth_max: int) -> None:
@@ -176,7 +171,7 @@ def explain(error: msgspec.ValidationError, where: str = "") -> str:
     if found := _MISSING.match(text):
         return f"{where + found[2] + '.' if found[2] else ''}{found[1]} is missing."
     if found := _UNKNOWN.match(text):
-        name = found[1] if len(found[1]) <= NAME_LENGTH_MAX else f"{found[1][:NAME_LENGTH_MAX]}..."
+        name = repeated(found[1])
         return f"{where + found[2] + '.' if found[2] else ''}{name} is not known here; leave it out, or correct its name."
     return text
 

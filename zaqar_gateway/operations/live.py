@@ -14,7 +14,7 @@ import msgspec
 from attrs import define
 from msgspec import UNSET
 
-from zaqar_gateway.errors import NotFound, NotSupported, RuleBroken
+from zaqar_gateway.errors import REPEATED_MAX, NotFound, NotSupported, RuleBroken, repeated
 from zaqar_gateway.interfaces import IDurableStore, IListener, ILive, ILiveSubscription, IMessageStore
 from zaqar_gateway.limits import NAME_LENGTH_MAX, TTL_MIN_S, Limits, check_queue, in_range, valid_name
 from zaqar_gateway.model import EARLIEST, LATEST, Begun, Context, Durable, LiveTerms, Place, WorkTerms
@@ -104,7 +104,7 @@ class LiveSubscriptions:
             raise RuleBroken(f"claim has to be an object with ttl and grace, not {documents.name_of(claim)}.")
         for name in claim:
             if name not in ("ttl", "grace"):
-                raise RuleBroken(f"claim has {name[:NAME_LENGTH_MAX]!r}; it has to have ttl and grace only.")
+                raise RuleBroken(f"claim has {repeated(name)!r}; it has to have ttl and grace only.")
         ttl_s = grace_s = None
         if "ttl" in claim:
             ttl_s = _whole("claim.ttl", claim["ttl"], TTL_MIN_S, self._limits.claim_ttl_max_s, "seconds")
@@ -285,4 +285,4 @@ def _check_ids(ids: Sequence[str]) -> None:
 def _shown(value: Any) -> str:
     """A value in a text for the client: a short one itself, else what it is."""
     text = msgspec.json.encode(value).decode()
-    return text if len(text) <= NAME_LENGTH_MAX else documents.name_of(value)
+    return text if len(text) <= REPEATED_MAX else documents.name_of(value)

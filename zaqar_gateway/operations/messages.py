@@ -10,7 +10,7 @@ import msgspec
 from attrs import define, frozen
 from msgspec import UNSET
 
-from zaqar_gateway.errors import BadBody, NotFound, RuleBroken
+from zaqar_gateway.errors import BadBody, NotFound, RuleBroken, repeated
 from zaqar_gateway.interfaces import IMessageStore, IQueueStore, IWaits
 from zaqar_gateway.limits import Limits, idempotency_key, in_range, wait
 from zaqar_gateway.model import LATEST, Context, Message, MessagePage, NewMessage, NewPost, Once, Place
@@ -173,7 +173,7 @@ class Messages:
         found = await self._store.get(ctx.project, asked.queue_name, [asked.message_id])
         if not found:
             raise NotFound(
-                f"Message {_short(asked.message_id)} does not exist in {self._kind.noun} {_short(asked.queue_name)}."
+                f"Message {repeated(asked.message_id)} does not exist in {self._kind.noun} {repeated(asked.queue_name)}."
             )
         return found[0]
 
@@ -228,10 +228,6 @@ class Messages:
     def _check_ids(self, ids: Sequence[str]) -> None:
         if not 1 <= len(ids) <= self._limits.messages_page_max:
             raise RuleBroken(f"{_IDS} has {len(ids)} ids; it has to have 1 to {self._limits.messages_page_max}.")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 64 else f"{text[:64]}..."
 
 
 def _read(text: msgspec.Raw | msgspec.UnsetType) -> list[Posted]:

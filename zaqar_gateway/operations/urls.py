@@ -9,7 +9,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
 from zaqar_gateway import instants
-from zaqar_gateway.errors import RuleBroken
+from zaqar_gateway.errors import RuleBroken, repeated
 from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.model import Context, SignedUrl
 from zaqar_gateway.operations import documents, fields
@@ -41,11 +41,11 @@ class Urls:
         document = documents.load_object(bytes(asked.document))
         for name in document:
             if name not in _MEMBERS:
-                raise RuleBroken(f"{_short(name)} is not known here; the body can have {', '.join(_MEMBERS)}.")
+                raise RuleBroken(f"{repeated(name)!r} is not known here; the body can have {', '.join(_MEMBERS)}.")
         paths = _texts(document, "paths") or ["messages"]
         for path in paths:
             if path not in SHARED:
-                raise RuleBroken(f"paths has {_short(path)}; each of them has to be one of {', '.join(SHARED)}.")
+                raise RuleBroken(f"paths has {repeated(path)!r}; each of them has to be one of {', '.join(SHARED)}.")
         return self._signer.sign(
             ctx.project,
             [f"/v2/queues/{asked.queue_name}/{path}" for path in paths],
@@ -71,7 +71,3 @@ def _texts(document: dict[str, Any], name: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise RuleBroken(f"{name} has to be an array of strings.")
     return value
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:40]}...")

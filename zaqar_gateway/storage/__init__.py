@@ -11,13 +11,14 @@ from zaqar_gateway.errors import (
     RuleBroken,
     SubscriberTaken,
     TooManyRequests,
+    repeated,
 )
 
 
 def marker_unknown(marker: str) -> RuleBroken:
     """A queue is to be read from what marks no place in any queue."""
     return RuleBroken(
-        f"The marker {marker[:64]!r} marks no place in a queue; it has to be the id of a message, 24 digits 0-9 and a-f,"
+        f"The marker {repeated(marker)!r} marks no place in a queue; it has to be the id of a message, 24 digits 0-9 and a-f,"
         ' "earliest" or "latest".'
     )
 

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from zaqar_gateway.errors import BadBody, BadParameter, RuleBroken
+from zaqar_gateway.errors import BadBody, BadParameter, RuleBroken, repeated
 from zaqar_gateway.interfaces import IAsker
 from zaqar_gateway.limits import WAIT_MAX_S, Limits
 from zaqar_gateway.operations import documents
@@ -55,14 +55,6 @@ def _decoded(value: str) -> str:
     return unquote_plus(value) if "%" in value or "+" in value else value
 
 
-def _cut(value: str) -> str:
-    return value if len(value) <= 40 else f"{value[:40]}..."
-
-
-def _shortened(value: str) -> str:
-    return repr(_cut(value))
-
-
 class _Far(int):
     """A number beyond all ranges, told as it came."""
 
@@ -76,12 +68,12 @@ class _Far(int):
 def _integer(name: str, value: str) -> int:
     if _INTEGER.fullmatch(value) is None:
         seconds = f" from 0 to {WAIT_MAX_S}, of seconds" if name == "wait" else ""
-        raise BadParameter(f"{name} is {_shortened(value)}; it has to be an integer{seconds}.")
+        raise BadParameter(f"{name} is {repeated(value)!r}; it has to be an integer{seconds}.")
     digits = value.lstrip("+-").lstrip("0")
     if len(digits) > _INTEGER_LENGTH_MAX:
         # No range goes that far, and Python refuses to read thousands of digits: what is left is as far out.
         far = _Far(("-" if value[0] == "-" else "") + "9" * _INTEGER_LENGTH_MAX)
-        far.told = _cut(value)
+        far.told = repeated(value)
         return far
     return int(digits or "0") * (-1 if value[0] == "-" else 1)
 
@@ -91,7 +83,7 @@ def _boolean(name: str, value: str) -> bool:
         return True
     if value in _FALSE:
         return False
-    raise BadParameter(f"{name} is {_shortened(value)}; it has to be true or false.")
+    raise BadParameter(f"{name} is {repeated(value)!r}; it has to be true or false.")
 
 
 def _string(name: str, value: str) -> str:
@@ -195,7 +187,7 @@ class Arguments:
                 given.setdefault(name, []).extend(part for part in _decoded(value).split(",") if part)
             elif self._http.rest:
                 if name in rest:
-                    raise BadParameter(f"{_shortened(name)} is given twice; a filter has one value.")
+                    raise BadParameter(f"{repeated(name)!r} is given twice; a filter has one value.")
                 rest[name] = _decoded(value)
         for name, field in self._lists.items():
             if name in given:

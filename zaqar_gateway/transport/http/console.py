@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from zaqar_gateway import instants
-from zaqar_gateway.errors import BadBody, Overloaded, TooManyRequests
+from zaqar_gateway.errors import BadBody, Overloaded, TooManyRequests, repeated
 from zaqar_gateway.interfaces import ISignIn
 from zaqar_gateway.model import Login, SignedIn
 from zaqar_gateway.operations.refusals import Refusals
@@ -190,7 +190,7 @@ def _read(request: Request) -> Login | str:
     if not isinstance(document, dict):
         raise BadBody("The body has to be a JSON object.")
     if unknown := sorted(document.keys() - _LENGTHS.keys()):
-        raise BadBody(f"{unknown[0][:64]!r} is unknown; the fields are {', '.join(_LENGTHS)}.")
+        raise BadBody(f"{repeated(unknown[0])!r} is unknown; the fields are {', '.join(_LENGTHS)}.")
     if "token" in document:
         if len(document) > 1:
             raise BadBody("With token there may be no other field.")

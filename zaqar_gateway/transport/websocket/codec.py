@@ -19,7 +19,7 @@ from msgspec import NODEFAULT, UNSET, Raw, Struct, UnsetType, field
 from zope.interface import implementer
 
 from zaqar_gateway import model
-from zaqar_gateway.errors import BadBody, GatewayError, Unauthorized
+from zaqar_gateway.errors import BadBody, GatewayError, Unauthorized, repeated
 from zaqar_gateway.interfaces import IListener, IPushed
 from zaqar_gateway.operations import documents
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED, Frame, Operation
@@ -33,7 +33,6 @@ from zaqar_gateway.transport.status import told
 AUTHENTICATE = "authenticate"
 _NODE_ACTIONS = ("get_home_doc", "check_node_health", "ping_node")
 _EMPTY = Raw(b"{}")
-_SHOWN_LENGTH = 64
 _UNEXPECTED = "Unexpected error."
 
 
@@ -192,7 +191,7 @@ def _check_fit(value: Any, depth: int) -> None:
                 try:
                     _check_fit(item, depth - 1)
                 except _Unfit as unfit:
-                    unfit.path.append(f".{_short(key)}")
+                    unfit.path.append(f".{repeated(key)}")
                     raise
     elif isinstance(value, list):
         if not depth:
@@ -390,7 +389,7 @@ class Actions:
             return self._by_name[name]
         if not isinstance(name, str):
             name = "None" if name is None else bytes(envelope.action).decode()
-        raise EnvelopeError(f"{_short(name)} is not a valid action")
+        raise EnvelopeError(f"{repeated(name)} is not a valid action")
 
 
 def _decoder_at_once(operation: Operation, frame: Frame) -> msgspec.json.Decoder[Any] | None:
@@ -427,10 +426,6 @@ def _body_type(operation: Operation, frame: Frame) -> type[Struct]:
 
 def _no_answer(asked: Any, result: Any) -> Answer:
     raise AssertionError("no operation has a result here")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."
 
 
 # -- answers -----------------------------------------------------------------------------------------------------------
