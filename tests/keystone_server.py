@@ -33,6 +33,10 @@ REQUIRED = "KEYSTONE_REQUIRED"
 INSTALL_TIMEOUT_S = 900
 ANSWER_TIMEOUT_S = 30
 
+_ITS_OWN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""What its processes find around them: with ``-j`` trial has a path there on which the packages of the gateway are, and those of
+Keystone's environment would be left out for them."""
+
 _ADMIN_PASSWORD = "admin of the tests"
 _SCRIPT = Path(__file__).with_name("keystone_wsgi.py")
 _SETTINGS = """\
@@ -92,7 +96,9 @@ class KeystoneServer:
         self._populate()
 
     def _run(self, *command: str) -> None:
-        done = subprocess.run(command, cwd=self._directory, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=self._directory, env=_ITS_OWN, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}\n{done.stderr[-2000:]}")
 
@@ -107,7 +113,7 @@ class KeystoneServer:
         with (self._directory / "log").open("a") as log:
             self._process = subprocess.Popen(
                 (str(self._python), str(_SCRIPT), str(self._port)),
-                env={**os.environ, "OS_KEYSTONE_CONFIG_FILES": str(self._directory / "keystone.conf")},
+                env={**_ITS_OWN, "OS_KEYSTONE_CONFIG_FILES": str(self._directory / "keystone.conf")},
                 cwd=self._directory,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -218,7 +224,7 @@ def _environment() -> Path:
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     name = hashlib.sha256(" ".join((*REQUIREMENTS, sys.version)).encode()).hexdigest()[:12]
-    directory = Path(base, "zaqar-gateway-tests", f"keystone-{name}")
+    directory = Path(base, "zaqar-gateway-tests", f"keystone-alone-{name}")
     python, ready = directory / "bin" / "python", directory / "ready"
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -241,7 +247,7 @@ def _install(directory: Path, python: Path) -> None:
         (sys.executable, "-m", "venv", str(directory)),
         (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS),
     ):
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=INSTALL_TIMEOUT_S)
+        subprocess.run(command, env=_ITS_OWN, capture_output=True, text=True, check=True, timeout=INSTALL_TIMEOUT_S)
 
 
 _shared: list[KeystoneServer] = []

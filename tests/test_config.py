@@ -215,9 +215,23 @@ class Refusals(ConfigCase):
             problems = self.refused(f"[listen]\nhttp = ['{value}']")
             self.assertIn(f'"{value}" cannot be read', problems[0])
             self.assertIn("it has to be a list of Twisted server endpoint strings", problems[0])
+        for value in ("tcp:65536", "tcp:-1", "tcp:port=88888:interface=127.0.0.1", "tcp:interface=127.0.0.1:port=88888", "tcp6:99999:backlog=5"):
+            (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
+            self.assertIn("; it has to be from 0 to 65535", problem)
+        for value in ("tcp:65535", "tcp:0:interface=127.0.0.1:backlog=70000", "unix:/run/70000"):
+            self.assertEqual(self.load(f"[listen]\nhttp = ['{value}']").listen.http, (value,))
         problems = self.refused("[listen]\nhttp = []\nwebsocket = []")
         self.assertIn("FILE: [listen] http and websocket are both empty", problems[0])
         self.assertEqual(self.load("[listen]\nwebsocket = []").listen.websocket, ())
+
+    def test_origins_of_sockets(self) -> None:
+        """What can be the origin of no page is refused."""
+        for value in ("app.example.org", "https://app.example.org/", "https://a.example.org/x", "https//a", ""):
+            (problem,) = self.refused(f"[websocket]\nallowed_origins = ['{value}']")
+            self.assertIn("[websocket] allowed_origins is ", problem)
+            self.assertIn('such as ["https://app.example.org", "https://*.example.com"]', problem)
+        right = ("https://app.example.org", "HTTPS://App.example.org:8443", "https://*.example.com", "*", "*.example.org", "http*://[::1]")
+        self.assertEqual(self.load(f"[websocket]\nallowed_origins = {[*right]}").websocket.allowed_origins, right)
 
     def test_later(self) -> None:
         """What a later version brings is named so."""

@@ -19,12 +19,14 @@ PACKAGE = "zaqar_gateway"
 
 _VALUES = {"model", "errors", "instants"}
 _SEAMS = {"interfaces", *_VALUES}
+_OUTWARDS = {"failures", *_SEAMS}
 _SETTINGS = {"config", "address", "limits", *_VALUES}
 _OPERATIONS = {"operations", "limits", *_SEAMS}
 
 ALLOWED: dict[str, set[str]] = {
     "": set(),
     "errors": set(),
+    "failures": set(),
     "instants": set(),
     "direct": set(),
     "order": set(),
@@ -35,8 +37,8 @@ ALLOWED: dict[str, set[str]] = {
     "operations": _OPERATIONS,
     "transport": {"transport", "direct", "order", *_OPERATIONS},
     "storage": {"storage", "direct", "order", *_SEAMS},
-    "identity": {"identity", *_SEAMS},
-    "push": {"push", *_SEAMS},
+    "identity": {"identity", *_OUTWARDS},
+    "push": {"push", *_OUTWARDS},
     "live": {"live", *_SEAMS},
     # storage, for what holds of any store: how its ids look, and encryption around it.
     "testing": {"testing", "storage", *_SEAMS},
@@ -60,7 +62,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "treq": ("identity", "identifying", "push"),
     "autobahn": ("transport.websocket",),
     "cryptography": ("storage.encryption",),
-    "OpenSSL": ("push", "transport.tls"),
+    "OpenSSL": ("failures", "push", "transport.tls"),
     "yaml": ("policyfile",),
     "twisted.internet.reactor": (),
 }

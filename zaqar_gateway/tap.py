@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import resource
@@ -273,7 +274,7 @@ class Gateway(Service):
         self._lobbies = lobbies_of(self._reactor, self._turns)
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
         if self._settings.log.audit_file:
-            self._audit_file = AuditFile(self._settings.log.audit_file)
+            self._audit_file = _audit_file(self._settings.log.audit_file)
             globalLogPublisher.addObserver(self._audit_file)
         if self._settings.policy_path:
             self._policy_watch.startService()
@@ -313,16 +314,20 @@ class Gateway(Service):
 
     def _start_tls(self) -> None:
         given = self._settings.tls
-        self._tls = TlsListeners(
-            TlsFiles(
-                given.certificate_file,
-                given.private_key_file or given.certificate_file,
-                given.client_ca_file,
-                given.client_certificate == "required",
-                given.minimum_version,
-            ),
-            self._reactor,
+        files = TlsFiles(
+            given.certificate_file,
+            given.private_key_file or given.certificate_file,
+            given.client_ca_file,
+            given.client_certificate == "required",
+            given.minimum_version,
         )
+        try:
+            self._tls = TlsListeners(files, self._reactor)
+        except TlsError as error:
+            raise TlsError(
+                f"{error}; tls.certificate_file, tls.private_key_file and tls.client_ca_file have to name files in PEM that this user"
+                " may read."
+            ) from None
         self._tls.start()
 
     def _hung_up(self) -> None:
@@ -341,21 +346,20 @@ class Gateway(Service):
             port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
             share(port, self._turns, self._lobbies, self._settings.listen.socket_buffer)
             return port
-        except CannotListenError as error:
+        except (CannotListenError, OSError) as error:
             which = "websocket" if factory is self._websocket else "http"
-            raise OSError(
-                f"{error} Another endpoint for {endpoint!r} has to be given, by listen.{which} or --{which}."
-            ) from None
+            why = str(error) if isinstance(error, CannotListenError) else f"Couldn't listen there: {error.strerror}."
+            raise OSError(f"{why} Another endpoint for {endpoint!r} has to be given, by listen.{which} or --{which}.") from None
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
             return
         if failure.check(EmbeddedRedisError, TlsError, OSError):
-            _print(f"zaqar-gateway cannot start: {failure.getErrorMessage()}")
+            _log.critical("zaqar-gateway cannot start: {why}", why=failure.getErrorMessage())
         else:
             _log.failure("the gateway cannot start", failure)
-        # twistd knows no exit status for a start that fails after the reactor runs.
-        self._reactor.addSystemEventTrigger("after", "shutdown", _exit_with_failure)
+        # twistd knows no exit status for a start that fails after the reactor runs.  It has put everything away by then.
+        atexit.register(_exit_with_failure)
         self._reactor.stop()
 
     def stopService(self) -> Deferred[None]:
@@ -502,6 +506,16 @@ def _exit_with_failure() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)
+
+
+def _audit_file(path: str) -> AuditFile:
+    """:raises OSError: it cannot be opened."""
+    try:
+        return AuditFile(path)
+    except OSError as error:
+        raise OSError(
+            f"the audit log {path} cannot be opened: {error.strerror}; log.audit_file has to name a file that this user may write to."
+        ) from None
 
 
 def _print(text: str) -> None:

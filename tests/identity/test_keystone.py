@@ -149,7 +149,7 @@ class FailureTests(KeystoneCase):
             looking.addErrback(lambda failure: None)
             self.clock.advance(PAUSE_S)
         said = [str(event["log_format"]) for event in observer if event["log_namespace"].endswith("keystone")]
-        self.assertEqual(said, ["Keystone cannot be used: {why}", "Keystone answers again"])
+        self.assertEqual(said, ["Keystone at {url} cannot be used: {why}", "Keystone answers again"])
 
 
 class SecretTests(KeystoneCase):

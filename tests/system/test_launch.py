@@ -202,6 +202,63 @@ class EmbeddedTests(LaunchTestCase):
         until(lambda: not Path(f"/proc/{redis_pid}/exe").exists(), 10, "the end of Redis")
 
 
+    def test_port_in_use_of_a_daemon(self) -> None:
+        """A daemon has nobody to tell but its log; it leaves no number of a process behind."""
+        directory = new_directory()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            done = subprocess.run(
+                [
+                    *(word for word in TWISTD if word not in ("-n", "--nodaemon", "--pidfile=", "zaqar-gateway")),
+                    *("--logfile", "log", "--pidfile", "pid", "zaqar-gateway"),
+                    *("--http", f"tcp:{port}:interface=127.0.0.1", "--storage", "memory:"),
+                ],
+                env=environment(),
+                cwd=directory,
+                timeout=START_S,
+            )
+            self.assertEqual(done.returncode, 0)  # twistd's, of the process that left the daemon behind
+            log = directory / "log"
+            until(lambda: log.exists() and "cannot start" in log.read_text(), START_S, "the reason")
+            self.assertRegex(log.read_text(), rf"zaqar-gateway cannot start: Couldn't listen on 127.0.0.1:{port}.*listen\.http")
+            until(lambda: not (directory / "pid").exists(), START_S, "the end")
+
+    def test_no_place_to_listen(self) -> None:
+        """A place where nobody can listen is named with its setting."""
+        directory = new_directory()
+        endpoint = f"unix:{directory}/none/socket"
+        process = Process([*TWISTD, "--http", endpoint, "--storage", "memory:"], environment(), directory)
+        self.assertEqual(process.end(START_S), 1)
+        self.assertIn(f"cannot start: Couldn't listen there: No such file or directory. Another endpoint for '{endpoint}'", process.output)
+        self.assertIn("by listen.http or --http", process.output)
+        self.assertNotIn("Traceback", process.output)
+
+    def test_no_redis(self) -> None:
+        """What answers there and is no Redis is told in one line; the gateway goes on trying."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+
+            def answer() -> None:
+                while True:
+                    try:
+                        connection, _ = other.accept()
+                    except OSError:
+                        return
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+            threading.Thread(target=answer, daemon=True).start()
+            gateway = self.gateway(storage=f"redis://127.0.0.1:{other.getsockname()[1]}")
+            gateway.wait_for("Redis cannot be used, trying on: What answers does not speak the protocol of Redis", START_S)
+            with closing(Http(gateway.http, "launch")) as http:
+                self.assertEqual(http.post("q", "x").status, 503)
+            gateway.stop()
+            other.shutdown(socket.SHUT_RDWR)
+        self.assertNotIn("Traceback", gateway.output)
+
+
 class StorageTests(LaunchTestCase):
     def test_memory(self) -> None:
         """memory: needs no Redis, and forgets."""

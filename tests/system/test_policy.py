@@ -139,5 +139,5 @@ class AuditTests(LaunchTestCase):
             path.parent.parent,
         )
         self.assertNotEqual(process.end(START_S), 0)
-        self.assertIn(f"zaqar-gateway cannot start: [Errno 2] No such file or directory: '{path}'", process.output)
+        self.assertIn(f"cannot start: the audit log {path} cannot be opened: No such file or directory; log.audit_file", process.output)
         self.assertNotIn("Traceback", process.output)

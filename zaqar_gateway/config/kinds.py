@@ -23,6 +23,8 @@ from zaqar_gateway.limits import TTL_MIN_S
 SIZE_MAX = 2**28
 _PAGE_MAX = 1000
 _DURATION_MAX_S = 2**31 - 1
+_PORT_MAX = 65535
+_TCP_PORT = re.compile(r"(?:haproxy:)?(?:tcp6?|ssl):(?:[a-zA-Z]+=[^:]*:)*(?:port=)?(-?[0-9]+)(?::|$)")
 
 
 @frozen
@@ -109,6 +111,13 @@ def without_tls(endpoint: str) -> tuple[str, bool]:
     return f"tcp:{inner}" if inner[:1].isdigit() else inner, True
 
 
+def _check_port(endpoint: str) -> None:
+    """Twisted takes any number for a port, and would fail when it listens."""
+    found = _TCP_PORT.match(endpoint)
+    if found and not 0 <= int(found[1]) <= _PORT_MAX:
+        raise ValueError(f"the port is {found[1]}; it has to be from 0 to {_PORT_MAX}")
+
+
 def _endpoints(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise ValueError
@@ -116,6 +125,7 @@ def _endpoints(value: object) -> tuple[str, ...]:
         try:
             # Parsing needs no more of a reactor than that there is one; listening happens elsewhere.
             serverFromString(Clock(), without_tls(item)[0])
+            _check_port(without_tls(item)[0])
         except Exception as error:  # each kind of endpoint is a plug-in and raises what it likes
             raise ValueError(f"{json.dumps(item)} cannot be read ({type(error).__name__}: {error})") from None
     return tuple(value)
@@ -213,6 +223,17 @@ def _origins(value: object) -> tuple[str, ...]:
     return found
 
 
+_ORIGIN_PATTERN = re.compile(r"(?:[A-Za-z0-9+.*?-]+://|[*])[^/\s]*")  # there is no path in an origin
+
+
+def _origin_patterns(value: object) -> tuple[str, ...]:
+    found = _keys(value)
+    for item in found:
+        if not _ORIGIN_PATTERN.fullmatch(item):
+            raise ValueError(f"{json.dumps(item)} is the origin of no page")
+    return found
+
+
 def _tokens(value: object) -> tuple[str, ...]:
     found = _keys(value)
     for item in found:
@@ -297,6 +318,12 @@ ORIGINS = Kind(
     _origins,
     _reader(_read_list),
 )
+ORIGIN_PATTERNS = Kind(
+    "a list of origins, scheme, host and a port that is not the usual one, in which * stands for any characters, such as"
+    ' ["https://app.example.org", "https://*.example.com"]',
+    _origin_patterns,
+    _reader(_read_list),
+)
 TOKENS = Kind('a list of names such as ["X-Project-ID"]', _tokens, _reader(_read_list))
 BASE_URL = Kind('"" or an http:// or https:// URL without user, query and fragment', _base_url("http", "https"))
 WEBSOCKET_BASE_URL = Kind('"" or a ws:// or wss:// URL without user, query and fragment', _base_url("ws", "wss"))
@@ -324,7 +351,7 @@ PIPELINE = Kind(
     _pipeline,
     _reader(_read_list),
 )
-PORT = whole(1, 65535)
+PORT = whole(1, _PORT_MAX)
 PAGE = whole(1, _PAGE_MAX)
 TTL = whole(TTL_MIN_S, _DURATION_MAX_S)
 DELAY = whole(0, _DURATION_MAX_S)

@@ -24,6 +24,7 @@ from zaqar_gateway.config.kinds import (
     KEYS,
     MAIL_ADDRESS,
     NETWORKS,
+    ORIGIN_PATTERNS,
     ORIGINS,
     PAGE,
     PORT,
@@ -342,7 +343,7 @@ class WebSocket:
     )
     allowed_origins: tuple[str, ...] = _setting(
         (),
-        KEYS,
+        ORIGIN_PATTERNS,
         "Origins whose pages may open a WebSocket, such as https://app.example.org; * stands for any characters. Pages of"
         " this machine and of the gateway's own host always may, and so may clients that are no browsers.",
     )

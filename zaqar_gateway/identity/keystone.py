@@ -10,12 +10,13 @@ import msgspec
 import treq
 from attrs import define, field, frozen
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from zaqar_gateway import instants
 from zaqar_gateway.errors import IdentityUnavailable
+from zaqar_gateway.failures import describe
 
 ANSWER_MAX = 1024 * 1024
 """The most bytes that are read of an answer."""
@@ -120,16 +121,16 @@ def _versioned(url: str) -> str:
 class Keystone:
     """A Keystone, by its URL.
 
-    :param url: where its API begins, with or without ``/v3``.
     While it is away one call in each pause finds out whether it still is, and the others are refused at once, so that
     nobody waits for what is not there.
 
+    :param url: where its API begins, with or without ``/v3``.
     :param timeout_s: for one call, from looking the host up to the end of the answer.
     """
 
     _client: HTTPClient
     _clock: IReactorTime
-    _url: str = field(converter=_versioned)
+    url: str = field(converter=_versioned)
     _timeout_s: float
     _retry_s: float | None = field(default=None, init=False)
     """Where it is away: when it is asked again."""
@@ -178,7 +179,7 @@ class Keystone:
             status, answer = await Deferred.fromCoroutine(
                 self._exchange(
                     method,
-                    self._url + path,
+                    self.url + path,
                     {name: value for name, value in named.items() if value},
                     None if body is None else json.dumps(body).encode(),
                 )
@@ -190,7 +191,8 @@ class Keystone:
             raise self._unusable(f"an answer of more than {ANSWER_MAX} bytes") from None
         except Exception as error:  # what a network can do has no kind of its own
             self._retry_s = self._clock.seconds() + PAUSE_S
-            raise self._unusable(type(error).__name__) from None
+            late = f"no answer within {self._timeout_s:g} s"
+            raise self._unusable(late if isinstance(error, TimeoutError) else describe(error)) from None
         self._retry_s = self._clock.seconds() + PAUSE_S if status in _AWAY else None
         if status in _AWAY or not (200 <= status < 300 or 400 <= status < 500):
             # No other status may stand for all calls, lest one token that Keystone fails at keeps everybody out.
@@ -235,5 +237,5 @@ class Keystone:
     def _unusable(self, why: str) -> IdentityUnavailable:
         if not self._in_trouble:
             self._in_trouble = True
-            _log.warn("Keystone cannot be used: {why}", why=why)
+            _log.warn("Keystone at {url} cannot be used: {why}", url=self.url, why=why)
         return _unavailable()

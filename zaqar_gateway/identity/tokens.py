@@ -73,7 +73,9 @@ class ServiceToken:
             if not self._refused:
                 self._refused = True
                 _log.error(
-                    "Keystone refuses the service user: {why}; [keystone_authtoken] has to be put right", why=str(denied)
+                    "Keystone at {url} refuses the service user: {why}; [keystone_authtoken] has to have its URL as auth_url, and its user",
+                    url=self._keystone.url,
+                    why=str(denied),
                 )
             raise _unavailable() from None
         self._refused = False

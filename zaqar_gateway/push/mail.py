@@ -24,9 +24,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zaqar_gateway.errors import RuleBroken
+from zaqar_gateway.failures import describe
 from zaqar_gateway.interfaces import INotifier
 from zaqar_gateway.model import CONFIRM, UNSUBSCRIBE, Delivery, Verdict
-from zaqar_gateway.push.failures import describe
 from zaqar_gateway.push.options import option
 
 URI_LENGTH_MAX = 2048

@@ -26,8 +26,8 @@ from twisted.mail.smtp import (
 )
 from twisted.python.failure import Failure
 
+from zaqar_gateway.failures import describe
 from zaqar_gateway.model import Verdict
-from zaqar_gateway.push.failures import describe
 from zaqar_gateway.push.trust import system_trust
 
 # RFC 3463, section 2, where RFC 2034, section 4, has it in an answer.

@@ -37,10 +37,11 @@ from zope.interface import implementer
 
 from zaqar_gateway import __version__
 from zaqar_gateway.errors import IdentityUnavailable, NotFound, RuleBroken
+from zaqar_gateway.failures import describe
 from zaqar_gateway.interfaces import INotifier, ITrusts
 from zaqar_gateway.model import Delivery, Verdict
 from zaqar_gateway.push.addresses import AddressRefused, AddressRules, CheckedEndpoints
-from zaqar_gateway.push.failures import DeliveryFailed, describe
+from zaqar_gateway.push.failures import DeliveryFailed
 from zaqar_gateway.push.options import option
 from zaqar_gateway.push.signature import signatures
 from zaqar_gateway.push.trust import system_trust

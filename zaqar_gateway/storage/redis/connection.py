@@ -99,12 +99,6 @@ async def together(*steps: Coroutine[Any, Any, Any] | Deferred[Any]) -> list[Any
     return [answer for _, answer in answers]
 
 
-def _lost() -> StoreUnavailable:
-    return StoreUnavailable(
-        "The connection to Redis was lost before it answered.", outcome_unknown=True
-    )
-
-
 class _Sent(Answer):
     """The answer to a command that was sent, or will be.
 
@@ -285,6 +279,14 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._fail_all()
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
+        try:
+            self._take(data)
+        except hiredis.ProtocolError:
+            self.transport.abortConnection()
+            self._fail_all("What answers does not speak the protocol of Redis.")
+
+    def _take(self, data: bytes) -> None:
+        """:raises hiredis.ProtocolError: no Redis has sent this."""
         reader, unanswered = self._reader, self._unanswered
         reader.feed(data)
         while (value := reader.gets()) is not False:
@@ -337,12 +339,12 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._watch = None
         self._fail_all()
 
-    def _fail_all(self) -> None:
+    def _fail_all(self, why: str = "The connection to Redis was lost before it answered.") -> None:
         self.connected = 0
         unsent = self._take_unsent()
         held, self._held, self._behind = self._held, [], 0
         while self._unanswered:
-            self._unanswered.popleft().fail(_lost())
+            self._unanswered.popleft().fail(StoreUnavailable(why, outcome_unknown=True))
         for sent in (*unsent, *held):
             sent.fail(StoreUnavailable("There is no connection to Redis."))
 

@@ -27,7 +27,7 @@ class _Listening(Commands):
         super().__init__(clock, timeout_s, bound)
         self._heard = heard
 
-    def dataReceived(self, data: bytes, unpause: bool = False) -> None:
+    def _take(self, data: bytes) -> None:
         self._reader.feed(data)
         while (value := self._reader.gets()) is not False:
             if type(value) is list and value[0] == b"message":
