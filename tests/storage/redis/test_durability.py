@@ -18,7 +18,7 @@ class JudgeTests(SynchronousTestCase):
     def test_kept(self) -> None:
         """What a message survives follows from how the append-only file is written."""
         for settings, kept in (
-            ({"appendonly": "no", "appendfsync": "always"}, "the end of any gateway, but not a restart of Redis, which keeps it in memory only"),
+            ({"appendonly": "no", "appendfsync": "always"}, "the end of any gateway; a restart of Redis loses everything"),
             ({"appendonly": "yes", "appendfsync": "always"}, "a crash of the machine: every answer comes after the append-only file is on disk"),
             ({"appendonly": "yes", "appendfsync": "everysec"}, "a crash of the gateway; one of Redis while its disk is slow"),
             ({"appendonly": "yes", "appendfsync": "no"}, "a crash of Redis; what a crash of the machine loses is up to the operating system"),

@@ -33,7 +33,7 @@ def judge(settings: dict[str, str], wanted: str, *, is_synchronised: bool = Fals
     if log is None:
         kept = "unknown: Redis does not tell its configuration"
     elif log != "yes":
-        kept = "the end of any gateway, but not a restart of Redis, which keeps it in memory only"
+        kept = "the end of any gateway; a restart of Redis loses everything"
         warnings.append("appendonly is off: set it to yes, or acknowledged messages are lost when Redis restarts")
     elif sync == "always":
         kept = "a crash of the machine: every answer comes after the append-only file is on disk"
