@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Coroutine
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet import reactor as reactor_module
 from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.redis_server import connect, shared_server, storage_at
+from tests.redis_server import RedisServer, connect, shared_server, storage_at
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import LogBounds, NewMessage, NewPost, Quotas
@@ -20,7 +24,7 @@ from zaqar_gateway.storage.redis import plain
 from zaqar_gateway.storage.redis.claims import RedisClaims
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import Sweeper
-from zaqar_gateway.testing.base import CLIENT, OTHER_CLIENT, clock_at_epoch, numbered
+from zaqar_gateway.testing.base import CLIENT, OTHER_CLIENT, StoreContract, bodies, clock_at_epoch, numbered
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
 from zaqar_gateway.testing.deliveries import DeliveryStoreContract
@@ -36,6 +40,8 @@ from zaqar_gateway.testing.rings import ClaimRingContract
 from zaqar_gateway.testing.storage import StorageContract
 from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
 from zaqar_gateway.testing.topics import TopicContract, topics_as_queues
+
+reactor: Any = reactor_module
 
 
 class OnRedis(TestCase):
@@ -104,6 +110,40 @@ class RedisEncryptionTests(EncryptionContract, OnRedis):
 
 class RedisClaimTests(ClaimStoreContract, OnRedis):
     """Claims."""
+
+
+class LostAnswerTests(StoreContract, OnRedis):
+    """Claims that Redis has made, and whose answer is lost with the connection."""
+
+    async def lose(self, server: RedisServer, claiming: Coroutine[Any, Any, object]) -> None:
+        """Have the answer to a claim of three messages lost."""
+        protocol = self.redis._protocol
+        assert protocol is not None
+        protocol.transport.pauseProducing()
+        claim = Deferred.fromCoroutine(claiming)
+        held = (Keys().queue("p", "q") + b":h").decode()
+        while server.call("ZCARD", held) != b":3\r\n":
+            await deferLater(reactor, 0)
+        protocol.transport.abortConnection()
+        with self.assertRaises(StoreUnavailable) as caught:
+            await claim
+        self.assertTrue(caught.exception.outcome_unknown)
+        await self.redis.when_ready()
+
+    async def test_claim(self) -> None:
+        """Since nobody knows its id it is released, and others get the messages."""
+        server, claims = shared_server(), self.storage.claims
+        await self.put(*numbered(3))
+        await self.lose(server, claims.create("p", "q", 600, 60, 3))
+        self.assertEqual(bodies(await claims.create_each("p", "q", 600, 60, 5)), numbered(3))
+
+    async def test_claims(self) -> None:
+        """So are those that were made together."""
+        server, claims = shared_server(), self.storage.claims
+        await self.put(*numbered(3))
+        await self.lose(server, claims.create_each("p", "q", 600, 60, 5))
+        self.assertEqual(bodies(await claims.create_each("p", "q", 600, 60, 5)), numbered(3))
+
 
 
 class RedisDeadLetterTests(DeadLetterStoreContract, OnRedis):

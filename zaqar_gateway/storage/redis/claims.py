@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
-from zaqar_gateway.errors import StoreUnavailable
+from zaqar_gateway.errors import StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IClaimStore
 from zaqar_gateway.model import Claim, Message
 from zaqar_gateway.storage.redis import scripts, together, values
 from zaqar_gateway.storage.redis.apart import whole
 from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.connection import together as all_of
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now
+
+_log = Logger()
+
+_RELEASE_TRIES = 5
+_RELEASE_AGAIN_S = 1.0
+
+
+def _claim_of(claim_id: str, nth: int) -> str:
+    """The claim of the n-th message, where each has its own (``scripts/claim.lua``)."""
+    return f"{claim_id[:-4]}{nth:04x}"
 
 
 @implementer(IClaimStore)
@@ -30,11 +43,38 @@ class RedisClaims:
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
         claim_id = self._new_claim_id()
-        found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, each=False)
+        try:
+            found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, each=False)
+        except StoreUnavailable as error:
+            self._lost(project, queue, [claim_id], error)
+            raise
         return Claim(claim_id, ttl_s, 0, found) if found else None
 
     async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
-        return await self._take(project, queue, self._new_claim_id(), ttl_s, grace_s, limit, each=True)
+        claim_id = self._new_claim_id()
+        try:
+            return await self._take(project, queue, claim_id, ttl_s, grace_s, limit, each=True)
+        except StoreUnavailable as error:
+            self._lost(project, queue, [_claim_of(claim_id, nth) for nth in range(1, limit + 1)], error)
+            raise
+
+    def _lost(self, project: str, queue: str, claims: Sequence[str], error: StoreUnavailable) -> None:
+        """Have claims released once there is a Redis, where they may have been made and nobody is told their ids: else their messages
+        would be out of reach until they lapse."""
+        if error.outcome_unknown:
+            releasing = Deferred.fromCoroutine(self._release_all(project, queue, claims))
+            releasing.addErrback(lambda failure: _log.failure("claims of which no answer came are not released", failure))
+
+    async def _release_all(self, project: str, queue: str, claims: Sequence[str]) -> None:
+        for _ in range(_RELEASE_TRIES):
+            await self._redis.when_ready()
+            try:
+                await all_of(*(self.release(project, queue, claim) for claim in claims))
+            except StoreError as error:
+                _log.debug("claims of which no answer came are not released yet: {why}", why=str(error))
+                await self._redis.pause(_RELEASE_AGAIN_S)
+            else:
+                return
 
     async def _take(
         self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, *, each: bool
