@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from tests.logs import logged
 from tests.redis_server import RedisServer, connect, shared_server
 from zaqar_gateway.direct import Answer
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
@@ -255,6 +256,31 @@ class RedisTests(TestCase):
         await gone
         await redis.when_ready()
         self.assertEqual(await redis.command("PING"), b"PONG")
+
+    async def test_demoted(self) -> None:
+        """A Redis that has become a replica is left when it refuses a write, and is none that can be used until it is a master again."""
+        server = RedisServer()
+        self.addCleanup(server.stop)
+        log = logged(self)
+        redis = self.start(server)
+        await redis.when_ready()
+        protocol = redis._protocol
+        assert protocol is not None
+        server.call("REPLICAOF", "127.0.0.1", "1")
+        gone = protocol.whenDisconnected()
+        for refused in (redis.command("SET", "a", "1"), redis.command("SET", "a", "2")):
+            with self.assertRaises(StoreUnavailable):
+                await refused
+        await gone
+        with self.assertRaises(Exception) as caught:  # noqa: B017 - tried by itself, as nobody knows when the other does
+            await redis.probe()
+        self.assertIn("replica", str(caught.exception))
+        self.assertFalse(redis.ready)
+        server.call("REPLICAOF", "NO", "ONE")
+        await redis.when_ready()
+        self.assertEqual(await redis.command("SET", "a", "3"), b"OK")
+        told = [event["log_format"] for event in log if "replica now" in event["log_format"]]
+        self.assertEqual(len(told), 1)
 
     async def test_fault(self) -> None:
         """A command that Redis does not know is a fault."""

@@ -65,6 +65,9 @@ _PASSING = {
 }
 """First word of a refusal to what it means: nothing was stored, and the cause can pass."""
 
+_DEMOTED = frozenset(("READONLY", "MASTERDOWN"))
+"""Refusals of a replica.  One that was a master keeps its connections, and the address may lead to the new master by now."""
+
 _IN_SCRIPT = re.compile("ERR Error running script .*?: -([A-Z]+) ")
 """How Redis before version 7 tells that a command of a script was refused."""
 
@@ -73,10 +76,15 @@ class Refused(Exception):
     """What Redis answered to a command that it did not run."""
 
 
+def _kind(text: str) -> str:
+    """What kind of refusal this is."""
+    in_script = _IN_SCRIPT.match(text)
+    return in_script[1] if in_script else text.partition(" ")[0]
+
+
 def refusal(text: str) -> GatewayError:
     """Our error for a refusal of Redis."""
-    in_script = _IN_SCRIPT.match(text)
-    kind = in_script[1] if in_script else text.partition(" ")[0]
+    kind = _kind(text)
     if kind in _PASSING:
         return StoreUnavailable(_PASSING[kind])
     return StoreFault(cause=text)
@@ -303,6 +311,9 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
                     self._release()
 
     def _refused(self, sent: _Sent, error: Refused) -> None:
+        if _kind(str(error)) in _DEMOTED and not self.transport.disconnecting:
+            _log.error("this Redis is a replica now, and takes no writes; the connection to it is ended")
+            self.transport.loseConnection()
         script = sent.script
         if script is None:
             sent.fail(error)
@@ -347,6 +358,16 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             self._unanswered.popleft().fail(StoreUnavailable(why, outcome_unknown=True))
         for sent in (*unsent, *held):
             sent.fail(StoreUnavailable("There is no connection to Redis."))
+
+
+async def _check_role(protocol: Commands) -> None:
+    """:raises StoreUnavailable: it is a connection to a replica."""
+    try:
+        role = await protocol.execute_command("ROLE")
+    except Refused:  # a user who may not ask; a write will tell
+        return
+    if role[0] == b"slave":
+        raise StoreUnavailable(_PASSING["READONLY"])
 
 
 class Redis:
@@ -482,8 +503,11 @@ class Redis:
         factory.noisy = False
         protocol = cast(Commands, await self._endpoint.connect(factory))
         try:
-            for command in (*self._login, *(("SCRIPT", "LOAD", script.text) for script in self._scripts)):
+            for command in self._login:
                 await protocol.execute_command(*command)
+            await _check_role(protocol)
+            for script in self._scripts:
+                await protocol.execute_command("SCRIPT", "LOAD", script.text)
             if self._greet is not None:
                 await self._greet(protocol)
         except BaseException as error:
