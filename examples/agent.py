@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 import uuid
 from typing import Any
@@ -48,9 +49,18 @@ class Gateway:
         return claim["messages"] if claim else []
 
 
+def is_task(body: Any) -> bool:
+    """Whether somebody has posted a task, and nothing else: what nobody can do would come back again and again."""
+    return isinstance(body, dict) and "id" in body and isinstance(body.get("text"), str)
+
+
 def work(gateway: Gateway, message: dict[str, Any]) -> None:
     """Do one task, tell its result, and only then delete it."""
     task = message["body"]
+    if not is_task(task):
+        gateway.call("DELETE", message["href"])
+        print(f"dropped, for it is no task: {json.dumps(task)[:64]}", flush=True)
+        return
     result = {"id": task["id"], "text": task["text"].upper()}
     posted = {"body": result, "ttl": 300, "idempotency_key": message["id"]}
     gateway.call("POST", "/v2/queues/shout-results/messages", {"messages": [posted]})
@@ -69,13 +79,17 @@ def main() -> None:
     while True:
         try:
             messages = gateway.claim(0 if given.once and did else 20)
+            for message in messages:
+                work(gateway, message)
         except HTTPError as error:
-            if error.code != 503:
-                raise
-            time.sleep(PAUSE_S)  # the gateway asks to come back later
+            if error.code not in (429, 503):
+                raise SystemExit(f"{parser.prog}: {given.url}: {error}") from None
+            time.sleep(PAUSE_S)  # the gateway asks to come back later; what was not done comes back when its claim lapses
             continue
-        for message in messages:
-            work(gateway, message)
+        except OSError as error:
+            print(f"no gateway at {given.url}, trying again: {error}", file=sys.stderr, flush=True)
+            time.sleep(PAUSE_S)
+            continue
         if given.once and did and not messages:
             return
         did = did or bool(messages)

@@ -23,6 +23,12 @@ const zaqar = new Zaqar({
 });
 
 for await (const task of zaqar.work("shout-tasks")) {
+  if (typeof task.body?.text !== "string" || task.body.id === undefined) {
+    // What nobody can do would come back again and again.
+    await task.done();
+    console.log(`dropped, for it is no task: ${JSON.stringify(task.body).slice(0, 64)}`);
+    continue;
+  }
   console.log(`begun: ${task.body.text}`);
   await sleep(seconds * 1000); // the work
   const result = {id: task.body.id, text: task.body.text.toUpperCase()};

@@ -44,6 +44,11 @@ class Worker(Client):
         self.tasks.put(ConnectionError(f"closed with {code}: {reason}"))
 
 
+def is_task(body: object) -> bool:
+    """Whether somebody has posted a task, and nothing else: what nobody can do would come back again and again."""
+    return isinstance(body, dict) and "id" in body and isinstance(body.get("text"), str)
+
+
 async def work(url: str, project: str, seconds: float) -> None:
     """Work until stopped.
 
@@ -60,6 +65,10 @@ async def work(url: str, project: str, seconds: float) -> None:
         task = await worker.tasks.get()
         if isinstance(task, ConnectionError):
             raise task
+        if not is_task(task["body"]):
+            await worker.ask("message_acknowledge", queue_name="shout-tasks", message_ids=[task["id"]])
+            print(f"dropped, for it is no task: {json.dumps(task['body'])[:64]}", flush=True)
+            continue
         print(f"begun: {task['body']['text']}", flush=True)
         await deferLater(reactor, seconds)  # the work; what blocks belongs into twisted.internet.threads.deferToThread
         result = {"id": task["body"]["id"], "text": task["body"]["text"].upper()}

@@ -68,20 +68,6 @@ class ExamplesTestCase(GatewayTestCase):
         self.assertEqual(ended.returncode, 0, ended.stderr)
         self.assertEqual(sorted(ended.stdout.split()), sorted(text.upper() for text in texts))
 
-
-class ProducerAndAgentTests(ExamplesTestCase):
-    """A producer over WebSocket and a guest agent over HTTP."""
-
-    def test_tasks_are_done(self) -> None:
-        """Every task that the producer posts comes back done by the agent."""
-        agent = self.start("agent.py", "--once", "--project", self.project, "--url", self.gateway.http)
-        self.produce("hello", "wörld", "ab")
-        self.assertEqual(agent.end(TIMEOUT_S), 0, agent.output)
-
-
-class WorkerTests(ExamplesTestCase):
-    """Workers to which tasks are pushed, one of which is killed in the middle of one."""
-
     def python(self, seconds: float) -> Process:
         """A worker in Python."""
         place = ["--project", self.project, "--url", self.gateway.websocket]
@@ -96,6 +82,44 @@ class WorkerTests(ExamplesTestCase):
                 place = ["--project", self.project, "--url", url or self.gateway.http]
                 return self.start("worker.mjs", *place, "--seconds", str(seconds), program=(str(node), *options))
         raise SkipTest("there is no node in PATH that has WebSockets: the example of a worker in it is not tested")
+
+
+class ProducerAndAgentTests(ExamplesTestCase):
+    """A producer over WebSocket and a guest agent over HTTP."""
+
+    def test_tasks_are_done(self) -> None:
+        """Every task that the producer posts comes back done by the agent."""
+        agent = self.start("agent.py", "--once", "--project", self.project, "--url", self.gateway.http)
+        self.produce("hello", "wörld", "ab")
+        self.assertEqual(agent.end(TIMEOUT_S), 0, agent.output)
+
+
+    def test_no_gateway(self) -> None:
+        """An agent without a gateway says so, tries again, and goes on when there is one."""
+        agent = self.start("agent.py", "--url", NOBODY)
+        agent.wait_for(f"(no gateway at {NOBODY}, trying again: .*){{2}}", TIMEOUT_S)
+        self.assertTrue(agent.running)
+
+    def test_no_task(self) -> None:
+        """What is no task is dropped by whoever gets it, and the others are done."""
+        http = self.http()
+        for agent in ("agent.py", "worker.py", "worker.mjs"):
+            for body in ("plain text", {"id": "1"}, {"text": "x"}, [1]):
+                self.assertEqual(http.post("shout-tasks", body).status, 201)
+            if agent == "agent.py":
+                process = self.start(agent, "--project", self.project, "--url", self.gateway.http)
+            elif agent == "worker.py":
+                process = self.python(0)
+            else:
+                process = self.node(0)
+            process.wait_for("(dropped, for it is no task.*){4}", TIMEOUT_S)
+            self.produce("hello")
+            self.assertEqual(http.all_messages("shout-tasks"), [])
+            process.kill()
+
+
+class WorkerTests(ExamplesTestCase):
+    """Workers to which tasks are pushed, one of which is killed in the middle of one."""
 
     def hand_over(self, kill: Callable[[float], Process], take_over: Callable[[float], Process]) -> None:
         """Have a worker begin the task, and start the other one then, so that it is known who has it."""

@@ -12,7 +12,7 @@ from attrs import define
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 
-from zaqar_gateway.errors import StoreError, StoreUnavailable
+from zaqar_gateway.errors import StoreError, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IPoolDirectory, IStorage
 from zaqar_gateway.model import NO_RULES, Context, NewMessage, NewPost, Volume
 from zaqar_gateway.operations import fields
@@ -107,9 +107,10 @@ async def _report(store: IStorage) -> Report:
         ref, value = None, None
         try:
             value = await work()
-        except StoreError:
+        except StoreError as error:
             ref = str(uuid4())
-            _log.failure("health: {name} failed; ref {ref}", name=name, ref=ref)
+            why = error.cause if isinstance(error, StoreFault) else str(error)
+            _log.error("health: {name} failed; ref {ref}: {why}", name=name, ref=ref, why=why)
         status[name] = Outcome(ref is None, time.perf_counter() - began, ref)
         return value
 
