@@ -312,6 +312,8 @@ BODIES = [
             b'[{"op": "add", "path": null, "value": 1}]', b'[{"op": ["add"], "path": "/metadata/k", "value": 1}]',
             b'[{"path": "/metadata/k", "value": 1}]', b'[{"op": "ADD", "path": "/metadata/k", "value": 1}]',
             b'[{"op": "move", "path": "/metadata/k", "from": "/metadata/l"}]',
+            b'[{"op": "add", "path": "/metadata/~2", "value": 1}]', b'[{"op": "add", "path": "/metadata/a~", "value": 1}]',
+            b'[{"op": "add", "path": " /metadata/k", "value": 1}]',
         )
     ),
 ]

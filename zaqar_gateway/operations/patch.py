@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -9,6 +10,7 @@ from attrs import frozen
 
 from zaqar_gateway.errors import BadBody, Conflict
 
+_NO_ESCAPE = re.compile("~(?![01])")  # RFC 6901, section 3
 _OPS = ("add", "remove", "replace")
 
 
@@ -41,8 +43,10 @@ def _change(where: str, element: object) -> Change:
     if not isinstance(path, str):
         raise BadBody(f'{where}: "path" has to be a string such as "/metadata/key".')
     tokens = path.split("/")
-    if len(tokens) != 3 or tokens[0].strip():
+    if len(tokens) != 3 or tokens[0]:
         raise BadBody(f'{where}: "path" has to have two parts, as in "/metadata/key".')
+    if _NO_ESCAPE.search(path):
+        raise BadBody(f'{where}: "path" has a ~ that is none of ~0, which is a tilde, and ~1, which is a slash.')
     # RFC 6901, section 4: ~1 first, so that ~01 stays ~1.
     parent, key = (token.strip().replace("~1", "/").replace("~0", "~") for token in tokens[1:])
     if op != "remove" and parent.lower() != "metadata":

@@ -470,6 +470,28 @@ class MessageStoreContract(ReadContract):
         self.clock.advance(0.25)
         self.assertEqual(await self.listed(include_delayed=False), [b"1", b"2"])
 
+    async def test_marker_passes_nothing_delayed(self) -> None:
+        """The marker of a page that shows claimed messages passes no message that is delayed only."""
+        await self.make(message_delay_s=60)
+        await self.put(b"1", delay_s=0)
+        await self.put(*numbered(2))
+        page = await self.page(include_delayed=False)
+        self.assertEqual((bodies(page.messages), page.marker), ([b"1"], page.messages[0].id))
+        self.clock.advance(60)
+        self.assertEqual(bodies((await self.page(include_delayed=False, marker=page.marker)).messages), numbered(2))
+
+    async def test_marker_passes_nothing_claimed(self) -> None:
+        """Nor does one of a page that shows delayed messages pass any that is claimed only."""
+        await self.make(message_delay_s=60)
+        await self.put(*numbered(2))
+        self.clock.advance(60)
+        claims = [await self.claim(1), await self.claim(1)]
+        await self.storage.claims.release("p", "q", claims[0].id)
+        page = await self.page(include_claimed=False)
+        self.assertEqual((bodies(page.messages), page.marker), (numbered(1), page.messages[0].id))
+        await self.storage.claims.release("p", "q", claims[1].id)
+        self.assertEqual(bodies((await self.page(include_claimed=False, marker=page.marker)).messages), numbered(1, 1))
+
     async def test_list_finds_due_among_delayed(self) -> None:
         """A page without delayed messages finds the others among hundreds of delayed ones."""
         await self.make(message_delay_s=60)

@@ -302,6 +302,14 @@ class RequestTests(SynchronousTestCase):
         head, get = wired.answers(heads=frozenset([0]))
         self.assertEqual((head.headers[b"content-length"], get.body), (b"6", b"GET /"))
 
+    def test_wrong_length(self) -> None:
+        """A Content-Length that is none is told as the wrong value of any header is."""
+        for length in (b"abc", b"-1", b"+5", b"1_0", b"5.0", b"", b"3\r\nContent-Length: 3"):
+            wired = Wired()
+            wired.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + length + b"\r\n\r\nabc")
+            (answer,) = wired.answers()
+            self.assertEqual((answer.status, json.loads(answer.body)["title"]), (400, "Invalid header value"), length)
+
     def test_refused_head(self) -> None:
         """A HEAD that is refused gets no body either; what cannot be read as a HEAD does."""
         wired = Wired()

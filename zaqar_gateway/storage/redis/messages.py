@@ -235,13 +235,14 @@ class RedisMessages:
             while True:
                 wanted = number(limit - len(messages))
                 found = await self._redis.run(scripts.LIST, 9, place, packed_now(self._now()), after, wanted, whom)
-                now_ms, incarnation, knows_delay, rank, more = found[:5]
+                now_ms, incarnation, knows_delay, rank, left = found[:5]
                 messages += values.messages(found, 5, now_ms, incarnation.decode())
                 if rank:
-                    after = bulks((rank, incarnation))
                     last = format_id(int(rank), incarnation.decode())
-                if not more:
+                if not left:
                     return MessagePage(messages, last, bool(knows_delay))
+                if left != 1:
+                    after = bulks((left, incarnation))
                 steps += 1
                 if steps == _LONG_LISTING:
                     await self._long_listings.acquire()

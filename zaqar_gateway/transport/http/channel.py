@@ -632,7 +632,7 @@ class HttpChannel(Protocol):
                 found = heads.find(data, start)
             except BadHead as error:
                 self._bodiless = error.is_bodiless
-                return self._refuse(error.status, error.description)
+                return self._refuse(error.status, error.description, error.title)
             if found is None:
                 return False
             head, end, is_new = found
@@ -831,12 +831,12 @@ class HttpChannel(Protocol):
         status, headers, body = refusal(500, "Internal server error", "The request could not be handled.")
         request.reply(status, [*headers, (b"x-openstack-request-id", request_id())], body)
 
-    def _refuse(self, status: int, description: str, retry_after_s: int = 0) -> bool:
+    def _refuse(self, status: int, description: str, title: str = "", retry_after_s: int = 0) -> bool:
         """Answer a request that the application does not see, and close.
 
         :return: false, for there is nothing more to do.
         """
-        status, headers, body = refusal(status, _TITLES[status], description)
+        status, headers, body = refusal(status, title or _TITLES[status], description)
         if retry_after_s:
             headers.append((b"Retry-After", b"%d" % retry_after_s))
         fields = encode_fields([*headers, (b"x-openstack-request-id", request_id())], b"", self)

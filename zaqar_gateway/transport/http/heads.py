@@ -12,9 +12,11 @@ from typing import TypeVar
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from zaqar_gateway.errors import BadHeader
 from zaqar_gateway.transport.http.alike import SIZE_MAX, Alike, alike
 from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.request import ABSOLUTE, Fields, Head
+from zaqar_gateway.transport.status import told
 
 # Of what HTTP knows as methods CONNECT is missing: it asks for a tunnel.  "#" ends a URI reference and is no part of a
 # request target (RFC 9112, section 3.2).
@@ -33,13 +35,15 @@ class BadHead(Exception):
 
     :ivar status: of the answer.
     :ivar description: what is wrong with it.
+    :ivar title: of the answer; empty: that of the status.
     :ivar is_bodiless: whether the answer has to have no body.
     """
 
     is_bodiless = False
 
-    def __init__(self, status: int, description: str) -> None:
+    def __init__(self, status: int, description: str, title: str = "") -> None:
         super().__init__(description)
+        self.title = title
         self.status = status
         self.description = description
 
@@ -162,7 +166,10 @@ class Heads:
         except HttpParserUpgrade:
             pass  # whether anything is upgraded is decided by the connection
         except HttpParserError as error:
-            raise BadHead(400, f"The headers cannot be read: {error}.") from None
+            # A wrong length is told as the wrong value of any header is (API reference, "Errors").
+            is_length = "Content-Length" in str(error) and "Transfer-Encoding" not in str(error)
+            title = told(BadHeader("")).title if is_length else ""
+            raise BadHead(400, f"The headers cannot be read: {error}.", title) from None
         headers: dict[bytes, bytes] = {}
         for field in fields:
             name, _, value = field.partition(b":")

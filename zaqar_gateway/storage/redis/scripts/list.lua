@@ -2,7 +2,9 @@
 -- KEYS: queue
 -- ARGV: now, marker (rank, or '' for the beginning), incarnation of the marker, limit, whether to leave out a client,
 --       the client, include claimed, include delayed
--- Returns {now, incarnation, whether the queue knows delay, rank last looked at, whether there may be more, messages...}
+-- Returns {now, incarnation, whether the queue knows delay, rank that the next page is behind, what is left, messages...}.  The next page
+-- begins behind no message that is only hidden now, since it is claimed or delayed.  What is left: 0 nothing, 1 all of it, else the rank
+-- behind which it is.
 local known = call('HMGET', base, 'inc', 'later', 'head', 'delay', 'moved')
 if not known[1] then
   return {now, '', 0, '', 0}
@@ -88,11 +90,11 @@ local function next_source()
   return which
 end
 
-local out, looked, last, found = {now, known[1], knows_delay and 1 or 0, '', 0}, 0, '', 0
+local out, looked, last, cursor, found = {now, known[1], knows_delay and 1 or 0, '', 0}, 0, '', nil, 0
 local begun, ttl, client = nil, nil, nil -- what an entry begins with: most of a queue have the same
 while found < limit do
   if looked >= SLICE / 2 then
-    out[5] = 1
+    out[5] = cursor
     break
   end
   local from = sources[1]
@@ -106,11 +108,13 @@ while found < limit do
   local at = from.at
   local entry, packed = from.entries[at], from.states[at]
   from.at = at + 1
-  looked, last = looked + 1, rank
+  looked, cursor = looked + 1, rank
   if entry and entry[1] ~= begun then
     begun, ttl, client = entry[1], ttl_of(entry), client_of(entry)
   end
-  if entry and client ~= skip then
+  if not entry or client == skip then
+    last = rank
+  else
     local shown_ttl, count, claim, is_alive = ttl, 0, nil, true
     if packed or unswept or entry[5] then
       local expires
@@ -120,7 +124,7 @@ while found < limit do
     if is_alive and (with_claimed or not claim) then
       if with_delayed or not has_later or not call('ZSCORE', delayed, rank) then
         emit(out, rank, whole(entry), shown_ttl, claim, count)
-        found = found + 1
+        found, last = found + 1, rank
       end
     end
   end
