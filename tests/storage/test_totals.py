@@ -124,6 +124,8 @@ class TotalsTests(StoreContract, SynchronousTestCase):
         self.assertTrue(self.run_now(self.storage.topic_subscriptions.create("p", "t", new)).is_new)
         refused = self.failureResultOf(Deferred.fromCoroutine(create("p", "r", new)), QuotaExceeded)
         self.assertIn("at most 2 subscriptions in all", str(refused.value))
+        self.assertFalse(self.run_now(create("p", "q", NewSubscription("http://a", 60))).is_new)
+        self.failureResultOf(Deferred.fromCoroutine(create("p", "q", new)), QuotaExceeded)
         self.post(100)
         self.run_now(self.storage.subscriptions.purge("p", "q"))
         self.clock.advance(COUNT_S)

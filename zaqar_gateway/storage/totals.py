@@ -35,6 +35,8 @@ COUNTED = frozenset(("message_post",))
 
 _REMEMBERED = 10_000
 
+_PAGE = 1000  # subscriptions that are looked through at once
+
 _log = Logger()
 
 
@@ -204,7 +206,12 @@ class BoundedSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # 
     _totals: Totals
 
     async def create(self, project: str, queue: str, new: NewSubscription) -> Placed:
-        await self._totals.take(project, _ONE_SUBSCRIPTION)
+        try:
+            await self._totals.take(project, _ONE_SUBSCRIPTION)
+        except QuotaExceeded:
+            if await self._has(project, queue, new.subscriber):
+                return await self._store.create(project, queue, new)  # it stays as it is, and may be owed a notice again
+            raise
         try:
             placed = await self._store.create(project, queue, new)
         except GatewayError as error:
@@ -214,6 +221,14 @@ class BoundedSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # 
         if not placed.is_new:
             self._totals.give_back(project, _ONE_SUBSCRIPTION)
         return placed
+
+    async def _has(self, project: str, queue: str, subscriber: str) -> bool:
+        marker = ""
+        while page := await self._store.list(project, queue, marker, _PAGE):
+            if any(one.subscriber == subscriber for one in page):
+                return True
+            marker = page[-1].id
+        return False
 
 
 @implementer(IStorage)
