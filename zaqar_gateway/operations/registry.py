@@ -379,7 +379,7 @@ def _of_queues(queues: Queues) -> list[Operation]:
                 needed=("resource_types",),
                 fixed={"strict": True},
             ),
-            Frame(only=("queue_name", "resource_types"), types={"resource_types": list[Any] | msgspec.UnsetType}, alone=True),
+            Frame(only=("queue_name", "resource_types"), alone=True),
             audited=True,
         ),
     ]

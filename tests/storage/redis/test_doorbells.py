@@ -207,8 +207,15 @@ class GreetingTests(SynchronousTestCase):
         protocol.makeConnection(self.connections[-1])
         return succeed(protocol)
 
+    def be_master(self) -> None:
+        """Say what the first question of a connection is about."""
+        self.clock.advance(0)
+        self.assertIn(b"ROLE", self.connections[0].value())
+        self.protocols[0].dataReceived(b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n")
+
     def test_lost(self) -> None:
         """Where the connection is lost before Redis has answered, all that was asked of it is over, and it is made anew."""
+        self.be_master()
         self.protocols[0].connectionLost(Failure(ConnectionLost()))
         gc.collect()  # what nobody handled is told when it is collected
         self.assertEqual(self.flushLoggedErrors(), [])
@@ -219,6 +226,7 @@ class GreetingTests(SynchronousTestCase):
     def test_refused(self) -> None:
         """A user of Redis who may not listen is not taken for one who does."""
         refused = b"-NOPERM this user has no permissions to access one of the channels\r\n"
+        self.be_master()
         self.clock.advance(0)
         asked = self.connections[0].value().count(b"SUBSCRIBE")
         self.assertGreater(asked, 1)

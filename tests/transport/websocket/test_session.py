@@ -287,7 +287,7 @@ class QueueActions(SessionCase):
     def test_purge(self) -> None:
         """A purge removes the messages, if it is not of other types only; unknown types are ignored."""
         self.post(1)
-        for types, left in ((["subscriptions", "x"], 1), ([5, None, {}], 1), (["messages", "y"], 0)):
+        for types, left in ((["subscriptions", "x"], 1), (["messages", "y"], 0)):
             self.assertEqual(self.ask("queue_purge", queue_name="q", resource_types=types), (204, {}))
             self.assertEqual(self.ask("queue_get_stats", queue_name="q")[1]["messages"]["total"], left)
         self.post(1)
