@@ -93,7 +93,6 @@ class ProducerAndAgentTests(ExamplesTestCase):
         self.produce("hello", "wörld", "ab")
         self.assertEqual(agent.end(TIMEOUT_S), 0, agent.output)
 
-
     def test_no_gateway(self) -> None:
         """An agent without a gateway says so, tries again, and goes on when there is one."""
         agent = self.start("agent.py", "--url", NOBODY)

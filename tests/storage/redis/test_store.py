@@ -145,7 +145,6 @@ class LostAnswerTests(StoreContract, OnRedis):
         self.assertEqual(bodies(await claims.create_each("p", "q", 600, 60, 5)), numbered(3))
 
 
-
 class RedisDeadLetterTests(DeadLetterStoreContract, OnRedis):
     """Dead letters."""
 

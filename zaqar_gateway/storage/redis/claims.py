@@ -43,27 +43,11 @@ class RedisClaims:
 
     async def create(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> Claim | None:
         claim_id = self._new_claim_id()
-        try:
-            found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, each=False)
-        except StoreUnavailable as error:
-            self._lost(project, queue, [claim_id], error)
-            raise
+        found = await self._take(project, queue, claim_id, ttl_s, grace_s, limit, each=False)
         return Claim(claim_id, ttl_s, 0, found) if found else None
 
     async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
-        claim_id = self._new_claim_id()
-        try:
-            return await self._take(project, queue, claim_id, ttl_s, grace_s, limit, each=True)
-        except StoreUnavailable as error:
-            self._lost(project, queue, [_claim_of(claim_id, nth) for nth in range(1, limit + 1)], error)
-            raise
-
-    def _lost(self, project: str, queue: str, claims: Sequence[str], error: StoreUnavailable) -> None:
-        """Have claims released once there is a Redis, where they may have been made and nobody is told their ids: else their messages
-        would be out of reach until they lapse."""
-        if error.outcome_unknown:
-            releasing = Deferred.fromCoroutine(self._release_all(project, queue, claims))
-            releasing.addErrback(lambda failure: _log.failure("claims of which no answer came are not released", failure))
+        return await self._take(project, queue, self._new_claim_id(), ttl_s, grace_s, limit, each=True)
 
     async def _release_all(self, project: str, queue: str, claims: Sequence[str]) -> None:
         for _ in range(_RELEASE_TRIES):
@@ -77,6 +61,19 @@ class RedisClaims:
                 return
 
     async def _take(
+        self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, *, each: bool
+    ) -> list[Message]:
+        try:
+            return await self._ask(project, queue, claim_id, ttl_s, grace_s, limit, each=each)
+        except StoreUnavailable as error:
+            if error.outcome_unknown:
+                # They may have been made, and nobody is told their ids: their messages would be out of reach until they lapse.
+                made = [_claim_of(claim_id, nth) for nth in range(1, limit + 1)] if each else [claim_id]
+                releasing = Deferred.fromCoroutine(self._release_all(project, queue, made))
+                releasing.addErrback(lambda failure: _log.failure("claims of which no answer came are not released", failure))
+            raise
+
+    async def _ask(
         self, project: str, queue: str, claim_id: str, ttl_s: int, grace_s: int, limit: int, *, each: bool
     ) -> list[Message]:
         apart, theirs = (bulk(b"1"), None) if each else (NOTHING, claim_id)
