@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TRANSPORTS = ("http", "websocket")
 _CONNECT_S = 10.0
 _START_S = 60.0
+_REDIS = ("redis-server", "valkey-server")
 
 
 class StartFailed(Exception):
@@ -260,14 +261,15 @@ def listens(address: Address) -> bool:
 
 
 def redis_version(pid: int) -> str:
-    """What the redis-server of this process calls itself."""
+    """What the redis-server or valkey-server of this process calls itself, as in ``Redis 7.0.15``."""
     with suppress(OSError, psutil.Error, subprocess.SubprocessError, IndexError):
         program = psutil.Process(pid).exe()  # one program of several names, which goes by the first argument
         said = subprocess.run(
             ["redis-server", "--version"], executable=program, capture_output=True, text=True, timeout=10
         )
-        return said.stdout.split("v=", 1)[1].split()[0]
-    return "unknown"
+        name, _, version = said.stdout.partition(" server v=")
+        return f"{name} {version.split()[0]}"
+    return "Redis unknown"
 
 
 def revision(root: Path) -> str:
@@ -303,7 +305,7 @@ def gateway(
     try:
         with process([*command, f"--data-dir={home / 'data'}"], log=log, core=cores.server, cwd=root, env=env) as child:
             wait_until(lambda: listens(http) and listens(websocket), child, log, name)
-            redis = [each for each in psutil.Process(child.pid).children(recursive=True) if "redis" in each.name()]
+            redis = [each for each in psutil.Process(child.pid).children(recursive=True) if each.name() in _REDIS]
             about = {
                 "server": f"zaqar_gateway {revision(root)}",
                 "redis": f"{redis_version(redis[0].pid)}, its own child" if redis else "none found",

@@ -101,7 +101,7 @@ def version() -> int:
     except NoRedisServer as error:
         print(f"Redis: {error}")
     else:
-        print("Redis {}.{} ({})".format(*server.version, server.program))
+        print("{} {}.{} ({})".format(server.name, *server.version, server.program))
     return 0
 
 

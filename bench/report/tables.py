@@ -165,5 +165,5 @@ def setting(results: Results) -> str:
     facts = [form.format(about[key]) for key, form in _FACTS.items() if key in about]
     for name, told in results.targets.items():
         if "server" in told:
-            facts.append(f"{name}: {told['server']}, Redis {told.get('redis', 'unknown')}")
+            facts.append(f"{name}: {told['server']}, {told.get('redis', 'Redis unknown')}")
     return "\n".join(f"* {fact}" for fact in facts) + "\n"

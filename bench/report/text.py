@@ -157,7 +157,7 @@ def markdown_table(results: Results) -> str:
         text.append("")
     text += [f"* {note}" for note in notes(results)]
     text += [
-        f"* {target}: {about['server']}, Redis {about.get('redis', 'unknown')}"
+        f"* {target}: {about['server']}, {about.get('redis', 'Redis unknown')}"
         for target, about in results.targets.items()
         if "server" in about
     ]

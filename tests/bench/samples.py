@@ -40,7 +40,7 @@ def results() -> Results:
     """Two targets, two scenarios, and a backlog."""
     found = Results(
         about={"command": "python -m bench --quick", "pinning": "none", "python": "3.11"},
-        targets={"zaqar": {"server": "Zaqar 23.0.1", "redis": "7.0.15"}, "gateway": {"server": "zaqar_gateway"}},
+        targets={"zaqar": {"server": "Zaqar 23.0.1", "redis": "Redis 7.0.15"}, "gateway": {"server": "zaqar_gateway"}},
         baseline="zaqar",
     )
     for target, times in (("zaqar", 1.0), ("gateway", 8.0)):

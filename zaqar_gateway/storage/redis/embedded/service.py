@@ -26,7 +26,8 @@ from zaqar_gateway.storage.redis.embedded.appendonly import Synchroniser, cut_to
 from zaqar_gateway.storage.redis.embedded.directory import configuration, hold, is_free, open_lock
 from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, StartFailed
 from zaqar_gateway.storage.redis.embedded.process import LAUNCHER, Child, Once
-from zaqar_gateway.storage.redis.embedded.program import MULTI_PART_AOF, VERSION_MIN, Server, find_server
+from zaqar_gateway.storage.redis.embedded.program import Server, find_server
+from zaqar_gateway.storage.redis.embedded.readers import readers_of
 from zaqar_gateway.storage.redis.embedded.room import Guard, Room, room_of
 from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor, Watch
 
@@ -170,14 +171,13 @@ class EmbeddedRedis(Service):
             await self._stop_orphan()
             self.socket_path = self._place_socket()
             self._write_configuration()
-            # An older server does not see what a newer one wrote in parts, and would begin with nothing.
-            parts = (self._directory / "appendonlydir").exists()
+            readers = readers_of(self._directory)
         except OSError as error:
             raise StartFailed(
                 f"the data directory {self._directory} cannot be used: {error.strerror}; storage.data_dir has to name"
                 " one that this user may write to."
             ) from error
-        server = find_server(self._program, at_least=MULTI_PART_AOF if parts else VERSION_MIN)
+        server = find_server(self._program, readers=readers)
         try:
             await self._supervise(server)
         finally:
@@ -232,7 +232,8 @@ class EmbeddedRedis(Service):
             if not watch.running:
                 watch.startService()
         self._log.info(
-            "embedded Redis {version} is ready: {program}, process {pid}, data in {directory}",
+            "embedded {name} {version} is ready: {program}, process {pid}, data in {directory}",
+            name=server.name,
             version=".".join(map(str, server.version)),
             program=server.program,
             pid=self.pid,
