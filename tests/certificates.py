@@ -38,6 +38,15 @@ class Authority:
         builder = x509.CertificateBuilder(
             self._name, subject, key.public_key(), x509.random_serial_number(), now - 24 * hour, now + hours * hour
         ).add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        # What is to be strictly right has these (RFC 5280, sections 4.2.1.1 to 4.2.1.3).
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(signer, critical=False)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        if ca:
+            signs = {"key_cert_sign", "crl_sign"}
+            uses = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+            given = {use: use in signs for use in (*uses, *signs, "encipher_only", "decipher_only")}
+            builder = builder.add_extension(x509.KeyUsage(**given), critical=True)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName(list(map(_host, hosts))), critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -63,14 +63,14 @@ class Commands(CommandCase):
         done = self.command("version")
         self.assertEqual(done.returncode, 0)
         self.assertRegex(
-            done.stdout, rf"^zaqar-gateway {zaqar_gateway.__version__}\nPython 3\.\S+\nTwisted \d\S+\nRedis \d+\.\d+ \(/.+\)\n$"
+            done.stdout, rf"^zaqar-gateway {zaqar_gateway.__version__}\nPython 3\.\S+\nTwisted \d\S+\n(Redis|Valkey) \d+\.\d+ \(/.+\)\n$"
         )
 
     def test_version_without_server(self) -> None:
         """Where no server can be started, the text says what to install."""
         done = self.command("version", ZAQAR_GATEWAY_STORAGE_REDIS_SERVER="/nowhere/redis-server")
         self.assertEqual(done.returncode, 0)
-        self.assertIn("\nRedis: no redis-server of version 6.2 or later was found (/nowhere/redis-server", done.stdout)
+        self.assertIn("\nRedis: no redis-server or valkey-server of version 6.2 or later was found (/nowhere/redis-server", done.stdout)
 
     def test_check_config(self) -> None:
         """What is in effect is printed as TOML, without passwords."""

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway import address, config
-from zaqar_gateway.address import RedisAddress
+from zaqar_gateway.address import PORT_DEFAULT, RedisAddress
 from zaqar_gateway.config import ConfigError, Settings, load
 from zaqar_gateway.errors import BadClientId
 from zaqar_gateway.limits import Limits
@@ -253,6 +254,11 @@ class Refusals(ConfigCase):
             self.assertEqual(len(problems), 1)
             self.assertTrue(problems[0].startswith("FILE: [transport] "), problems)
             self.assertIn(expected, problems[0])
+        (problem,) = self.refused("[storage]\nuri = 'redis://h'\nreplicas_timeout_s = 6")
+        self.assertIn("replicas_timeout_s is 6.0; it has to be at most command_timeout_s, which is 5.0", problem)
+        for uri in ("", "memory:"):
+            (problem,) = self.refused(f"[storage]\nuri = '{uri}'\ndurability = 'replicated'")
+            self.assertIn('[storage] durability is "replicated"; [storage] uri has to be of a Redis with replicas then', problem)
 
     def test_files(self) -> None:
         """A file that is missing, is not TOML or not UTF-8 is refused with its path."""
@@ -341,7 +347,7 @@ class Secrets(ConfigCase):
             f"redis://:{self.SECRET} @h",
             f"redis://u@h:{self.SECRET}",
             f"redis://:{self.SECRET}@[::1",
-            f"redis://:{self.SECRET}@a,b?master=m",
+            f"redis://:{self.SECRET}@a,b",
             f"rediss://:{self.SECRET}@/path",
             f"unix://:{self.SECRET}@h/path",
         ):
@@ -717,6 +723,22 @@ class Addresses(SynchronousTestCase):
             ("unix:///run/redis.sock?dbid=1", RedisAddress(path="/run/redis.sock", database=1)),
             ("unix:/run/redis.sock", RedisAddress(path="/run/redis.sock")),
             ("unix://u:p@/run/a%20b", RedisAddress(path="/run/a b", username="u", password="p")),
+            ("redis://h1,h2:7?master=m", RedisAddress(sentinels=(("h1", 26379), ("h2", 7)), master="m")),
+            ("redis://h?master=m", RedisAddress(sentinels=(("h", 26379),), master="m")),
+            (
+                "rediss://u:p@[::1]:7,h/name?master=a%26b&dbid=2&sentinel_username=s&sentinel_password=p%3D",
+                RedisAddress(
+                    username="u",
+                    password="p",
+                    database=2,
+                    tls=True,
+                    key_prefix="name",
+                    sentinels=(("::1", 7), ("h", 26379)),
+                    master="a&b",
+                    sentinel_username="s",
+                    sentinel_password="p=",
+                ),
+            ),
         ):
             self.assertEqual(address.parse(uri), expected)
 
@@ -734,10 +756,18 @@ class Addresses(SynchronousTestCase):
             ("redis://@h", "nothing before the '@'"),
             ("redis://h?dbid=-1", "dbid has to be a number"),
             ("redis://h?dbid=", "dbid has to be a number"),
-            ("redis://h?db=1", "the only parameter"),
+            ("redis://h?db=1", "the parameters behind a '?' are dbid"),
+            ("redis://h?dbid=1&dbid=2", "dbid is given twice"),
             ("redis://h?socket_timeout=1", "storage.command_timeout_s"),
-            ("redis://h1,h2:26379?master=m", "not available in this version"),
-            ("redis://h1,h2", "not available in this version"),
+            ("redis://h1,h2", "'?master=' has to give the name"),
+            ("redis://h?sentinel_password=p", "'?master=' has to give the name"),
+            ("redis://h1,?master=m", "the host has to be"),
+            ("redis://h1,h2:0?master=m", "from 1 to 65535"),
+            ("redis://h1,h2?master=", "master has to have a value"),
+            ("redis://h1,h2?master=a%20b", "master has to have a value without spaces"),
+            ("redis://h1,h2?master=m&sentinel_username=u", "no sentinel_password beside it"),
+            ("redis:///run/s?master=m", "stands behind the hosts of the Sentinels"),
+            ("unix:///run/s?master=m", "stands behind the hosts of the Sentinels"),
             ("redis://h1 ", "spaces"),
             ("rediss:///run/s", "no TLS on a Unix socket"),
             ("unix://run/s", "unix:///path"),
@@ -761,6 +791,15 @@ class Addresses(SynchronousTestCase):
     def test_masked_is_a_uri(self, where: RedisAddress) -> None:
         """Without a password the text of an address is a URI for it."""
         self.assertEqual(address.parse(where.masked()), where)
+        watched = evolve(where, host="", port=PORT_DEFAULT, sentinels=((where.host, where.port), ("h2", 7)), master="a&b=c")
+        self.assertEqual(address.parse(watched.masked()), watched)
+
+    def test_passwords_are_masked(self) -> None:
+        """Neither that of Redis nor that of the Sentinels is shown."""
+        found = address.parse("redis://:s3cr3t@h1,h2?master=m&sentinel_username=u&sentinel_password=s3cr3t")
+        for shown in (str(found), repr(found)):
+            self.assertNotIn("s3cr3t", shown)
+        self.assertEqual(str(found), "redis://:***@h1:26379,h2:26379?master=m&sentinel_username=u&sentinel_password=***")
 
     @examples
     @given(st.text())

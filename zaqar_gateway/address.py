@@ -7,18 +7,25 @@ The forms are those of the API reference, "Configuration", ``[drivers:message_st
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from attrs import evolve, field, frozen
 
 PORT_DEFAULT = 6379
+SENTINEL_PORT_DEFAULT = 26379
 SCHEMES = ("redis", "rediss", "unix")
 _DATABASE_MAX = 65535
 _FORMS = (
-    "redis://[[user]:password@]host[:port][/key-space][?dbid=0], the same with rediss:// for TLS, or"
-    " unix://[[user]:password@]/path/of/socket[?dbid=0]"
+    "redis://[[user]:password@]host[:port][/key-space][?dbid=0], for what Sentinel watches"
+    " redis://[[user]:password@]sentinel[:port],sentinel[:port][/key-space]?master=name[&dbid=0], the same with rediss:// for"
+    " TLS, or unix://[[user]:password@]/path/of/socket[?dbid=0]"
 )
-_LATER = ("master", "sentinel_username", "sentinel_password")
+_OF_SENTINEL = ("master", "sentinel_username", "sentinel_password")
+
+
+def written(host: str, port: int) -> str:
+    """A host and a port as they stand in a URI."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @frozen
@@ -31,6 +38,9 @@ class RedisAddress:
     :ivar password: empty where none is asked for; not part of ``repr`` or ``str``.
     :ivar database: number of the database, 0 or more.
     :ivar key_prefix: name of a key space of its own in that database (API reference, pools); empty for none.
+    :ivar sentinels: hosts and ports of the Sentinels that tell where the server is; ``host`` is empty then.
+    :ivar master: the name that these have for it.
+    :ivar sentinel_username: what is said to the Sentinels on arrival; :ivar sentinel_password: the same, and not shown.
     """
 
     host: str = ""
@@ -41,16 +51,28 @@ class RedisAddress:
     database: int = 0
     tls: bool = False
     key_prefix: str = ""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    master: str = ""
+    sentinel_username: str = ""
+    sentinel_password: str = field(default="", repr=lambda secret: "'***'" if secret else "''")
 
     def masked(self) -> str:
         """The address as a URI, with ``***`` for the password."""
         login = f"{self.username}:***@" if self.password else f"{self.username}@" if self.username else ""
-        query = f"?dbid={self.database}" if self.database else ""
+        given = [f"{name}={quote(value, safe='*')}" for name, value in self._of_sentinel()]
+        if self.database:
+            given.append(f"dbid={self.database}")
+        query = f"?{'&'.join(given)}" if given else ""
         if self.path:
             return f"unix://{login}{self.path}{query}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        hosts = ",".join(written(*each) for each in self.sentinels or ((self.host, self.port),))
         space = f"/{self.key_prefix}" if self.key_prefix else ""
-        return f"redis{'s' if self.tls else ''}://{login}{host}:{self.port}{space}{query}"
+        return f"redis{'s' if self.tls else ''}://{login}{hosts}{space}{query}"
+
+    def _of_sentinel(self) -> list[tuple[str, str]]:
+        given = ("master", self.master), ("sentinel_username", self.sentinel_username)
+        found = [(name, value) for name, value in given if value]
+        return [*found, ("sentinel_password", "***")] if self.sentinel_password else found
 
     __str__ = masked
 
@@ -65,17 +87,22 @@ def _number(what: str, text: str, high: int) -> int:
     return int(text)
 
 
-def _database(query: str) -> int:
-    database = 0
+def _parameters(query: str) -> dict[str, str]:
+    given: dict[str, str] = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
-        if key in _LATER:
-            raise ValueError("Sentinel (a list of hosts, 'master', 'sentinel_...') is not available in this version")
         if key == "socket_timeout":
             raise ValueError("socket_timeout is set by storage.command_timeout_s and not in the URI")
-        if key != "dbid":
-            raise ValueError("the only parameter behind a '?' is dbid, the number of the database")
-        database = _number("dbid", value, _DATABASE_MAX)
-    return database
+        if key != "dbid" and key not in _OF_SENTINEL:
+            raise ValueError(
+                "the parameters behind a '?' are dbid, the number of the database, and with Sentinel master, sentinel_username and"
+                " sentinel_password"
+            )
+        if key in given:
+            raise ValueError(f"{key} is given twice")
+        if key != "dbid" and not (value and value.isprintable() and " " not in value):
+            raise ValueError(f"{key} has to have a value without spaces and control characters")
+        given[key] = value
+    return given
 
 
 def _split_login(authority: str) -> tuple[str, str, str]:
@@ -86,13 +113,11 @@ def _split_login(authority: str) -> tuple[str, str, str]:
     return unquote(username), unquote(password), host
 
 
-def _split_host(text: str) -> tuple[str, int]:
-    if "," in text:
-        raise ValueError("Sentinel (a list of hosts) is not available in this version")
+def _split_host(text: str, port_default: int = PORT_DEFAULT) -> tuple[str, int]:
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]+)\]|([^\[\]:]+))(?::([0-9]+))?", text)
     if not match:
         raise ValueError("the host has to be a name or an address, with [] around IPv6, then :port or nothing")
-    port = _number("the port", match[3], 65535) if match[3] else PORT_DEFAULT
+    port = _number("the port", match[3], 65535) if match[3] else port_default
     if not port:
         raise ValueError("the port has to be a number from 1 to 65535")
     return match[1] or match[2], port
@@ -121,15 +146,39 @@ def _parse(uri: str) -> RedisAddress:
     if not match:
         raise ValueError("it does not begin with redis://, rediss:// or unix://, or holds a '#' (write it as %23)")
     scheme, authority, path, query = match[1], match[2] or "", unquote(match[3]), match[4] or ""
-    database = _database(query)
+    given = _parameters(query)
+    database = _number("dbid", given["dbid"], _DATABASE_MAX) if "dbid" in given else 0
     username, password, host = _split_login(authority)
     if scheme == "unix" and host:
         raise ValueError("the path of the socket has to begin with '/': unix:///path/of/socket")
     if host:
-        host, port = _split_host(host)
-        return RedisAddress(host, port, "", username, password, database, scheme == "rediss", path.removeprefix("/"))
+        server = RedisAddress(
+            username=username, password=password, database=database, tls=scheme == "rediss", key_prefix=path.removeprefix("/")
+        )
+        return _behind_sentinels(server, host, given) if "," in host or given.keys() & _OF_SENTINEL else _at(server, host)
+    if given.keys() & _OF_SENTINEL:
+        raise ValueError("master and what else is of Sentinel stands behind the hosts of the Sentinels")
     if not path.startswith("/") or path == "/":
         raise ValueError("there is neither a host nor the path of a socket")
     if scheme == "rediss":
         raise ValueError("there is no TLS on a Unix socket")
     return RedisAddress(path=path, username=username, password=password, database=database)
+
+
+def _at(server: RedisAddress, host: str) -> RedisAddress:
+    name, port = _split_host(host)
+    return evolve(server, host=name, port=port)
+
+
+def _behind_sentinels(server: RedisAddress, hosts: str, given: dict[str, str]) -> RedisAddress:
+    if "master" not in given:
+        raise ValueError("behind the hosts of Sentinels '?master=' has to give the name that they have for the server")
+    if "sentinel_username" in given and "sentinel_password" not in given:
+        raise ValueError("sentinel_username has no sentinel_password beside it")
+    return evolve(
+        server,
+        sentinels=tuple(_split_host(each, SENTINEL_PORT_DEFAULT) for each in hosts.split(",")),
+        master=given["master"],
+        sentinel_username=given.get("sentinel_username", ""),
+        sentinel_password=given.get("sentinel_password", ""),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import ceil
-from typing import Any
+from typing import Any, Literal
 
 from attrs import define
 from twisted.application.internet import TimerService
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from zaqar_gateway import plugins
-from zaqar_gateway.address import RedisAddress, parse
+from zaqar_gateway.address import RedisAddress, parse, written
 from zaqar_gateway.config import Settings
 from zaqar_gateway.config.settings import Storage as StorageSettings
 from zaqar_gateway.errors import PoolUnfit, RuleBroken, StoreError
@@ -31,6 +31,8 @@ from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 _log = Logger()
 
 _EXTERNAL_WAIT_S = 3.0
+_CONNECT_S = 3.0
+"""A host that is gone answers nothing; where another one has its address, or its part, by then, the next attempt finds it."""
 _SWEEP_MEMORY_S = 10.0
 _MEMORY = "memory:"
 
@@ -48,8 +50,9 @@ def make_backend(settings: Settings, reactor: Any, order: Order | None = None) -
         return EmbeddedBackend(given, bounds, quotas, reactor, order)
     if settings.redis is not None:
         return RedisBackend(given, settings.redis, bounds, quotas, reactor, order)
+    durability: Literal["memory", "fsync"] = "fsync" if given.durability == "fsync" else "memory"
     made: IStorageBackend = plugins.make(
-        plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, given.durability, bounds, quotas), reactor
+        plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, durability, bounds, quotas), reactor
     )
     return made
 
@@ -110,19 +113,34 @@ class RedisBackend:
     ) -> None:
         # Importing txredisapi installs a reactor; by now there is one.
         from zaqar_gateway.storage.redis import scripts
-        from zaqar_gateway.storage.redis.connection import Redis
+        from zaqar_gateway.storage.redis.connection import Commands, Redis
         from zaqar_gateway.storage.redis.keys import Keys
         from zaqar_gateway.storage.redis.layout import check_layout
         from zaqar_gateway.storage.redis.management import RedisManagement
+        from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
+        from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Switches
         from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
 
         self.where = address.masked()
         self._reactor = reactor
-        self._durability = settings.durability
+        self._settings = settings
+        self._address = address
         self._is_synchronised = is_synchronised
         keys = Keys(address.key_prefix)
+        self._switches: Switches | None = None
+        if address.sentinels:
+            login = address.sentinel_username, address.sentinel_password
+            reach = partial(_endpoint, reactor, address.tls)
+            sentinels = [Sentinel(written(*each), reach(*each), *login) for each in address.sentinels]
+            endpoint = master = Master(sentinels, address.master, reach, reactor)
+            self._switches = Switches(sentinels, master, reactor, self._switched)
+        elif address.path:
+            endpoint = UNIXClientEndpoint(reactor, address.path)
+        make: Callable[[Any, float, int], Commands] = Commands
+        if settings.durability == "replicated":
+            make = partial(ReplicatedCommands, settings.replicas, settings.replicas_timeout_s)
         self._redis = Redis(
-            endpoint or _endpoint(address, reactor),
+            endpoint or _endpoint(reactor, address.tls, address.host, address.port),
             reactor,
             timeout_s=settings.command_timeout_s,
             bound=settings.max_waiting_commands,
@@ -131,6 +149,7 @@ class RedisBackend:
             password=address.password,
             database=address.database,
             scripts=scripts.ALL,
+            make=make,
             greet=partial(check_layout, keys),
             order=order,
         )
@@ -154,9 +173,16 @@ class RedisBackend:
 
         :raises Exception: it cannot be used, or not within some seconds.
         """
-        await Deferred.fromCoroutine(self._redis.probe()).addTimeout(_EXTERNAL_WAIT_S, self._reactor)
+        await Deferred.fromCoroutine(self._redis.once("PING")).addTimeout(_EXTERNAL_WAIT_S, self._reactor)
+
+    def _switched(self, place: tuple[str, int]) -> None:
+        _log.warn("Sentinel tells of another master, at {host}, port {port}", host=place[0], port=place[1])
+        self._redis.connect_anew()
+        self._doorbells.connect_anew()
 
     async def start(self) -> None:
+        if self._switches is not None:
+            self._switches.start()
         self._redis.start()
         self._doorbells.start()
         try:
@@ -170,7 +196,13 @@ class RedisBackend:
     async def _tell_durability(self) -> None:
         from zaqar_gateway.storage.redis.durability import durability_of
 
-        durability = await durability_of(self._redis, self._durability, is_synchronised=self._is_synchronised)
+        durability = await durability_of(
+            self._redis,
+            self._settings.durability,
+            replicas=self._settings.replicas,
+            is_synchronised=self._is_synchronised,
+            fails_over=bool(self._address.sentinels),
+        )
         _log.info("an acknowledged message survives {kept}", kept=durability.kept)
         for warning in durability.warnings:
             _log.warn("{warning}", warning=warning)
@@ -179,6 +211,8 @@ class RedisBackend:
         await _stop(self._sweeper)
         await self._doorbells.stop()
         await self._redis.stop()
+        if self._switches is not None:
+            await self._switches.stop()
 
 
 @implementer(IManagingBackend)
@@ -304,11 +338,9 @@ class _Late:
         return self._find().connect(protocolFactory)
 
 
-def _endpoint(address: RedisAddress, reactor: Any) -> IStreamClientEndpoint:
-    if address.path:
-        return UNIXClientEndpoint(reactor, address.path)
-    endpoint = HostnameEndpoint(reactor, address.host, address.port)
-    return wrapClientTLS(optionsForClientTLS(address.host), endpoint) if address.tls else endpoint
+def _endpoint(reactor: Any, tls: bool, host: str, port: int) -> IStreamClientEndpoint:
+    endpoint = HostnameEndpoint(reactor, host, port, timeout=_CONNECT_S)
+    return wrapClientTLS(optionsForClientTLS(host), endpoint) if tls else endpoint
 
 
 async def _stop(sweeper: TimerService) -> None:

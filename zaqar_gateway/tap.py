@@ -10,6 +10,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -91,6 +92,7 @@ _WELL_KNOWN_KEY = "AES256"
 _SHUTDOWN_S = 15.0
 _TELL_S = 60.0
 _SPARE_FILES = 256
+_FILES_MAX = 1_048_576
 
 
 class Gateway(Service):
@@ -474,8 +476,16 @@ def _rates(settings: Settings, storage: IStorage, reactor: Any, refusals: Refusa
 
 
 def _connections_max() -> int:
-    """How many connections leave enough descriptors for the store, deliveries, logs and files."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """How many connections leave enough descriptors for the store, deliveries, logs and files.
+
+    The process takes as many as it may: what systems begin with, often 1,024, is for programs that look through all of them.
+    """
+    most, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(allowed, _FILES_MAX) if allowed != resource.RLIM_INFINITY else _FILES_MAX
+    if most != resource.RLIM_INFINITY and most < wanted:
+        with suppress(OSError, ValueError):  # a system may allow less than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, allowed))
+            most = wanted
     return 0 if most == resource.RLIM_INFINITY else max(1, most - min(_SPARE_FILES, most // 4))
 
 

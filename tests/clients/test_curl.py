@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.programs import program
 from tests.system.gateway import ANSWER_S, ROOT, Gateway, environment, new_directory
 
 README = ROOT / "README.md"
@@ -54,7 +54,7 @@ class TourTests(SynchronousTestCase):
 
     def test_line_by_line(self) -> None:
         """Every line succeeds, and its answer is no error unless the line says that it shows one."""
-        self.assertIsNotNone(shutil.which("curl"), "curl is not installed; the tour of README.md needs it")
+        program("curl")
         commands = tour(README.read_text(encoding="utf-8"))
         gateway = Gateway()
         self.addCleanup(gateway.kill)

@@ -23,6 +23,7 @@ import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 import zaqar_gateway
+from tests.programs import program
 from tests.system.gateway import ROOT
 
 CLIENT = ROOT / "clients" / "js"
@@ -56,17 +57,6 @@ def run(command: list[str], directory: Path, extra: Mapping[str, str] | None = N
     if done.returncode:
         raise AssertionError(f"{' '.join(command)}: {done.stdout[-20_000:]}{done.stderr[-20_000:]}")
     return done.stdout
-
-
-def program(name: str) -> str:
-    """Where a program is.
-
-    :raises SkipTest: there is none.
-    """
-    found = shutil.which(name)
-    if found is None:
-        raise SkipTest(f"there is no {name} in PATH (Debian: nodejs, npm): this of the JavaScript client is not tested")
-    return found
 
 
 _SIZED: dict[str, Callable[[int], Any]] = {
@@ -109,7 +99,7 @@ class NodeTests(SynchronousTestCase):
     def test_units(self) -> None:
         """The client's own tests pass."""
         tests = sorted(str(path) for path in (CLIENT / "test").glob("*.test.js"))
-        told = run([program("node"), "--test", *tests], CLIENT)
+        told = run([program("node", "nodejs"), "--test", *tests], CLIENT)
         self.assertGreater(int(re.findall(r"^(?:#|ℹ) pass (\d+)$", told, re.MULTILINE)[0]), 100)
 
     def test_types(self) -> None:
@@ -122,7 +112,7 @@ class NodeTests(SynchronousTestCase):
                 run(install, compiler.parents[3])
             except (AssertionError, subprocess.TimeoutExpired) as error:
                 raise SkipTest(f"{TYPESCRIPT} cannot be installed: types are not compiled: {error}") from None
-        run([program("node"), str(compiler), "-p", "test/tsconfig.json"], CLIENT)
+        run([program("node", "nodejs"), str(compiler), "-p", "test/tsconfig.json"], CLIENT)
 
     def test_declared(self) -> None:
         """What the types declare is there, and what is there is declared."""
@@ -133,7 +123,7 @@ class NodeTests(SynchronousTestCase):
         )
         for name in ("zaqar", "msgpack"):
             source = SOURCE / f"{name}.js"
-            node = [program("node"), "--input-type=module", "-e", script, source.as_uri()]
+            node = [program("node", "nodejs"), "--input-type=module", "-e", script, source.as_uri()]
             exported, methods = json.loads(run(node, CLIENT))
             types = (SOURCE / f"{name}.d.ts").read_text()
             declared = set(re.findall(r"^export (?:class|function) (\w+)", types, re.MULTILINE))

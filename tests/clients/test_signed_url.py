@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from zaqarclient.queues.client import Client
 from zaqarclient.transport import errors
 
+from tests.programs import program
 from tests.system.gateway import ANSWER_S, ROOT, SECRET, GatewayTestCase, environment, new_directory
 
 
@@ -97,7 +97,7 @@ class CurlTests(GatewayTestCase):
 
     def test_example(self) -> None:
         """The lines of the section on pre-signed URLs work one after the other in a shell."""
-        self.assertIsNotNone(shutil.which("curl"), "curl is not installed; the example needs it")
+        program("curl")
         text = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
         section = re.split(r"\n(?=[^\n]+\n-{5,}\n)", text.partition("Pre-signed URLs\n---")[2])[0]
         lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]

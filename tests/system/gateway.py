@@ -426,8 +426,9 @@ class RedisProcess:
     :ivar unix: its URI over a Unix socket.
     """
 
-    def __init__(self, password: str = "p@ss/word") -> None:
+    def __init__(self, password: str = "p@ss/word", *options: str) -> None:
         self.password = password
+        self._options = options
         self.port = 0
         self.directory = new_directory()
         self._process: Process | None = None
@@ -445,12 +446,12 @@ class RedisProcess:
         """Start it, on the data and the port that it had."""
         # A port that was free a moment ago may be taken by now; Redis cannot choose one itself.
         for _ in range(5):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             process = Process(
                 [
                     *(find_server().program, "--port", str(port), "--bind", "127.0.0.1"),
                     *("--unixsocket", str(self.directory / "redis.sock"), "--requirepass", self.password),
-                    *("--dir", str(self.directory), "--appendonly", "yes", "--save", ""),
+                    *("--dir", str(self.directory), "--appendonly", "yes", "--save", "", *self._options),
                 ],
                 environment(),
                 self.directory,
@@ -496,6 +497,12 @@ class RedisProcess:
             answer.readline()
             return [answer.readline().strip() for _ in range(lines)]
 
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process:
+            self._process.kill()
+            self._process = None
+
     def stop(self) -> None:
         """Shut it down in good order."""
         if self._process:
@@ -505,7 +512,8 @@ class RedisProcess:
             self._process = None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that was free a moment ago."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])

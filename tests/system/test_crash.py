@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 import websocket
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.programs import program
 from tests.system.gateway import ANSWER_S, Answer, Gateway, Http, RedisProcess, Socket, new_directory, until
 
 PROJECT = "crash"
@@ -197,14 +197,12 @@ class SlowDisk:
     """
 
     def __init__(self, slow_ms: int) -> None:
+        compiler = program("cc", "gcc")
         directory = new_directory()
         library = directory / "slow_disk.so"
-        try:
-            subprocess.run(
-                ["cc", "-shared", "-fPIC", "-o", library, Path(__file__).with_name("slow_disk.c"), "-ldl"], check=True
-            )
-        except FileNotFoundError:
-            raise SkipTest("there is no C compiler in PATH: a disk cannot be made slow") from None
+        subprocess.run(
+            [compiler, "-shared", "-fPIC", "-o", library, Path(__file__).with_name("slow_disk.c"), "-ldl"], check=True
+        )
         self._log = directory / "log"
         self._log.touch()
         self.environ = {"LD_PRELOAD": str(library), "SLOW_DISK_LOG": str(self._log), "SLOW_DISK_MS": str(slow_ms)}

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import selectors
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from contextlib import closing
-from unittest import SkipTest
 from urllib.parse import urlencode, urlsplit
 
 import psutil
 
+from bench.load.audience import allow_sockets
 from tests.helpers import OTHER_CLIENT
+from tests.programs import program
 from tests.system.browser import Pages, start_browser
 from tests.system.gateway import (
     ANSWER_S,
@@ -126,8 +126,7 @@ class CurlTests(LaunchTestCase):
 
     def curl(self, url: str) -> Curl:
         """A listener that has an id."""
-        if shutil.which("curl") is None:
-            raise SkipTest("there is no curl in PATH")
+        program("curl")
         made = Curl(url)
         self.addCleanup(made.close)
         return made
@@ -175,6 +174,7 @@ class Listeners:
         parts = urlsplit(url)
         self._selector = selectors.DefaultSelector()
         self.received: dict[socket.socket, bytearray] = {}
+        allow_sockets(count)
         for _ in range(count):
             connection = socket.create_connection((parts.hostname, parts.port), ANSWER_S)
             connection.sendall(

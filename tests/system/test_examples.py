@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 from unittest import SkipTest
 from urllib.parse import urlencode, urlsplit
 
+from tests.programs import program
 from tests.system.browser import Browser, Page, start_browser
 from tests.system.gateway import (
     SECRET,
@@ -75,12 +75,12 @@ class ExamplesTestCase(GatewayTestCase):
 
     def node(self, seconds: float, url: str = "") -> Process:
         """A worker in Node that has WebSockets."""
-        node = shutil.which("node")
-        for options in ([], ["--experimental-websocket"]) if node else ():
-            asked = subprocess.run([str(node), *options, "-p", "typeof WebSocket"], capture_output=True, check=False)
+        node = program("node", "nodejs")
+        for options in ([], ["--experimental-websocket"]):
+            asked = subprocess.run([node, *options, "-p", "typeof WebSocket"], capture_output=True, check=False)
             if asked.stdout.strip() == b"function":
                 place = ["--project", self.project, "--url", url or self.gateway.http]
-                return self.start("worker.mjs", *place, "--seconds", str(seconds), program=(str(node), *options))
+                return self.start("worker.mjs", *place, "--seconds", str(seconds), program=(node, *options))
         raise SkipTest("there is no node in PATH that has WebSockets: the example of a worker in it is not tested")
 
 

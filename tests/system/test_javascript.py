@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from unittest import SkipTest
 from urllib.parse import urlsplit
 
 from tests.clients.test_javascript import CLIENT
+from tests.programs import program
 from tests.system.browser import Page, Pages, start_browser
 from tests.system.gateway import Answer, Gateway, Http, environment, new_directory
 from tests.system.proxy import Proxy
@@ -280,9 +280,7 @@ class NodeTests(JavaScriptTestCase):
 
         :return: what it printed.
         """
-        node = shutil.which("node")
-        if node is None:
-            raise SkipTest("there is no node in PATH (Debian: nodejs): the JavaScript client is not tested in it")
+        node = program("node", "nodejs")
         self.start()
         values |= {"client": (CLIENT / "src/zaqar.js").as_uri(), "url": self.url}
         path = new_directory() / "script.mjs"
@@ -295,7 +293,7 @@ class NodeTests(JavaScriptTestCase):
     def sockets(self) -> list[str]:
         """The options with which Node has WebSockets, which are an experiment in version 20 and nothing before."""
         for options in [], ["--experimental-websocket"]:
-            command = [shutil.which("node") or "node", *options, "-p", "typeof WebSocket"]
+            command = [program("node", "nodejs"), *options, "-p", "typeof WebSocket"]
             asked = subprocess.run(command, capture_output=True, text=True, check=False)
             if asked.stdout.strip() == "function":
                 return options

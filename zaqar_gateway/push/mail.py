@@ -132,9 +132,10 @@ def _is_one_header(name: str, value: str | Address) -> bool:
     try:
         mail[name] = value
         written = mail.as_bytes()
+        is_one_line = not _NOT_IN_HEADERS.search(str(mail[name]))  # it is not written from Python 3.13 on, but read
     except Exception:  # its parser fails in many ways on what it cannot read
         return False
-    return BytesHeaderParser().parsebytes(written).keys() == [name]
+    return is_one_line and BytesHeaderParser().parsebytes(written).keys() == [name]
 
 
 def _subject(query: str, options: dict[str, object]) -> str:

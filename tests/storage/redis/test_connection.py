@@ -223,11 +223,11 @@ class RedisTests(TestCase):
         """A server can be tried without staying connected; one that refuses is told."""
         server = shared_server()
         redis = connect(server)
-        await redis.probe()
+        await redis.once("PING")
         self.assertFalse(redis.ready)
         wrong = Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, password="wrong")
         with self.assertRaises(Exception):  # noqa: B017 - whatever Redis says of a password that it did not ask for
-            await wrong.probe()
+            await wrong.once("PING")
 
     async def test_not_connected(self) -> None:
         """Without a connection the answer comes at once."""
@@ -273,7 +273,7 @@ class RedisTests(TestCase):
                 await refused
         await gone
         with self.assertRaises(Exception) as caught:  # noqa: B017 - tried by itself, as nobody knows when the other does
-            await redis.probe()
+            await redis.once("PING")
         self.assertIn("replica", str(caught.exception))
         self.assertFalse(redis.ready)
         server.call("REPLICAOF", "NO", "ONE")

@@ -33,6 +33,15 @@ class JudgeTests(SynchronousTestCase):
             ("a crash of Redis; a crash of the machine loses at most the last second or two", 0),
         )
 
+    def test_replicated(self) -> None:
+        """Where replicas have what is acknowledged a failover loses nothing; without that there is a warning of one."""
+        settings = {"appendonly": "yes", "appendfsync": "always"}
+        judged = judge(settings, "replicated", replicas=2, fails_over=True)
+        self.assertTrue(judged.kept.startswith("the loss of this Redis, since 2 of its replicas had it before the answer; and"))
+        self.assertEqual(judged.warnings, ())
+        (warning,) = judge(settings, "memory", replicas=2, fails_over=True).warnings
+        self.assertIn('set storage.durability to "replicated"', warning)
+
     def test_warnings(self) -> None:
         """There is a warning for each setting that cannot keep what was asked for."""
         for log, sync, warnings in (("yes", "everysec", 1), ("no", "everysec", 2), ("yes", "always", 0)):

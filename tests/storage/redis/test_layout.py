@@ -26,7 +26,7 @@ class LayoutTests(OnRedis):
 
         :return: the number that is kept then.
         """
-        await self.joining[space].probe()
+        await self.joining[space].once("PING")
         found: bytes | None = await self.redis.command(b"GET", Keys(space).layout)
         return found
 

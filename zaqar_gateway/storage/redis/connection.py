@@ -107,16 +107,18 @@ async def together(*steps: Coroutine[Any, Any, Any] | Deferred[Any]) -> list[Any
     return [answer for _, answer in answers]
 
 
-class _Sent(Answer):
+class Sent(Answer):
     """The answer to a command that was sent, or will be.
 
     :ivar command: as it was packed.
     :ivar script: that it runs, if it does; a refusal then is our error, and not :class:`Refused`.
     :ivar due_s: when it has to be there.
     :ivar number: of answers.
+    :ivar is_counted: whether somebody asked for it.
     """
 
     number = 1
+    is_counted = True
 
     def __init__(self, command: bytes, script: Script | None) -> None:
         super().__init__()
@@ -129,7 +131,7 @@ class _Sent(Answer):
         pieces.append(self.command)
 
 
-class Growing(_Sent):
+class Growing(Sent):
     """The answer to a command that more may be added to until it is sent."""
 
     def __init__(self, script: Script | None = None) -> None:
@@ -145,7 +147,7 @@ class Growing(_Sent):
         raise NotImplementedError
 
 
-class _SentTogether(_Sent):
+class SentTogether(Sent):
     """The answers to several commands in a row, as a list, or our error for the first refusal."""
 
     def __init__(self, number: int, commands: Sequence[bytes]) -> None:
@@ -180,16 +182,16 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._timeout_s = timeout_s
         self._bound = bound
         self._reader = hiredis.Reader(replyError=Refused)
-        self._unsent: list[_Sent] = []
+        self._unsent: list[Sent] = []
         self._growing: dict[object, Growing] = {}  # of those the last of each kind that more may be added to
-        self._unanswered: deque[_Sent] = deque()
+        self._unanswered: deque[Sent] = deque()
         self._due_s = 0.0  # of those that are unsent
         self._watch: Any = None
         self._overdue: Deferred[Any] | None = None
         self.end = ""  # what ended the connection, for the log
         self._at_end: Callable[[], None] | None = None
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
-        self._held: list[_Sent] = []
+        self._held: list[Sent] = []
 
     def execute_command(self, *args: Argument, **_options: Any) -> Deferred[Any]:
         return self.send(hiredis.pack_command(cast("tuple[Any]", args)))
@@ -200,7 +202,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         :param script: that it runs by its sum.  Where Redis has forgotten it, it gets the text, and the command keeps its place
             in the order.
         """
-        return self._send(_Sent(command, script))
+        return self._send(Sent(command, script))
 
     def send_growing(self, sent: Growing, kind: object) -> None:
         """Send a command when this turn of the reactor ends."""
@@ -225,9 +227,9 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         :param number: of commands; their bytes may come in pieces of any size.
         :return: the list of their answers; :class:`GatewayError` for the first that was refused.
         """
-        return self._send(_SentTogether(number, commands))
+        return self._send(SentTogether(number, commands))
 
-    def _send(self, sent: _Sent) -> Deferred[Any]:
+    def _send(self, sent: Sent) -> Deferred[Any]:
         if (why := self._why_not()) is not None:
             return fail(why)
         self._line_up(sent)
@@ -239,13 +241,13 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             return StoreUnavailable("Too many commands wait for Redis.", retry_after_s=1)
         return None if self.connected else StoreUnavailable("There is no connection to Redis.")
 
-    def _line_up(self, sent: _Sent) -> None:
+    def _line_up(self, sent: Sent) -> None:
         if self._behind:
             self._held.append(sent)
         else:
             self._put(sent)
 
-    def _put(self, sent: _Sent) -> None:
+    def _put(self, sent: Sent) -> None:
         if not self._unsent:
             soon(self._clock, self._flush)
             self._due_s = self._clock.seconds() + self._timeout_s
@@ -254,7 +256,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         if self._watch is None:
             self._watch = self._clock.callLater(self._timeout_s, self._check_deadline)
 
-    def _take_unsent(self) -> list[_Sent]:
+    def _take_unsent(self) -> list[Sent]:
         unsent, self._unsent = self._unsent, []
         self._growing.clear()
         return unsent
@@ -304,13 +306,16 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             if type(value) is Refused:
                 self._refused(sent, value)
             else:
-                sent.give(value)
-            if self._behind:
+                self._answered(sent, value)
+            if self._behind and sent.is_counted:
                 self._behind -= 1
                 if not self._behind:
                     self._release()
 
-    def _refused(self, sent: _Sent, error: Refused) -> None:
+    def _answered(self, sent: Sent, value: Any) -> None:
+        sent.give(value)
+
+    def _refused(self, sent: Sent, error: Refused) -> None:
         if _kind(str(error)) in _DEMOTED and not self.transport.disconnecting:
             _log.error("this Redis is a replica now, and takes no writes; the connection to it is ended")
             self.transport.loseConnection()
@@ -320,7 +325,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         elif str(error).startswith(_NO_SCRIPT):
             if not self._behind:
                 # Those under way will be refused, too, and sent again: what is new has to come after them.
-                self._behind = 1 + len(self._unanswered) + sum(each.number for each in self._unsent)
+                self._behind = 1 + sum(each.is_counted for each in self._unanswered) + sum(each.number for each in self._unsent)
                 self._growing.clear()  # what is added to them would come before what is held back, and is not counted
             sent.command = sent.command.replace(script.by_sum, script.by_text, 1)
             self._put(sent)
@@ -381,6 +386,7 @@ class Redis:
     :param make: makes the protocol of a connection: (clock, ``timeout_s``, ``bound``) to protocol.
     :param greet: what is done on each connection before anybody else may use it.
     :param order: tells when requests may overtake each other; ``None``: never.
+    :param name: what is at the endpoint, for the log.
     """
 
     def __init__(
@@ -398,7 +404,9 @@ class Redis:
         make: Callable[[Any, float, int], Commands] = Commands,
         greet: Callable[[Commands], Awaitable[None]] | None = None,
         order: Order | None = None,
+        name: str = "Redis",
     ) -> None:
+        self._name = name
         self._make = make
         self._order = order
         self._greet = greet
@@ -417,6 +425,8 @@ class Redis:
         self._protocol: Commands | None = None
         self._waiting: list[Deferred[None]] = []
         self._running: Deferred[None] | None = None
+        self._trying: Deferred[Any] | None = None  # to connect, or a pause before that
+        self._is_elsewhere = False
         self._stopping = False
 
     def beside(
@@ -452,15 +462,26 @@ class Redis:
             await running
             await gone
 
-    async def probe(self) -> None:
-        """Connect once, beside what :meth:`start` does, and leave again.
+    def connect_anew(self) -> None:
+        """Leave the connection that there is, or the attempt to make one: something else is at the endpoint now."""
+        self._is_elsewhere = True
+        if self._protocol is not None:
+            self._protocol.transport.abortConnection()
+        elif self._trying is not None:
+            self._trying.cancel()
 
-        :raises Exception: it cannot be used; whatever the endpoint raises, or Redis' refusal.
+    async def once(self, *args: Argument) -> Any:
+        """Run a command on a connection of its own, beside what :meth:`start` does.
+
+        :raises Exception: it cannot be used, whatever the endpoint raises; or :exc:`Refused`.
         """
         protocol = await self._connect()
-        gone = protocol.whenDisconnected()
-        protocol.transport.abortConnection()
-        await gone
+        try:
+            return await protocol.execute_command(*args)
+        finally:
+            gone = protocol.whenDisconnected()
+            protocol.transport.abortConnection()
+            await gone
 
     @property
     def ready(self) -> bool:
@@ -481,22 +502,37 @@ class Redis:
         while True:
             protocol = None
             try:
-                protocol = await self._connect()
+                protocol = await self._try(self._connect())
                 self._became_ready(protocol, again=failures > 0)
                 failures = 0
                 await protocol.whenDisconnected()
-                _log.error("the connection to Redis is lost; it is being made again")
+                _log.error("the connection to {name} is lost; it is being made again", name=self._name)
             except Exception as error:  # whatever keeps us from connecting, another attempt may go better
-                if isinstance(error, CancelledError) or self._stopping:  # an endpoint has an error of its own for it
+                if self._stopping:
                     return
-                level = LogLevel.debug if failures else LogLevel.error
-                _log.emit(level, "Redis cannot be used, trying on: {why}", why=str(error) or type(error).__name__)
+                level = LogLevel.debug if failures or isinstance(error, CancelledError) else LogLevel.error
+                _log.emit(level, "{name} cannot be used, trying on: {why}", name=self._name, why=str(error) or type(error).__name__)
             finally:
                 self._protocol = None
                 if protocol is not None and protocol.transport is not None:
                     protocol.transport.abortConnection()
             failures += 1
-            await deferLater(self._clock, self._pause(failures))
+            if self._is_elsewhere:
+                self._is_elsewhere = False
+                continue
+            try:
+                await self._try(self.pause(self._pause(failures)))
+            except CancelledError:
+                if self._stopping:
+                    return
+
+    async def _try(self, step: Coroutine[Any, Any, Any] | Deferred[Any]) -> Any:
+        """Wait for something that :meth:`connect_anew` may end."""
+        self._trying = ensureDeferred(step)
+        try:
+            return await self._trying
+        finally:
+            self._trying = None
 
     async def _connect(self) -> Commands:
         factory = Factory.forProtocol(lambda: self._make(self._clock, self._timeout_s, self._bound))
@@ -520,7 +556,7 @@ class Redis:
     def _became_ready(self, protocol: Commands, again: bool) -> None:
         self._protocol = protocol
         if again:
-            _log.info("the connection to Redis is back")
+            _log.info("the connection to {name} is back", name=self._name)
         # A turn later, for whoever waits may want to stop what is running here.
         self._clock.callLater(0, self._announce)
 

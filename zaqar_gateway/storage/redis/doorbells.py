@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.application.internet import TimerService
@@ -15,29 +16,7 @@ from zaqar_gateway.interfaces import IDoorbells
 from zaqar_gateway.model import Place
 from zaqar_gateway.storage.redis.connection import Commands, Redis, Refused, together
 from zaqar_gateway.storage.redis.keys import Keys
-
-PING_S = 5.0
-"""How often the connection is tried; one that does not answer in time is made anew."""
-
-
-class _Listening(Commands):
-    """A connection that hears messages beside the answers to its commands."""
-
-    def __init__(self, heard: Callable[[bytes, bytes], None], clock: Any, timeout_s: float, bound: int) -> None:
-        super().__init__(clock, timeout_s, bound)
-        self._heard = heard
-
-    def _take(self, data: bytes) -> None:
-        self._reader.feed(data)
-        while (value := self._reader.gets()) is not False:
-            if type(value) is list and value[0] == b"message":
-                self._heard(value[1], value[2])
-            elif self._unanswered:
-                sent = self._unanswered.popleft()
-                if type(value) is Refused:
-                    self._refused(sent, value)
-                else:
-                    sent.give(value)
+from zaqar_gateway.storage.redis.listening import PING_S, Listening
 
 
 @implementer(IDoorbells)
@@ -53,7 +32,7 @@ class Doorbells:
         self._attending: list[tuple[Callable[[Place], None], Callable[[], None]]] = []
         self._watching: dict[bytes, list[Callable[[], None]]] = {}
         self._protocol: Commands | None = None
-        self._redis = redis.beside(lambda *given: _Listening(self._heard, *given), self._greet)
+        self._redis = redis.beside(partial(Listening, self._heard), self._greet)
         self._pings = TimerService(PING_S, self._ping)
         self._pings.clock = clock
 
@@ -67,6 +46,10 @@ class Doorbells:
         if self._pings.running:
             await self._pings.stopService()
         await self._redis.stop()
+
+    def connect_anew(self) -> None:
+        """See :meth:`.Redis.connect_anew`."""
+        self._redis.connect_anew()
 
     def when_ready(self) -> Deferred[None]:
         """Fires when it listens."""

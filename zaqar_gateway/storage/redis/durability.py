@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import frozen
 
 from zaqar_gateway.errors import StoreError
@@ -21,12 +23,16 @@ class Durability:
     warnings: tuple[str, ...] = ()
 
 
-def judge(settings: dict[str, str], wanted: str, *, is_synchronised: bool = False) -> Durability:
+def judge(
+    settings: dict[str, str], wanted: str, *, replicas: int = 0, is_synchronised: bool = False, fails_over: bool = False
+) -> Durability:
     """What these settings of Redis keep.
 
     :param settings: as CONFIG GET answers.
-    :param wanted: ``memory`` or ``fsync``.
+    :param wanted: ``memory``, ``fsync`` or ``replicated``.
+    :param replicas: how many have it before an answer, where that is wanted.
     :param is_synchronised: whether the append-only file is brought to the disk each second by the gateway.
+    :param fails_over: whether a replica becomes the master by itself.
     """
     log, sync = settings.get("appendonly"), settings.get("appendfsync")
     warnings = []
@@ -46,15 +52,23 @@ def judge(settings: dict[str, str], wanted: str, *, is_synchronised: bool = Fals
         kept = "a crash of Redis; what a crash of the machine loses is up to the operating system"
     if wanted == "fsync" and (log, sync) != ("yes", "always"):
         warnings.append('storage.durability is "fsync", and this Redis does not have appendfsync always: set it there')
+    if wanted == "replicated":
+        kept = f"the loss of this Redis, since {replicas} of its replicas had it before the answer; and {kept}"
+    elif fails_over:
+        warnings.append(
+            'a failover may lose what was acknowledged shortly before: set storage.durability to "replicated", and'
+            " min-replicas-to-write in Redis"
+        )
     policy = settings.get("maxmemory-policy", "noeviction")
     if policy != "noeviction" and settings.get("maxmemory", "0") != "0":
         warnings.append(f"maxmemory-policy is {policy}: Redis may evict messages; set it to noeviction")
     return Durability(kept, tuple(warnings))
 
 
-async def durability_of(redis: Redis, wanted: str, *, is_synchronised: bool) -> Durability:
+async def durability_of(redis: Redis, wanted: str, **more: Any) -> Durability:
     """Ask a Redis for its settings and judge them.
 
+    :param more: as in :func:`judge`.
     :raises StoreUnavailable: Redis is away.
     """
     settings: dict[str, str] = {}
@@ -62,7 +76,7 @@ async def durability_of(redis: Redis, wanted: str, *, is_synchronised: bool) -> 
         try:
             answer = await redis.command("CONFIG", "GET", name)
         except StoreError:
-            return judge({}, wanted, is_synchronised=is_synchronised)  # CONFIG is forbidden on many hosted services
+            return judge({}, wanted, **more)  # CONFIG is forbidden on many hosted services
         if answer:
             settings[answer[0].decode()] = answer[1].decode()
-    return judge(settings, wanted, is_synchronised=is_synchronised)
+    return judge(settings, wanted, **more)

@@ -25,9 +25,15 @@ def bulk_parts(value: bytes) -> tuple[bytes, bytes, bytes]:
     return b"$%d\r\n" % len(value), value, _END
 
 
+def command(*words: bytes | str | int) -> bytes:
+    """A whole command."""
+    packed: bytes = hiredis.pack_command(cast("tuple[Any]", words))
+    return packed
+
+
 def bulks(values: Sequence[bytes | str | int]) -> bytes:
     """Several arguments, of which none is likely to come again."""
-    packed: bytes = hiredis.pack_command(cast("tuple[Any]", tuple(values)))
+    packed = command(*values)
     return packed[packed.index(b"\n") + 1 :]  # without their number
 
 

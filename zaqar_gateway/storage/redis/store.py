@@ -23,6 +23,7 @@ from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.durables import RedisDurables
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.messages import RedisMessages
+from zaqar_gateway.storage.redis.packing import command
 from zaqar_gateway.storage.redis.queues import RedisQueues
 from zaqar_gateway.storage.redis.rates import RedisRates
 from zaqar_gateway.storage.redis.schedule import Gateways, Schedule
@@ -85,7 +86,8 @@ class RedisStorage:
     async def secret(self, name: str, fresh: bytes) -> bytes:
         key = self._keys.secret(name)
         while (kept := await self._redis.command(b"GET", key)) is None:
-            if not fresh or await self._redis.command(b"SET", key, fresh, b"NX"):
+            # Indivisible, for no other reason than that what it promises has to be kept: see replicated.py.
+            if not fresh or (await self._redis.transaction(1, command(b"SET", key, fresh, b"NX")))[0]:
                 return fresh
         return bytes(kept)
 

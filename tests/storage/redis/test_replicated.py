@@ -1,0 +1,120 @@
+"""Answers that wait for replicas."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from zaqar_gateway.errors import StoreUnavailable
+from zaqar_gateway.storage.redis import packing, scripts
+from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
+from zaqar_gateway.storage.redis.scripts import Script
+
+WAIT = packing.command("WAIT", 2, 1000)
+
+
+class ReplicatedTests(SynchronousTestCase):
+    """Over a transport that only records."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.transport = StringTransport()
+        self.protocol = ReplicatedCommands(2, 1.0, self.clock, timeout_s=5.0, bound=9)
+        self.protocol.makeConnection(self.transport)
+
+    def run_script(self, name: bytes, script: Script = scripts.POST) -> Deferred[object]:
+        return self.protocol.send(b"*3\r\n" + script.by_sum + packing.bulk(name), script)
+
+    def sent(self) -> list[bytes]:
+        """What was sent since the last time: the names that scripts were given, and WAIT."""
+        self.clock.advance(0)
+        words = self.transport.value().split(b"\r\n")
+        self.transport.clear()
+        return [word for word in words if word in (b"a", b"b", b"c", b"d", b"WAIT", b"PING")]
+
+    def test_promise(self) -> None:
+        """What is promised is answered once enough replicas have it; one WAIT is for all that goes in one go."""
+        first, second = self.run_script(b"a"), self.run_script(b"b")
+        self.assertEqual(self.sent(), [b"a", b"b", b"WAIT"])
+        self.protocol.dataReceived(b":1\r\n:2\r\n")
+        self.assertNoResult(first)
+        self.protocol.dataReceived(b":2\r\n")
+        self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (1, 2))
+
+    def test_too_few(self) -> None:
+        """With too few the outcome is unknown, of what is promised alone."""
+        kept, looked = self.run_script(b"a"), self.run_script(b"b", scripts.LIST)
+        self.sent()
+        self.protocol.dataReceived(b":1\r\n:2\r\n:1\r\n")
+        error = self.failureResultOf(kept, StoreUnavailable).value
+        self.assertTrue(error.outcome_unknown)
+        self.assertIn("of its replicas 1 by now", str(error))
+        self.assertEqual(self.successResultOf(looked), 2)
+
+    def test_no_promise(self) -> None:
+        """What only looks, and a command, wait for no replica."""
+        self.run_script(b"a", scripts.LIST)
+        self.protocol.execute_command("PING")
+        self.assertEqual(self.sent(), [b"a", b"PING"])
+
+    def test_transaction(self) -> None:
+        """Commands in a row are a promise."""
+        answer = self.protocol.send_together(1, packing.command("PING"))
+        self.assertEqual(self.sent(), [b"PING", b"WAIT"])
+        self.protocol.dataReceived(b"+PONG\r\n")
+        self.assertNoResult(answer)
+        self.protocol.dataReceived(b":3\r\n")
+        self.assertEqual(self.successResultOf(answer), [b"PONG"])
+
+    def test_next_go(self) -> None:
+        """What comes while replicas are waited for goes together, in its order, when they have been."""
+        self.run_script(b"a")
+        self.assertEqual(self.sent(), [b"a", b"WAIT"])
+        later = [self.run_script(name) for name in (b"b", b"c")]
+        self.assertEqual(self.sent(), [])
+        self.protocol.dataReceived(b":1\r\n")
+        self.assertEqual(self.sent(), [])
+        self.protocol.dataReceived(b":2\r\n")
+        self.assertEqual(self.sent(), [b"b", b"c", b"WAIT"])
+        self.protocol.dataReceived(b":1\r\n:2\r\n:2\r\n")
+        self.assertEqual([self.successResultOf(answer) for answer in later], [1, 2])
+
+    def test_refusals(self) -> None:
+        """What Redis refuses is refused at once; where it refuses WAIT the outcome is unknown."""
+        first, second = self.run_script(b"a"), self.run_script(b"b")
+        self.sent()
+        self.protocol.dataReceived(b"-NOREPLICAS Not enough good replicas to write.\r\n")
+        self.assertFalse(self.failureResultOf(first, StoreUnavailable).value.outcome_unknown)
+        self.protocol.dataReceived(b":1\r\n-NOPERM this user may not\r\n")
+        error = self.failureResultOf(second, StoreUnavailable).value
+        self.assertTrue(error.outcome_unknown)
+        self.assertIn("NOPERM", str(error))
+
+    def test_lost(self) -> None:
+        """Where the connection is lost before the replicas are known of the outcome is unknown; what was not sent was not stored."""
+        first = self.run_script(b"a")
+        self.sent()
+        self.protocol.dataReceived(b":1\r\n")
+        second = self.run_script(b"b")
+        self.clock.advance(0)
+        self.clock.advance(6)
+        self.assertTrue(self.failureResultOf(first, StoreUnavailable).value.outcome_unknown)
+        self.assertFalse(self.failureResultOf(second, StoreUnavailable).value.outcome_unknown)
+        self.assertTrue(self.transport.disconnected)
+
+    def test_forgotten_scripts(self) -> None:
+        """Where Redis has forgotten its scripts all keep their order, and each its promise."""
+        answers = {name: self.run_script(name) for name in (b"a", b"b")}
+        self.assertEqual(self.sent(), [b"a", b"b", b"WAIT"])
+        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
+        answers |= {name: self.run_script(name) for name in (b"c", b"d")}
+        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
+        self.assertEqual(self.sent(), [])
+        self.protocol.dataReceived(b":0\r\n")
+        self.assertEqual(self.sent(), [b"a", b"b", b"c", b"d", b"WAIT"])
+        self.protocol.dataReceived(b":1\r\n:2\r\n:3\r\n:4\r\n")
+        self.assertNoResult(answers[b"a"])
+        self.protocol.dataReceived(b":2\r\n")
+        self.assertEqual([self.successResultOf(answer) for answer in answers.values()], [1, 2, 3, 4])
