@@ -118,7 +118,7 @@ class RedisBackend:
         from zaqar_gateway.storage.redis.layout import check_layout
         from zaqar_gateway.storage.redis.management import RedisManagement
         from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
-        from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Switches
+        from zaqar_gateway.storage.redis.sentinel import Switches
         from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
 
         self.where = address.masked()
@@ -128,19 +128,11 @@ class RedisBackend:
         self._is_synchronised = is_synchronised
         keys = Keys(address.key_prefix)
         self._switches: Switches | None = None
-        if address.sentinels:
-            login = address.sentinel_username, address.sentinel_password
-            reach = partial(_endpoint, reactor, address.tls)
-            sentinels = [Sentinel(written(*each), reach(*each), *login) for each in address.sentinels]
-            endpoint = master = Master(sentinels, address.master, reach, reactor)
-            self._switches = Switches(sentinels, master, reactor, self._switched)
-        elif address.path:
-            endpoint = UNIXClientEndpoint(reactor, address.path)
         make: Callable[[Any, float, int], Commands] = Commands
         if settings.durability == "replicated":
             make = partial(ReplicatedCommands, settings.replicas, settings.replicas_timeout_s)
         self._redis = Redis(
-            endpoint or _endpoint(reactor, address.tls, address.host, address.port),
+            endpoint or self._way_to(address),
             reactor,
             timeout_s=settings.command_timeout_s,
             bound=settings.max_waiting_commands,
@@ -167,6 +159,20 @@ class RedisBackend:
 
         self._sweeper = TimerService(settings.sweep_interval_s, lambda: Deferred.fromCoroutine(sweep()))
         self._sweeper.clock = reactor
+
+    def _way_to(self, address: RedisAddress) -> IStreamClientEndpoint:
+        from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Switches
+
+        if address.path:
+            return UNIXClientEndpoint(self._reactor, address.path)
+        reach = partial(_endpoint, self._reactor, address.tls)
+        if not address.sentinels:
+            return reach(address.host, address.port)
+        login = address.sentinel_username, address.sentinel_password
+        sentinels = [Sentinel(written(*each), reach(*each), *login) for each in address.sentinels]
+        master = Master(sentinels, address.master, reach, self._reactor)
+        self._switches = Switches(sentinels, master, self._reactor, self._switched)
+        return master
 
     async def probe(self) -> None:
         """Connect once.

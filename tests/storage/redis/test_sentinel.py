@@ -172,8 +172,8 @@ class MasterTests(SentinelCase):
 class SwitchTests(SentinelCase):
     """That another Redis is the master."""
 
-    async def test_told_once(self) -> None:
-        """A new place is told once, by whichever says so first; another name, and the place that is known, are not told."""
+    async def test_told(self) -> None:
+        """A new place is told until it is known; another name, and the place that is known, are not told."""
         sentinels = [Told(), Told()]
         listening = [await self.sentinel(each) for each in sentinels]
         master = Master(listening, NAME, lambda *place: Reached(place), reactor)
@@ -194,6 +194,11 @@ class SwitchTests(SentinelCase):
         say(sentinels[0], NAME, *OLD, *NEW)
         await self.until(lambda: told)
         say(sentinels[1], NAME, *OLD, *NEW)
-        say(sentinels[1], NAME, *NEW, "10.0.0.3", 6379)
         await self.until(lambda: len(told) > 1)
-        self.assertEqual(told, [NEW, ("10.0.0.3", 6379)])
+        for each in sentinels:
+            each.place = NEW
+        await master.connect(Factory())
+        say(sentinels[1], NAME, *OLD, *NEW)
+        say(sentinels[1], NAME, *NEW, "10.0.0.3", 6379)
+        await self.until(lambda: len(told) > 2)
+        self.assertEqual(told, [NEW, NEW, ("10.0.0.3", 6379)])

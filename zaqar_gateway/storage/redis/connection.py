@@ -500,7 +500,7 @@ class Redis:
     async def _stay_connected(self) -> None:
         failures = 0
         while True:
-            protocol = None
+            protocol, self._is_elsewhere = None, False
             try:
                 protocol = await self._try(self._connect())
                 self._became_ready(protocol, again=failures > 0)
@@ -518,7 +518,6 @@ class Redis:
                     protocol.transport.abortConnection()
             failures += 1
             if self._is_elsewhere:
-                self._is_elsewhere = False
                 continue
             try:
                 await self._try(self.pause(self._pause(failures)))

@@ -147,7 +147,7 @@ class Switches:
 
     A master that is frozen, or that nobody reaches, closes no connection; without this it would be waited for.
 
-    :param switched: is told where the master is now, once, by the first Sentinel that tells.
+    :param switched: is told where the master is now, by each Sentinel until that is known.
     """
 
     def __init__(
@@ -155,7 +155,6 @@ class Switches:
     ) -> None:
         self._master = master
         self._switched = switched
-        self._told: Place | None = None
         self._connections = [
             each.connection(clock, make=partial(Listening, self._heard), greet=self._greet) for each in sentinels
         ]
@@ -186,6 +185,5 @@ class Switches:
     def _heard(self, channel: bytes, text: bytes) -> None:
         name, *_, host, port = text.decode().rsplit(" ", 4)
         place = host, int(port)
-        if name == self._master.name and place not in (self._master.place, self._told):
-            self._told = place
+        if name == self._master.name and place != self._master.place:
             self._switched(place)
