@@ -459,10 +459,12 @@ class IDurableStore(Interface):
         """
 
     async def advance(
-        project: str, queue: str, name: str, owner: str, marker: str, ids: Sequence[str], *, hold_ms: int
+        project: str, queue: str, name: str, owner: str, step: int, marker: str, ids: Sequence[str], *, hold_ms: int
     ) -> bool:
         """Move the marker; messages are given to the name, and not done.
 
+        :param step: the number of this step under this owner, from 1.  One that is not higher than that of the last one changes
+            nothing: it had been taken for lost, was asked for again, and comes late.
         :return: whether the owner holds the name.
         """
 

@@ -414,6 +414,24 @@ class DurableNames(LiveCase):
         self.turn(6)
         self.assertEqual(self.taken(socket), [1, 2])
 
+    def test_late_step(self) -> None:
+        """What the store does only after it was asked for again moves no place back, and gives nothing again."""
+        socket, _ = self.begin(DURABLE)
+        stalled = self.me.parts["durables"].stall("advance")
+        self.post(1)
+        self.assertEqual(self.taken(socket), [])
+        self.turn(1)
+        self.assertEqual(self.taken(socket), [1])
+        self.post(2)
+        self.assertEqual(self.taken(socket), [2])
+        self.done(socket, self.ids())
+        (late,) = stalled
+        self.assertTrue(now(late()))
+        self.me.sockets.gone(socket)
+        self.turn()
+        again, begun = self.begin(DURABLE)
+        self.assertEqual((begun.marker, self.taken(again)), (self.ids()[-1], []))
+
     def test_acknowledged_is_kept(self) -> None:
         """An acknowledgement that the store did not take changes nothing; it can be repeated."""
         socket, _ = self.begin(DURABLE)

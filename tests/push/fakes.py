@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -123,17 +124,28 @@ class Away:
         self.faulty: Place | None = None
         self.calls: list[str] = []
         self._held: dict[str, Deferred[None]] = {}
+        self._stalled: dict[str, list[Callable[[], Any]]] = {}
 
     def hold(self, name: str) -> Deferred[None]:
         """Have the next call of a method wait, before it does anything, until this is fired."""
         self._held[name] = Deferred()
         return self._held[name]
 
+    def stall(self, name: str) -> list[Callable[[], Any]]:
+        """Have the next call of a method be given up, and its outcome be unknown.
+
+        :return: what does it, late; there once it was called.
+        """
+        return self._stalled.setdefault(name, [])
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._part, name)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             self.calls.append(name)
+            if name in self._stalled:
+                self._stalled.pop(name).append(partial(method, *args, **kwargs))
+                raise StoreUnavailable("It did not answer.", outcome_unknown=True)
             if name in self._held:
                 await self._held.pop(name)
             if self.is_away:

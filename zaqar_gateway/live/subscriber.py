@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -61,9 +61,9 @@ class Held:
         self._store = store
         self._at = place.project, place.name, name, owner
 
-    async def advance(self, marker: str, ids: Sequence[str]) -> bool:
+    async def advance(self, step: int, marker: str, ids: Sequence[str]) -> bool:
         """See :meth:`~zaqar_gateway.interfaces.IDurableStore.advance`."""
-        return await self._store.advance(*self._at, marker, ids, hold_ms=HOLD_MS)
+        return await self._store.advance(*self._at, step, marker, ids, hold_ms=HOLD_MS)
 
     async def acknowledge(self, ids: Sequence[str]) -> bool:
         """See :meth:`~zaqar_gateway.interfaces.IDurableStore.acknowledge`."""
@@ -112,6 +112,8 @@ class Subscriber:
         self._timer: IDelayedCall | None = None
         self._lull: IDelayedCall | None = None
         self._is_busy = False  # with the store
+        self._stepping = DeferredLock()  # one step is over before the next, though a gap is told while one is tried again
+        self._steps = 0
         self._waits = False  # for the listener to take pushes
         self._is_ended = False
 
@@ -193,7 +195,9 @@ class Subscriber:
 
     async def _advance(self, held: Held, marker: str, messages: Sequence[IDelivered]) -> None:
         """Note where a durable name stands now, and send what is on the way there."""
-        is_held = await self._until_done(partial(held.advance, marker, [one.id for one in messages]))
+        async with self._stepping:
+            self._steps += 1
+            is_held = await self._until_done(partial(held.advance, self._steps, marker, [one.id for one in messages]))
         if not self._is_ended:
             if is_held:
                 self._send(messages)

@@ -28,10 +28,19 @@ class DurableStoreContract(StoreContract):
             "p", queue, name, owner, marker=message_id(at), ttl_s=ttl_s, hold_ms=HOLD_S * 1000, most=most
         )
 
-    async def advance(self, at: int, *numbers: int, owner: str = "one", name: str = "n") -> bool:
-        """Give messages to a name."""
+    steps = 0
+
+    async def advance(
+        self, at: int, *numbers: int, owner: str = "one", name: str = "n", step: int | None = None
+    ) -> bool:
+        """Give messages to a name.
+
+        :param step: its number; ``None``: the next one.
+        """
+        self.steps += 1
+        given = [message_id(each) for each in numbers]
         return await self.storage.durables.advance(
-            "p", "q", name, owner, message_id(at), [message_id(each) for each in numbers], hold_ms=HOLD_S * 1000
+            "p", "q", name, owner, self.steps if step is None else step, message_id(at), given, hold_ms=HOLD_S * 1000
         )
 
     async def done(self, *numbers: int, owner: str = "one", name: str = "n") -> bool:
@@ -97,6 +106,22 @@ class DurableStoreContract(StoreContract):
         await self.advance(6, 5)
         await self.advance(8)
         self.assertEqual(await self.attach(), Attached(False, message_id(8), [message_id(4), message_id(5)]))
+
+    async def test_late_repetition(self) -> None:
+        """A step that was asked for again, and comes late, changes nothing; under the next owner they are counted anew."""
+        await self.attach()
+        await self.advance(5, 4, 5, step=1)
+        await self.done(4)
+        await self.advance(8, 8, step=2)
+        for step, at, number in ((1, 5, 4), (2, 8, 8), (1, 5, 5)):
+            self.assertTrue(await self.advance(at, number, step=step))
+            self.assertEqual(await self.done(number), True)
+            self.assertTrue(await self.advance(at, number, step=step))
+        found = await self.alone()
+        self.assertEqual((found.marker, found.pending), (message_id(8), 0))
+        await self.attach("two")
+        self.assertTrue(await self.advance(9, 9, owner="two", step=1))
+        self.assertEqual((await self.alone()).marker, message_id(9))
 
     async def test_many(self) -> None:
         """Thousands may be pending, and done at once."""

@@ -20,6 +20,7 @@ class _Name:
 
     :ivar held_ms: until when its owner holds it, or when it was let go.
     :ivar pending: ids of what is not done, in the order in which it was given.
+    :ivar step: the number of the last step of its owner.
     """
 
     marker: str
@@ -27,6 +28,7 @@ class _Name:
     held_ms: int
     ttl_s: int
     pending: dict[str, None] = field(factory=dict)
+    step: int = 0
 
     @property
     def expires_ms(self) -> int:
@@ -80,17 +82,18 @@ class MemoryDurables:
             return Attached(True, marker, [])
         if one.owner:
             self._ring(project, queue)
-        one.owner, one.held_ms, one.ttl_s = owner, held_ms, ttl_s
+        one.owner, one.held_ms, one.ttl_s, one.step = owner, held_ms, ttl_s, 0
         return Attached(False, one.marker, list(one.pending))
 
     async def advance(
-        self, project: str, queue: str, name: str, owner: str, marker: str, ids: Sequence[str], *, hold_ms: int
+        self, project: str, queue: str, name: str, owner: str, step: int, marker: str, ids: Sequence[str], *, hold_ms: int
     ) -> bool:
         one = self._held(project, queue, name, owner, hold_ms)
         if one is None:
             return False
-        one.marker = marker
-        one.pending |= {each: None for each in ids if each not in one.pending}
+        if step > one.step:
+            one.step, one.marker = step, marker
+            one.pending |= {each: None for each in ids if each not in one.pending}
         return True
 
     async def acknowledge(

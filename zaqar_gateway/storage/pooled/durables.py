@@ -30,10 +30,10 @@ class PooledDurables:
         )
 
     async def advance(
-        self, project: str, queue: str, name: str, owner: str, marker: str, ids: Sequence[str], *, hold_ms: int
+        self, project: str, queue: str, name: str, owner: str, step: int, marker: str, ids: Sequence[str], *, hold_ms: int
     ) -> bool:
         return await (await self._at(project, queue)).advance(
-            project, queue, name, owner, marker, ids, hold_ms=hold_ms
+            project, queue, name, owner, step, marker, ids, hold_ms=hold_ms
         )
 
     async def acknowledge(

@@ -35,10 +35,10 @@ class RedisDurables:
         return Attached(bool(outcome), at.decode(), [each.decode() for each in pending])
 
     async def advance(
-        self, project: str, queue: str, name: str, owner: str, marker: str, ids: Sequence[str], *, hold_ms: int
+        self, project: str, queue: str, name: str, owner: str, step: int, marker: str, ids: Sequence[str], *, hold_ms: int
     ) -> bool:
         key = self._keys.queue(project, queue)
-        arguments: list[Argument] = [self._now(), name, owner, hold_ms, marker, *ids]
+        arguments: list[Argument] = [self._now(), name, owner, hold_ms, step, marker, *ids]
         return bool(await self._redis.script(scripts.DURABLE_ADVANCE, [key], arguments))
 
     async def acknowledge(

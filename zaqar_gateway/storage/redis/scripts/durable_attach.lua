@@ -6,7 +6,7 @@ local name, most = ARGV[2], tonumber(ARGV[7])
 local held, ttl = now + ARGV[6], ARGV[5] * 1000
 local marker, owner, _, _, count = durable(name)
 if marker then
-  keep(name, marker, ARGV[3], held, ttl, count)
+  keep(name, marker, ARGV[3], held, ttl, count, 0)
   tell(owner)
   local out = {0, marker}
   for _, id in ipairs(call('ZRANGE', pending_of(name), 0, -1)) do
@@ -21,5 +21,5 @@ if call('HLEN', names) >= most then
     return {2, ''}
   end
 end
-keep(name, ARGV[4], ARGV[3], held, ttl, 0)
+keep(name, ARGV[4], ARGV[3], held, ttl, 0, 0)
 return {1, ARGV[4]}
