@@ -254,7 +254,8 @@ class Refusals(ConfigCase):
             self.assertEqual(len(problems), 1)
             self.assertTrue(problems[0].startswith("FILE: [transport] "), problems)
             self.assertIn(expected, problems[0])
-        (problem,) = self.refused("[storage]\nuri = 'redis://h'\nreplicas_timeout_s = 6")
+        self.assertEqual(self.load("[storage]\nreplicas_timeout_s = 6").storage.replicas_timeout_s, 6)
+        (problem,) = self.refused("[storage]\nuri = 'redis://h'\nreplicas_timeout_s = 6\ndurability = 'replicated'")
         self.assertIn("replicas_timeout_s is 6.0; it has to be at most command_timeout_s, which is 5.0", problem)
         for uri in ("", "memory:"):
             (problem,) = self.refused(f"[storage]\nuri = '{uri}'\ndurability = 'replicated'")

@@ -217,8 +217,9 @@ class _Reader:
             ("transport", "default_claim_ttl", "max_claim_ttl"),
             ("transport", "default_claim_grace", "max_claim_grace"),
             ("transport", "min_length_client_id", "max_length_client_id"),
-            ("storage", "replicas_timeout_s", "command_timeout_s"),
         ]
+        if settings.storage.durability == "replicated":
+            bounds.append(("storage", "replicas_timeout_s", "command_timeout_s"))
         for section, low, high in bounds:
             values = getattr(settings, section)
             if getattr(values, low) > getattr(values, high):
