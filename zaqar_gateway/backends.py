@@ -181,8 +181,7 @@ class RedisBackend:
         """
         await Deferred.fromCoroutine(self._redis.once("PING")).addTimeout(_EXTERNAL_WAIT_S, self._reactor)
 
-    def _switched(self, place: tuple[str, int]) -> None:
-        _log.warn("Sentinel tells of another master, at {host}, port {port}", host=place[0], port=place[1])
+    def _switched(self) -> None:
         self._redis.connect_anew()
         self._doorbells.connect_anew()
 

@@ -28,7 +28,7 @@ from uuid import uuid4
 
 import websocket
 from attrs import frozen
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import zaqar_gateway
 from zaqar_gateway.config import ENVIRONMENT_PREFIX
@@ -426,9 +426,10 @@ class RedisProcess:
     :ivar unix: its URI over a Unix socket.
     """
 
-    def __init__(self, password: str = "p@ss/word", *options: str) -> None:
+    def __init__(self, password: str = "p@ss/word", *options: str, tls: Mapping[str, str] | None = None) -> None:
         self.password = password
-        self._options = options
+        self._options = [*options, *(word for name, value in (tls or {}).items() for word in (f"--{name}", value))]
+        self._port_option = "--tls-port" if tls else "--port"
         self.port = 0
         self.directory = new_directory()
         self._process: Process | None = None
@@ -449,7 +450,7 @@ class RedisProcess:
             port = self.port or free_port()
             process = Process(
                 [
-                    *(find_server().program, "--port", str(port), "--bind", "127.0.0.1"),
+                    *(find_server().program, "--port", "0", self._port_option, str(port), "--bind", "127.0.0.1"),
                     *("--unixsocket", str(self.directory / "redis.sock"), "--requirepass", self.password),
                     *("--dir", str(self.directory), "--appendonly", "yes", "--save", "", *self._options),
                 ],
@@ -460,6 +461,8 @@ class RedisProcess:
                 process.wait_for("eady to accept connections", START_S)
             except AssertionError:
                 process.kill()
+                if "tls-port" in process.output:
+                    raise SkipTest("this redis-server was built without TLS (Debian: redis-server)") from None
             else:
                 self._process, self.port = process, port
                 return

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import ssl
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -24,12 +26,15 @@ class SentinelProcess:
     :ivar port: that it listens on.
     """
 
-    def __init__(self, master: RedisProcess) -> None:
+    def __init__(self, master: RedisProcess, tls: Mapping[str, str] | None) -> None:
         self._directory = new_directory()
         self.port = free_port()
+        self._authority = (tls or {}).get("tls-ca-cert-file")
+        port = f"port 0\ntls-port {self.port}" if tls else f"port {self.port}"
+        files = "".join(f"{name} {value}\n" for name, value in (tls or {}).items())
         configuration = self._directory / "sentinel.conf"
         configuration.write_text(
-            f"port {self.port}\nbind 127.0.0.1\ndir {self._directory}\n"
+            f"{port}\nbind 127.0.0.1\ndir {self._directory}\n{files}"
             f"requirepass {_SENTINEL_PASSWORD}\nsentinel sentinel-pass {_SENTINEL_PASSWORD}\n"
             f"sentinel monitor {NAME} 127.0.0.1 {master.port} {QUORUM}\nsentinel auth-pass {NAME} {_PASSWORD}\n"
             f"sentinel down-after-milliseconds {NAME} 500\nsentinel failover-timeout {NAME} 3000\n"
@@ -41,7 +46,7 @@ class SentinelProcess:
 
     def told(self) -> dict[str, str]:
         """What it knows of the master."""
-        with socket.create_connection(("127.0.0.1", self.port), ANSWER_S) as connection:
+        with self._connect() as connection:
             connection.sendall(f"AUTH {_SENTINEL_PASSWORD}\r\nSENTINEL MASTER {NAME}\r\n".encode())
             reader = hiredis.Reader(encoding="utf-8")
             answers: list[Any] = []
@@ -52,6 +57,12 @@ class SentinelProcess:
         words = answers[1]
         return dict(zip(words[::2], words[1::2], strict=True))
 
+    def _connect(self) -> socket.socket:
+        plain = socket.create_connection(("127.0.0.1", self.port), ANSWER_S)
+        if self._authority is None:
+            return plain
+        return ssl.create_default_context(cafile=self._authority).wrap_socket(plain, server_hostname="127.0.0.1")
+
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
@@ -60,16 +71,18 @@ class SentinelProcess:
 class WatchedRedis:
     """A master, its replicas, and three Sentinels.
 
+    :param tls: settings of Redis for it, with which nothing is spoken without.
     :ivar servers: of Redis, the first of which is the master at first.
     """
 
-    def __init__(self, replicas: int) -> None:
+    def __init__(self, replicas: int, tls: Mapping[str, str] | None = None) -> None:
         # What takes part in a failover has each other's passwords, and goes on at once.
         options = "--masterauth", _PASSWORD, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"
-        first = RedisProcess(_PASSWORD, *options)
+        self._scheme = "rediss" if tls else "redis"
+        first = RedisProcess(_PASSWORD, *options, tls=tls)
         follow = "--replicaof", f"127.0.0.1 {first.port}"
-        self.servers = [first, *(RedisProcess(_PASSWORD, *options, *follow) for _ in range(replicas))]
-        self.sentinels = [SentinelProcess(first) for _ in range(3)]
+        self.servers = [first, *(RedisProcess(_PASSWORD, *options, *follow, tls=tls) for _ in range(replicas))]
+        self.sentinels = [SentinelProcess(first, tls) for _ in range(3)]
         until(lambda: all(self._knows_all(each) for each in self.sentinels), START_S, "Sentinels know all")
 
     def _knows_all(self, sentinel: SentinelProcess) -> bool:
@@ -81,7 +94,7 @@ class WatchedRedis:
         """Where a gateway finds the master."""
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in self.sentinels)
         login = f":{quote(_PASSWORD, safe='')}"
-        return f"redis://{login}@{hosts}?master={name}&sentinel_password={quote(password, safe='')}"
+        return f"{self._scheme}://{login}@{hosts}?master={name}&sentinel_password={quote(password, safe='')}"
 
     @property
     def master(self) -> RedisProcess:

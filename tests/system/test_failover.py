@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import closing
 from uuid import uuid4
 
-from tests.system.gateway import ANSWER_S, START_S, Gateway, Http, Socket, until
+from tests.certificates import Authority, write
+from tests.system.gateway import ANSWER_S, START_S, Gateway, Http, Socket, new_directory, until
 from tests.system.sentinels import WatchedRedis
 from tests.system.test_launch import LaunchTestCase
 
@@ -44,6 +46,32 @@ class Producer:
         """Post no more."""
         self._ends.set()
         self._thread.join()
+
+
+class TlsTests(LaunchTestCase):
+    """TLS to the Sentinels and to the master."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        authority = Authority()
+        certificate, key = authority.issue("redis", "127.0.0.1")
+        self.files = write(new_directory(), authority=authority.certificate, certificate=certificate, key=key)
+        named = {f"tls-{kind}-file": self.files[name] for kind, name in (("ca-cert", "authority"), ("cert", "certificate"), ("key", "key"))}
+        self.redis = WatchedRedis(1, named | {"tls-replication": "yes", "tls-auth-clients": "no"})
+        self.addCleanup(self.redis.stop)
+
+    def test_failover(self) -> None:
+        """The master is found, and followed; where its certificate is of nobody who is trusted nothing is said to it."""
+        gateway = self.gateway(storage=self.redis.uri(), environ={"SSL_CERT_FILE": self.files["authority"]})
+        with closing(Http(gateway.http, uuid4().hex)) as http:
+            self.assertEqual(http.post("work", 1).status, 201)
+            self.redis.master.kill()
+            gateway.wait_for("the connection to Redis is back", ANSWER_S)
+            until(lambda: http.post("work", 2).status == 201, ANSWER_S, "a post to the new master")
+        gateway.stop()
+        stranger = self.gateway(storage=self.redis.uri(), environ={"SSL_CERT_FILE": os.devnull})
+        stranger.wait_for("No Sentinel tells where the master orders is; .*certificate verify failed", START_S)
+        stranger.stop()
 
 
 class FailoverTests(LaunchTestCase):

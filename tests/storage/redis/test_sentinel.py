@@ -178,8 +178,8 @@ class SwitchTests(SentinelCase):
         listening = [await self.sentinel(each) for each in sentinels]
         master = Master(listening, NAME, lambda *place: Reached(place), reactor)
         await master.connect(Factory())
-        told: list[Place] = []
-        switches = Switches(listening, master, reactor, told.append)
+        told: list[None] = []
+        switches = Switches(listening, master, reactor, lambda: told.append(None))
         switches.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(switches.stop()))
         await self.until(lambda: all(each.listeners for each in sentinels))
@@ -201,4 +201,4 @@ class SwitchTests(SentinelCase):
         say(sentinels[1], NAME, *OLD, *NEW)
         say(sentinels[1], NAME, *NEW, "10.0.0.3", 6379)
         await self.until(lambda: len(told) > 2)
-        self.assertEqual(told, [NEW, NEW, ("10.0.0.3", 6379)])
+        self.assertEqual(len(told), 3)

@@ -147,14 +147,15 @@ class Switches:
 
     A master that is frozen, or that nobody reaches, closes no connection; without this it would be waited for.
 
-    :param switched: is told where the master is now, by each Sentinel until that is known.
+    :param switched: is called for each Sentinel that tells so, until it is known where the master is now.
     """
 
     def __init__(
-        self, sentinels: Sequence[Sentinel], master: Master, clock: IReactorTime, switched: Callable[[Place], None]
+        self, sentinels: Sequence[Sentinel], master: Master, clock: IReactorTime, switched: Callable[[], None]
     ) -> None:
         self._master = master
         self._switched = switched
+        self._told: Place | None = None
         self._connections = [
             each.connection(clock, make=partial(Listening, self._heard), greet=self._greet) for each in sentinels
         ]
@@ -186,4 +187,7 @@ class Switches:
         name, *_, host, port = text.decode().rsplit(" ", 4)
         place = host, int(port)
         if name == self._master.name and place != self._master.place:
-            self._switched(place)
+            if place != self._told:
+                _log.warn("Sentinel tells of another master, at {host}, port {port}", host=host, port=place[1])
+            self._told = place
+            self._switched()
