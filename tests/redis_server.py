@@ -15,12 +15,12 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.task import Clock
 
+from tests.programs import redis_server
 from zaqar_gateway.model import LogBounds, Quotas
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.apart import APART_FROM
 from zaqar_gateway.storage.redis.connection import Commands, Redis
-from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import RedisStorage
 
@@ -35,7 +35,7 @@ class RedisServer:
         self.path = self.directory / "redis.sock"
         self.process = subprocess.Popen(
             [
-                *(find_server().program, "--port", "0", "--unixsocket", str(self.path)),
+                *(redis_server().program, "--port", "0", "--unixsocket", str(self.path)),
                 *("--save", "", "--appendonly", "no", "--dir", str(self.directory)),
             ],
             stdout=subprocess.DEVNULL,

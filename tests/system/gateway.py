@@ -31,8 +31,8 @@ from attrs import frozen
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import zaqar_gateway
+from tests.programs import REDIS_SERVER, redis_server
 from zaqar_gateway.config import ENVIRONMENT_PREFIX
-from zaqar_gateway.storage.redis.embedded.program import find_server
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"
@@ -65,6 +65,8 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     if Path(zaqar_gateway.__file__).resolve().is_relative_to(ROOT):
         environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), environ.get("PYTHONPATH"))))
+    if REDIS_SERVER:
+        environ[f"{ENVIRONMENT_PREFIX}STORAGE_REDIS_SERVER"] = REDIS_SERVER
     return environ | dict(extra or {})
 
 
@@ -450,7 +452,7 @@ class RedisProcess:
             port = self.port or free_port()
             process = Process(
                 [
-                    *(find_server().program, "--port", "0", self._port_option, str(port), "--bind", "127.0.0.1"),
+                    *(redis_server().program, "--port", "0", self._port_option, str(port), "--bind", "127.0.0.1"),
                     *("--unixsocket", str(self.directory / "redis.sock"), "--requirepass", self.password),
                     *("--dir", str(self.directory), "--appendonly", "yes", "--save", "", *self._options),
                 ],
@@ -461,7 +463,7 @@ class RedisProcess:
                 process.wait_for("eady to accept connections", START_S)
             except AssertionError:
                 process.kill()
-                if "tls-port" in process.output:
+                if re.search("TLS support|tls-port", process.output):
                     raise SkipTest("this redis-server was built without TLS (Debian: redis-server)") from None
             else:
                 self._process, self.port = process, port

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 import hiredis
 
+from tests.programs import redis_server
 from tests.system.gateway import ANSWER_S, START_S, Process, RedisProcess, environment, free_port, new_directory, until
-from zaqar_gateway.storage.redis.embedded.program import find_server
 
 NAME = "orders"
 QUORUM = 2
@@ -40,7 +40,7 @@ class SentinelProcess:
             f"sentinel down-after-milliseconds {NAME} 500\nsentinel failover-timeout {NAME} 3000\n"
         )
         self._process = Process(
-            [find_server().program, str(configuration), "--sentinel"], environment(), self._directory
+            [redis_server().program, str(configuration), "--sentinel"], environment(), self._directory
         )
         self._process.wait_for(r"\+monitor master", START_S)
 

@@ -16,9 +16,9 @@ from typing import cast
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.logs import logged
+from tests.programs import redis_server
 from tests.storage.redis.embedded.threads import Held, OneThread
 from zaqar_gateway.storage.redis.embedded.appendonly import INTERVAL_S, SLOW_S, Synchroniser, cut_torn_step
-from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor
 
 MULTI, SET, EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n", b"*1\r\n$4\r\nEXEC\r\n"
@@ -72,7 +72,7 @@ class RedisTests(SynchronousTestCase):
 
     def start(self) -> None:
         path = ("--unixsocket", str(self.directory / "s"), "--port", "0", "--dir", str(self.directory), "--save", "")
-        program = find_server().program
+        program = redis_server().program
         kept = ("--appendonly", "yes", "--appendfsync", "always")
         self.process = subprocess.Popen([program, *path, *kept], stdout=subprocess.DEVNULL)
         give_up = time.monotonic() + START_S
@@ -101,7 +101,7 @@ class RedisTests(SynchronousTestCase):
         for _ in range(2):
             self.call("EVAL", STEP, "2", "s", "z")
         self.kill()
-        (path,) = self.directory.glob("**/*.incr.aof") if find_server().version >= (7,) else [self.directory / "appendonly.aof"]
+        (path,) = self.directory.glob("**/*.incr.aof") if redis_server().version >= (7,) else [self.directory / "appendonly.aof"]
         content = path.read_bytes()
         path.write_bytes(content[: content.rindex(b"ZADD") + 2])
         self.assertGreater(cut_torn_step(self.directory), 0)

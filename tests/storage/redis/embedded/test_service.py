@@ -20,6 +20,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SkipTest, TestCase
 
 import zaqar_gateway
+from tests.programs import redis_server
 from tests.storage.redis.embedded.programs import program, temporary
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.connection import refusal
@@ -256,7 +257,7 @@ class Embedding(ServerTests, TestCase):
     async def test_orphan_is_stopped(self) -> None:
         """A server that outlived its gateway is stopped, even where it does not react, before another starts."""
         directory = temporary(self)
-        found = find_server().program
+        found = redis_server().program
         for stop_it in (False, True):
             # Other systems than Linux have no way to take the server along.
             with run_gateway(directory, found, "elsewhere") as gateway:
@@ -342,7 +343,7 @@ class Embedding(ServerTests, TestCase):
             temporary(self),
             "redis-server",
             'case "$1" in --version) exec {0} --version;; esac\nexec {0} "$@" --key-load-delay 5000'
-            " --loading-process-events-interval-bytes 1024".format(find_server().program),
+            " --loading-process-events-interval-bytes 1024".format(redis_server().program),
         )
         began = time.monotonic()
         second = EmbeddedRedis(reactor, str(directory), program=slow, start_timeout_s=0.5)
