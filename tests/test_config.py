@@ -378,6 +378,23 @@ class Secrets(ConfigCase):
             self.assertNotIn(self.SECRET, problems[0])
         self.assertIn("names a user without a password", self.refused("[storage]\nuri = 'redis://u@h'")[0])
 
+    def test_password_of_sentinels_in_a_file(self) -> None:
+        """That of the Sentinels may be in a file of its own; one that is not used, given twice, or missing is refused."""
+        path, where = self.file(f"{self.SECRET}\n"), "redis://a,b?master=m"
+        settings = self.load(f"[storage]\nuri = '{where}&sentinel_username=u'", STORAGE_SENTINEL_PASSWORD_FILE=path)
+        assert settings.redis
+        self.assertEqual((settings.redis.sentinel_password, settings.redis.password), (self.SECRET, ""))
+        self.assertNotIn(self.SECRET, repr(settings) + config.effective(settings))
+        for uri, expected in (
+            ("redis://h", "has to have the hosts of Sentinels and '?master=' then"),
+            ("memory:", "has to have the hosts of Sentinels and '?master=' then"),
+            (f"{where}&sentinel_password={self.SECRET}", "both give a password; give one of them"),
+        ):
+            (problem,) = self.refused(f"[storage]\nuri = '{uri}'", STORAGE_SENTINEL_PASSWORD_FILE=path)
+            self.assertIn(expected, problem)
+            self.assertNotIn(self.SECRET, problem)
+        (problem,) = self.refused(f"[storage]\nuri = '{where}&sentinel_username=u'")
+        self.assertIn("sentinel_username without a password", problem)
 
     def test_every_secret(self) -> None:
         """No secret of any setting is in the representation of the settings, or in what is in effect."""
@@ -766,7 +783,6 @@ class Addresses(SynchronousTestCase):
             ("redis://h1,h2:0?master=m", "from 1 to 65535"),
             ("redis://h1,h2?master=", "master has to have a value"),
             ("redis://h1,h2?master=a%20b", "master has to have a value without spaces"),
-            ("redis://h1,h2?master=m&sentinel_username=u", "no sentinel_password beside it"),
             ("redis:///run/s?master=m", "stands behind the hosts of the Sentinels"),
             ("unix:///run/s?master=m", "stands behind the hosts of the Sentinels"),
             ("redis://h1 ", "spaces"),

@@ -80,6 +80,10 @@ class RedisAddress:
         """The same address with another password."""
         return evolve(self, password=password)
 
+    def with_sentinel_password(self, password: str) -> RedisAddress:
+        """The same address with another password for the Sentinels."""
+        return evolve(self, sentinel_password=password)
+
 
 def _number(what: str, text: str, high: int) -> int:
     if not re.fullmatch("[0-9]{1,6}", text) or int(text) > high:
@@ -173,8 +177,6 @@ def _at(server: RedisAddress, host: str) -> RedisAddress:
 def _behind_sentinels(server: RedisAddress, hosts: str, given: dict[str, str]) -> RedisAddress:
     if "master" not in given:
         raise ValueError("behind the hosts of Sentinels '?master=' has to give the name that they have for the server")
-    if "sentinel_username" in given and "sentinel_password" not in given:
-        raise ValueError("sentinel_username has no sentinel_password beside it")
     return evolve(
         server,
         sentinels=tuple(_split_host(each, SENTINEL_PORT_DEFAULT) for each in hosts.split(",")),

@@ -294,6 +294,29 @@ class _Reader:
                 f"{source}: [storage] uri names a user without a password; it has to be user:password@, or the"
                 " password has to be in [storage] password_file."
             )
+        return self._redis_behind_sentinels(storage, found)
+
+    def _redis_behind_sentinels(self, storage: Storage, found: RedisAddress | None) -> RedisAddress | None:
+        path = storage.sentinel_password_file
+        if path:
+            source = self._place("storage", "sentinel_password_file")
+            password = self._password(f"{source}: [storage] sentinel_password_file", path)
+            if not found or not found.sentinels:
+                self.problems.append(
+                    f"{source}: [storage] sentinel_password_file is given; [storage] uri has to have the hosts of Sentinels and"
+                    " '?master=' then."
+                )
+            elif found.sentinel_password:
+                self.problems.append(
+                    f"{source}: [storage] sentinel_password_file and [storage] uri both give a password; give one of them."
+                )
+            else:
+                return found.with_sentinel_password(password)
+        elif found and found.sentinel_username and not found.sentinel_password:
+            self.problems.append(
+                f"{self._place('storage', 'uri')}: [storage] uri has a sentinel_username without a password; it has to have"
+                " sentinel_password, or that has to be in [storage] sentinel_password_file."
+            )
         return found
 
     def _secret(self, settings: Settings, section: str, key: str, what: str) -> str:

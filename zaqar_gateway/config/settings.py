@@ -162,6 +162,7 @@ class Storage:
     password_file: str = _setting(
         "", TEXT, "A file that holds the password for uri, so that it need not stand there; a final line end is dropped."
     )
+    sentinel_password_file: str = _setting("", TEXT, "The same for the sentinel_password in uri.")
     data_dir: str = _setting(
         "",
         TEXT,
