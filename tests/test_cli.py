@@ -88,6 +88,19 @@ class Commands(CommandCase):
             (done.returncode, done.stdout, done.stderr), (1, "", f"{path}: admin_mode is 1; it has to be true or false.\n")
         )
 
+    def test_check_config_looks_at_files(self) -> None:
+        """Files of TLS, and the program of the embedded Redis, are looked at as a start does."""
+        path = self.file("nonsense")
+        for settings, expected in (
+            (f"[listen]\nhttp = ['tls:8443']\n[tls]\ncertificate_file = '{path}.pem'", "/gateway.toml.pem cannot be read: No such file"),
+            (f"[listen]\nhttp = ['tls:8443']\n[tls]\ncertificate_file = '{path}'", "holds no certificate in PEM"),
+            (f"[storage]\nredis_server = '{path}'", "/gateway.toml cannot be run: "),
+        ):
+            done = self.command("check-config", "-c", self.file(settings))
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn(expected, done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+
     def test_sample(self) -> None:
         """The sample is printed, whatever the settings are."""
         done = self.command("check-config", "--sample", ZAQAR_GATEWAY_ADMIN_MODE="nonsense")

@@ -69,13 +69,13 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def check_config(path: str | None) -> int:
-    """Validate the settings, the policy and the plug-ins, and print the settings."""
-    from zaqar_gateway.tap import check_plugins  # late, since it has all there is imported
+    """Validate the settings, and what they name, and print them."""
+    from zaqar_gateway.tap import check  # late, since it has all there is imported
 
     try:
         settings = config.load(path, os.environ, {})
         warnings = PolicyFile(settings.policy_path, policy.Policy()).load()
-        check_plugins(settings)
+        check(settings)
     except (config.ConfigError, PolicyFileError, PluginError) as error:
         print(error, file=sys.stderr)
         return 1

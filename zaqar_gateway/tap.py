@@ -34,7 +34,7 @@ from twisted.python.failure import Failure
 from zaqar_gateway import __version__, plugins
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import PooledBackend, make_backend
-from zaqar_gateway.config import Settings, without_tls
+from zaqar_gateway.config import ConfigError, Settings, without_tls
 from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.direct import looks, poll_directly
 from zaqar_gateway.identifying import Identifying
@@ -56,7 +56,8 @@ from zaqar_gateway.order import Order
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
 from zaqar_gateway.show import show
 from zaqar_gateway.storage.encryption import EncryptingStorage
-from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError
+from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, NoRedisServer
+from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http import console
@@ -281,9 +282,10 @@ class Gateway(Service):
         if self._settings.policy_path:
             self._policy_watch.startService()
         listen = self._settings.listen
-        over_tls = [*map(_is_tls, (*listen.http, *listen.websocket))]
+        over_tls = _over_tls(self._settings)
         if any(over_tls):
-            self._start_tls()
+            self._tls = _tls(self._settings, self._reactor)
+            self._tls.start()
         self._counting.startService()
         await self._backend.start()
         for factory, endpoints in ((self._http, listen.http), (self._websocket, listen.websocket)):
@@ -313,24 +315,6 @@ class Gateway(Service):
         self.refusals.tell()
         if count := self._delivering.circuits.open:
             _log.info("deliveries to {count} hosts are held back, for they keep failing", count=count)
-
-    def _start_tls(self) -> None:
-        given = self._settings.tls
-        files = TlsFiles(
-            given.certificate_file,
-            given.private_key_file or given.certificate_file,
-            given.client_ca_file,
-            given.client_certificate == "required",
-            given.minimum_version,
-        )
-        try:
-            self._tls = TlsListeners(files, self._reactor)
-        except TlsError as error:
-            raise TlsError(
-                f"{error}; tls.certificate_file, tls.private_key_file and tls.client_ca_file have to name files in PEM that this user"
-                " may read."
-            ) from None
-        self._tls.start()
 
     def _hung_up(self) -> None:
         if self._tls is not None:
@@ -414,16 +398,48 @@ def makeService(options: Options) -> IService:
         raise SystemExit(f"zaqar-gateway cannot start: {error}") from None
 
 
-def check_plugins(settings: Settings) -> None:
-    """Make the plug-ins as a start does.
+def check(settings: Settings) -> None:
+    """Look at what the settings name, as a start does: plug-ins, the files of TLS, and the program of the embedded Redis.
 
     :raises PluginError: one that the settings ask for, or that is installed and always used, cannot be used.
+    :raises ConfigError: another thing cannot be used.
     """
     from twisted.internet import reactor
 
     make_backend(settings, reactor)
     _filters(settings, reactor)
     plugins.notifiers(settings.notifier_tables, reactor)
+    try:
+        if any(_over_tls(settings)):
+            _tls(settings, reactor)
+        if settings.store == "embedded" and settings.storage.redis_server:
+            find_server(settings.storage.redis_server)
+    except (TlsError, NoRedisServer) as error:
+        raise ConfigError([str(error)]) from None
+
+
+def _over_tls(settings: Settings) -> list[bool]:
+    """Which listeners are, those for HTTP first."""
+    return [*map(_is_tls, (*settings.listen.http, *settings.listen.websocket))]
+
+
+def _tls(settings: Settings, reactor: Any) -> TlsListeners:
+    """:raises TlsError: the files cannot be used."""
+    given = settings.tls
+    files = TlsFiles(
+        given.certificate_file,
+        given.private_key_file or given.certificate_file,
+        given.client_ca_file,
+        given.client_certificate == "required",
+        given.minimum_version,
+    )
+    try:
+        return TlsListeners(files, reactor)
+    except TlsError as error:
+        raise TlsError(
+            f"{error}; tls.certificate_file, tls.private_key_file and tls.client_ca_file have to name files in PEM that this user"
+            " may read."
+        ) from None
 
 
 def _filters(settings: Settings, reactor: Any) -> list[Filter]:
