@@ -26,7 +26,7 @@ from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.connection import refusal
 from zaqar_gateway.storage.redis.embedded.errors import DataDirInUse, NoRedisServer, StartFailed
 from zaqar_gateway.storage.redis.embedded.program import find_server
-from zaqar_gateway.storage.redis.embedded.room import LEAST_BYTES, Room
+from zaqar_gateway.storage.redis.embedded.room import LEAST_BYTES, OFTEN_S, Room
 from zaqar_gateway.storage.redis.embedded.service import SOCKET_PATH_MAX, EmbeddedRedis, IEmbeddingReactor
 
 reactor = cast(IEmbeddingReactor, global_reactor)
@@ -152,6 +152,33 @@ class EveryServer(ServerTests):
         room[0] = Room(LEAST_BYTES, LEAST_BYTES)
         while not call(service.socket_path, script).startswith(b"+OK"):
             await deferLater(reactor, 0.01)
+
+    async def test_directory_moved(self) -> None:
+        """Where its directory is gone, or another one has its name, a server takes nothing more; it does when that is back."""
+        directory = temporary(self) / "data"
+        service = await self.start(directory)
+        # From before, as that of a gateway: nobody finds the socket when the directory is gone.
+        with socket.socket(socket.AF_UNIX) as kept:
+            kept.settimeout(20)
+            kept.connect(service.socket_path)
+
+            def says(command: bytes) -> bytes:
+                kept.sendall(command + b"\r\n")
+                return kept.recv(65536)
+
+            async def until(beginning: bytes) -> None:
+                while not says(b"SET key value").startswith(beginning):
+                    await deferLater(reactor, 0.01)
+
+            await until(b"+OK")
+            elsewhere = directory.rename(directory.with_name("elsewhere"))
+            await until(b"-OOM")
+            directory.mkdir()
+            await deferLater(reactor, 2 * OFTEN_S)  # it has been looked at again
+            self.assertIn(b"-OOM", says(b"SET key value"))
+            directory.rmdir()
+            elsewhere.rename(directory)
+            await until(b"+OK")
 
     async def test_killed_child_is_replaced(self) -> None:
         """A server that is killed is started again, with what it had acknowledged."""

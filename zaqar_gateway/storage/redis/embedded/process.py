@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol, connectionDone
-from twisted.internet.protocol import Protocol as StreamProtocol
+from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
 # What runs in the child before Redis does.  A session of its own keeps Ctrl-C in a terminal from reaching it, since
@@ -73,27 +74,43 @@ class Child(ProcessProtocol):
         return f"signal {signal_number}" if signal_number else f"status {getattr(value, 'exitCode', 0)}"
 
 
-class Once(StreamProtocol):
-    """Asks a Redis one thing."""
+class Line(LineOnlyReceiver):
+    """A connection to a Redis that is asked what it answers in one line."""
 
-    def __init__(self, command: bytes) -> None:
-        self._command = command
-        self.answer: Deferred[bytes] = Deferred(self._give_up)
-        self._got = b""
+    def __init__(self) -> None:
+        self._asked: deque[Deferred[bytes]] = deque()
+        self._ended: Deferred[None] | None = Deferred()
 
-    def _give_up(self, _: Deferred[bytes]) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be asked."""
+        return self._ended is not None
+
+    def ask(self, command: bytes) -> Deferred[bytes]:
+        """The line that it answers; empty where the connection ends before.  It may be cancelled, which ends the connection."""
+        asked: Deferred[bytes] = Deferred(lambda _: self._abort())
+        self._asked.append(asked)
+        self.sendLine(command)
+        return asked
+
+    async def end(self) -> None:
+        """Close it."""
+        if self._ended is not None:
+            ended = self._ended
+            self._abort()
+            await ended
+
+    def _abort(self) -> None:
         if self.transport:
-            self.transport.loseConnection()
+            self.transport.abortConnection()  # type: ignore[attr-defined]
 
-    def connectionMade(self) -> None:
-        if self.transport:
-            self.transport.write(self._command + b"\r\n")
-
-    def dataReceived(self, data: bytes) -> None:
-        self._got += data
-        if b"\r\n" in self._got and self.transport:
-            self.transport.loseConnection()
+    def lineReceived(self, line: bytes) -> None:
+        if self._asked:
+            self._asked.popleft().callback(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if not self.answer.called:
-            self.answer.callback(self._got)
+        while self._asked:
+            self._asked.popleft().callback(b"")
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended.callback(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock, TimeoutError
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IReactorProcess, IReactorUNIX
@@ -25,7 +26,7 @@ from twisted.python.failure import Failure
 from zaqar_gateway.storage.redis.embedded.appendonly import Synchroniser, cut_torn_step
 from zaqar_gateway.storage.redis.embedded.directory import configuration, hold, is_free, open_lock
 from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, StartFailed
-from zaqar_gateway.storage.redis.embedded.process import LAUNCHER, Child, Once
+from zaqar_gateway.storage.redis.embedded.process import LAUNCHER, Child, Line
 from zaqar_gateway.storage.redis.embedded.program import Server, find_server
 from zaqar_gateway.storage.redis.embedded.readers import readers_of
 from zaqar_gateway.storage.redis.embedded.room import Guard, Room, room_of
@@ -78,7 +79,7 @@ class EmbeddedRedis(Service):
         self._reactor = reactor
         self._directory = Path(directory).absolute()
         self._durability = durability
-        self._guard = Guard(reactor, partial(look, self._directory), self._refuse_more)
+        self._guard = Guard(reactor, partial(self._look_at_disk, look), self._refuse_more)
         self._watches: list[Watch] = [self._guard]
         if durability == "memory":
             self._watches.append(Synchroniser(reactor, self._directory, self._write_anew))
@@ -88,6 +89,9 @@ class EmbeddedRedis(Service):
         self._runtime = runtime or os.environ.get("XDG_RUNTIME_DIR", "") or tempfile.gettempdir()
         self._lock: int | None = None
         self._child: Child | None = None
+        self._line: Line | None = None
+        self._asking = DeferredLock()
+        self._place: tuple[int, int] | None = None  # device and inode of the directory that the child has
         self._socket_directory: str | None = None
         self._task: Deferred[None] | None = None
         self._waiting: list[Deferred[str]] = []
@@ -250,6 +254,8 @@ class EmbeddedRedis(Service):
 
     def _spawn(self, server: Server) -> Child:
         child = Child()
+        found = os.stat(self._directory)
+        self._place = found.st_dev, found.st_ino
         lock = self._directory / "redis.lock"
         # Emptied while nobody holds it, so that the number in it is its holder's or none.
         lock.write_bytes(b"")
@@ -287,18 +293,30 @@ class EmbeddedRedis(Service):
         return False
 
     async def _ask(self, command: bytes) -> bytes:
-        """The beginning of what the child says to a command, empty where nobody answers."""
-        endpoint = UNIXClientEndpoint(self._reactor, self.socket_path, timeout=_PROBE_TIMEOUT_S)
-        factory = Factory.forProtocol(partial(Once, command))
-        factory.noisy = False
-        try:
-            asked = cast(Once, await endpoint.connect(factory))
-        except (ConnectError, OSError):  # the latter where there are no descriptors left
-            return b""
-        try:
-            return await asked.answer.addTimeout(_PROBE_TIMEOUT_S, self._reactor)
-        except TimeoutError:
-            return b""
+        """The line that the child says to a command, empty where nobody answers.
+
+        The connection is kept: the socket may be out of reach later, when its directory has been moved or removed.
+        """
+        async with self._asking:
+            if self._line is None or not self._line.is_open:
+                endpoint = UNIXClientEndpoint(self._reactor, self.socket_path, timeout=_PROBE_TIMEOUT_S)
+                factory = Factory.forProtocol(Line)
+                factory.noisy = False
+                try:
+                    self._line = cast(Line, await endpoint.connect(factory))
+                except (ConnectError, OSError):  # the latter where there are no descriptors left
+                    return b""
+            try:
+                return await self._line.ask(command).addTimeout(_PROBE_TIMEOUT_S, self._reactor)
+            except TimeoutError:
+                return b""
+
+    def _look_at_disk(self, look: Callable[[Path], Room]) -> Room:
+        """:raises OSError: it cannot be known, or the directory is not that of the child any more."""
+        found = os.stat(self._directory)
+        if self._place not in (None, (found.st_dev, found.st_ino)):
+            raise FileNotFoundError(errno.ENOENT, "Another directory has its name now")
+        return look(self._directory)
 
     async def _refuse_more(self, refused: bool) -> bool:
         """Have the child refuse what would need more memory, and room on the disk with it, or take it again.
@@ -330,6 +348,8 @@ class EmbeddedRedis(Service):
                 await child.when_ended().addTimeout(_SIGNAL_AGAIN_S, self._reactor)
             except TimeoutError:
                 pass
+        if self._line is not None:
+            await self._line.end()
 
     async def _stop_orphan(self) -> None:
         """Stop a server that outlived the gateway that started it.
