@@ -257,9 +257,11 @@ class Refusals(ConfigCase):
         self.assertEqual(self.load("[storage]\nreplicas_timeout_s = 6").storage.replicas_timeout_s, 6)
         (problem,) = self.refused("[storage]\nuri = 'redis://h'\nreplicas_timeout_s = 6\ndurability = 'replicated'")
         self.assertIn("replicas_timeout_s is 6.0; it has to be at most command_timeout_s, which is 5.0", problem)
-        for uri in ("", "memory:"):
-            (problem,) = self.refused(f"[storage]\nuri = '{uri}'\ndurability = 'replicated'")
-            self.assertIn('[storage] durability is "replicated"; [storage] uri has to be of a Redis with replicas then', problem)
+        (problem,) = self.refused("[storage]\ndurability = 'replicated'")
+        self.assertIn('[storage] durability is "replicated"; [storage] uri has to be of a Redis with replicas then', problem)
+        for durability in ("fsync", "replicated"):
+            (problem,) = self.refused(f"[storage]\nuri = 'memory:'\ndurability = '{durability}'")
+            self.assertIn(f'[storage] durability is "{durability}"; [storage] uri has to be of a Redis then', problem)
 
     def test_files(self) -> None:
         """A file that is missing, is not TOML or not UTF-8 is refused with its path."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from functools import partial
 from math import ceil
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define
 from twisted.application.internet import TimerService
@@ -27,6 +27,10 @@ from zaqar_gateway.order import Order
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.pooled import FOLLOW_S, LEFT_S, SWEEP_S, Directory, Placements, PooledStorage
 from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
+
+if TYPE_CHECKING:  # importing txredisapi installs a reactor
+    from zaqar_gateway.storage.redis.connection import Commands
+    from zaqar_gateway.storage.redis.durability import Durability
 
 _log = Logger()
 
@@ -115,7 +119,6 @@ class RedisBackend:
         from zaqar_gateway.storage.redis import scripts
         from zaqar_gateway.storage.redis.connection import Commands, Redis
         from zaqar_gateway.storage.redis.keys import Keys
-        from zaqar_gateway.storage.redis.layout import check_layout
         from zaqar_gateway.storage.redis.management import RedisManagement
         from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
         from zaqar_gateway.storage.redis.sentinel import Switches
@@ -126,7 +129,8 @@ class RedisBackend:
         self._settings = settings
         self._address = address
         self._is_synchronised = is_synchronised
-        keys = Keys(address.key_prefix)
+        self._told: Durability | None = None
+        self._keys = keys = Keys(address.key_prefix)
         self._switches: Switches | None = None
         make: Callable[[Any, float, int], Commands] = Commands
         if settings.durability == "replicated":
@@ -142,7 +146,7 @@ class RedisBackend:
             database=address.database,
             scripts=scripts.ALL,
             make=make,
-            greet=partial(check_layout, keys),
+            greet=self._greet,
             order=order,
         )
         store = RedisStorage(self._redis, reactor, keys, log_bounds=bounds, quotas=quotas)
@@ -194,20 +198,24 @@ class RedisBackend:
             await self._redis.when_ready().addTimeout(_EXTERNAL_WAIT_S, self._reactor)
         except TimeoutError:
             _log.warn("{where} cannot be used yet; requests get 503 until it can", where=self.where)
-        else:
-            await self._tell_durability()
         self._sweeper.startService()
 
-    async def _tell_durability(self) -> None:
+    async def _greet(self, redis: Commands) -> None:
+        """See that the data can be read, and tell what is kept, where that is news."""
         from zaqar_gateway.storage.redis.durability import durability_of
+        from zaqar_gateway.storage.redis.layout import check_layout
 
+        await check_layout(self._keys, redis)
         durability = await durability_of(
-            self._redis,
+            redis,
             self._settings.durability,
             replicas=self._settings.replicas,
             is_synchronised=self._is_synchronised,
             fails_over=bool(self._address.sentinels),
         )
+        if durability == self._told:
+            return
+        self._told = durability
         _log.info("an acknowledged message survives {kept}", kept=durability.kept)
         for warning in durability.warnings:
             _log.warn("{warning}", warning=warning)

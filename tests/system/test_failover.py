@@ -66,7 +66,7 @@ class TlsTests(LaunchTestCase):
         with closing(Http(gateway.http, uuid4().hex)) as http:
             self.assertEqual(http.post("work", 1).status, 201)
             self.redis.master.kill()
-            gateway.wait_for("the connection to Redis is back", ANSWER_S)
+            gateway.wait_for("Redis is there again", ANSWER_S)
             until(lambda: http.post("work", 2).status == 201, ANSWER_S, "a post to the new master")
         gateway.stop()
         stranger = self.gateway(storage=self.redis.uri(), environ={"SSL_CERT_FILE": os.devnull})
@@ -96,7 +96,7 @@ class FailoverTests(LaunchTestCase):
                     master.kill()
                 else:
                     master.signal(signal.SIGSTOP)
-                gateway.wait_for("the connection to Redis is back", ANSWER_S)
+                gateway.wait_for("Redis is there again", ANSWER_S)
                 producer.more(50)
                 if how == "killed":
                     master.start()

@@ -253,7 +253,7 @@ class EmbeddedTests(LaunchTestCase):
 
             threading.Thread(target=answer, daemon=True).start()
             gateway = self.gateway(storage=f"redis://127.0.0.1:{other.getsockname()[1]}")
-            gateway.wait_for("Redis cannot be used, trying on: What answers does not speak the protocol of Redis", START_S)
+            gateway.wait_for("Redis cannot be used, and is tried again: What answers does not speak the protocol of Redis", START_S)
             with closing(Http(gateway.http, "launch")) as http:
                 self.assertEqual(http.post("q", "x").status, 503)
             gateway.stop()

@@ -230,7 +230,7 @@ class SecretsTests(LaunchTestCase):
             self.redis.stop()
             until(lambda: http.post("work", self.canaries.new("body for no store")).status == 503, ANSWER_S, "503")
             self.redis.start()
-            gateway.wait_for("the connection to Redis is back", ANSWER_S)
+            gateway.wait_for("Redis is there again", ANSWER_S)
         gateway.signal(signal.SIGTERM)
         gateway.end()
         self.assertClean(gateway.output)
@@ -255,7 +255,7 @@ class SecretsTests(LaunchTestCase):
         where = f"redis://127.0.0.1:{self.redis.port}"
         settings = {"LOG_LEVEL": "debug", "STORAGE_PASSWORD_FILE": self.file("wrong password")}
         gateway = self.gateway(storage=where, settings=settings)
-        gateway.wait_for("Redis cannot be used, trying on", START_S)
+        gateway.wait_for("Redis cannot be used, and is tried again", START_S)
         gateway.stop()
         self.assertClean(gateway.output)
 

@@ -233,7 +233,12 @@ class _Reader:
                 f" {settings.transport.max_messages_post_size}; it has to be at most [websocket] max_frame_size, which"
                 f" is {settings.websocket.max_frame_size}."
             )
-        if settings.storage.durability == "replicated" and scheme(settings.storage.uri) not in address.SCHEMES:
+        if settings.storage.durability != "memory" and settings.storage.uri == "memory:":
+            yield (
+                f"{self._place('storage', 'durability')}: [storage] durability is \"{settings.storage.durability}\"; [storage] uri has"
+                " to be of a Redis then, and not memory:, which loses everything when the process ends."
+            )
+        elif settings.storage.durability == "replicated" and scheme(settings.storage.uri) not in address.SCHEMES:
             yield (
                 f"{self._place('storage', 'durability')}: [storage] durability is \"replicated\"; [storage] uri has to be of a"
                 " Redis with replicas then: redis:// or rediss://."

@@ -22,7 +22,7 @@ class JudgeTests(SynchronousTestCase):
             ({"appendonly": "yes", "appendfsync": "always"}, "a crash of the machine: every answer comes after the append-only file is on disk"),
             ({"appendonly": "yes", "appendfsync": "everysec"}, "a crash of the gateway; one of Redis while its disk is slow"),
             ({"appendonly": "yes", "appendfsync": "no"}, "a crash of Redis; what a crash of the machine loses is up to the operating system"),
-            ({}, "unknown: Redis does not tell its configuration"),
+            ({}, "the end of any gateway; more is not known"),
         ):
             self.assertEqual(self.kept(settings), (kept, settings.get("appendonly") == "no"), settings)
 
@@ -39,6 +39,11 @@ class JudgeTests(SynchronousTestCase):
         judged = judge(settings, "replicated", replicas=2, fails_over=True)
         self.assertTrue(judged.kept.startswith("the loss of this Redis, since 2 of its replicas had it before the answer; and"))
         self.assertEqual(judged.warnings, ())
+        few = judge({"connected_slaves": "1", "min-replicas-to-write": "0"}, "replicated", replicas=2).warnings
+        self.assertEqual(len(few), 2)
+        self.assertIn("storage.replicas is 2, and 1 replicas follow this Redis now", few[0])
+        self.assertIn("min-replicas-to-write is 0", few[1])
+        self.assertEqual(judge({"connected_slaves": "2", "min-replicas-to-write": "3"}, "replicated", replicas=2).warnings, ())
         (warning,) = judge(settings, "memory", replicas=2, fails_over=True).warnings
         self.assertIn('set storage.durability to "replicated"', warning)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.logs import logged
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis import packing, scripts
 from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
@@ -34,69 +37,102 @@ class ReplicatedTests(SynchronousTestCase):
         self.transport.clear()
         return [word for word in words if word in (b"a", b"b", b"c", b"d", b"WAIT", b"PING")]
 
+    def hear(self, data: bytes) -> None:
+        """Have Redis answer, and the turn end."""
+        self.protocol.dataReceived(data)
+
     def test_promise(self) -> None:
-        """What is promised is answered once enough replicas have it; one WAIT is for all that goes in one go."""
+        """What is promised is answered once enough replicas have it; one WAIT is for all that was answered before."""
         first, second = self.run_script(b"a"), self.run_script(b"b")
-        self.assertEqual(self.sent(), [b"a", b"b", b"WAIT"])
-        self.protocol.dataReceived(b":1\r\n:2\r\n")
+        self.assertEqual(self.sent(), [b"a", b"b"])
+        self.hear(b":1\r\n:2\r\n")
+        self.assertEqual(self.sent(), [b"WAIT"])
         self.assertNoResult(first)
-        self.protocol.dataReceived(b":2\r\n")
+        self.hear(b":2\r\n")
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (1, 2))
+        self.assertEqual(self.sent(), [])
 
     def test_too_few(self) -> None:
-        """With too few the outcome is unknown, of what is promised alone."""
-        kept, looked = self.run_script(b"a"), self.run_script(b"b", scripts.LIST)
+        """With too few the outcome is unknown, of what is promised alone; the log tells when that begins and when it ends."""
+        seen = logged(self)
+        for _ in range(2):
+            kept, looked = self.run_script(b"a"), self.run_script(b"b", scripts.LIST)
+            self.sent()
+            self.hear(b":1\r\n:2\r\n")
+            self.assertEqual(self.successResultOf(looked), 2)
+            self.sent()
+            self.hear(b":1\r\n")
+            error = self.failureResultOf(kept, StoreUnavailable).value
+            self.assertTrue(error.outcome_unknown)
+            self.assertIn("1 replicas have it after 1.0 s, and 2 should", str(error))
+        self.run_script(b"a")
         self.sent()
-        self.protocol.dataReceived(b":1\r\n:2\r\n:1\r\n")
-        error = self.failureResultOf(kept, StoreUnavailable).value
-        self.assertTrue(error.outcome_unknown)
-        self.assertIn("of its replicas 1 by now", str(error))
-        self.assertEqual(self.successResultOf(looked), 2)
+        self.hear(b":1\r\n")
+        self.sent()
+        self.hear(b":2\r\n")
+        self.assertEqual(seen.levels("replicated"), ["error", "info"])
 
     def test_no_promise(self) -> None:
         """What only looks, and a command, wait for no replica."""
-        self.run_script(b"a", scripts.LIST)
-        self.protocol.execute_command("PING")
+        looked, answered = self.run_script(b"a", scripts.LIST), self.protocol.execute_command("PING")
         self.assertEqual(self.sent(), [b"a", b"PING"])
+        self.hear(b":1\r\n+PONG\r\n")
+        self.assertEqual((self.successResultOf(looked), self.successResultOf(answered)), (1, b"PONG"))
+        self.assertEqual(self.sent(), [])
 
     def test_transaction(self) -> None:
         """Commands in a row are a promise."""
         answer = self.protocol.send_together(1, packing.command("PING"))
-        self.assertEqual(self.sent(), [b"PING", b"WAIT"])
-        self.protocol.dataReceived(b"+PONG\r\n")
+        self.assertEqual(self.sent(), [b"PING"])
+        self.hear(b"+PONG\r\n")
+        self.assertEqual(self.sent(), [b"WAIT"])
         self.assertNoResult(answer)
-        self.protocol.dataReceived(b":3\r\n")
+        self.hear(b":3\r\n")
         self.assertEqual(self.successResultOf(answer), [b"PONG"])
 
     def test_next_go(self) -> None:
-        """What comes while replicas are waited for goes together, in its order, when they have been."""
-        self.run_script(b"a")
-        self.assertEqual(self.sent(), [b"a", b"WAIT"])
-        later = [self.run_script(name) for name in (b"b", b"c")]
+        """What was asked for meanwhile goes before WAIT, which is for it as well; what comes later goes together after its answer."""
+        first = self.run_script(b"a")
+        self.assertEqual(self.sent(), [b"a"])
+        second = self.run_script(b"b")
+        self.hear(b":1\r\n")
+        self.assertEqual(self.sent(), [b"b", b"WAIT"])
+        later = [self.run_script(name) for name in (b"c", b"d")]
         self.assertEqual(self.sent(), [])
-        self.protocol.dataReceived(b":1\r\n")
-        self.assertEqual(self.sent(), [])
-        self.protocol.dataReceived(b":2\r\n")
-        self.assertEqual(self.sent(), [b"b", b"c", b"WAIT"])
-        self.protocol.dataReceived(b":1\r\n:2\r\n:2\r\n")
-        self.assertEqual([self.successResultOf(answer) for answer in later], [1, 2])
+        self.hear(b":2\r\n")
+        self.assertNoResult(first)
+        self.hear(b":2\r\n")
+        self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (1, 2))
+        self.assertEqual(self.sent(), [b"c", b"d"])
+        self.hear(b":3\r\n:4\r\n")
+        self.assertEqual(self.sent(), [b"WAIT"])
+        self.hear(b":2\r\n")
+        self.assertEqual([self.successResultOf(answer) for answer in later], [3, 4])
 
     def test_refusals(self) -> None:
-        """What Redis refuses is refused at once; where it refuses WAIT the outcome is unknown."""
-        first, second = self.run_script(b"a"), self.run_script(b"b")
+        """What Redis refuses is refused at once, and nothing waits for it; where it refuses WAIT the outcome is unknown."""
+        first = self.run_script(b"a")
         self.sent()
-        self.protocol.dataReceived(b"-NOREPLICAS Not enough good replicas to write.\r\n")
+        self.hear(b"-NOREPLICAS Not enough good replicas to write.\r\n")
         self.assertFalse(self.failureResultOf(first, StoreUnavailable).value.outcome_unknown)
-        self.protocol.dataReceived(b":1\r\n-NOPERM this user may not\r\n")
+        self.assertEqual(self.sent(), [])
+        second = self.run_script(b"b")
+        self.sent()
+        self.hear(b":1\r\n")
+        self.sent()
+        seen = logged(self)
+        self.hear(b"-NOPERM this user may not\r\n")
         error = self.failureResultOf(second, StoreUnavailable).value
         self.assertTrue(error.outcome_unknown)
         self.assertIn("NOPERM", str(error))
+        self.assertEqual([event["why"] for event in seen], [str(error).partition(": ")[2]])
 
     def test_lost(self) -> None:
         """Where the connection is lost before the replicas are known of the outcome is unknown; what was not sent was not stored."""
         first = self.run_script(b"a")
         self.sent()
-        self.protocol.dataReceived(b":1\r\n")
+        self.hear(b":1\r\n")
+        self.sent()
         second = self.run_script(b"b")
         self.clock.advance(0)
         self.clock.advance(6)
@@ -104,17 +140,27 @@ class ReplicatedTests(SynchronousTestCase):
         self.assertFalse(self.failureResultOf(second, StoreUnavailable).value.outcome_unknown)
         self.assertTrue(self.transport.disconnected)
 
+    def test_lost_before_the_wait(self) -> None:
+        """An answer that was kept is unknown where the connection is lost before WAIT is sent."""
+        kept, other = self.run_script(b"a"), self.run_script(b"b")
+        self.sent()
+        self.hear(b":1\r\n")
+        self.protocol.connectionLost(Failure(ConnectionLost()))
+        for answer in (kept, other):
+            self.assertTrue(self.failureResultOf(answer, StoreUnavailable).value.outcome_unknown)
+        self.clock.advance(0)
+
     def test_forgotten_scripts(self) -> None:
         """Where Redis has forgotten its scripts all keep their order, and each its promise."""
         answers = {name: self.run_script(name) for name in (b"a", b"b")}
-        self.assertEqual(self.sent(), [b"a", b"b", b"WAIT"])
-        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
+        self.assertEqual(self.sent(), [b"a", b"b"])
+        self.hear(b"-NOSCRIPT No matching script\r\n")
         answers |= {name: self.run_script(name) for name in (b"c", b"d")}
-        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
-        self.assertEqual(self.sent(), [])
-        self.protocol.dataReceived(b":0\r\n")
-        self.assertEqual(self.sent(), [b"a", b"b", b"c", b"d", b"WAIT"])
-        self.protocol.dataReceived(b":1\r\n:2\r\n:3\r\n:4\r\n")
+        self.hear(b"-NOSCRIPT No matching script\r\n")
+        self.assertEqual(self.sent(), [b"a", b"b", b"c", b"d"])
+        self.hear(b":1\r\n")
+        self.assertEqual(self.sent(), [b"WAIT"])
+        self.hear(b":2\r\n:3\r\n:4\r\n")
         self.assertNoResult(answers[b"a"])
-        self.protocol.dataReceived(b":2\r\n")
+        self.hear(b":2\r\n")
         self.assertEqual([self.successResultOf(answer) for answer in answers.values()], [1, 2, 3, 4])

@@ -430,9 +430,9 @@ class Redis:
         self._stopping = False
 
     def beside(
-        self, make: Callable[[Any, float, int], Commands], greet: Callable[[Commands], Awaitable[None]]
+        self, make: Callable[[Any, float, int], Commands], greet: Callable[[Commands], Awaitable[None]], name: str
     ) -> Redis:
-        """Another connection to the same Redis, without scripts, not started yet; see ``make`` and ``greet`` above."""
+        """Another connection to the same Redis, without scripts, not started yet; see ``make``, ``greet`` and ``name`` above."""
         other = Redis(
             self._endpoint,
             self._clock,
@@ -441,6 +441,7 @@ class Redis:
             retry_max_s=self._retry_max_s,
             make=make,
             greet=greet,
+            name=name,
         )
         other._login = self._login
         return other
@@ -498,20 +499,26 @@ class Redis:
         return waiting
 
     async def _stay_connected(self) -> None:
-        failures = 0
+        failures, was_there = 0, False
+        told: set[str] = set()
         while True:
             protocol, self._is_elsewhere = None, False
             try:
                 protocol = await self._try(self._connect())
-                self._became_ready(protocol, again=failures > 0)
-                failures = 0
+                if failures:
+                    _log.info("{name} is there again" if was_there else "{name} is there", name=self._name)
+                self._became_ready(protocol)
+                failures, was_there = 0, True
+                told.clear()
                 await protocol.whenDisconnected()
                 _log.error("the connection to {name} is lost; it is being made again", name=self._name)
             except Exception as error:  # whatever keeps us from connecting, another attempt may go better
                 if self._stopping:
                     return
-                level = LogLevel.debug if failures or isinstance(error, CancelledError) else LogLevel.error
-                _log.emit(level, "{name} cannot be used, trying on: {why}", name=self._name, why=str(error) or type(error).__name__)
+                why = str(error) or type(error).__name__
+                level = LogLevel.debug if why in told or isinstance(error, CancelledError) else LogLevel.error
+                _log.emit(level, "{name} cannot be used, and is tried again: {why}", name=self._name, why=why)
+                told.add(why)
             finally:
                 self._protocol = None
                 if protocol is not None and protocol.transport is not None:
@@ -552,10 +559,8 @@ class Redis:
             raise
         return protocol
 
-    def _became_ready(self, protocol: Commands, again: bool) -> None:
+    def _became_ready(self, protocol: Commands) -> None:
         self._protocol = protocol
-        if again:
-            _log.info("the connection to {name} is back", name=self._name)
         # A turn later, for whoever waits may want to stop what is running here.
         self._clock.callLater(0, self._announce)
 

@@ -32,7 +32,7 @@ class Doorbells:
         self._attending: list[tuple[Callable[[Place], None], Callable[[], None]]] = []
         self._watching: dict[bytes, list[Callable[[], None]]] = {}
         self._protocol: Commands | None = None
-        self._redis = redis.beside(partial(Listening, self._heard), self._greet)
+        self._redis = redis.beside(partial(Listening, self._heard), self._greet, "Redis (to listen)")
         self._pings = TimerService(PING_S, self._ping)
         self._pings.clock = clock
 

@@ -1,4 +1,4 @@
-"""What the configuration of a Redis can keep, said at start in words."""
+"""What the configuration of a Redis can keep, said in words when it is found."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from typing import Any
 
 from attrs import frozen
 
-from zaqar_gateway.errors import StoreError
-from zaqar_gateway.storage.redis.connection import Redis
+from zaqar_gateway.storage.redis.connection import Commands, Refused
 
-_SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy", "maxmemory")
+_SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy", "maxmemory", "min-replicas-to-write")
+_CONNECTED = "connected_slaves"
+_REPLICAS = (
+    (_CONNECTED, "{} replicas follow this Redis now: what stores something is answered with 503 until enough do"),
+    ("min-replicas-to-write", "min-replicas-to-write is {}: set it to as much, so that Redis refuses at once what would not be kept"),
+)
 
 
 @frozen
@@ -28,7 +32,7 @@ def judge(
 ) -> Durability:
     """What these settings of Redis keep.
 
-    :param settings: as CONFIG GET answers.
+    :param settings: as CONFIG GET answers, and how many replicas follow.
     :param wanted: ``memory``, ``fsync`` or ``replicated``.
     :param replicas: how many have it before an answer, where that is wanted.
     :param is_synchronised: whether the append-only file is brought to the disk each second by the gateway.
@@ -37,7 +41,7 @@ def judge(
     log, sync = settings.get("appendonly"), settings.get("appendfsync")
     warnings = []
     if log is None:
-        kept = "unknown: Redis does not tell its configuration"
+        kept = "the end of any gateway; more is not known, since Redis does not tell its configuration"
     elif log != "yes":
         kept = "the end of any gateway; a restart of Redis loses everything"
         warnings.append("appendonly is off: set it to yes, or acknowledged messages are lost when Redis restarts")
@@ -53,6 +57,10 @@ def judge(
     if wanted == "fsync" and (log, sync) != ("yes", "always"):
         warnings.append('storage.durability is "fsync", and this Redis does not have appendfsync always: set it there')
     if wanted == "replicated":
+        for name, what in _REPLICAS:
+            found = int(settings.get(name, replicas))
+            if found < replicas:
+                warnings.append(f"storage.replicas is {replicas}, and {what.format(found)}")
         kept = f"the loss of this Redis, since {replicas} of its replicas had it before the answer; and {kept}"
     elif fails_over:
         warnings.append(
@@ -65,18 +73,24 @@ def judge(
     return Durability(kept, tuple(warnings))
 
 
-async def durability_of(redis: Redis, wanted: str, **more: Any) -> Durability:
+async def durability_of(redis: Commands, wanted: str, **more: Any) -> Durability:
     """Ask a Redis for its settings and judge them.
 
     :param more: as in :func:`judge`.
     :raises StoreUnavailable: Redis is away.
     """
     settings: dict[str, str] = {}
-    for name in _SETTINGS:
-        try:
-            answer = await redis.command("CONFIG", "GET", name)
-        except StoreError:
-            return judge({}, wanted, **more)  # CONFIG is forbidden on many hosted services
-        if answer:
-            settings[answer[0].decode()] = answer[1].decode()
+    try:
+        for name in _SETTINGS:
+            answer = await redis.execute_command("CONFIG", "GET", name)
+            if answer:
+                settings[answer[0].decode()] = answer[1].decode()
+    except Refused:  # CONFIG is forbidden on many hosted services
+        settings.clear()
+    try:
+        role = await redis.execute_command("ROLE")
+    except Refused:
+        pass
+    else:
+        settings[_CONNECTED] = str(len(role[2]))
     return judge(settings, wanted, **more)

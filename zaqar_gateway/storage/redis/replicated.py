@@ -1,16 +1,21 @@
 """Answers that come only once replicas have what was written, so that a failover loses nothing that was acknowledged.
 
-Redis tells it by WAIT, which keeps the connection busy meanwhile.  So one WAIT stands behind all that is sent in one go, and what comes
-before its answer goes together next: the slower the replicas, the more goes in one go.
+Redis tells it by WAIT, which keeps the connection busy meanwhile.  So one WAIT is for all that was answered before it, and what comes
+before its own answer goes together next: the slower the replicas, the more goes in one go.  Where nothing was stored there is none.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from twisted.logger import Logger
+
+from zaqar_gateway.direct import soon
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.connection import Commands, Sent, SentTogether
 from zaqar_gateway.storage.redis.packing import command
+
+_log = Logger()
 
 
 class _Waited(Sent):
@@ -23,10 +28,10 @@ class _Waited(Sent):
         self._protocol = protocol
 
     def give(self, value: Any) -> None:
-        self._protocol.waited(value, f"Redis has it, and of its replicas {value} by now, which is too few; a failover may lose it.")
+        self._protocol.waited(int(value), "")
 
     def fail(self, error: Exception) -> None:
-        self._protocol.waited(0, f"Redis has it, and did not tell how many replicas have: {error}")
+        self._protocol.waited(0, str(error))
 
 
 class ReplicatedCommands(Commands):
@@ -39,6 +44,8 @@ class ReplicatedCommands(Commands):
     def __init__(self, replicas: int, wait_s: float, clock: Any, timeout_s: float, bound: int) -> None:
         super().__init__(clock, timeout_s, bound)
         self._replicas = replicas
+        self._wait_s = wait_s
+        self._has_few = False
         self._wait = command("WAIT", replicas, max(1, round(wait_s * 1000)))
         self._is_waiting = False
         self._kept: list[tuple[Sent, Any]] = []
@@ -46,26 +53,43 @@ class ReplicatedCommands(Commands):
     def _flush(self) -> None:
         if self._is_waiting or not self.connected:
             return
-        if any(_promises(sent) for sent in self._unsent):
+        if self._kept:
             self._is_waiting = True
-            self._unsent.append(_Waited(self, self._wait))
-            self._unsent[-1].due_s = self._unsent[-2].due_s
+            self._put(_Waited(self, self._wait))  # behind what waits to be sent, which it is for as well
         super()._flush()
 
     def _answered(self, sent: Sent, value: Any) -> None:
         if _promises(sent):
+            if not self._kept and not self._is_waiting:
+                soon(self._clock, self._flush)
             self._kept.append((sent, value))
         else:
             sent.give(value)
 
+    def _fail_all(self, why: str = "The connection to Redis was lost before it answered.") -> None:
+        super()._fail_all(why)
+        self.waited(0, why)
+
     def waited(self, replicas: int, why_not: str) -> None:
-        """Give the answers that were kept: so many replicas have what they tell of, or it is unknown for some reason."""
+        """Give the answers that were kept, or tell that nobody knows what becomes of them.
+
+        :param replicas: so many have what they tell of.
+        :param why_not: where that is not known.
+        """
         kept, self._kept, self._is_waiting = self._kept, [], False
+        has_enough = replicas >= self._replicas
+        why = why_not or f"{replicas} replicas have it after {self._wait_s} s, and {self._replicas} should."
+        if has_enough == self._has_few and self.connected:
+            self._has_few = not has_enough
+            if has_enough:
+                _log.info("enough replicas have what is stored again")
+            else:
+                _log.error("what is stored may be lost in a failover, and is answered with 503 (storage.replicas): {why}", why=why)
         for sent, value in kept:
-            if replicas >= self._replicas:
+            if has_enough:
                 sent.give(value)
             else:
-                sent.fail(StoreUnavailable(why_not, outcome_unknown=True))
+                sent.fail(StoreUnavailable(f"Redis has it, and a failover may lose it: {why}", outcome_unknown=True))
         self._flush()
 
 

@@ -124,7 +124,7 @@ class Master:
             for one in asking:
                 one.cancel()
         if not told:
-            raise StoreUnavailable(f"No Sentinel tells where the master {self.name} is; {'; '.join(failed)}.")
+            raise StoreUnavailable(f"No Sentinel tells where the master {self.name} is; {'; '.join(sorted(failed))}.")
         return max(told, key=lambda answer: answer[0])[1]
 
     async def _ask(self, sentinel: Sentinel) -> tuple[_Weight, Place]:
