@@ -17,7 +17,8 @@ SCHEMES = ("redis", "rediss", "unix")
 _DATABASE_MAX = 65535
 _FORMS = (
     "redis://[[user]:password@]host[:port][/key-space][?dbid=0], for what Sentinel watches"
-    " redis://[[user]:password@]sentinel[:port],sentinel[:port][/key-space]?master=name[&dbid=0], the same with rediss:// for"
+    " redis://[[user]:password@]sentinel[:port],sentinel[:port][/key-space]?master=name[&sentinel_username=user]"
+    "[&sentinel_password=password][&dbid=0], the same with rediss:// for"
     " TLS, or unix://[[user]:password@]/path/of/socket[?dbid=0]"
 )
 _OF_SENTINEL = ("master", "sentinel_username", "sentinel_password")
@@ -103,8 +104,8 @@ def _parameters(query: str) -> dict[str, str]:
             )
         if key in given:
             raise ValueError(f"{key} is given twice")
-        if key != "dbid" and not (value and value.isprintable() and " " not in value):
-            raise ValueError(f"{key} has to have a value without spaces and control characters")
+        if key != "dbid" and not (value and value.isprintable() and not set(" ;") & set(value)):
+            raise ValueError(f"{key} has to have a value without ';', spaces and control characters (write + as %2B)")
         given[key] = value
     return given
 

@@ -20,7 +20,7 @@ from zaqar_gateway import plugins
 from zaqar_gateway.address import RedisAddress, parse, written
 from zaqar_gateway.config import Settings
 from zaqar_gateway.config.settings import Storage as StorageSettings
-from zaqar_gateway.errors import PoolUnfit, RuleBroken, StoreError
+from zaqar_gateway.errors import PoolUnfit, RuleBroken, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IManagement, IManagingBackend, IStorage, IStorageBackend
 from zaqar_gateway.model import BackendSettings, LogBounds, Quotas
 from zaqar_gateway.order import Order
@@ -31,6 +31,7 @@ from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 if TYPE_CHECKING:  # importing txredisapi installs a reactor
     from zaqar_gateway.storage.redis.connection import Commands
     from zaqar_gateway.storage.redis.durability import Durability
+    from zaqar_gateway.storage.redis.sentinel import Told
 
 _log = Logger()
 
@@ -120,8 +121,9 @@ class RedisBackend:
         from zaqar_gateway.storage.redis.connection import Commands, Redis
         from zaqar_gateway.storage.redis.keys import Keys
         from zaqar_gateway.storage.redis.management import RedisManagement
+        from zaqar_gateway.storage.redis.packing import command
         from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
-        from zaqar_gateway.storage.redis.sentinel import Switches
+        from zaqar_gateway.storage.redis.sentinel import Watch
         from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
 
         self.where = address.masked()
@@ -131,10 +133,10 @@ class RedisBackend:
         self._is_synchronised = is_synchronised
         self._told: Durability | None = None
         self._keys = keys = Keys(address.key_prefix)
-        self._switches: Switches | None = None
+        self._watch: Watch | None = None
         make: Callable[[Any, float, int], Commands] = Commands
         if settings.durability == "replicated":
-            make = partial(ReplicatedCommands, settings.replicas, settings.replicas_timeout_s)
+            make = partial(ReplicatedCommands, settings.replicas, settings.replicas_timeout_s, command("SET", keys.touched, 1))
         self._redis = Redis(
             endpoint or self._way_to(address),
             reactor,
@@ -165,7 +167,7 @@ class RedisBackend:
         self._sweeper.clock = reactor
 
     def _way_to(self, address: RedisAddress) -> IStreamClientEndpoint:
-        from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Switches
+        from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Watch
 
         if address.path:
             return UNIXClientEndpoint(self._reactor, address.path)
@@ -175,23 +177,30 @@ class RedisBackend:
         login = address.sentinel_username, address.sentinel_password
         sentinels = [Sentinel(written(*each), reach(*each), *login) for each in address.sentinels]
         master = Master(sentinels, address.master, reach, self._reactor)
-        self._switches = Switches(sentinels, master, self._reactor, self._switched)
+        self._watch = Watch(sentinels, master, self._reactor, self._found)
         return master
 
     async def probe(self) -> None:
         """Connect once.
 
-        :raises Exception: it cannot be used, or not within some seconds.
+        :raises Exception: it cannot be used, or not within some seconds, or keeps less than is asked for.
         """
-        await Deferred.fromCoroutine(self._redis.once("PING")).addTimeout(_EXTERNAL_WAIT_S, self._reactor)
+        asking = Deferred.fromCoroutine(self._redis.once("ROLE"))
+        try:
+            role = await asking.addTimeout(_EXTERNAL_WAIT_S, self._reactor)
+        except TimeoutError:
+            raise StoreUnavailable(f"It does not answer within {_EXTERNAL_WAIT_S:.0f} s.") from None
+        wanted = self._settings.replicas if self._settings.durability == "replicated" else 0
+        if len(role[2]) < wanted:
+            raise StoreUnavailable(f"It has {len(role[2])} replicas, and storage.replicas is {wanted}.")
 
-    def _switched(self) -> None:
-        self._redis.connect_anew()
-        self._doorbells.connect_anew()
+    def _found(self, told: Told) -> None:
+        self._redis.follow(told.place, told.electable)
+        self._doorbells.follow(told.place)
 
     async def start(self) -> None:
-        if self._switches is not None:
-            self._switches.start()
+        if self._watch is not None:
+            self._watch.start()
         self._redis.start()
         self._doorbells.start()
         try:
@@ -224,8 +233,8 @@ class RedisBackend:
         await _stop(self._sweeper)
         await self._doorbells.stop()
         await self._redis.stop()
-        if self._switches is not None:
-            await self._switches.stop()
+        if self._watch is not None:
+            await self._watch.stop()
 
 
 @implementer(IManagingBackend)

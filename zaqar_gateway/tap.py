@@ -267,7 +267,7 @@ class Gateway(Service):
         """Begin to start; a failure ends the process with status 1."""
         super().startService()
         _set_log_level(self._settings.log.level)
-        _on_hangup(self._hung_up, self._reactor)
+        _on_hangup(self._hung_up, self._reactor.stop, self._reactor)
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
 
@@ -516,16 +516,27 @@ def _set_log_level(level: str) -> None:
         globalLogPublisher.addObserver(FilteringLogObserver(observer, [wanted]))
 
 
-def _on_hangup(call: Callable[[], object], reactor: Any) -> None:
-    """Have SIGHUP call something, besides what it called before; it would end the process otherwise."""
-    previous = signal.getsignal(signal.SIGHUP)
+def _on_hangup(call: Callable[[], object], stop: Callable[[], object], reactor: Any) -> None:
+    """Have SIGHUP call something, besides what it called before; it would end the process otherwise.
+
+    Where it comes because the terminal is gone that the process was started from, the process ends in good order.
+    """
+    previous, had_terminal = signal.getsignal(signal.SIGHUP), _has_terminal()
 
     def hung_up(number: int, frame: Any) -> None:
-        reactor.callFromThread(call)
+        reactor.callFromThread(stop if had_terminal and not _has_terminal() else call)
         if callable(previous):
             previous(number, frame)
 
     signal.signal(signal.SIGHUP, hung_up)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _exit_with_failure() -> None:

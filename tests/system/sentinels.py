@@ -103,6 +103,11 @@ class WatchedRedis:
         port = max(ports, key=ports.count)
         return next(each for each in self.servers if str(each.port) == port)
 
+    def is_failing_over(self, server: RedisProcess) -> bool:
+        """Whether a Sentinel has begun to put another one in the place of a server, or has done so."""
+        told = [each.told() for each in self.sentinels]
+        return any("failover_in_progress" in each["flags"] or each["port"] != str(server.port) for each in told)
+
     def stop(self) -> None:
         """End all of them."""
         for sentinel in self.sentinels:

@@ -96,6 +96,9 @@ class FailoverTests(LaunchTestCase):
                     master.kill()
                 else:
                     master.signal(signal.SIGSTOP)
+                if how == "stalled":
+                    until(lambda: self.redis.is_failing_over(master), ANSWER_S, "a failover begins")
+                    master.signal(signal.SIGCONT)
                 gateway.wait_for("Redis is there again", ANSWER_S)
                 producer.more(50)
                 if how == "killed":
@@ -120,6 +123,10 @@ class FailoverTests(LaunchTestCase):
     def test_master_freezes(self) -> None:
         """A master that does not answer, and later goes on, is left as soon as there is another."""
         self.check("frozen")
+
+    def test_master_stalls(self) -> None:
+        """A master that goes on while another one takes its place acknowledges nothing that is lost with it."""
+        self.check("stalled")
 
     def test_too_few_replicas(self) -> None:
         """Where no replica has it a post is 503 and says that its outcome is unknown; what there is can be read."""

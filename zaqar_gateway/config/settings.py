@@ -175,7 +175,11 @@ class Storage:
         " any process, and is on the disk within a second or two. fsync: it is on the disk (appendfsync always)."
         " replicated: replicas of the Redis in uri have it, so that it survives a failover.",
     )
-    replicas: int = _setting(1, whole(1, 100), "How many replicas have to have it, where durability is replicated.")
+    replicas: int = _setting(
+        1,
+        whole(1, 100),
+        "How many replicas have to have it at least, where durability is replicated. With Sentinels it is all that these reach.",
+    )
     replicas_timeout_s: float = _setting(
         1.0,
         seconds(),

@@ -37,6 +37,7 @@ CAPABILITIES = ("FIFO", "CLAIMS", "DURABILITY", "AOD", "HIGH_THROUGHPUT")
 
 _IN_MEMORY = "memory:"
 _PASSWORD = re.compile(r"^(\w+://[^/?#:]*):[^/?#]*@")
+_PARAMETER = re.compile(r"([?&;][^=&;]*password[^=&;]*=)[^&;]*", re.IGNORECASE)
 
 
 @frozen
@@ -64,8 +65,8 @@ class FlavorShown(msgspec.Struct, frozen=True):
 
 
 def masked(uri: str) -> str:
-    """A URI without the password in it."""
-    return _PASSWORD.sub(r"\1:***@", uri)
+    """A URI without the passwords in it: that of the login, and those among its parameters."""
+    return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", uri))
 
 
 def capabilities(uri: str) -> frozenset[str]:

@@ -15,8 +15,6 @@ from zaqar_gateway.storage.redis import packing, scripts
 from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
 from zaqar_gateway.storage.redis.scripts import Script
 
-WAIT = packing.command("WAIT", 2, 1000)
-
 
 class ReplicatedTests(SynchronousTestCase):
     """Over a transport that only records."""
@@ -24,7 +22,7 @@ class ReplicatedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.transport = StringTransport()
-        self.protocol = ReplicatedCommands(2, 1.0, self.clock, timeout_s=5.0, bound=9)
+        self.protocol = ReplicatedCommands(2, 1.0, packing.command("SET", "touched", 1), self.clock, timeout_s=5.0, bound=9)
         self.protocol.makeConnection(self.transport)
 
     def run_script(self, name: bytes, script: Script = scripts.POST) -> Deferred[object]:
@@ -38,8 +36,12 @@ class ReplicatedTests(SynchronousTestCase):
         return [word for word in words if word in (b"a", b"b", b"c", b"d", b"WAIT", b"PING")]
 
     def hear(self, data: bytes) -> None:
-        """Have Redis answer, and the turn end."""
+        """Have Redis answer."""
         self.protocol.dataReceived(data)
+
+    def waited(self, replicas: int) -> None:
+        """Have Redis answer what it was sent last: the write before WAIT, and WAIT."""
+        self.hear(b"+OK\r\n:%d\r\n" % replicas)
 
     def test_promise(self) -> None:
         """What is promised is answered once enough replicas have it; one WAIT is for all that was answered before."""
@@ -48,7 +50,7 @@ class ReplicatedTests(SynchronousTestCase):
         self.hear(b":1\r\n:2\r\n")
         self.assertEqual(self.sent(), [b"WAIT"])
         self.assertNoResult(first)
-        self.hear(b":2\r\n")
+        self.waited(2)
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (1, 2))
         self.assertEqual(self.sent(), [])
 
@@ -61,7 +63,7 @@ class ReplicatedTests(SynchronousTestCase):
             self.hear(b":1\r\n:2\r\n")
             self.assertEqual(self.successResultOf(looked), 2)
             self.sent()
-            self.hear(b":1\r\n")
+            self.waited(1)
             error = self.failureResultOf(kept, StoreUnavailable).value
             self.assertTrue(error.outcome_unknown)
             self.assertIn("1 replicas have it after 1.0 s, and 2 should", str(error))
@@ -69,7 +71,7 @@ class ReplicatedTests(SynchronousTestCase):
         self.sent()
         self.hear(b":1\r\n")
         self.sent()
-        self.hear(b":2\r\n")
+        self.waited(2)
         self.assertEqual(seen.levels("replicated"), ["error", "info"])
 
     def test_no_promise(self) -> None:
@@ -87,7 +89,7 @@ class ReplicatedTests(SynchronousTestCase):
         self.hear(b"+PONG\r\n")
         self.assertEqual(self.sent(), [b"WAIT"])
         self.assertNoResult(answer)
-        self.hear(b":3\r\n")
+        self.waited(3)
         self.assertEqual(self.successResultOf(answer), [b"PONG"])
 
     def test_next_go(self) -> None:
@@ -101,12 +103,12 @@ class ReplicatedTests(SynchronousTestCase):
         self.assertEqual(self.sent(), [])
         self.hear(b":2\r\n")
         self.assertNoResult(first)
-        self.hear(b":2\r\n")
+        self.waited(2)
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (1, 2))
         self.assertEqual(self.sent(), [b"c", b"d"])
         self.hear(b":3\r\n:4\r\n")
         self.assertEqual(self.sent(), [b"WAIT"])
-        self.hear(b":2\r\n")
+        self.waited(2)
         self.assertEqual([self.successResultOf(answer) for answer in later], [3, 4])
 
     def test_refusals(self) -> None:
@@ -121,11 +123,54 @@ class ReplicatedTests(SynchronousTestCase):
         self.hear(b":1\r\n")
         self.sent()
         seen = logged(self)
-        self.hear(b"-NOPERM this user may not\r\n")
+        self.hear(b"+OK\r\n-NOPERM this user may not\r\n")
         error = self.failureResultOf(second, StoreUnavailable).value
         self.assertTrue(error.outcome_unknown)
         self.assertIn("NOPERM", str(error))
         self.assertEqual([event["why"] for event in seen], [str(error).partition(": ")[2]])
+
+    def test_waits_for_what_it_wrote(self) -> None:
+        """A write of this connection stands before WAIT, for what was there before; where that is refused WAIT tells nothing."""
+        kept = self.run_script(b"a")
+        self.sent()
+        self.hear(b":1\r\n")
+        self.clock.advance(0)
+        self.assertEqual(
+            self.transport.value(), packing.command("SET", "touched", 1) + packing.command("WAIT", 2, 1000)
+        )
+        self.hear(b"-NOREPLICAS Not enough good replicas to write.\r\n:2\r\n")
+        error = self.failureResultOf(kept, StoreUnavailable).value
+        self.assertTrue(error.outcome_unknown)
+        self.assertIn("NOREPLICAS", str(error))
+
+    def test_all_that_may_be_elected(self) -> None:
+        """Where Sentinels reach more replicas than were asked for, all of these have to have it."""
+        self.protocol.electable = 3
+        first = self.run_script(b"a")
+        self.sent()
+        self.hear(b":1\r\n")
+        self.clock.advance(0)
+        self.assertIn(packing.command("WAIT", 3, 1000), self.transport.value())
+        self.protocol.electable = 0  # too late for what is under way
+        self.waited(2)
+        self.failureResultOf(first, StoreUnavailable)
+
+    def test_patience(self) -> None:
+        """Replicas may take as long as they are given, besides what a command may."""
+        first, second = self.run_script(b"a"), self.run_script(b"b")
+        self.sent()
+        self.hear(b":1\r\n:2\r\n")
+        self.sent()
+        third = self.run_script(b"c")
+        self.clock.advance(5.9)
+        self.waited(2)
+        self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (1, 2))
+        self.assertEqual(self.sent(), [b"c"])
+        self.clock.advance(4.9)
+        self.hear(b":3\r\n")
+        self.sent()
+        self.waited(2)
+        self.assertEqual(self.successResultOf(third), 3)
 
     def test_lost(self) -> None:
         """Where the connection is lost before the replicas are known of the outcome is unknown; what was not sent was not stored."""
@@ -135,7 +180,7 @@ class ReplicatedTests(SynchronousTestCase):
         self.sent()
         second = self.run_script(b"b")
         self.clock.advance(0)
-        self.clock.advance(6)
+        self.clock.advance(7)
         self.assertTrue(self.failureResultOf(first, StoreUnavailable).value.outcome_unknown)
         self.assertFalse(self.failureResultOf(second, StoreUnavailable).value.outcome_unknown)
         self.assertTrue(self.transport.disconnected)
@@ -162,5 +207,5 @@ class ReplicatedTests(SynchronousTestCase):
         self.assertEqual(self.sent(), [b"WAIT"])
         self.hear(b":2\r\n:3\r\n:4\r\n")
         self.assertNoResult(answers[b"a"])
-        self.hear(b":2\r\n")
+        self.waited(2)
         self.assertEqual([self.successResultOf(answer) for answer in answers.values()], [1, 2, 3, 4])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import hiredis
@@ -17,7 +18,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.packing import command
-from zaqar_gateway.storage.redis.sentinel import ASK_S, OTHERS_S, Master, Place, Sentinel, Switches
+from zaqar_gateway.storage.redis.sentinel import ASK_S, LOOK_S, OTHERS_S, Master, Place, Sentinel, Watch
 
 NAME = "orders"
 OLD, NEW = ("10.0.0.1", 6379), ("10.0.0.2", 6380)
@@ -48,7 +49,8 @@ class Told:
         self.place, self.epoch, self.flags, self.name = place, epoch, flags, name
         self.heard: list[list[str]] = []
         self.listeners: list[Speaker] = []
-        self.is_silent = False
+        self.is_silent = self.strange = False
+        self.replicas: list[tuple[str, int]] = []
         self.asked = False
 
     def answer(self, words: list[str], speaker: Speaker) -> bytes:
@@ -65,6 +67,12 @@ class Told:
             return b""
         if words[2] != self.name:
             return b"-ERR No such master with that name\r\n"
+        if words[1] == "REPLICAS":
+            return b"*%d\r\n" % len(self.replicas) + b"".join(
+                command("flags", flags, "slave-priority", priority) for flags, priority in self.replicas
+            )
+        if self.strange:
+            return b"*1\r\n$1\r\nx\r\n"
         host, port = self.place
         return command("name", self.name, "ip", host, "port", port, "flags", self.flags, "config-epoch", self.epoch)
 
@@ -77,7 +85,7 @@ class Reached:
         self.place = place
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return succeed(self.place)  # type: ignore[arg-type]
+        return succeed(SimpleNamespace())  # type: ignore[arg-type]
 
 
 class SentinelCase(TestCase):
@@ -106,8 +114,11 @@ class SentinelCase(TestCase):
 
     async def place(self, *told: Told) -> Place:
         """Where it is."""
-        found: Any = await (await self.master(*told)).connect(Factory())
-        return found  # type: ignore[no-any-return]
+        return (await self.connected(*told)).place  # type: ignore[no-any-return]
+
+    async def connected(self, *told: Told) -> Any:
+        """A connection to it."""
+        return await (await self.master(*told)).connect(Factory())
 
 
 class MasterTests(SentinelCase):
@@ -126,6 +137,22 @@ class MasterTests(SentinelCase):
             self.assertEqual(await self.place(Told(OLD, 8, flags), Told(NEW, 8), Told(OLD, 7)), NEW)
         self.assertEqual(await self.place(Told(OLD, 8, "s_down,master")), OLD)
 
+    async def test_electable(self) -> None:
+        """Replicas that may take the master's part are counted by the one that reaches most of them, of those that know the master."""
+        first, second, other = Told(NEW, 2), Told(NEW, 2), Told(OLD, 1)
+        first.replicas = [("slave", 100), ("slave,disconnected", 1), ("s_down,slave", 100), ("slave", 0)]
+        second.replicas = [("slave", 100), ("s_down,slave,disconnected", 100)]
+        other.replicas = [("slave", 100)] * 5
+        self.assertEqual((await self.connected(first, second, other)).electable, 2)
+
+    async def test_strange(self) -> None:
+        """What does not answer as a Sentinel does is told so."""
+        told = Told(("", 1))
+        told.replicas = [("slave", 1)]
+        told.strange = True
+        error = await self.assertFailure(Deferred.fromCoroutine(self.place(told)), StoreUnavailable)
+        self.assertIn("it does not answer as a Sentinel does", str(error))
+
     async def test_silent(self) -> None:
         """One that does not answer holds up the others for a short while only."""
         clock, silent = Clock(), Told(NEW, 9)
@@ -135,7 +162,8 @@ class MasterTests(SentinelCase):
         await self.until(lambda: silent.asked and any(call.getTime() == OTHERS_S for call in clock.getDelayedCalls()), clock)
         self.assertNoResult(connecting)
         clock.advance(OTHERS_S)
-        self.assertEqual(await connecting, OLD)
+        connected: Any = await connecting
+        self.assertEqual(connected.place, OLD)
 
     async def test_nobody_tells(self) -> None:
         """Where none tells the error says why, of each."""
@@ -166,23 +194,25 @@ class MasterTests(SentinelCase):
             told = Told()
             sentinel = await self.sentinel(told, **login)
             await Master([sentinel], NAME, lambda *place: Reached(place), reactor).connect(Factory())
-            self.assertEqual(told.heard, [*words, ["ROLE"], ["SENTINEL", "MASTER", NAME]])
+            self.assertEqual(told.heard, [*words, ["ROLE"], ["SENTINEL", "MASTER", NAME], ["SENTINEL", "REPLICAS", NAME]])
 
 
-class SwitchTests(SentinelCase):
+class WatchTests(SentinelCase):
     """That another Redis is the master."""
 
-    async def test_told(self) -> None:
-        """A new place is told until it is known; another name, and the place that is known, are not told."""
-        sentinels = [Told(), Told()]
+    async def test_looks(self) -> None:
+        """The Sentinels are asked at the start, when one tells of a switch of this master, and time and again."""
+        clock, sentinels = Clock(), [Told(), Told()]
         listening = [await self.sentinel(each) for each in sentinels]
         master = Master(listening, NAME, lambda *place: Reached(place), reactor)
-        await master.connect(Factory())
-        told: list[None] = []
-        switches = Switches(listening, master, reactor, lambda: told.append(None))
-        switches.start()
-        self.addCleanup(lambda: Deferred.fromCoroutine(switches.stop()))
-        await self.until(lambda: all(each.listeners for each in sentinels))
+        found: list[Place] = []
+        watch = Watch(listening, master, reactor, lambda told: found.append(told.place))
+        for timer in watch._timers:
+            timer.clock = clock
+        watch.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(watch.stop()))
+        await self.until(lambda: found and all(each.listeners for each in sentinels))
+        self.assertEqual(found, [OLD])
 
         def say(by: Told, *words: object) -> None:
             transport = by.listeners[0].transport
@@ -190,15 +220,20 @@ class SwitchTests(SentinelCase):
             transport.write(command("message", "+switch-master", " ".join(map(str, words))))
 
         say(sentinels[0], "another", *OLD, *NEW)
-        say(sentinels[0], NAME, *NEW, *OLD)
-        say(sentinels[0], NAME, *OLD, *NEW)
-        await self.until(lambda: told)
+        say(sentinels[0])
+        sentinels[1].place, sentinels[1].epoch = NEW, 1
         say(sentinels[1], NAME, *OLD, *NEW)
-        await self.until(lambda: len(told) > 1)
+        await self.until(lambda: len(found) > 1)
+        self.assertEqual(found, [OLD, NEW])
+        sentinels[0].place, sentinels[0].epoch = ("10.0.0.3", 1), 2  # it said so while nobody listened
+        clock.advance(LOOK_S)
+        await self.until(lambda: len(found) > 2)
+        self.assertEqual(found[-1], ("10.0.0.3", 1))
+        # Where none tells, there is nothing to go by.
         for each in sentinels:
-            each.place = NEW
-        await master.connect(Factory())
-        say(sentinels[1], NAME, *OLD, *NEW)
-        say(sentinels[1], NAME, *NEW, "10.0.0.3", 6379)
-        await self.until(lambda: len(told) > 2)
-        self.assertEqual(len(told), 3)
+            each.name = "another"
+            each.heard.clear()
+        clock.advance(LOOK_S)
+        await self.until(lambda: all(["SENTINEL", "MASTER", NAME] in each.heard for each in sentinels))
+        await self.until(lambda: not watch._looking.locked)
+        self.assertEqual(len(found), 3)

@@ -189,6 +189,8 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._watch: Any = None
         self._overdue: Deferred[Any] | None = None
         self.end = ""  # what ended the connection, for the log
+        self.place: tuple[str, int] | None = None  # where a Sentinel told that this is
+        self.electable = 0  # replicas that may take its part, as far as Sentinels tell
         self._at_end: Callable[[], None] | None = None
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
         self._held: list[Sent] = []
@@ -425,6 +427,7 @@ class Redis:
         self._protocol: Commands | None = None
         self._waiting: list[Deferred[None]] = []
         self._running: Deferred[None] | None = None
+        self._arriving: Commands | None = None  # a connection that is not ready yet
         self._trying: Deferred[Any] | None = None  # to connect, or a pause before that
         self._is_elsewhere = False
         self._stopping = False
@@ -463,8 +466,20 @@ class Redis:
             await running
             await gone
 
-    def connect_anew(self) -> None:
-        """Leave the connection that there is, or the attempt to make one: something else is at the endpoint now."""
+    def follow(self, place: tuple[str, int], electable: int) -> None:
+        """Be connected to a place, or on the way there.
+
+        :param electable: how many replicas of it may take its part.
+        """
+        there = self._protocol or self._arriving
+        if there is None:
+            return  # whatever is connected to next is asked for anew
+        if there.place == place:
+            there.electable = electable
+        else:
+            self._connect_anew()
+
+    def _connect_anew(self) -> None:
         self._is_elsewhere = True
         if self._protocol is not None:
             self._protocol.transport.abortConnection()
@@ -472,13 +487,17 @@ class Redis:
             self._trying.cancel()
 
     async def once(self, *args: Argument) -> Any:
-        """Run a command on a connection of its own, beside what :meth:`start` does.
+        """Run a command on a connection of its own, beside what :meth:`start` does; errors as of :meth:`several`."""
+        return (await self.several(args))[0]
+
+    async def several(self, *commands: Sequence[Argument]) -> list[Any]:
+        """Run commands on a connection of their own.
 
         :raises Exception: it cannot be used, whatever the endpoint raises; or :exc:`Refused`.
         """
         protocol = await self._connect()
         try:
-            return await protocol.execute_command(*args)
+            return [await protocol.execute_command(*each) for each in commands]
         finally:
             gone = protocol.whenDisconnected()
             protocol.transport.abortConnection()
@@ -533,7 +552,7 @@ class Redis:
                     return
 
     async def _try(self, step: Coroutine[Any, Any, Any] | Deferred[Any]) -> Any:
-        """Wait for something that :meth:`connect_anew` may end."""
+        """Wait for something that :meth:`follow` may end."""
         self._trying = ensureDeferred(step)
         try:
             return await self._trying
@@ -543,7 +562,7 @@ class Redis:
     async def _connect(self) -> Commands:
         factory = Factory.forProtocol(lambda: self._make(self._clock, self._timeout_s, self._bound))
         factory.noisy = False
-        protocol = cast(Commands, await self._endpoint.connect(factory))
+        self._arriving = protocol = cast(Commands, await self._endpoint.connect(factory))
         try:
             for command in self._login:
                 await protocol.execute_command(*command)
@@ -557,6 +576,8 @@ class Redis:
             if isinstance(error, StoreUnavailable):
                 raise StoreUnavailable(f"{error} {protocol.end}".strip()) from None
             raise
+        finally:
+            self._arriving = None
         return protocol
 
     def _became_ready(self, protocol: Commands) -> None:

@@ -47,9 +47,9 @@ class Doorbells:
             await self._pings.stopService()
         await self._redis.stop()
 
-    def connect_anew(self) -> None:
-        """See :meth:`.Redis.connect_anew`."""
-        self._redis.connect_anew()
+    def follow(self, place: tuple[str, int]) -> None:
+        """See :meth:`.Redis.follow`."""
+        self._redis.follow(place, 0)
 
     def when_ready(self) -> Deferred[None]:
         """Fires when it listens."""

@@ -120,6 +120,11 @@ class Keys:
         return f"{self._common}layout".encode()
 
     @property
+    def touched(self) -> bytes:
+        """Written before replicas are waited for (:mod:`.replicated`)."""
+        return f"{self._common}touched".encode()
+
+    @property
     def lease(self) -> bytes:
         """Held by the gateway that sweeps."""
         return f"{self._common}sweeper".encode()

@@ -34,19 +34,43 @@ class _Waited(Sent):
         self._protocol.waited(0, str(error))
 
 
+class _Touched(Sent):
+    """The answer to a write that stands before WAIT, which waits for what its own connection wrote last.
+
+    What is promised may have been written before, by another connection.
+    """
+
+    is_counted = False
+
+    def __init__(self, protocol: ReplicatedCommands, command: bytes) -> None:
+        super().__init__(command, None)
+        self._protocol = protocol
+
+    def give(self, value: Any) -> None:
+        pass
+
+    def fail(self, error: Exception) -> None:
+        self._protocol.cannot_tell(str(error))
+
+
 class ReplicatedCommands(Commands):
     """Commands of which those that promise something are answered when replicas have it.
 
-    :param replicas: how many have to have it.
+    :param replicas: how many have to have it at least; where Sentinels tell, all that may take the master's part.  With fewer, a master
+        that another one has replaced may have some left that follow it, and that lose what they have when they follow the new one.
     :param wait_s: how long they may take.  Then the outcome is unknown: this Redis has it, and a failover may lose it.
+    :param touch: a command that writes something, packed.
     """
 
-    def __init__(self, replicas: int, wait_s: float, clock: Any, timeout_s: float, bound: int) -> None:
+    def __init__(self, replicas: int, wait_s: float, touch: bytes, clock: Any, timeout_s: float, bound: int) -> None:
         super().__init__(clock, timeout_s, bound)
+        self._touch = touch
+        self._waits_for = 0
+        self._cannot_tell = ""
         self._replicas = replicas
         self._wait_s = wait_s
         self._has_few = False
-        self._wait = command("WAIT", replicas, max(1, round(wait_s * 1000)))
+        self._wait_ms = max(1, round(wait_s * 1000))
         self._is_waiting = False
         self._kept: list[tuple[Sent, Any]] = []
 
@@ -55,7 +79,14 @@ class ReplicatedCommands(Commands):
             return
         if self._kept:
             self._is_waiting = True
-            self._put(_Waited(self, self._wait))  # behind what waits to be sent, which it is for as well
+            # Behind what waits to be sent, which it is for as well.
+            self._waits_for, self._cannot_tell = max(self._replicas, self.electable), ""
+            self._put(_Touched(self, self._touch))
+            self._put(_Waited(self, command("WAIT", self._waits_for, self._wait_ms)))
+        # What waited for replicas has still as long for its answer as any other.
+        due_s = self._clock.seconds() + self._timeout_s + (self._wait_s if self._is_waiting else 0.0)
+        for sent in self._unsent:
+            sent.due_s = due_s
         super()._flush()
 
     def _answered(self, sent: Sent, value: Any) -> None:
@@ -70,6 +101,10 @@ class ReplicatedCommands(Commands):
         super()._fail_all(why)
         self.waited(0, why)
 
+    def cannot_tell(self, why: str) -> None:
+        """What WAIT answers next tells nothing."""
+        self._cannot_tell = why
+
     def waited(self, replicas: int, why_not: str) -> None:
         """Give the answers that were kept, or tell that nobody knows what becomes of them.
 
@@ -77,8 +112,9 @@ class ReplicatedCommands(Commands):
         :param why_not: where that is not known.
         """
         kept, self._kept, self._is_waiting = self._kept, [], False
-        has_enough = replicas >= self._replicas
-        why = why_not or f"{replicas} replicas have it after {self._wait_s} s, and {self._replicas} should."
+        why_not = why_not or self._cannot_tell
+        has_enough = not why_not and replicas >= self._waits_for
+        why = why_not or f"{replicas} replicas have it after {self._wait_s} s, and {self._waits_for} should."
         if has_enough == self._has_few and self.connected:
             self._has_few = not has_enough
             if has_enough:

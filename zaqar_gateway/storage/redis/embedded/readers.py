@@ -7,6 +7,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from zaqar_gateway.storage.redis.embedded.errors import StartFailed
+
 Version = tuple[int, int]
 
 _MULTI_PART: Version = (7, 0)
@@ -46,12 +48,19 @@ def readers_of(directory: Path) -> Readers:
     """Who can read what is in a data directory.
 
     :raises OSError: it cannot be read.
+    :raises StartFailed: the list of its parts is missing, without which they are taken for none.
     """
     parts = directory / "appendonlydir"
     base, at_least = directory / "appendonly.aof", ANY.at_least
     if parts.exists():
         at_least = _MULTI_PART
-        for manifest in parts.glob("*.manifest"):
+        manifests = list(parts.glob("*.manifest"))
+        if not manifests and any(parts.iterdir()):
+            raise StartFailed(
+                f"{parts} has parts of an append-only file, and not appendonly.aof.manifest, which lists them: bring that back, as from"
+                " a backup; or move the directory away to begin with nothing."
+            )
+        for manifest in manifests:
             for name in _BASE.findall(manifest.read_text("utf-8", "replace")):
                 base = parts / name
     header = None
