@@ -37,7 +37,7 @@ _UNSOUND = frozenset((b"failover_in_progress", b"s_down"))
 
 _GONE = b"s_down"
 
-LOOK_S = 2.0
+LOOK_S = 1.0
 """How often the Sentinels are asked, besides at each switch that they tell of: they tell once."""
 
 Place = tuple[str, int]
