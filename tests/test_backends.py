@@ -108,6 +108,22 @@ class PooledBackendTests(TestCase):
             self.assertTrue(str(caught.exception).startswith("uri"), uri)
             self.assertNotIn("s3cret", str(caught.exception))
 
+    async def test_replicas(self) -> None:
+        """A pool with too few replicas is refused where replicas are asked for; one whose user may not ask for them is taken."""
+        path = shared_server().path
+        uri = f"unix://{path}?dbid=2"
+        for durability, user, is_refused in (("memory", "", False), ("replicated", "", True), ("replicated", "silent:pw@", False)):
+            shared_server().call("ACL SETUSER silent on >pw ~* &* +@all -role")
+            given = settings(f"unix://{path}", **{"storage.durability": durability})
+            backend = PooledBackend(make_backend(given, reactor), given, reactor)
+            where = uri.replace("unix://", f"unix://{user}")
+            if is_refused:
+                with self.assertRaises(PoolUnfit) as caught:
+                    await backend.directory.check(where)
+                self.assertIn("It has 0 replicas, and storage.replicas is 1.", str(caught.exception))
+            else:
+                await backend.directory.check(where)
+
     async def test_starts_without_the_store(self) -> None:
         """A store that is away when the gateway starts keeps it from knowing the pools, and from nothing else."""
         server = RedisServer()

@@ -131,7 +131,9 @@ class RedisBackend:
         self._settings = settings
         self._address = address
         self._is_synchronised = is_synchronised
+        self._is_started = False
         self._told: Durability | None = None
+        self._replicas: int | None = None  # as of the connection that was made last
         self._keys = keys = Keys(address.key_prefix)
         self._watch: Watch | None = None
         make: Callable[[Any, float, int], Commands] = Commands
@@ -185,20 +187,21 @@ class RedisBackend:
 
         :raises Exception: it cannot be used, or not within some seconds, or keeps less than is asked for.
         """
-        asking = Deferred.fromCoroutine(self._redis.once("ROLE"))
+        asking = Deferred.fromCoroutine(self._redis.once("PING"))
         try:
-            role = await asking.addTimeout(_EXTERNAL_WAIT_S, self._reactor)
+            await asking.addTimeout(_EXTERNAL_WAIT_S, self._reactor)
         except TimeoutError:
             raise StoreUnavailable(f"It does not answer within {_EXTERNAL_WAIT_S:.0f} s.") from None
         wanted = self._settings.replicas if self._settings.durability == "replicated" else 0
-        if len(role[2]) < wanted:
-            raise StoreUnavailable(f"It has {len(role[2])} replicas, and storage.replicas is {wanted}.")
+        if self._replicas is not None and self._replicas < wanted:
+            raise StoreUnavailable(f"It has {self._replicas} replicas, and storage.replicas is {wanted}.")
 
     def _found(self, told: Told) -> None:
         self._redis.follow(told.place, told.electable)
         self._doorbells.follow(told.place)
 
     async def start(self) -> None:
+        self._is_started = True
         if self._watch is not None:
             self._watch.start()
         self._redis.start()
@@ -214,7 +217,10 @@ class RedisBackend:
         from zaqar_gateway.storage.redis.durability import durability_of
         from zaqar_gateway.storage.redis.layout import check_layout
 
+        self._replicas = redis.replicas
         await check_layout(self._keys, redis)
+        if not self._is_started:
+            return  # it is tried only
         durability = await durability_of(
             redis,
             self._settings.durability,
@@ -227,7 +233,7 @@ class RedisBackend:
         self._told = durability
         _log.info("an acknowledged message survives {kept}", kept=durability.kept)
         for warning in durability.warnings:
-            _log.warn("{warning}", warning=warning)
+            _log.warn("{text}", text=warning)
 
     async def stop(self) -> None:
         await _stop(self._sweeper)

@@ -190,6 +190,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._overdue: Deferred[Any] | None = None
         self.end = ""  # what ended the connection, for the log
         self.place: tuple[str, int] | None = None  # where a Sentinel told that this is
+        self.replicas: int | None = None  # how many followed on arrival, where it may be asked for
         self.electable = 0  # replicas that may take its part, as far as Sentinels tell
         self._at_end: Callable[[], None] | None = None
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
@@ -368,13 +369,18 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
 
 
 async def _check_role(protocol: Commands) -> None:
-    """:raises StoreUnavailable: it is a connection to a replica."""
+    """Note how many replicas follow.
+
+    :raises StoreUnavailable: it is a connection to a replica.
+    """
     try:
         role = await protocol.execute_command("ROLE")
     except Refused:  # a user who may not ask; a write will tell
         return
     if role[0] == b"slave":
         raise StoreUnavailable(_PASSING["READONLY"])
+    if role[0] == b"master":
+        protocol.replicas = len(role[2])
 
 
 class Redis:

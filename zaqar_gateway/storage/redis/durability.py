@@ -87,10 +87,6 @@ async def durability_of(redis: Commands, wanted: str, **more: Any) -> Durability
                 settings[answer[0].decode()] = answer[1].decode()
     except Refused:  # CONFIG is forbidden on many hosted services
         settings.clear()
-    try:
-        role = await redis.execute_command("ROLE")
-    except Refused:
-        pass
-    else:
-        settings[_CONNECTED] = str(len(role[2]))
+    if redis.replicas is not None:
+        settings[_CONNECTED] = str(redis.replicas)
     return judge(settings, wanted, **more)
