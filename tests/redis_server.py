@@ -20,7 +20,9 @@ from zaqar_gateway.model import LogBounds, Quotas
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.apart import APART_FROM
-from zaqar_gateway.storage.redis.connection import Commands, Redis
+from zaqar_gateway.storage.redis.commands import Commands
+from zaqar_gateway.storage.redis.connection import Redis
+from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import RedisStorage
 
@@ -93,7 +95,7 @@ def storage_at(
     """A store whose time is that of ``clock``."""
     return RedisStorage(
         redis,
-        reactor,
+        Doorbells(redis, keys or Keys(), reactor),
         keys,
         now=lambda: int(clock.seconds() * 1000),
         log_bounds=log_bounds or LogBounds(),

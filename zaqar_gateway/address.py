@@ -18,9 +18,11 @@ _DATABASE_MAX = 65535
 _FORMS = (
     "redis://[[user]:password@]host[:port][/key-space][?dbid=0], for what Sentinel watches"
     " redis://[[user]:password@]sentinel[:port],sentinel[:port][/key-space]?master=name[&sentinel_username=user]"
-    "[&sentinel_password=password][&dbid=0], the same with rediss:// for"
+    "[&sentinel_password=password][&dbid=0], for a Redis Cluster"
+    " redis://[[user]:password@]node[:port],node[:port][/key-space]?cluster=true, the same with rediss:// for"
     " TLS, or unix://[[user]:password@]/path/of/socket[?dbid=0]"
 )
+_OF_CLUSTER = "cluster"
 _OF_SENTINEL = ("master", "sentinel_username", "sentinel_password")
 
 
@@ -39,6 +41,7 @@ class RedisAddress:
     :ivar password: empty where none is asked for; not part of ``repr`` or ``str``.
     :ivar database: number of the database, 0 or more.
     :ivar key_prefix: name of a key space of its own in that database (API reference, pools); empty for none.
+    :ivar nodes: hosts and ports of some of the nodes of a Redis Cluster; ``host`` is empty then.
     :ivar sentinels: hosts and ports of the Sentinels that tell where the server is; ``host`` is empty then.
     :ivar master: the name that these have for it.
     :ivar sentinel_username: what is said to the Sentinels on arrival; :ivar sentinel_password: the same, and not shown.
@@ -52,6 +55,7 @@ class RedisAddress:
     database: int = 0
     tls: bool = False
     key_prefix: str = ""
+    nodes: tuple[tuple[str, int], ...] = ()
     sentinels: tuple[tuple[str, int], ...] = ()
     master: str = ""
     sentinel_username: str = ""
@@ -63,10 +67,12 @@ class RedisAddress:
         given = [f"{name}={quote(value, safe='*')}" for name, value in self._of_sentinel()]
         if self.database:
             given.append(f"dbid={self.database}")
+        if self.nodes:
+            given.append(f"{_OF_CLUSTER}=true")
         query = f"?{'&'.join(given)}" if given else ""
         if self.path:
             return f"unix://{login}{self.path}{query}"
-        hosts = ",".join(written(*each) for each in self.sentinels or ((self.host, self.port),))
+        hosts = ",".join(written(*each) for each in self.nodes or self.sentinels or ((self.host, self.port),))
         space = f"/{self.key_prefix}" if self.key_prefix else ""
         return f"redis{'s' if self.tls else ''}://{login}{hosts}{space}{query}"
 
@@ -97,10 +103,10 @@ def _parameters(query: str) -> dict[str, str]:
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key == "socket_timeout":
             raise ValueError("socket_timeout is set by storage.command_timeout_s and not in the URI")
-        if key != "dbid" and key not in _OF_SENTINEL:
+        if key != "dbid" and key != _OF_CLUSTER and key not in _OF_SENTINEL:
             raise ValueError(
-                "the parameters behind a '?' are dbid, the number of the database, and with Sentinel master, sentinel_username and"
-                " sentinel_password"
+                "the parameters behind a '?' are dbid, the number of the database, with Sentinel master, sentinel_username and"
+                " sentinel_password, and with a Redis Cluster cluster"
             )
         if key in given:
             raise ValueError(f"{key} is given twice")
@@ -160,9 +166,13 @@ def _parse(uri: str) -> RedisAddress:
         server = RedisAddress(
             username=username, password=password, database=database, tls=scheme == "rediss", key_prefix=path.removeprefix("/")
         )
-        return _behind_sentinels(server, host, given) if "," in host or given.keys() & _OF_SENTINEL else _at(server, host)
-    if given.keys() & _OF_SENTINEL:
-        raise ValueError("master and what else is of Sentinel stands behind the hosts of the Sentinels")
+        if _in_cluster(given):
+            return evolve(server, nodes=tuple(map(_split_host, host.split(","))))
+        if given.keys() & _OF_SENTINEL:
+            return _behind_sentinels(server, host, given)
+        return _at(server, host)
+    if given.keys() & {_OF_CLUSTER, *_OF_SENTINEL}:
+        raise ValueError("master and what else is of Sentinel, and cluster, stand behind the hosts of Sentinels or nodes")
     if not path.startswith("/") or path == "/":
         raise ValueError("there is neither a host nor the path of a socket")
     if scheme == "rediss":
@@ -170,7 +180,25 @@ def _parse(uri: str) -> RedisAddress:
     return RedisAddress(path=path, username=username, password=password, database=database)
 
 
+def _in_cluster(given: dict[str, str]) -> bool:
+    wanted = given.get(_OF_CLUSTER, "false")
+    if wanted not in ("true", "false"):
+        raise ValueError("cluster has to be true or false")
+    if wanted == "false":
+        return False
+    if given.keys() & _OF_SENTINEL:
+        raise ValueError("master and what else is of Sentinel has no meaning with cluster=true")
+    if int(given.get("dbid", "0")):
+        raise ValueError("dbid has to be 0, or left out: a Redis Cluster has one database")
+    return True
+
+
 def _at(server: RedisAddress, host: str) -> RedisAddress:
+    if "," in host:
+        raise ValueError(
+            "behind several hosts '?master=' has to give the name that Sentinels have for the server, or '?cluster=true' has to say that"
+            " they are nodes of a Redis Cluster"
+        )
     name, port = _split_host(host)
     return evolve(server, host=name, port=port)
 

@@ -29,7 +29,11 @@ from zaqar_gateway.storage.pooled import FOLLOW_S, LEFT_S, SWEEP_S, Directory, P
 from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 
 if TYPE_CHECKING:  # importing txredisapi installs a reactor
-    from zaqar_gateway.storage.redis.connection import Commands
+    from zaqar_gateway.storage.redis.cluster.doorbells import ClusterDoorbells
+    from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
+    from zaqar_gateway.storage.redis.commands import Commands
+    from zaqar_gateway.storage.redis.connection import Redis
+    from zaqar_gateway.storage.redis.doorbells import Doorbells
     from zaqar_gateway.storage.redis.durability import Durability
     from zaqar_gateway.storage.redis.sentinel import Told
 
@@ -99,7 +103,7 @@ class MemoryBackend:
 
 @implementer(IManagingBackend)
 class RedisBackend:
-    """A Redis of somebody else; it is waited for a short while only.
+    """A Redis of somebody else, or a cluster of them; it is waited for a short while only.
 
     :param endpoint: how it is reached; ``None``: as its address says.
     """
@@ -117,12 +121,8 @@ class RedisBackend:
         is_synchronised: bool = False,
     ) -> None:
         # Importing txredisapi installs a reactor; by now there is one.
-        from zaqar_gateway.storage.redis import scripts
-        from zaqar_gateway.storage.redis.connection import Commands, Redis
         from zaqar_gateway.storage.redis.keys import Keys
         from zaqar_gateway.storage.redis.management import RedisManagement
-        from zaqar_gateway.storage.redis.packing import command
-        from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
         from zaqar_gateway.storage.redis.sentinel import Watch
         from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
 
@@ -133,30 +133,14 @@ class RedisBackend:
         self._is_synchronised = is_synchronised
         self._is_started = False
         self._told: Durability | None = None
-        self._replicas: int | None = None  # as of the connection that was made last
-        self._keys = keys = Keys(address.key_prefix)
+        self._replicas: int | None = None  # the fewest that followed where it was tried
+        self._keys = keys = Keys(address.key_prefix, in_cluster=bool(address.nodes))
         self._watch: Watch | None = None
-        make: Callable[[Any, float, int], Commands] = Commands
-        if settings.durability == "replicated":
-            make = partial(ReplicatedCommands, settings.replicas, settings.replicas_timeout_s, command("SET", keys.touched, 1))
-        self._redis = Redis(
-            endpoint or self._way_to(address),
-            reactor,
-            timeout_s=settings.command_timeout_s,
-            bound=settings.max_waiting_commands,
-            retry_max_s=settings.reconnect_max_s,
-            username=address.username,
-            password=address.password,
-            database=address.database,
-            scripts=scripts.ALL,
-            make=make,
-            greet=self._greet,
-            order=order,
-        )
-        store = RedisStorage(self._redis, reactor, keys, log_bounds=bounds, quotas=quotas)
-        self.storage: IStorage = store
+        self._redis: Redis | ClusterRedis
+        self._doorbells: Doorbells
+        self._redis, self._doorbells = self._cluster(order) if address.nodes else self._one(endpoint, order)
+        self.storage: IStorage = RedisStorage(self._redis, self._doorbells, keys, log_bounds=bounds, quotas=quotas)
         self.management: IManagement = RedisManagement(self._redis, keys)
-        self._doorbells = store.doorbells
         sweeper = Sweeper(self._redis, keys)
 
         async def sweep() -> None:
@@ -168,18 +152,83 @@ class RedisBackend:
         self._sweeper = TimerService(settings.sweep_interval_s, lambda: Deferred.fromCoroutine(sweep()))
         self._sweeper.clock = reactor
 
-    def _way_to(self, address: RedisAddress) -> IStreamClientEndpoint:
+    def _one(self, endpoint: IStreamClientEndpoint | None, order: Order | None) -> tuple[Redis, Doorbells]:
+        from zaqar_gateway.storage.redis import scripts
+        from zaqar_gateway.storage.redis.doorbells import Doorbells
+
+        def found(told: Told) -> None:
+            redis.follow(told.place, told.electable)
+            doorbells.follow(told.place)
+
+        way = endpoint or self._way_to(self._address, found)
+        make = partial(self._commands, self._keys.touched)
+        redis = self._connecting()(way, self._reactor, scripts=scripts.ALL, make=make, greet=self._greet, order=order)
+        doorbells = Doorbells(redis, self._keys, self._reactor)
+        return redis, doorbells
+
+    def _cluster(self, order: Order | None) -> tuple[ClusterRedis, ClusterDoorbells]:
+        from zaqar_gateway.storage.redis import scripts
+        from zaqar_gateway.storage.redis.cluster.doorbells import ClusterDoorbells
+        from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
+
+        redis = ClusterRedis(
+            self._address.nodes,
+            self._reach,
+            written,
+            self._reactor,
+            connecting=self._connecting(),
+            make=lambda node, *given: self._commands(lambda: self._keys.touched(node.tag or b""), *given),
+            greet=self._greet,
+            scripts=scripts.ALL,
+            timeout_s=self._settings.command_timeout_s,
+            bound=self._settings.max_waiting_commands,
+            order=order,
+        )
+        return redis, ClusterDoorbells(redis, self._keys, self._reactor)
+
+    def _connecting(self) -> Callable[..., Redis]:
+        """What makes connections, with the bounds and the login of all of them."""
+        from zaqar_gateway.storage.redis.connection import Redis
+
+        return partial(
+            Redis,
+            timeout_s=self._settings.command_timeout_s,
+            bound=self._settings.max_waiting_commands,
+            retry_max_s=self._settings.reconnect_max_s,
+            username=self._address.username,
+            password=self._address.password,
+            database=self._address.database,
+        )
+
+    def _commands(self, touched: Callable[[], bytes], *given: Any) -> Commands:
+        """The protocol of a connection.
+
+        :param touched: makes the key of :class:`ReplicatedCommands`.
+        :param given: clock, seconds for an answer, and bound.
+        """
+        from zaqar_gateway.storage.redis.commands import Commands
+        from zaqar_gateway.storage.redis.packing import command
+        from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
+
+        if self._settings.durability != "replicated":
+            return Commands(*given)
+        most = self._settings.replicas, self._settings.replicas_timeout_s
+        return ReplicatedCommands(*most, lambda: command("SET", touched(), 1), *given)
+
+    def _reach(self, host: str, port: int) -> IStreamClientEndpoint:
+        return _endpoint(self._reactor, self._address.tls, host, port)
+
+    def _way_to(self, address: RedisAddress, found: Callable[[Told], None]) -> IStreamClientEndpoint:
         from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Watch
 
         if address.path:
             return UNIXClientEndpoint(self._reactor, address.path)
-        reach = partial(_endpoint, self._reactor, address.tls)
         if not address.sentinels:
-            return reach(address.host, address.port)
+            return self._reach(address.host, address.port)
         login = address.sentinel_username, address.sentinel_password
-        sentinels = [Sentinel(written(*each), reach(*each), *login) for each in address.sentinels]
-        master = Master(sentinels, address.master, reach, self._reactor)
-        self._watch = Watch(sentinels, master, self._reactor, self._found)
+        sentinels = [Sentinel(written(*each), self._reach(*each), *login) for each in address.sentinels]
+        master = Master(sentinels, address.master, self._reach, self._reactor)
+        self._watch = Watch(sentinels, master, self._reactor, found)
         return master
 
     async def probe(self) -> None:
@@ -187,6 +236,7 @@ class RedisBackend:
 
         :raises Exception: it cannot be used, or not within some seconds, or keeps less than is asked for.
         """
+        self._replicas = None
         asking = Deferred.fromCoroutine(self._redis.once("PING"))
         try:
             await asking.addTimeout(_EXTERNAL_WAIT_S, self._reactor)
@@ -195,10 +245,6 @@ class RedisBackend:
         wanted = self._settings.replicas if self._settings.durability == "replicated" else 0
         if self._replicas is not None and self._replicas < wanted:
             raise StoreUnavailable(f"It has {self._replicas} replicas, and storage.replicas is {wanted}.")
-
-    def _found(self, told: Told) -> None:
-        self._redis.follow(told.place, told.electable)
-        self._doorbells.follow(told.place)
 
     async def start(self) -> None:
         self._is_started = True
@@ -214,10 +260,14 @@ class RedisBackend:
 
     async def _greet(self, redis: Commands) -> None:
         """See that the data can be read, and tell what is kept, where that is news."""
+        from zaqar_gateway.storage.redis.cluster.redis import check_is_alone
         from zaqar_gateway.storage.redis.durability import durability_of
         from zaqar_gateway.storage.redis.layout import check_layout
 
-        self._replicas = redis.replicas
+        if not self._address.nodes:
+            await check_is_alone(redis)
+        if redis.replicas is not None:
+            self._replicas = redis.replicas if self._replicas is None else min(redis.replicas, self._replicas)
         await check_layout(self._keys, redis)
         if not self._is_started:
             return  # it is tried only
@@ -226,7 +276,7 @@ class RedisBackend:
             self._settings.durability,
             replicas=self._settings.replicas,
             is_synchronised=self._is_synchronised,
-            fails_over=bool(self._address.sentinels),
+            fails_over=bool(self._address.sentinels or self._address.nodes),
         )
         if durability == self._told:
             return

@@ -502,6 +502,11 @@ class RedisProcess:
             answer.readline()
             return [answer.readline().strip() for _ in range(lines)]
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not ended."""
+        return self._process is not None
+
     def kill(self) -> None:
         """End it at once."""
         if self._process:

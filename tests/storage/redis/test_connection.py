@@ -17,7 +17,8 @@ from zaqar_gateway.direct import Answer
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import packing, scripts, together
-from zaqar_gateway.storage.redis.connection import Commands, Redis, refusal
+from zaqar_gateway.storage.redis.commands import Commands, refusal
+from zaqar_gateway.storage.redis.connection import Redis
 
 
 class ProtocolTests(SynchronousTestCase):

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.model import Message
-from zaqar_gateway.storage.redis.connection import Growing
+from zaqar_gateway.storage.redis.commands import Growing
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.plain import PlainPage, PlainReads, _messages
 

@@ -17,8 +17,9 @@ from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreUnavailable
+from zaqar_gateway.storage.redis.gathering import ASK_S, OTHERS_S
 from zaqar_gateway.storage.redis.packing import command
-from zaqar_gateway.storage.redis.sentinel import ASK_S, LOOK_S, OTHERS_S, Master, Place, Sentinel, Watch
+from zaqar_gateway.storage.redis.sentinel import LOOK_S, Master, Place, Sentinel, Watch
 
 NAME = "orders"
 OLD, NEW = ("10.0.0.1", 6379), ("10.0.0.2", 6380)

@@ -14,7 +14,7 @@ from random import getrandbits
 from msgspec.structs import replace
 
 from zaqar_gateway.model import Message
-from zaqar_gateway.storage.redis.connection import Redis
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.packing import bulk, bulk_parts
 
 APART_FROM = 32768
@@ -35,10 +35,11 @@ class Putting:
     """The bodies of one post that are kept apart.
 
     :param queue: its key.
+    :ivar key: of the hash that they go to.
     """
 
     def __init__(self, queue: bytes) -> None:
-        self._queue = queue
+        self.key = bodies_of(queue)
         self._parts: list[bytes] = []
         self._number = 0
 
@@ -54,11 +55,11 @@ class Putting:
 
     def packed(self) -> list[bytes]:
         """The command that puts them there, in parts."""
-        begin = b"*%d\r\n" % (2 + 2 * self._number) + bulk(b"HSET") + bulk(bodies_of(self._queue))
+        begin = b"*%d\r\n" % (2 + 2 * self._number) + bulk(b"HSET") + bulk(self.key)
         return [begin, *self._parts]
 
 
-async def whole(redis: Redis, queue: bytes, messages: Sequence[Message]) -> list[Message]:
+async def whole(redis: IRedis, queue: bytes, messages: Sequence[Message]) -> list[Message]:
     """The same messages with their bodies; one that is gone since is left out.
 
     :param queue: its key.

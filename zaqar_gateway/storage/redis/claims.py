@@ -14,8 +14,9 @@ from zaqar_gateway.interfaces import IClaimStore
 from zaqar_gateway.model import Claim, Message
 from zaqar_gateway.storage.redis import scripts, together, values
 from zaqar_gateway.storage.redis.apart import whole
-from zaqar_gateway.storage.redis.connection import Argument, Redis
-from zaqar_gateway.storage.redis.connection import together as all_of
+from zaqar_gateway.storage.redis.commands import Argument
+from zaqar_gateway.storage.redis.commands import together as all_of
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_now
 
@@ -35,7 +36,7 @@ def _claim_of(claim_id: str, nth: int) -> str:
 class RedisClaims:
     """One script for each operation on claims."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]

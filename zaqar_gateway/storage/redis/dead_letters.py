@@ -12,7 +12,8 @@ from zaqar_gateway.interfaces import IDeadLetterStore
 from zaqar_gateway.model import Letter, Message, Quotas, SendBack, SentBack
 from zaqar_gateway.storage.ids import parse_id
 from zaqar_gateway.storage.redis import scripts, values
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.commands import Argument
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 
 _AGAIN = 1
@@ -24,7 +25,7 @@ _AGAIN = 1
 class RedisDeadLetters:
     """One script for each operation, which sends up to a thousand."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]

@@ -10,7 +10,8 @@ from zope.interface import implementer
 from zaqar_gateway.interfaces import IDeliveryStore
 from zaqar_gateway.model import FailedDelivery, Failing, Owed, Place, Progress
 from zaqar_gateway.storage.redis import scripts, values
-from zaqar_gateway.storage.redis.connection import Argument, Redis, together
+from zaqar_gateway.storage.redis.commands import Argument, together
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.schedule import IDLE_MS, Gateways, Schedule
 
@@ -20,7 +21,7 @@ from zaqar_gateway.storage.redis.schedule import IDLE_MS, Gateways, Schedule
 class RedisDeliveries:
     """One script for each step in a place, and the schedule that says where there is one to take."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _schedule: Schedule
@@ -35,7 +36,9 @@ class RedisDeliveries:
     async def take(self, place: Place, *, limit: int, batch: int, lease_ms: int, required: bool) -> list[Owed]:
         key = self._schedule.key_of(place)
         arguments: list[Argument] = [self._now(), limit, batch, lease_ms, int(required)]
-        seen, answer = await together(self._schedule.seen(key), self._redis.script(scripts.TAKE, [key], arguments))
+        seen, answer = await self._redis.in_order(
+            self._schedule.seen(key), self._redis.script(scripts.TAKE, [key], arguments)
+        )
         now_ms, next_ms, policy, *found = answer
         if seen is not None and float(seen) <= now_ms:
             # A place without subscriptions leaves the schedule.
@@ -65,7 +68,7 @@ class RedisDeliveries:
         steps = [self._redis.script(scripts.REPORT, [key], arguments)]
         if progress.given_up:  # before it is known whether it counts: a place too many is found out by who asks
             steps.append(self._redis.command(b"SADD", self._keys.failing, key))
-        (now_ms, counts, policy, *found), *_ = await together(*steps)
+        (now_ms, counts, policy, *found), *_ = await self._redis.in_order(*steps)
         if counts and progress.wait_ms is not None:
             await self._schedule.nudge(key, progress.wait_ms)
         return values.owed(place, found[0], now_ms, policy) if found else None
@@ -108,7 +111,8 @@ class RedisDeliveries:
     async def resend(self, place: Place, ids: Sequence[str] | None, limit: int) -> int:
         key = self._schedule.key_of(place)
         arguments: list[Argument] = [self._now(), limit, 0 if ids is None else 1, *map(values.rank_of, ids or ())]
-        count, _ = await together(self._redis.script(scripts.RESEND, [key], arguments), self._schedule.nudge(key))
+        steps = self._redis.script(scripts.RESEND, [key], arguments), self._schedule.nudge(key)
+        count, _ = await self._redis.in_order(*steps)
         return int(count)
 
     async def beat(self, gateway: str) -> tuple[Sequence[str], bool]:

@@ -14,19 +14,28 @@ from zope.interface import implementer
 from zaqar_gateway.errors import StoreError
 from zaqar_gateway.interfaces import IDoorbells
 from zaqar_gateway.model import Place
-from zaqar_gateway.storage.redis.connection import Commands, Redis, Refused, together
+from zaqar_gateway.storage.redis.commands import Commands, Refused, together
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.listening import PING_S, Listening
 
 
+def tell(protocol: Commands | None, *command: bytes) -> Deferred[Any]:
+    """Send a command; on a connection that is lost, what it would do is done when there is one again."""
+    if protocol is None:
+        return succeed(None)
+    telling: Deferred[Any] = protocol.execute_command(*command)
+    return telling.addErrback(lambda failure: failure.trap(StoreError, Refused) and None)
+
+
 @implementer(IDoorbells)
 class Doorbells:
-    """Channels of Redis, rung by the scripts that make something owed.
+    """Channels of one Redis, rung by the scripts that make something owed.
 
-    :param redis: the connection for commands; the one that listens is made beside it.
+    :param redis: what is asked; the connection that listens is made beside it.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, clock: IReactorTime) -> None:
+    def __init__(self, redis: IRedis, keys: Keys, clock: IReactorTime) -> None:
         self._keys = keys
         self._topic_keys = keys.topics()
         self._attending: list[tuple[Callable[[Place], None], Callable[[], None]]] = []
@@ -75,22 +84,22 @@ class Doorbells:
         watching.append(ring)
         if len(watching) == 1:
             # What came before Redis listened for it was missed.
-            self._tell(b"SUBSCRIBE", channel).addCallback(lambda _: self._ring_all(channel))
+            self._listen(channel).addCallback(lambda _: self._ring_all(channel))
 
         def end() -> None:
             watching.remove(ring)
             if not watching:
                 del self._watching[channel]
-                self._tell(b"UNSUBSCRIBE", channel)
+                self._ignore(channel)
 
         return end
 
-    def _tell(self, *command: bytes) -> Deferred[Any]:
-        """Send a command; on a connection that is lost, what it would do is done when there is one again."""
-        if self._protocol is None:
-            return succeed(None)
-        telling: Deferred[Any] = self._protocol.execute_command(*command)
-        return telling.addErrback(lambda failure: failure.trap(StoreError, Refused) and None)
+    def _listen(self, channel: bytes) -> Deferred[Any]:
+        """Fires when Redis listens for it, or will when it is connected."""
+        return tell(self._protocol, b"SUBSCRIBE", channel)
+
+    def _ignore(self, channel: bytes) -> None:
+        tell(self._protocol, b"UNSUBSCRIBE", channel)
 
     def _ring_all(self, channel: bytes) -> None:
         for ring in list(self._watching.get(channel, ())):
@@ -98,20 +107,23 @@ class Doorbells:
 
     def _ping(self) -> None:
         if self._redis.ready:
-            self._tell(b"PING")
+            tell(self._protocol, b"PING")
 
     async def caught_up(self) -> None:
         """Return when all that was told before has been heard."""
-        await self._redis.command(b"PING")
+        await self._redis.ping()
 
     async def _greet(self, protocol: Commands) -> None:
         self._protocol = protocol  # what is watched from here on is told to it at once
-        channels = *self._keys.owed, *self._watching
-        await together(*(protocol.execute_command(b"SUBSCRIBE", channel) for channel in channels))
+        await together(*(protocol.execute_command(b"SUBSCRIBE", channel) for channel in (*self._keys.owed, *self._channels())))
         for _, missed in self._attending:
             missed()
-        for channel in list(self._watching):
+        for channel in self._channels():
             self._ring_all(channel)
+
+    def _channels(self) -> list[bytes]:
+        """What this connection listens for, besides to what is owed."""
+        return list(self._watching)
 
     def _heard(self, channel: bytes, text: bytes) -> None:
         if channel in self._keys.owed:

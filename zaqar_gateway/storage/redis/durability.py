@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import frozen
 
-from zaqar_gateway.storage.redis.connection import Commands, Refused
+from zaqar_gateway.storage.redis.commands import Commands, Refused
 
 _SETTINGS = ("appendonly", "appendfsync", "maxmemory-policy", "maxmemory", "min-replicas-to-write")
 _CONNECTED = "connected_slaves"

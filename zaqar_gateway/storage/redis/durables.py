@@ -11,7 +11,8 @@ from zaqar_gateway.interfaces import IDurableStore
 from zaqar_gateway.model import Attached, Durable
 from zaqar_gateway.storage import durables_exceeded
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.commands import Argument
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 
 
@@ -20,7 +21,7 @@ from zaqar_gateway.storage.redis.keys import Keys
 class RedisDurables:
     """One script for each operation, in the slot of the queue."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
 

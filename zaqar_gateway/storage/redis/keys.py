@@ -3,6 +3,10 @@
 A queue is ``zg:{<project>/<queue>}``, which is also the beginning of the names of its other keys (``scripts/common.lua``
 lists them); the catalog of a project is ``zg:{<project>}:queues``.  Both parts are percent-encoded (RFC 3986, section
 2.1), so that neither ``/`` nor a brace can come from a name.  Topics are the same with ``zg:topic{`` in place of ``zg:{``.
+
+In a cluster a project shares a slot, since what a queue has in common with others, the catalog, quotas and dead letters, changes in
+the same step: ``zg:{<key space>/<project>}/<queue>`` and ``zg:{<key space>/<project>}:queues``.  A project that needs more than one
+node has pools in several key spaces.
 """
 
 from __future__ import annotations
@@ -22,25 +26,30 @@ class Keys:
 
     :param space: the name of a key space of its own on a shared Redis, or empty.
     :param kind: what stands in that space besides queues; empty for the queues.
+    :param in_cluster: whether it is a cluster that has them.
     :ivar any_alive: a pattern that fits the ``alive`` of every kind (:meth:`alive` knows them from others').
     :ivar any_main: the same for ``main`` (:meth:`main`).
     """
 
-    def __init__(self, space: str = "", kind: str = "") -> None:
+    def __init__(self, space: str = "", kind: str = "", *, in_cluster: bool = False) -> None:
         self._space = space
+        self._in_cluster = in_cluster
         self._common = f"zg:{quote(space, safe='')}:" if space else "zg:"
         self._prefix = self._common + kind
         self.queue = lru_cache(maxsize=16384)(self._queue)
         self.catalog = lru_cache(maxsize=16384)(self._catalog)
         self.packed = lru_cache(maxsize=16384)(self._packed)
         self.packed_with_catalog = lru_cache(maxsize=16384)(self._packed_with_catalog)
-        self.any_alive, self.any_main = (f"{_escaped(self._common)}*{{*/*}}:{end}".encode() for end in "am")
+        any_queue = "*{*/*}/*" if in_cluster else "*{*/*}"
+        self.any_alive, self.any_main = (f"{_escaped(self._common)}{any_queue}:{end}".encode() for end in "am")
         self._beginnings = tuple(f"{self._common}{each}{{".encode() for each in ("", _TOPIC))
 
     def place(self, key: bytes) -> Place:
         """The queue or topic of this space whose key this is."""
         kind, _, rest = key.removeprefix(self._common.encode()).decode().partition("{")
-        project, _, name = rest[:-1].partition("/")
+        if self._in_cluster:
+            rest = rest.partition("/")[2]
+        project, _, name = rest.replace("}", "").partition("/")
         return Place(_unquoted(project), _unquoted(name), kind == _TOPIC)
 
     @property
@@ -69,7 +78,7 @@ class Keys:
 
     def topics(self) -> Keys:
         """The keys of the topics in the same space."""
-        return Keys(self._space, _TOPIC)
+        return Keys(self._space, _TOPIC, in_cluster=self._in_cluster)
 
     def alive(self, found: Iterable[bytes]) -> list[bytes]:
         """The queues and topics of this space among what fits :attr:`any_alive`.
@@ -88,10 +97,16 @@ class Keys:
 
     def around(self, project: str) -> tuple[bytes, bytes]:
         """What stands before and behind the name of a queue in its key."""
+        if self._in_cluster:
+            return f"{self._prefix}{self._tag(project)}/".encode(), b""
         return f"{self._prefix}{{{_quoted(project)}/".encode(), b"}"
 
+    def _tag(self, project: str) -> str:
+        """The hash tag of what is of a project and of none of its queues; in a cluster, of these as well."""
+        return f"{{{quote(self._space, safe='')}/{_quoted(project)}}}" if self._in_cluster else f"{{{_quoted(project)}}}"
+
     def _catalog(self, project: str) -> bytes:
-        return f"{self._prefix}{{{_quoted(project)}}}:queues".encode()
+        return f"{self._prefix}{self._tag(project)}:queues".encode()
 
     def _packed(self, project: str, queue: str) -> bytes:
         """How many keys there are, and the key of a queue, packed for a script."""
@@ -103,11 +118,11 @@ class Keys:
 
     def rates(self, project: str) -> bytes:
         """The buckets of tokens of a project."""
-        return f"{self._common}{{{_quoted(project)}}}:rates".encode()
+        return f"{self._common}{self._tag(project)}:rates".encode()
 
     def followed(self, project: str) -> bytes:
         """Names of the queues that may have subscriptions."""
-        return f"{self._prefix}{{{_quoted(project)}}}:followed".encode()
+        return f"{self._prefix}{self._tag(project)}:followed".encode()
 
     @property
     def pooling(self) -> bytes:
@@ -119,10 +134,12 @@ class Keys:
         """What form the data have (:mod:`.layout`)."""
         return f"{self._common}layout".encode()
 
-    @property
-    def touched(self) -> bytes:
-        """Written before replicas are waited for (:mod:`.replicated`)."""
-        return f"{self._common}touched".encode()
+    def touched(self, tag: bytes = b"") -> bytes:
+        """Written before replicas are waited for (:mod:`.replicated`).
+
+        :param tag: a hash tag; empty: none.
+        """
+        return f"{self._common}touched".encode() + (b"{%b}" % tag if tag else b"")
 
     @property
     def lease(self) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.storage.redis.connection import Commands, Refused
+from zaqar_gateway.storage.redis.commands import Commands, Refused, is_elsewhere
 from zaqar_gateway.storage.redis.keys import Keys
 
 LAYOUT = 2
@@ -26,7 +26,12 @@ async def check_layout(keys: Keys, redis: Commands) -> None:
 
     :raises StoreUnavailable: they have another form.
     """
-    number = await redis.execute_command(b"GET", keys.layout)
+    try:
+        number = await redis.execute_command(b"GET", keys.layout)
+    except Refused as error:
+        if is_elsewhere(str(error)):
+            return  # it is looked at where it is
+        raise
     if number is None:
         number = await _found(keys, redis)
         if number == _THIS:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zaqar_gateway.storage.redis.connection import Commands, Refused
+from zaqar_gateway.storage.redis.commands import Commands, Refused
+
+_HEARD = frozenset((b"message", b"smessage"))
 
 PING_S = 5.0
 """How often the connection is tried; one that does not answer in time is made anew."""
@@ -24,11 +26,16 @@ class Listening(Commands):
     def _take(self, data: bytes) -> None:
         self._reader.feed(data)
         while (value := self._reader.gets()) is not False:
-            if type(value) is list and value[0] == b"message":
+            if type(value) is list and value[0] in _HEARD:
                 self._heard(value[1], value[2])
             elif self._unanswered:
                 sent = self._unanswered.popleft()
                 if type(value) is Refused:
                     self._refused(sent, value)
                 else:
-                    sent.give(value)
+                    self._answered(sent, value)
+            else:
+                self._unasked(value)
+
+    def _unasked(self, value: Any) -> None:
+        """Something came that is no answer."""

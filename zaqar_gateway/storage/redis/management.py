@@ -13,7 +13,8 @@ from zaqar_gateway.interfaces import ICatalog, IFlavorStore, IManagement, IPoolS
 from zaqar_gateway.model import Flavor, Place, Placement, Pool, PoolChange
 from zaqar_gateway.storage import last_of_flavor, pool_in_use, pool_uri_taken
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.commands import Argument
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 
 
@@ -28,7 +29,7 @@ class RedisManagement:
     :param now: the instant in milliseconds for tests; by default Redis's own clock.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, now: Callable[[], Argument] = _redis_clock) -> None:
+    def __init__(self, redis: IRedis, keys: Keys, now: Callable[[], Argument] = _redis_clock) -> None:
         self.pools: IPoolStore = RedisPools(redis, keys.pooling)
         self.flavors: IFlavorStore = RedisFlavors(redis, keys.pooling)
         self.catalog: ICatalog = RedisCatalog(redis, keys.pooling, now)
@@ -39,7 +40,7 @@ class RedisManagement:
 class RedisPools:
     """One script for each operation on pools."""
 
-    _redis: Redis
+    _redis: IRedis
     _base: bytes
 
     async def version(self) -> int:
@@ -77,7 +78,7 @@ class RedisPools:
 class RedisFlavors:
     """One script for each operation on flavors."""
 
-    _redis: Redis
+    _redis: IRedis
     _base: bytes
 
     async def get(self, project: str, name: str) -> Flavor | None:
@@ -106,7 +107,7 @@ class RedisFlavors:
 class RedisCatalog:
     """One script for each operation on placements."""
 
-    _redis: Redis
+    _redis: IRedis
     _base: bytes
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
 

@@ -29,7 +29,8 @@ from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismat
 from zaqar_gateway.storage.ids import NO_QUEUE, format_id, format_ids, parse_id
 from zaqar_gateway.storage.redis import scripts, together, values
 from zaqar_gateway.storage.redis.apart import APART_FROM, Putting
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.commands import Argument
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import NOTHING, bulk, bulk_parts, bulks, number, packed_now, word
 from zaqar_gateway.storage.redis.plain import PlainReads
@@ -73,7 +74,7 @@ def _digest(text: str) -> bytes:
 class RedisMessages:
     """One script for each operation on messages."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]
@@ -169,7 +170,7 @@ class RedisMessages:
                 answer = await self._redis.run(script, count, *arguments)
             else:
                 begin = b"*%d\r\n" % (count + 3) + script.by_text
-                _, answer = await self._redis.transaction(2, *putting.packed(), begin, *arguments)
+                _, answer = await self._redis.transaction(putting.key, 2, *putting.packed(), begin, *arguments)
             if new.once is None:
                 (answer,) = answer
             if answer[0] != _AGAIN:

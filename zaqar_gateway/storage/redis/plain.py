@@ -34,7 +34,8 @@ from zaqar_gateway.model import Message
 from zaqar_gateway.storage.ids import format_cursor
 from zaqar_gateway.storage.redis import reading
 from zaqar_gateway.storage.redis.apart import whole
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.commands import Argument, SlotMoved
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import bulk, bulks, number
 from zaqar_gateway.storage.redis.reading import Asking
@@ -84,7 +85,7 @@ class PlainPage(Struct, frozen=True, gc=False):
 class PlainReads:
     """What can be read without a script; where it cannot, the answer is ``None``."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: Redis is asked
     _asking: Callable[[str, str], Asking] = field(init=False)
@@ -132,7 +133,10 @@ class PlainReads:
         if is_beyond := marker < head:
             free = asking.free + bulk(b"(%d" % marker) + _ANY_MORE
             page, count = free + asking.held + page + free, 4
-        now_ms, incarnation, found, known = await reading.ask(self._redis, asking, self._now_ms, page, count, limit)
+        try:
+            now_ms, incarnation, found, known = await reading.ask(self._redis, asking, self._now_ms, page, count, limit)
+        except SlotMoved:
+            return None  # the script is sent again until it runs
         if after is not None:
             incarnation = after[1].encode()
         head_now = int(known[3] or 0)
@@ -163,7 +167,10 @@ class PlainReads:
             return None
         asking, place = self._asking(project, queue), bulk(b"%d" % rank)
         commands = b"".join((asking.state, place, asking.entry, place, place))
-        now_ms, _, (state, entries), known = await reading.ask(self._redis, asking, self._now_ms, commands, 2, 1)
+        try:
+            now_ms, _, (state, entries), known = await reading.ask(self._redis, asking, self._now_ms, commands, 2, 1)
+        except SlotMoved:
+            return None
         found, has_apart = _one(entries, known, incarnation, now_ms, state)
         if found and has_apart:
             found = await whole(self._redis, self._keys.queue(project, queue), found)

@@ -12,7 +12,8 @@ from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats, Quotas, Stat
 from zaqar_gateway.storage import queues_exceeded
 from zaqar_gateway.storage.ids import created_ms, format_id
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Argument, Redis, together
+from zaqar_gateway.storage.redis.commands import Argument, together
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.values import rule_arguments
 
@@ -24,7 +25,7 @@ _COUNTED_AT_ONCE = 100
 class RedisQueues:
     """One script for each operation on a queue."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]

@@ -10,7 +10,8 @@ from zope.interface import implementer
 from zaqar_gateway.interfaces import IRates
 from zaqar_gateway.model import Draw, Drawn
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.commands import Argument
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 
 
@@ -19,7 +20,7 @@ from zaqar_gateway.storage.redis.keys import Keys
 class RedisRates:
     """The buckets of a project are one hash, which is gone when they are full."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
 

@@ -11,7 +11,8 @@ from typing import Any
 from attrs import frozen
 
 from zaqar_gateway.direct import Answer
-from zaqar_gateway.storage.redis.connection import Growing, Redis, ours
+from zaqar_gateway.storage.redis.commands import Growing, ours
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.packing import bulk
 from zaqar_gateway.storage.redis.together import MESSAGE_SIZE, REQUESTS_MAX, SIZE_MAX
 
@@ -77,7 +78,7 @@ class _Reading(Growing):
 
 
 def ask(
-    redis: Redis,
+    redis: IRedis,
     asking: Asking,
     now_ms: Callable[[list[bytes]], int],
     commands: bytes,

@@ -6,13 +6,14 @@ before its own answer goes together next: the slower the replicas, the more goes
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.logger import Logger
 
 from zaqar_gateway.direct import soon
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.storage.redis.connection import Commands, Sent, SentTogether
+from zaqar_gateway.storage.redis.commands import Commands, Sent, SentTogether
 from zaqar_gateway.storage.redis.packing import command
 
 _log = Logger()
@@ -59,10 +60,10 @@ class ReplicatedCommands(Commands):
     :param replicas: how many have to have it at least; where Sentinels tell, all that may take the master's part.  With fewer, a master
         that another one has replaced may have some left that follow it, and that lose what they have when they follow the new one.
     :param wait_s: how long they may take.  Then the outcome is unknown: this Redis has it, and a failover may lose it.
-    :param touch: a command that writes something, packed.
+    :param touch: makes a command that writes something, packed.
     """
 
-    def __init__(self, replicas: int, wait_s: float, touch: bytes, clock: Any, timeout_s: float, bound: int) -> None:
+    def __init__(self, replicas: int, wait_s: float, touch: Callable[[], bytes], clock: Any, timeout_s: float, bound: int) -> None:
         super().__init__(clock, timeout_s, bound)
         self._touch = touch
         self._waits_for = 0
@@ -81,7 +82,7 @@ class ReplicatedCommands(Commands):
             self._is_waiting = True
             # Behind what waits to be sent, which it is for as well.
             self._waits_for, self._cannot_tell = max(self._replicas, self.electable), ""
-            self._put(_Touched(self, self._touch))
+            self._put(_Touched(self, self._touch()))
             self._put(_Waited(self, command("WAIT", self._waits_for, self._wait_ms)))
         # What waited for replicas has still as long for its answer as any other.
         due_s = self._clock.seconds() + self._timeout_s + (self._wait_s if self._is_waiting else 0.0)

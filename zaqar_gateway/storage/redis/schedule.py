@@ -15,7 +15,8 @@ from attrs import define, field
 
 from zaqar_gateway.model import Place
 from zaqar_gateway.storage.redis import scripts
-from zaqar_gateway.storage.redis.connection import Argument, Redis
+from zaqar_gateway.storage.redis.commands import Argument
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 
 IDLE_MS = 600_000
@@ -26,7 +27,7 @@ IDLE_MS = 600_000
 class Schedule:
     """The entries of all places of a key space."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _topic_keys: Keys
     _now: Callable[[], Argument]
@@ -65,7 +66,7 @@ class Schedule:
 class Gateways:
     """The gateway processes that share a Redis, and the subscriptions of their sockets."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _schedule: Schedule
     _now: Callable[[], Argument]

@@ -13,21 +13,16 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 from twisted.application.internet import TimerService
-from twisted.internet.defer import Deferred, DeferredLock, TimeoutError
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreError, StoreUnavailable
-from zaqar_gateway.storage.redis.connection import Commands, Redis, Refused
+from zaqar_gateway.storage.redis.commands import Commands, Refused
+from zaqar_gateway.storage.redis.connection import Redis
+from zaqar_gateway.storage.redis.gathering import ASK_S, gather
 from zaqar_gateway.storage.redis.listening import PING_S, Listening
-
-ASK_S = 2.0
-"""How long a Sentinel may take to answer."""
-
-OTHERS_S = 0.3
-"""How long the others may take when one has answered."""
 
 _SWITCHED = b"+switch-master"
 
@@ -113,42 +108,10 @@ class Master:
 
         :raises StoreUnavailable: no Sentinel tells.
         """
-        told: list[Told] = []
-        failed: list[str] = []
-        enough: Deferred[None] = Deferred()
-
-        def is_enough() -> None:
-            if not enough.called:
-                enough.callback(None)
-
-        def has_told(answer: Told) -> None:
-            told.append(answer)
-            if len(told) == 1:
-                late.append(self._clock.callLater(OTHERS_S, is_enough))
-
-        def has_failed(failure: Failure, sentinel: Sentinel) -> None:
-            why = "it does not answer" if failure.check(TimeoutError) else failure.getErrorMessage().rstrip(".")
-            failed.append(f"{sentinel.where}: {why}")
-
-        def has_ended(_: object) -> None:
-            if len(told) + len(failed) == len(self._sentinels):
-                is_enough()
-
-        late: list[IDelayedCall] = []
-        asking = []
-        for each in self._sentinels:
-            asked = Deferred.fromCoroutine(self._ask(each)).addTimeout(ASK_S, self._clock)
-            asking.append(asked.addCallbacks(has_told, has_failed, errbackArgs=(each,)).addCallback(has_ended))
-        try:
-            await enough
-        finally:
-            for call in late:
-                if call.active():
-                    call.cancel()
-            for one in asking:
-                one.cancel()
+        gathered = await gather(self._clock, {each.where: self._ask(each) for each in self._sentinels})
+        told: list[Told] = [*gathered.told.values()]
         if not told:
-            raise StoreUnavailable(f"No Sentinel tells where the master {self.name} is; {'; '.join(sorted(failed))}.")
+            raise StoreUnavailable(f"No Sentinel tells where the master {self.name} is; {gathered.why()}.")
         best = max(told)
         return evolve(best, electable=max(each.electable for each in told if each.place == best.place))
 

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreUnavailable
@@ -16,11 +15,12 @@ from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.apart import APART_FROM
 from zaqar_gateway.storage.redis.claims import RedisClaims
-from zaqar_gateway.storage.redis.connection import Argument, Redis, together
+from zaqar_gateway.storage.redis.commands import Argument, together
 from zaqar_gateway.storage.redis.dead_letters import RedisDeadLetters
 from zaqar_gateway.storage.redis.deliveries import RedisDeliveries
 from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.durables import RedisDurables
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.messages import RedisMessages
 from zaqar_gateway.storage.redis.packing import command
@@ -39,18 +39,17 @@ def _redis_clock() -> Argument:
 
 @implementer(IStorage)
 class RedisStorage:
-    """All parts on one connection.
+    """All parts, on one Redis or on a cluster.
 
-    :param clock: for timers, not for the time.
+    :param doorbells: that are rung; they are started and stopped by who made them.
     :param now: the instant in milliseconds for tests; by default Redis's own clock, which all gateways share.
     :param apart_from: bytes of a body from which on it is kept apart.
-    :ivar doorbells: has to be started and stopped beside the connection.
     """
 
     def __init__(
         self,
-        redis: Redis,
-        clock: IReactorTime,
+        redis: IRedis,
+        doorbells: Doorbells,
         keys: Keys | None = None,
         now: Callable[[], Argument] = _redis_clock,
         log_bounds: LogBounds = LogBounds(),  # noqa: B008 - it is immutable
@@ -77,41 +76,41 @@ class RedisStorage:
         )
         self.deliveries = RedisDeliveries(redis, self._keys, now, schedule, gateways)
         self.durables = RedisDurables(redis, self._keys, now)
-        self.doorbells = Doorbells(redis, self._keys, clock)
+        self.doorbells = doorbells
         self.rates = RedisRates(redis, self._keys, now)
 
     async def ping(self) -> None:
-        await self._redis.command(b"PING")
+        await self._redis.ping()
 
     async def secret(self, name: str, fresh: bytes) -> bytes:
         key = self._keys.secret(name)
         while (kept := await self._redis.command(b"GET", key)) is None:
             # Indivisible, for no other reason than that what it promises has to be kept: see replicated.py.
-            if not fresh or (await self._redis.transaction(1, command(b"SET", key, fresh, b"NX")))[0]:
+            if not fresh or (await self._redis.transaction(key, 1, command(b"SET", key, fresh, b"NX")))[0]:
                 return fresh
         return bytes(kept)
 
     async def volume(self) -> Volume:
         total = held = 0
-        cursor = b"0"
-        while True:
-            cursor, queues = await _scan(self._redis, self._keys, cursor)
-            for alive, claimed in await _each(self._redis, scripts.VOLUME, queues, self._now()):
-                total += alive
-                held += claimed
-            if cursor == b"0":
-                return Volume(total - held, held)
+        for part in self._redis.parts():
+            cursor = b""
+            while cursor != b"0":
+                cursor, queues = await _scan(part, self._keys, cursor)
+                for alive, claimed in await _each(self._redis, scripts.VOLUME, queues, self._now()):
+                    total += alive
+                    held += claimed
+        return Volume(total - held, held)
 
 
-async def _scan(redis: Redis, keys: Keys, cursor: bytes) -> tuple[bytes, list[bytes]]:
-    """Some of the queues and topics that have messages, and the cursor to go on from; it ends at ``0``."""
-    found = await redis.command(
-        b"SCAN", cursor, b"MATCH", keys.any_alive, b"COUNT", _SCAN_COUNT, b"TYPE", b"zset"
+async def _scan(part: IRedis, keys: Keys, cursor: bytes) -> tuple[bytes, list[bytes]]:
+    """Some of the queues and topics that have messages, and the cursor to go on from; it ends at ``0``, and begins empty."""
+    found = await part.command(
+        b"SCAN", cursor or b"0", b"MATCH", keys.any_alive, b"COUNT", _SCAN_COUNT, b"TYPE", b"zset"
     )
     return found[0], keys.alive(found[1])
 
 
-async def _each(redis: Redis, script: scripts.Script, queues: Sequence[bytes], now: Argument) -> list[Any]:
+async def _each(redis: IRedis, script: scripts.Script, queues: Sequence[bytes], now: Argument) -> list[Any]:
     """The answers of a script for each of the queues, asked for in one write."""
     return await together(*(redis.script(script, [key], [now]) for key in queues))
 
@@ -124,12 +123,13 @@ class Sweeper:
     :param lease_s: how long a sweeper that has died keeps the others waiting.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, now: Callable[[], Argument] = _redis_clock, lease_s: int = 30) -> None:
+    def __init__(self, redis: IRedis, keys: Keys, now: Callable[[], Argument] = _redis_clock, lease_s: int = 30) -> None:
         self._redis = redis
         self._keys = keys
         self._now = now
         self._lease_s = lease_s
         self._name = secrets.token_hex(8).encode()
+        self._parts: list[IRedis] = []
         self._cursor = b"0"
         self._waiting: list[bytes] = []
 
@@ -141,10 +141,17 @@ class Sweeper:
         if not await self._leads():
             return
         if not self._waiting:
-            self._cursor, self._waiting = await _scan(self._redis, self._keys, self._cursor)
+            await self._find()
         now, self._waiting = self._waiting[:_SWEEP_COUNT], self._waiting[_SWEEP_COUNT:]
         unfinished = await _each(self._redis, scripts.SWEEP, now, self._now())
         self._waiting += [key for key, more in zip(now, unfinished, strict=True) if more]
+
+    async def _find(self) -> None:
+        if self._cursor == b"0":
+            # One that cannot be asked is passed over, until all others had their turn.
+            self._parts, self._cursor = self._parts[1:] or [*self._redis.parts()], b""
+        part, cursor, self._cursor = self._parts[0], self._cursor, b"0"
+        self._cursor, self._waiting = await _scan(part, self._keys, cursor)
 
     async def _leads(self) -> bool:
         holder = await self._redis.command(b"GET", self._keys.lease)

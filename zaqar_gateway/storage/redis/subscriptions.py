@@ -12,7 +12,8 @@ from zaqar_gateway.model import LogBounds, LogPage, NewSubscription, Place, Plac
 from zaqar_gateway.storage import queues_exceeded, subscriber_taken, subscriptions_exceeded
 from zaqar_gateway.storage.ids import format_cursor
 from zaqar_gateway.storage.redis import scripts, values
-from zaqar_gateway.storage.redis.connection import Argument, Redis, together
+from zaqar_gateway.storage.redis.commands import Argument, together
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.schedule import Gateways, Schedule
 
@@ -24,7 +25,7 @@ _COUNTED_AT_ONCE = 100
 class RedisSubscriptions:
     """One script for each operation on subscriptions; what makes something due also nudges the schedule."""
 
-    _redis: Redis
+    _redis: IRedis
     _keys: Keys
     _now: Callable[[], Argument]  # b"" in production: the script then asks Redis
     _new_incarnation: Callable[[], str]
@@ -65,7 +66,7 @@ class RedisSubscriptions:
         if new.owner:
             steps.insert(0, self._gateways.enter(new.owner, place))
         # Where this fails it may be there all the same: what was entered stays until this process ends.
-        subscription_id, is_new, confirmed, rank = (await together(*steps))[-2]
+        subscription_id, is_new, confirmed, rank = (await self._redis.in_order(*steps))[-2]
         if is_new > 1:
             quotas = self._quotas
             raise queues_exceeded(quotas.queues) if is_new == 2 else subscriptions_exceeded(quotas.subscriptions_per_queue)
@@ -131,7 +132,7 @@ class RedisSubscriptions:
             *(b"" if value is None else value for value in (ttl_s, options, notice_s)),
         ]
         steps = [self._redis.script(scripts.SUBSCRIPTION_UPDATE, [key], arguments), self._schedule.nudge(key)]
-        outcome, _ = await together(*steps)
+        outcome, _ = await self._redis.in_order(*steps)
         if outcome == 2:
             raise subscriber_taken(subscriber or "")
         return bool(outcome)
@@ -148,7 +149,7 @@ class RedisSubscriptions:
             b"" if notice_s is None else notice_s,
         ]
         steps = [self._redis.script(scripts.SUBSCRIPTION_CONFIRM, [key], arguments), self._schedule.nudge(key)]
-        return bool((await together(*steps))[0])
+        return bool((await self._redis.in_order(*steps))[0])
 
     async def delete(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
         ended = await self._one(scripts.SUBSCRIPTION_DELETE, project, queue, subscription_id)
@@ -157,7 +158,9 @@ class RedisSubscriptions:
 
     async def purge(self, project: str, queue: str) -> None:
         key = self._keys.queue(project, queue)
-        await together(self._redis.script(scripts.SUBSCRIPTION_PURGE, [key], [self._now()]), self._schedule.nudge(key))
+        await self._redis.in_order(
+            self._redis.script(scripts.SUBSCRIPTION_PURGE, [key], [self._now()]), self._schedule.nudge(key)
+        )
 
     async def read(self, project: str, queue: str, cursor: str, limit: int) -> LogPage:
         key, rank = self._keys.queue(project, queue), values.rank_of(cursor)

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from zaqar_gateway.direct import Answer
-from zaqar_gateway.storage.redis.connection import Growing, Redis
+from zaqar_gateway.storage.redis.commands import Growing
+from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.scripts import Script
 
 REQUESTS_MAX = 16
@@ -66,7 +67,7 @@ class _Together(Growing):
 
 
 def ask(
-    redis: Redis,
+    redis: IRedis,
     script: Script,
     kind: Kind,
     begin: Callable[[Kind], tuple[bytes, int]],

@@ -23,7 +23,7 @@ import zaqar_gateway
 from tests.programs import redis_server
 from tests.storage.redis.embedded.programs import program, temporary
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.storage.redis.connection import refusal
+from zaqar_gateway.storage.redis.commands import refusal
 from zaqar_gateway.storage.redis.embedded.errors import DataDirInUse, NoRedisServer, StartFailed
 from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.redis.embedded.room import LEAST_BYTES, OFTEN_S, Room

@@ -40,7 +40,7 @@ local function claim_of(id, nth)
 end
 
 local function bury(rank, entry, expires, ttl, count)
-  local target = base:match('^(.*/)') .. known[5] .. '}'
+  local target = key_of(known[5])
   local there = call('HMGET', target, 'inc', 'rank', 'bytes')
   if not there[1] then
     there[2] = create(target, KEYS[2], ARGV[2], '{}')
@@ -54,7 +54,7 @@ local function bury(rank, entry, expires, ttl, count)
   end
   local place = text(next_rank(there[2]))
   call('XADD', target .. ':m', place, ttl .. ' ' .. client_of(entry), entry[2], 'a', text(created_at(rank, entry)),
-    'i', id, 'e', text(expires), 'n', count, 'o', base:match('([^/]*)}$'),
+    'i', id, 'e', text(expires), 'n', count, 'o', name_of(base),
     'r', 'claims')
   call('ZADD', target .. ':a', expires, place)
   call('ZADD', target .. ':b', place, place)
@@ -104,7 +104,7 @@ if moved ~= (known[3] or '0') then
 end
 if #buried > 0 then
   remove(buried, known[2])
-  ring(base:match('^(.*/)') .. known[5] .. '}')
+  ring(key_of(known[5]))
 end
 if taken > 0 then
   each_slice(holds, function(...) call('ZADD', held, ...) end)

@@ -39,8 +39,15 @@
 -- `subs` in the queue's hash says that there are subscriptions (subscriptions.lua); they outlive the queue.
 --
 -- The messages of `main` after `head` are free without being in any set: a claim takes from there by moving `head`.
+-- In a cluster its name stands behind the hash tag, so that a project has one slot: the key does not end with } (125).  While a slot
+-- is moved to another node what is still here is served, and the rest is refused, in the middle of a script as well; so each asks
+-- first for what never is.
 local call = redis.call
+local is_in_cluster = KEYS[1]:byte(-1) ~= 125
 local base = KEYS[1]
+if is_in_cluster then
+  call('EXISTS', base .. ':!')
+end
 local now, micros = tonumber(ARGV[1]), nil
 if now then
   micros = now * 1000
@@ -331,9 +338,24 @@ local function settle(has_later, kept)
   return more, #expired == SLICE
 end
 
+-- Tells whoever listens to a channel.  What is sharded goes to the nodes that have the slot, and not to all of a cluster.
+local function publish(channel)
+  call(is_in_cluster and 'SPUBLISH' or 'PUBLISH', channel, '')
+end
+
 -- Tells whoever waits at a queue that there may be something.
 local function ring(queue)
-  call('PUBLISH', queue, '')
+  publish(queue)
+end
+
+-- The name of a queue, by its key.
+local function name_of(queue)
+  return queue:match('([^/}]*)}?$')
+end
+
+-- The key of another queue of the project.
+local function key_of(name)
+  return base:match('^(.*/)') .. name .. base:match('}?$')
 end
 
 -- The rank of the next message: the time, yet more than any before.
@@ -373,7 +395,7 @@ end
 local function create(queue, catalog, incarnation, metadata)
   call('HSET', queue, 'inc', incarnation, 'md', metadata)
   if catalog then
-    call('ZADD', catalog, 0, queue:match('([^/]*)}$'))
+    call('ZADD', catalog, 0, name_of(queue))
   end
   local followed, cut = call('HGET', queue .. ':um', 'rank'), past_of(queue)
   local rank = followed

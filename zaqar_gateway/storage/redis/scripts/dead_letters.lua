@@ -34,7 +34,7 @@ end
 
 -- The queue that a dead letter goes to: the one that is asked for, or the one that it was in.
 local function target_of(letter, to)
-  return to ~= '' and to or base:match('^(.*/)') .. letter.entry[12] .. '}'
+  return to ~= '' and to or key_of(letter.entry[12])
 end
 
 -- What is known of a queue that messages are about to be moved to.  `most` are the most messages and bytes that it may have.

@@ -15,6 +15,7 @@
 --   :used.<k>.<p>     hash  pool: how many of these are in it
 --   :left             zset  <k>.<p>/<name> of placements in state l, by when they may be forgotten (ms)
 local call, base = redis.call, KEYS[1]
+call('EXISTS', base .. ':!') -- as in common.lua
 local version, pools, uris, usage = base .. ':version', base .. ':pools', base .. ':uris', base .. ':usage'
 local projects, left = base .. ':projects', base .. ':left'
 

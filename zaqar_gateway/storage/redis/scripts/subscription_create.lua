@@ -39,7 +39,7 @@ end
 call('HSET', about, 'max', ARGV[10], 'age', ARGV[11] * 1000)
 call('HSET', base, 'subs', 1)
 if KEYS[3] then
-  call('ZADD', KEYS[3], 0, base:match('([^/]*)}$'))
+  call('ZADD', KEYS[3], 0, name_of(base))
 end
 keep(id, name, ttl, now, expires, tonumber(ARGV[7]), owner, ARGV[5])
 call('ZADD', by_id, 0, id)

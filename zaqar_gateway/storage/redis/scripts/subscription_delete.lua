@@ -9,7 +9,7 @@ if name then
   show(out, id, name, ttl, created, confirmed, owner, options)
   drop({id})
   if owner ~= '' then
-    call('PUBLISH', base .. ':changed', '')
+    publish(base .. ':changed')
   end
 end
 return out

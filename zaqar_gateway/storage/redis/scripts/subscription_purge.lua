@@ -3,5 +3,5 @@
 -- ARGV: now
 call('UNLINK', subs, by_id, by_expiry, by_name, owners, cursors, ready, waiting, leases, posts, about)
 call('HDEL', base, 'subs')
-call('PUBLISH', base .. ':changed', '')
+publish(base .. ':changed')
 return 0

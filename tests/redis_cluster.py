@@ -1,0 +1,169 @@
+"""A real Redis Cluster for tests."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+import hiredis
+
+from tests.system.gateway import ANSWER_S, START_S, RedisProcess, free_port, until
+from zaqar_gateway.storage.redis.cluster.slots import SLOTS
+from zaqar_gateway.storage.redis.packing import command
+
+PASSWORD = "p@ss/word"
+NODE_TIMEOUT_MS = 1000
+
+
+class ClusterNode(RedisProcess):
+    """A node, which takes part in no cluster at first."""
+
+    def __init__(self, *options: str) -> None:
+        # What takes part in a failover has each other's passwords, and goes on at once.
+        super().__init__(
+            PASSWORD,
+            *("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+            *("--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
+            *options,
+        )
+        self.name = self.call("CLUSTER", "MYID").decode()
+
+    def call(self, *words: str | int | bytes) -> Any:
+        """What it answers, behind the back of all gateways."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(ANSWER_S)
+            connection.connect(str(self.directory / "redis.sock"))
+            connection.sendall(command("AUTH", self.password) + command(*words))
+            reader = hiredis.Reader()
+            answers: list[Any] = []
+            while len(answers) < 2:
+                reader.feed(connection.recv(65536))
+                while (answer := reader.gets()) is not False:
+                    answers.append(answer)
+        if isinstance(answers[1], hiredis.ReplyError):
+            raise answers[1]
+        return answers[1]
+
+    def told(self) -> list[list[str]]:
+        """The words of each line of CLUSTER NODES."""
+        return [line.split(" ") for line in self.call("CLUSTER", "NODES").decode().splitlines()]
+
+
+_shared: list[Cluster] = []
+
+
+def shared_cluster() -> Cluster:
+    """Three masters for a whole run, without persistence, emptied."""
+    if not _shared:
+        _shared.append(Cluster(3, 0, "--appendonly", "no"))
+    for node in _shared[0].nodes:
+        node.call("FLUSHALL")
+    return _shared[0]
+
+
+class Cluster:
+    """Masters that share all slots, and replicas of each.
+
+    :ivar nodes: all of them; the masters are first, and the replicas of each behind these, in the same order.
+    """
+
+    def __init__(self, masters: int = 3, replicas: int = 0, *options: str) -> None:
+        self._options = options
+        self.nodes = [ClusterNode(*options) for _ in range(masters)]
+        bounds = [SLOTS * number // masters for number in range(masters + 1)]
+        for number, node in enumerate(self.nodes):
+            node.call("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
+            node.call("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        self._meet(self.nodes[1:])
+        self.wait()
+        for _ in range(replicas):
+            for master in self.nodes[:masters]:
+                self.add(master)
+
+    def add(self, master: ClusterNode | None = None) -> ClusterNode:
+        """Have another node take part.
+
+        :param master: whose replica it is; ``None``: it is a master without slots.
+        """
+        node = ClusterNode(*self._options)
+        self._meet([node])
+        self.nodes.append(node)
+        self.wait()
+        if master is not None:
+            node.call("CLUSTER", "REPLICATE", master.name)
+            until(lambda: b"master_link_status:up" in node.call("INFO", "replication"), START_S, "a replica follows")
+            self.wait()
+        return node
+
+    def _meet(self, nodes: Iterable[ClusterNode]) -> None:
+        for node in nodes:
+            first = self.nodes[0]
+            bus = first.call("CONFIG", "GET", "cluster-port")[1].decode()
+            node.call("CLUSTER", "MEET", "127.0.0.1", first.port, bus)
+
+    def wait(self) -> None:
+        """Wait until all nodes know each other, and of the same roles, and serve all slots."""
+        until(self._is_whole, START_S, "all nodes of the cluster know each other")
+
+    def _is_whole(self) -> bool:
+        running = [node for node in self.nodes if node.running]
+        if any(b"cluster_state:ok" not in node.call("CLUSTER", "INFO") for node in running):
+            return False
+        seen = set()
+        for node in running:
+            roles = [(words[0], words[3], "master" in words[2], tuple(words[8:])) for words in node.told() if "handshake" not in words[2]]
+            seen.add(tuple(sorted(roles)))
+        return len(seen) == 1 and len(next(iter(seen))) == len(self.nodes)
+
+    def uri(self, query: str = "") -> str:
+        """Where a gateway finds it."""
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
+        return f"redis://:{quote(PASSWORD, safe='')}@{hosts}?cluster=true{query}"
+
+    def owner(self, slot: int) -> ClusterNode:
+        """The node that has a slot."""
+        return next(node for node in self.nodes if node.running and self._has(node, slot))
+
+    @staticmethod
+    def _has(node: ClusterNode, slot: int) -> bool:
+        mine = next(words for words in node.told() if "myself" in words[2])
+        ranges = [[int(end) for end in (each.split("-") * 2)[:2]] for each in mine[8:] if not each.startswith("[")]
+        return "master" in mine[2] and any(first <= slot <= last for first, last in ranges)
+
+    def begin_move(self, slot: int, target: ClusterNode) -> None:
+        """Have a slot be on its way to another node: what is there stays, what is new goes there."""
+        source = self.owner(slot)
+        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.name)
+        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.name)
+
+    def move_keys(self, slot: int, target: ClusterNode, most: int = 10) -> int:
+        """Bring some keys of such a slot there.
+
+        :return: how many.
+        """
+        source = self.owner(slot)
+        keys = source.call("CLUSTER", "GETKEYSINSLOT", slot, most)
+        if keys:
+            source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "AUTH", PASSWORD, "KEYS", *keys)
+        return len(keys)
+
+    def end_move(self, slot: int, target: ClusterNode) -> None:
+        """Have the slot be there, once all its keys are."""
+        source = self.owner(slot)
+        for node in (target, source, *(each for each in self.nodes if each not in (target, source))):
+            if node.running and any("master" in words[2] for words in node.told() if "myself" in words[2]):
+                node.call("CLUSTER", "SETSLOT", slot, "NODE", target.name)
+
+    def move(self, slot: int, target: ClusterNode) -> None:
+        """Bring a slot to another node."""
+        self.begin_move(slot, target)
+        while self.move_keys(slot, target):
+            pass
+        self.end_move(slot, target)
+
+    def stop(self) -> None:
+        """End all of them."""
+        for node in self.nodes:
+            node.kill()

@@ -1,0 +1,189 @@
+"""The contracts on a Redis Cluster, and what only a cluster has: slots, nodes that come and go, slots that move."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor as reactor_module
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.trial.unittest import TestCase
+
+from tests.redis_cluster import PASSWORD, Cluster, shared_cluster
+from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.model import LogBounds, Quotas
+from zaqar_gateway.order import Order
+from zaqar_gateway.storage.redis import scripts
+from zaqar_gateway.storage.redis.cluster.doorbells import ClusterDoorbells
+from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
+from zaqar_gateway.storage.redis.commands import Commands, together
+from zaqar_gateway.storage.redis.connection import Redis
+from zaqar_gateway.storage.redis.doorbells import tell
+from zaqar_gateway.storage.redis.keys import Keys
+from zaqar_gateway.storage.redis.store import RedisStorage
+from zaqar_gateway.testing.base import clock_at_epoch
+from zaqar_gateway.testing.claims import ClaimStoreContract
+from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
+from zaqar_gateway.testing.deliveries import DeliveryStoreContract
+from zaqar_gateway.testing.durables import DurableStoreContract
+from zaqar_gateway.testing.encryption import EncryptionContract
+from zaqar_gateway.testing.messages import MessageStoreContract
+from zaqar_gateway.testing.once import OnceContract
+from zaqar_gateway.testing.queues import QueueStoreContract
+from zaqar_gateway.testing.quotas import QuotaContract
+from zaqar_gateway.testing.rates import RatesContract
+from zaqar_gateway.testing.rings import ClaimRingContract
+from zaqar_gateway.testing.storage import StorageContract
+from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
+from zaqar_gateway.testing.topics import TopicContract
+
+reactor: Any = reactor_module
+
+KEYS = Keys(in_cluster=True)
+
+
+def connecting(*given: Any, **more: Any) -> Redis:
+    """A connection to a node, with the password."""
+    return Redis(*given, password=PASSWORD, **more)
+
+
+def cluster_redis(cluster: Cluster) -> ClusterRedis:
+    """What a store asks, not started yet."""
+    return ClusterRedis(
+        [("127.0.0.1", cluster.nodes[0].port)],
+        lambda host, port: HostnameEndpoint(reactor, host, port),
+        lambda host, port: f"{host}:{port}",
+        reactor,
+        connecting=connecting,
+        scripts=scripts.ALL,
+        order=Order(),
+    )
+
+
+class HearingDoorbells(ClusterDoorbells):
+    """Doorbells that tell when they have heard all that was told before."""
+
+    _MARK = b"mark"
+
+    def __init__(self, redis: ClusterRedis, keys: Keys, clock: Any) -> None:
+        super().__init__(redis, keys, clock)
+        self._marks: dict[bytes, Deferred[None]] = {}
+
+    async def _greet(self, protocol: Commands) -> None:
+        await super()._greet(protocol)
+        await tell(protocol, b"SUBSCRIBE", self._MARK)
+
+    async def caught_up(self) -> None:
+        """Return when all that was told before has been heard, from whatever node."""
+        await super().caught_up()
+        parts = self._cluster.parts()
+        self._marks = {b"%d" % number: Deferred() for number in range(len(parts))}
+        await together(*(part.command(b"PUBLISH", self._MARK, each) for part, each in zip(parts, self._marks, strict=True)))
+        for heard in list(self._marks.values()):
+            await heard
+
+    def _heard(self, channel: bytes, text: bytes) -> None:
+        if channel == self._MARK:
+            self._marks[text].callback(None)
+        else:
+            super()._heard(channel, text)
+
+
+class OnCluster(TestCase):
+    """A test with an empty cluster whose time is that of a clock."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.clock = clock_at_epoch()
+        self.redis = cluster_redis(shared_cluster())
+        self.doorbells = HearingDoorbells(self.redis, KEYS, reactor)
+        self.storage: IStorage = self.store()
+        self.redis.start()
+        await self.redis.when_ready()
+
+    def tearDown(self) -> Deferred[None]:  # type: ignore[override]
+        return Deferred.fromCoroutine(self.redis.stop())
+
+    def store(self, **bounds: Any) -> RedisStorage:
+        """A store with bounds."""
+        return RedisStorage(self.redis, self.doorbells, KEYS, lambda: int(self.clock.seconds() * 1000), **bounds)
+
+
+class ClusterQueueTests(QueueStoreContract, OnCluster):
+    """Queues."""
+
+
+class ClusterMessageTests(MessageStoreContract, OnCluster):
+    """Messages."""
+
+
+class ClusterEncryptionTests(EncryptionContract, OnCluster):
+    """Encrypted bodies."""
+
+
+class ClusterClaimTests(ClaimStoreContract, OnCluster):
+    """Claims."""
+
+
+class ClusterDeadLetterTests(DeadLetterStoreContract, OnCluster):
+    """Dead letters."""
+
+
+class ClusterSubscriptionTests(SubscriptionStoreContract, OnCluster):
+    """Subscriptions."""
+
+
+class ClusterDurableTests(DurableStoreContract, OnCluster):
+    """Durable names."""
+
+
+class ClusterRatesTests(RatesContract, OnCluster):
+    """Rates."""
+
+
+class ClusterQuotaTests(QuotaContract, DeadLetterQuotaContract, OnCluster):
+    """Quotas."""
+
+    def bound(self, quotas: Quotas) -> None:
+        """See :class:`QuotaContract`."""
+        self.storage = self.store(quotas=quotas)
+
+
+class ClusterOnceTests(OnceContract, OnCluster):
+    """Keys."""
+
+
+class ClusterStorageTests(StorageContract, OnCluster):
+    """The store as a whole."""
+
+
+class ClusterTopicTests(TopicContract, OnCluster):
+    """Topics beside queues."""
+
+
+class Ringing(OnCluster):
+    """A test whose store has doorbells that listen."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        await super().setUp()
+        self.doorbells.start()
+        await self.doorbells.when_ready()
+
+    async def tearDown(self) -> None:  # type: ignore[override]
+        await self.doorbells.stop()
+        await super().tearDown()
+
+    async def hear(self) -> None:
+        """Wait until what was told has been heard."""
+        await self.doorbells.caught_up()
+
+    def bound_log(self, bounds: LogBounds) -> None:
+        """See :class:`DeliveryStoreContract`."""
+        self.storage = self.store(log_bounds=bounds)
+
+
+class ClusterDeliveryTests(Ringing, DeliveryStoreContract):
+    """Deliveries."""
+
+
+class ClusterClaimRingTests(Ringing, ClaimRingContract):
+    """Rings for what can be had again."""
