@@ -17,7 +17,7 @@ from random import Random, SystemRandom
 from typing import Any
 
 from twisted.application.internet import TimerService
-from twisted.internet.defer import Deferred, DeferredList, DeferredLock, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -156,7 +156,7 @@ class ClusterRedis:
         self._slots: list[Node | None] = [None] * SLOTS
         self._slot_of = lru_cache(maxsize=16384)(slot_of)
         self._changed: list[Callable[[], None]] = []
-        self._is_looking = DeferredLock()
+        self._looking: Deferred[None] | None = None
         self._looks = TimerService(LOOK_S, self.look)
         self._looks.clock = clock
         self._soon: IDelayedCall | None = None
@@ -174,8 +174,11 @@ class ClusterRedis:
 
     async def stop(self) -> None:
         """Close all connections; what is under way then has an unknown outcome."""
-        if self._looks.running:
-            await self._looks.stopService()
+        stopping = self._looks.stopService() if self._looks.running else None
+        if self._looking is not None:
+            self._looking.cancel()
+        if stopping is not None:
+            await stopping
         for call in (self._soon, self._again):
             if call is not None and call.active():
                 call.cancel()
@@ -190,8 +193,12 @@ class ClusterRedis:
         self._changed.append(changed)
 
     def look(self) -> Deferred[None]:
-        """Look which node has what."""
-        return Deferred.fromCoroutine(self._look())
+        """Look which node has what, unless that is being done."""
+        if self._looking is not None:
+            return succeed(None)
+        self._looking = Deferred.fromCoroutine(self._look())
+        self._looking.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        return self._looking
 
     def look_soon(self) -> None:
         """Look once more, since something is not where it was."""
@@ -199,17 +206,17 @@ class ClusterRedis:
             self._soon = self._clock.callLater(AGAIN_S, self.look)
 
     async def _look(self) -> None:
-        async with self._is_looking:
-            try:
-                topology = await self._ask()
-            except StoreUnavailable as error:
-                if str(error) != self._told:
-                    self._told = str(error)
-                    _log.error("{why}", why=str(error))
-                return
-            self._told = ""
-            if self._looks.running:
-                self._use(topology)
+        try:
+            topology = await self._ask()
+        except StoreUnavailable as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                _log.error("{why}", why=str(error))
+            return
+        finally:
+            self._looking = None
+        self._told = ""
+        self._use(topology)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
             one.callback(None)

@@ -1,4 +1,4 @@
-"""The contracts on a Redis Cluster, and what only a cluster has: slots, nodes that come and go, slots that move."""
+"""Tests with a Redis Cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.redis_cluster import PASSWORD, Cluster, shared_cluster
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import LogBounds, Quotas
+from zaqar_gateway.model import LogBounds
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.cluster.doorbells import ClusterDoorbells
@@ -22,32 +22,18 @@ from zaqar_gateway.storage.redis.doorbells import tell
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import RedisStorage
 from zaqar_gateway.testing.base import clock_at_epoch
-from zaqar_gateway.testing.claims import ClaimStoreContract
-from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
-from zaqar_gateway.testing.deliveries import DeliveryStoreContract
-from zaqar_gateway.testing.durables import DurableStoreContract
-from zaqar_gateway.testing.encryption import EncryptionContract
-from zaqar_gateway.testing.messages import MessageStoreContract
-from zaqar_gateway.testing.once import OnceContract
-from zaqar_gateway.testing.queues import QueueStoreContract
-from zaqar_gateway.testing.quotas import QuotaContract
-from zaqar_gateway.testing.rates import RatesContract
-from zaqar_gateway.testing.rings import ClaimRingContract
-from zaqar_gateway.testing.storage import StorageContract
-from zaqar_gateway.testing.subscriptions import SubscriptionStoreContract
-from zaqar_gateway.testing.topics import TopicContract
 
 reactor: Any = reactor_module
 
 KEYS = Keys(in_cluster=True)
 
 
-def connecting(*given: Any, **more: Any) -> Redis:
+def connecting(*given: Any, login: str = PASSWORD, **more: Any) -> Redis:
     """A connection to a node, with the password."""
-    return Redis(*given, password=PASSWORD, **more)
+    return Redis(*given, password=login, **more)
 
 
-def cluster_redis(cluster: Cluster) -> ClusterRedis:
+def cluster_redis(cluster: Cluster, order: Order | None = None, **more: Any) -> ClusterRedis:
     """What a store asks, not started yet."""
     return ClusterRedis(
         [("127.0.0.1", cluster.nodes[0].port)],
@@ -56,7 +42,8 @@ def cluster_redis(cluster: Cluster) -> ClusterRedis:
         reactor,
         connecting=connecting,
         scripts=scripts.ALL,
-        order=Order(),
+        order=order or Order(),
+        **more,
     )
 
 
@@ -94,11 +81,16 @@ class OnCluster(TestCase):
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.clock = clock_at_epoch()
-        self.redis = cluster_redis(shared_cluster())
+        self.order = Order()
+        self.redis = self.redis_under_test()
         self.doorbells = HearingDoorbells(self.redis, KEYS, reactor)
         self.storage: IStorage = self.store()
         self.redis.start()
         await self.redis.when_ready()
+
+    def redis_under_test(self) -> ClusterRedis:
+        """What the store asks."""
+        return cluster_redis(shared_cluster(), self.order)
 
     def tearDown(self) -> Deferred[None]:  # type: ignore[override]
         return Deferred.fromCoroutine(self.redis.stop())
@@ -106,58 +98,6 @@ class OnCluster(TestCase):
     def store(self, **bounds: Any) -> RedisStorage:
         """A store with bounds."""
         return RedisStorage(self.redis, self.doorbells, KEYS, lambda: int(self.clock.seconds() * 1000), **bounds)
-
-
-class ClusterQueueTests(QueueStoreContract, OnCluster):
-    """Queues."""
-
-
-class ClusterMessageTests(MessageStoreContract, OnCluster):
-    """Messages."""
-
-
-class ClusterEncryptionTests(EncryptionContract, OnCluster):
-    """Encrypted bodies."""
-
-
-class ClusterClaimTests(ClaimStoreContract, OnCluster):
-    """Claims."""
-
-
-class ClusterDeadLetterTests(DeadLetterStoreContract, OnCluster):
-    """Dead letters."""
-
-
-class ClusterSubscriptionTests(SubscriptionStoreContract, OnCluster):
-    """Subscriptions."""
-
-
-class ClusterDurableTests(DurableStoreContract, OnCluster):
-    """Durable names."""
-
-
-class ClusterRatesTests(RatesContract, OnCluster):
-    """Rates."""
-
-
-class ClusterQuotaTests(QuotaContract, DeadLetterQuotaContract, OnCluster):
-    """Quotas."""
-
-    def bound(self, quotas: Quotas) -> None:
-        """See :class:`QuotaContract`."""
-        self.storage = self.store(quotas=quotas)
-
-
-class ClusterOnceTests(OnceContract, OnCluster):
-    """Keys."""
-
-
-class ClusterStorageTests(StorageContract, OnCluster):
-    """The store as a whole."""
-
-
-class ClusterTopicTests(TopicContract, OnCluster):
-    """Topics beside queues."""
 
 
 class Ringing(OnCluster):
@@ -179,11 +119,3 @@ class Ringing(OnCluster):
     def bound_log(self, bounds: LogBounds) -> None:
         """See :class:`DeliveryStoreContract`."""
         self.storage = self.store(log_bounds=bounds)
-
-
-class ClusterDeliveryTests(Ringing, DeliveryStoreContract):
-    """Deliveries."""
-
-
-class ClusterClaimRingTests(Ringing, ClaimRingContract):
-    """Rings for what can be had again."""

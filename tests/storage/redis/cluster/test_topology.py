@@ -1,0 +1,90 @@
+"""What the nodes of a cluster tell."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from zaqar_gateway.storage.redis.cluster.slots import SLOTS
+from zaqar_gateway.storage.redis.cluster.topology import View, merged, read
+
+ASKED = ("asked", 7000)
+
+HEALTHY = """\
+a 10.0.0.1:7000@17000 myself,master - 0 0 1 connected 0-8191 8193
+b 10.0.0.2:7000@17000 master - 0 1 2 connected 8192 8194-16383 [93->-c] [77-<-a]
+c 10.0.0.3:7000@17000 slave a 0 1 1 connected
+d 10.0.0.4:7000@17000 slave,fail? a 0 1 1 disconnected
+e 10.0.0.5:7000@17000 slave b 0 1 2 connected
+f :0@0 master,noaddr - 0 1 3 disconnected
+"""
+
+A, B, C = ("10.0.0.1", 7000), ("10.0.0.2", 7000), ("10.0.0.3", 7000)
+
+
+def view(*lines: str) -> View:
+    """What a node tells by some lines."""
+    return read("\n".join(lines), ASKED)
+
+
+class ViewTests(SynchronousTestCase):
+    """The answer of one node."""
+
+    def test_healthy(self) -> None:
+        """Slots, what is on its way left out; replicas, those that are away left out; and all places."""
+        found = read(HEALTHY, ASKED)
+        owners = merged([found]).owners()
+        self.assertEqual([owners[slot] for slot in (0, 8191, 8192, 8193, 8194, 16383)], [A, A, B, A, B, B])
+        self.assertEqual((found.replicas[A], found.replicas[B]), (1, 1))
+        self.assertEqual(found.places, {A, B, C, ("10.0.0.4", 7000), ("10.0.0.5", 7000)})
+
+    def test_addresses(self) -> None:
+        """A node that does not know where it is is where it was asked; a name goes before an address; IPv6 has colons."""
+        for address, place in (
+            (":7000@17000", ("asked", 7000)),
+            ("10.0.0.1:7000@17000,", A),
+            ("10.0.0.1:7000@17000,node-1.example", ("node-1.example", 7000)),
+            ("10.0.0.1:7000@17000,node-1,shard-id=5f", ("node-1", 7000)),
+            ("10.0.0.1:7000@17000,,tls-port=0,shard-id=5f", A),
+            ("10.0.0.1:7000", A),
+            ("::1:7000@17000", ("::1", 7000)),
+        ):
+            self.assertEqual(view(f"a {address} myself,master - 0 0 1 connected 0-16383").places, {place}, address)
+
+    def test_no_answer_of_a_node(self) -> None:
+        """What is something else is refused."""
+        for text in ("hello", "a 10.0.0.1 master - 0 0 1 connected", "a h:1 master - 0 0 x connected 5", "a h:1 master - 0 0 1 c 5-4"):
+            with self.assertRaises(ValueError):
+                read(text, ASKED)
+        for slots in ("16384", "0-99999", "x"):
+            with self.assertRaises(ValueError):
+                view(f"a h:1 master - 0 0 1 connected {slots}")
+
+
+class MergedTests(SynchronousTestCase):
+    """What several tell."""
+
+    def test_failover(self) -> None:
+        """A master that was replaced, and does not know it, is not believed, whoever answers first."""
+        old = view("a 10.0.0.1:7000 myself,master - 0 0 1 connected 0-16383", "c 10.0.0.3:7000 slave a 0 0 1 connected")
+        new = view("a 10.0.0.1:7000 master,fail - 0 0 1 connected", "c 10.0.0.3:7000 myself,master - 0 0 4 connected 0-16383")
+        for views in ([old, new], [new, old]):
+            self.assertEqual(merged(views).owners(), [C] * SLOTS)
+
+    def test_moved(self) -> None:
+        """A slot that moved is where the later epoch says, and the others stay."""
+        old = view("a 10.0.0.1:7000 master - 0 0 1 c 0-16383", "b 10.0.0.2:7000 master - 0 0 2 c")
+        new = view("a 10.0.0.1:7000 master - 0 0 1 c 0-99 101-16383", "b 10.0.0.2:7000 master - 0 0 3 c 100")
+        owners = merged([new, old]).owners()
+        self.assertEqual([owners[slot] for slot in (99, 100, 101)], [A, B, A])
+
+    def test_replicas(self) -> None:
+        """Whoever reaches most counts: one that is cut off reaches none."""
+        lines = "a 10.0.0.1:7000 master - 0 0 1 c 0-16383", "c 10.0.0.3:7000 slave a 0 0 1 c", "d h:1 slave a 0 0 1 c"
+        alone = "a 10.0.0.1:7000 myself,master - 0 0 1 c 0-16383", "c 10.0.0.3:7000 slave,fail? a 0 0 1 c", "d h:1 slave,fail a 0 0 1 c"
+        for views in ([view(*lines), view(*alone)], [view(*alone), view(*lines)]):
+            self.assertEqual(merged(views).replicas[A], 2)
+
+    def test_uncovered(self) -> None:
+        """A slot that nobody claims is nowhere."""
+        self.assertEqual(merged([view("a 10.0.0.1:7000 master - 0 0 1 c 0-1")]).owners()[:3], [A, A, None])
+        self.assertEqual(merged([]).owners(), [None] * SLOTS)
