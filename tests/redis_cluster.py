@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+from unittest import SkipTest
 from urllib.parse import quote
+from uuid import uuid4
 
 import hiredis
 
+from tests.programs import redis_server
 from tests.system.gateway import ANSWER_S, START_S, RedisProcess, free_port, until
-from zaqar_gateway.storage.redis.cluster.slots import SLOTS
+from zaqar_gateway.storage.redis.cluster.slots import SLOTS, slot_of
+from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import command
 
 PASSWORD = "p@ss/word"
@@ -20,13 +24,16 @@ NODE_TIMEOUT_MS = 1000
 class ClusterNode(RedisProcess):
     """A node, which takes part in no cluster at first."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, tls: Mapping[str, str] | None = None) -> None:
+        if redis_server().version < (7,):
+            raise SkipTest("a Redis Cluster of messages takes Redis 7.0 or later (Debian: redis-server)")
         # What takes part in a failover has each other's passwords, and goes on at once.
         super().__init__(
             PASSWORD,
             *("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
             *("--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
             *options,
+            tls=tls,
         )
         self.name = self.call("CLUSTER", "MYID").decode()
 
@@ -66,12 +73,13 @@ def shared_cluster() -> Cluster:
 class Cluster:
     """Masters that share all slots, and replicas of each.
 
+    :param tls: settings of Redis for it, with which nothing is spoken without.
     :ivar nodes: all of them; the masters are first, and the replicas of each behind these, in the same order.
     """
 
-    def __init__(self, masters: int = 3, replicas: int = 0, *options: str) -> None:
-        self._options = options
-        self.nodes = [ClusterNode(*options) for _ in range(masters * (1 + replicas))]
+    def __init__(self, masters: int = 3, replicas: int = 0, *options: str, tls: Mapping[str, str] | None = None) -> None:
+        self._options, self._tls = options, tls
+        self.nodes = [self._node() for _ in range(masters * (1 + replicas))]
         bounds = [SLOTS * number // masters for number in range(masters + 1)]
         for number, node in enumerate(self.nodes[:masters]):
             node.call("CLUSTER", "ADDSLOTSRANGE", bounds[number], bounds[number + 1] - 1)
@@ -85,13 +93,16 @@ class Cluster:
         until(lambda: all(map(self._follows, following)), START_S, "the replicas follow")
         self.wait()
 
+    def _node(self) -> ClusterNode:
+        return ClusterNode(*self._options, tls=self._tls)
+
     @staticmethod
     def _follows(node: ClusterNode) -> bool:
         return b"master_link_status:up" in node.call("INFO", "replication")
 
     def add(self) -> ClusterNode:
         """Have another master take part, without slots."""
-        node = ClusterNode(*self._options)
+        node = self._node()
         self._meet([node])
         self.nodes.append(node)
         self.wait()
@@ -117,17 +128,29 @@ class Cluster:
             seen.add(tuple(sorted(roles)))
         return len(seen) == 1 and len(next(iter(seen))) == len(self.nodes)
 
-    def uri(self, query: str = "") -> str:
-        """Where a gateway finds it."""
+    def uri(self, space: str = "", password: str = PASSWORD) -> str:
+        """Where a gateway finds it.
+
+        :param space: the name of a key space.
+        """
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
-        return f"redis://:{quote(PASSWORD, safe='')}@{hosts}?cluster=true{query}"
+        scheme = "rediss" if self._tls else "redis"
+        return f"{scheme}://:{quote(password, safe='')}@{hosts}{'/' if space else ''}{space}?cluster=true"
+
+    def projects(self) -> list[str]:
+        """The name of a project for each master, which has it."""
+        fresh = [uuid4().hex for _ in range(50)]
+        keys = Keys(in_cluster=True)
+        owners = {name: self.owner(slot_of(keys.catalog(name))).name for name in fresh}
+        return [next(name for name in fresh if owners[name] == owner) for owner in sorted({*owners.values()})]
 
     def owner(self, slot: int) -> ClusterNode:
         """The node that has a slot."""
-        return next(node for node in self.nodes if node.running and self._has(node, slot))
+        return next(node for node in self.nodes if node.running and self.has(node, slot))
 
     @staticmethod
-    def _has(node: ClusterNode, slot: int) -> bool:
+    def has(node: ClusterNode, slot: int) -> bool:
+        """Whether a node says that it has a slot."""
         mine = next(words for words in node.told() if "myself" in words[2])
         ranges = [[int(end) for end in (each.split("-") * 2)[:2]] for each in mine[8:] if not each.startswith("[")]
         return "master" in mine[2] and any(first <= slot <= last for first, last in ranges)

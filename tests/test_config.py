@@ -745,6 +745,13 @@ class Addresses(SynchronousTestCase):
             ("unix://u:p@/run/a%20b", RedisAddress(path="/run/a b", username="u", password="p")),
             ("redis://h1,h2:7?master=m", RedisAddress(sentinels=(("h1", 26379), ("h2", 7)), master="m")),
             ("redis://h?master=m", RedisAddress(sentinels=(("h", 26379),), master="m")),
+            ("redis://h1,h2:7?cluster=true", RedisAddress(nodes=(("h1", 6379), ("h2", 7)))),
+            (
+                "rediss://u:p@[::1]/name?cluster=true&dbid=0",
+                RedisAddress(nodes=(("::1", 6379),), username="u", password="p", tls=True, key_prefix="name"),
+            ),
+            ("redis://h?cluster=false", RedisAddress("h")),
+            ("redis://h?cluster=false&master=m", RedisAddress(sentinels=(("h", 26379),), master="m")),
             (
                 "rediss://u:p@[::1]:7,h/name?master=a%26b&dbid=2&sentinel_username=s&sentinel_password=p%3D",
                 RedisAddress(
@@ -780,6 +787,14 @@ class Addresses(SynchronousTestCase):
             ("redis://h?dbid=1&dbid=2", "dbid is given twice"),
             ("redis://h?socket_timeout=1", "storage.command_timeout_s"),
             ("redis://h1,h2", "'?master=' has to give the name"),
+            ("redis://h1,h2", "'?cluster=true' has to say"),
+            ("redis://h1,h2?cluster=false", "'?cluster=true' has to say"),
+            ("redis://h?cluster=", "cluster has to have a value"),
+            ("redis://h?cluster=yes", "cluster has to be true or false"),
+            ("redis://h?cluster=true&dbid=1", "dbid has to be 0, or left out"),
+            ("redis://h?cluster=true&master=m", "has no meaning with cluster=true"),
+            ("redis://h1,?cluster=true", "the host has to be"),
+            ("redis:///run/s?cluster=true", "stand behind the hosts of Sentinels or nodes"),
             ("redis://h?sentinel_password=p", "'?master=' has to give the name"),
             ("redis://h1,?master=m", "the host has to be"),
             ("redis://h1,h2:0?master=m", "from 1 to 65535"),
@@ -813,6 +828,8 @@ class Addresses(SynchronousTestCase):
         self.assertEqual(address.parse(where.masked()), where)
         watched = evolve(where, host="", port=PORT_DEFAULT, sentinels=((where.host, where.port), ("h2", 7)), master="a&b=c")
         self.assertEqual(address.parse(watched.masked()), watched)
+        shared = evolve(where, host="", port=PORT_DEFAULT, database=0, nodes=((where.host, where.port), ("h2", 7)))
+        self.assertEqual(address.parse(shared.masked()), shared)
 
     def test_passwords_are_masked(self) -> None:
         """Neither that of Redis nor that of the Sentinels is shown."""

@@ -260,12 +260,11 @@ class RedisBackend:
 
     async def _greet(self, redis: Commands) -> None:
         """See that the data can be read, and tell what is kept, where that is news."""
-        from zaqar_gateway.storage.redis.cluster.redis import check_is_alone
+        from zaqar_gateway.storage.redis.cluster.redis import check_is_alone, check_is_recent
         from zaqar_gateway.storage.redis.durability import durability_of
         from zaqar_gateway.storage.redis.layout import check_layout
 
-        if not self._address.nodes:
-            await check_is_alone(redis)
+        await (check_is_recent if self._address.nodes else check_is_alone)(redis)
         if redis.replicas is not None:
             self._replicas = redis.replicas if self._replicas is None else min(redis.replicas, self._replicas)
         await check_layout(self._keys, redis)

@@ -20,22 +20,23 @@ class Producer:
     """Posts one message after the other, from a thread of its own.
 
     :ivar acknowledged: the bodies that were.
+    :ivar posted: how many were posted.
     """
 
     def __init__(self, gateway: Gateway, project: str) -> None:
         self.acknowledged: list[int] = []
+        self.posted = 0
         self._gateway, self._project = gateway, project
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._post)
         self._thread.start()
 
     def _post(self) -> None:
-        number = 0
         with closing(Http(self._gateway.http, self._project)) as http:
             while not self._ends.is_set():
+                number, self.posted = self.posted, self.posted + 1
                 if http.post("work", number).status == 201:
                     self.acknowledged.append(number)
-                number += 1
 
     def more(self, count: int) -> None:
         """Wait until so many more are acknowledged."""

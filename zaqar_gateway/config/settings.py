@@ -153,7 +153,8 @@ class Storage:
         "The store. Empty: a private Redis that the gateway starts and stops by itself, with its files in data_dir."
         " memory: keeps everything in this process and loses it when that ends. Another Redis is given as"
         " redis://[[user]:password@]host[:port][/key-space][?dbid=0], one that Sentinel watches as"
-        " redis://[[user]:password@]sentinel[:port],sentinel[:port][/key-space]?master=name, the same with rediss:// for TLS, or"
+        " redis://[[user]:password@]sentinel[:port],sentinel[:port][/key-space]?master=name, a Redis Cluster as"
+        " redis://[[user]:password@]node[:port],node[:port][/key-space]?cluster=true, the same with rediss:// for TLS, or"
         " unix://[[user]:password@]/path/of/socket[?dbid=0]. A path behind a host names a key space of its own; the"
         " number of the database is dbid. Characters such as @ and / in a password are written as %40 and %2F. Any"
         " other scheme is that of a backend that is installed as a plug-in.",
@@ -178,7 +179,8 @@ class Storage:
     replicas: int = _setting(
         1,
         whole(1, 100),
-        "How many replicas have to have it at least, where durability is replicated. With Sentinels it is all that these reach.",
+        "How many replicas have to have it at least, where durability is replicated. With Sentinels, and in a Redis Cluster, it"
+        " is all that these reach.",
     )
     replicas_timeout_s: float = _setting(
         1.0,

@@ -97,6 +97,10 @@ class _AnyMaster:
         return protocol  # type: ignore[no-any-return]
 
 
+def _lacking(owners: Sequence[Place | None]) -> str:
+    return f"The Redis Cluster has no node for {owners.count(None)} of its slots."
+
+
 async def check_is_alone(redis: Commands) -> None:
     """:raises StoreUnavailable: it is a node of a cluster, and was not said to be."""
     try:
@@ -104,6 +108,16 @@ async def check_is_alone(redis: Commands) -> None:
     except Refused:
         return
     raise StoreUnavailable("This Redis is a node of a Redis Cluster: say so with ?cluster=true in the URI.")
+
+
+async def check_is_recent(redis: Commands) -> None:
+    """:raises StoreUnavailable: it has no sharded channels."""
+    try:
+        (known,) = await redis.execute_command("COMMAND", "INFO", "SPUBLISH")
+    except Refused:
+        return
+    if not known:
+        raise StoreUnavailable("This Redis is too old for a Redis Cluster of messages: it takes 7.0 or later.")
 
 
 @implementer(IRedis)
@@ -280,8 +294,9 @@ class ClusterRedis:
             if node.tag is None or self._slots[slot_of(node.tag)] is not node:
                 node.tag = tag_in(lambda slot, node=node: self._slots[slot] is node)  # type: ignore[misc]
         if is_news and there:
-            names = ", ".join(self._written(*place) for place in sorted(there))
-            _log.info("the Redis Cluster has {number} masters: {names}", number=len(there), names=names)
+            _log.info("masters of the Redis Cluster: {names}", names=", ".join(self._written(*place) for place in sorted(there)))
+        if there and None in owners:
+            _log.error("{why} What is kept there is refused.", why=_lacking(owners))
         for changed in self._changed:
             changed()
 
@@ -355,7 +370,7 @@ class ClusterRedis:
         topology = await self._ask()
         owners = topology.owners()
         if None in owners:
-            raise StoreUnavailable(f"The Redis Cluster has no node for {owners.count(None)} of its slots.")
+            raise StoreUnavailable(_lacking(owners))
         return [await self._node(place).redis.once(*args) for place in sorted({*filter(None, owners)})]
 
     # -- being connected ---------------------------------------------------------------------------------------------
@@ -388,10 +403,13 @@ class ClusterRedis:
         return [node.redis for node in self.nodes.values()]
 
     async def ping(self) -> None:
-        """Find out whether one of them answers: what one has is served without the others."""
-        pinging = [Deferred.fromCoroutine(part.ping()) for part in self.parts()]
-        if not any(ok for ok, _ in await DeferredList(pinging, consumeErrors=True)):
-            await pinging[0]
+        """Find out whether one of them serves what it has, which needs none of the others."""
+        self.parts()
+        # PING is answered as well where the cluster is down.
+        asking = [Deferred.fromCoroutine(node.redis.command(b"EXISTS", node.tag or b"")) for node in self.nodes.values()]
+        answers = await DeferredList(asking, consumeErrors=True)
+        if not any(is_there for is_there, _ in answers):
+            answers[0][1].raiseException()
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
