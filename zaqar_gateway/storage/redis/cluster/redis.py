@@ -175,6 +175,7 @@ class ClusterRedis:
         self._looks.clock = clock
         self._soon: IDelayedCall | None = None
         self._held: list[Sent] = []
+        self._held_slots: set[int] = set()
         self._again: IDelayedCall | None = None
         self._waiting: list[Deferred[None]] = []  # for the next look
         self._ending: set[Deferred[None]] = set()
@@ -196,8 +197,7 @@ class ClusterRedis:
         for call in (self._soon, self._again):
             if call is not None and call.active():
                 call.cancel()
-        held, self._held = self._held, []
-        for sent in held:
+        for sent in self._take_held():
             sent.fail(StoreUnavailable("There is no connection to Redis."))
         self._use(Topology())
         await gatherResults(self._ending)
@@ -416,11 +416,17 @@ class ClusterRedis:
     def _submit(self, sent: Sent) -> Sent:
         """Send a command to the node that has its slot, or have it wait; one that cannot be sent has failed."""
         node = self._slots[sent.slot]
-        if node is not None and node.redis.protocol is not None:
+        if self._is_behind(sent):
+            pass
+        elif node is not None and node.redis.protocol is not None:
             node.redis.protocol.submit(sent)
         else:
             self._not_there(node, sent)
         return sent
+
+    def _is_behind(self, sent: Sent) -> bool:
+        """Whether a command waits now, since others of its slot do."""
+        return sent.slot in self._held_slots and self._hold(sent)
 
     def _not_there(self, node: Node | None, sent: Sent) -> None:
         if node is None:
@@ -453,13 +459,16 @@ class ClusterRedis:
         return self._slot_of(kind[0] if type(kind) is tuple else kind.incarnation)
 
     def growing(self, kind: Any, overtakes: bool = True) -> Growing | None:
-        node = self._slots[self._slot_for(kind)]
-        return None if node is None else node.redis.growing(kind, overtakes)
+        slot = self._slot_for(kind)
+        node = self._slots[slot]
+        return None if node is None or slot in self._held_slots else node.redis.growing(kind, overtakes)
 
     def send(self, sent: Growing, kind: Any) -> None:
         sent.slot = self._slot_for(kind)
         node = self._slots[sent.slot]
-        if node is not None and node.redis.ready:
+        if self._is_behind(sent):
+            pass
+        elif node is not None and node.redis.ready:
             node.redis.send(sent, kind)
         else:
             self._not_there(node, sent)
@@ -517,11 +526,16 @@ class ClusterRedis:
         elif sent.give_up_s <= now_s:
             return False
         self._held.append(sent)
+        self._held_slots.add(sent.slot)
         if self._again is None or not self._again.active():
             self._again = self._clock.callLater(again_s, self._send_again)
         return True
 
-    def _send_again(self) -> None:
+    def _take_held(self) -> list[Sent]:
         held, self._held = self._held, []
-        for sent in held:
+        self._held_slots.clear()
+        return held
+
+    def _send_again(self) -> None:
+        for sent in self._take_held():
             self._submit(sent)
