@@ -17,7 +17,8 @@ sys.path.insert(0, os.path.abspath(".."))
 
 import zaqar_gateway  # noqa: E402
 from zaqar_gateway import config  # noqa: E402
-from zaqar_gateway.backends import MemoryBackend, PooledBackend  # noqa: E402
+from zaqar_gateway.backends.memory import MemoryBackend  # noqa: E402
+from zaqar_gateway.backends.pooled import PooledBackend  # noqa: E402
 from zaqar_gateway.identity.signed_url import UrlSigner  # noqa: E402
 from zaqar_gateway.limits import Limits  # noqa: E402
 from zaqar_gateway.model import LogBounds, Quotas  # noqa: E402

@@ -9,7 +9,10 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from tests.redis_server import RedisServer, shared_server
-from zaqar_gateway.backends import EmbeddedBackend, PooledBackend, RedisBackend, make_backend
+from zaqar_gateway.backends import make_backend
+from zaqar_gateway.backends.embedded import EmbeddedBackend
+from zaqar_gateway.backends.pooled import PooledBackend
+from zaqar_gateway.backends.redis import RedisBackend
 from zaqar_gateway.config import Settings, load
 from zaqar_gateway.errors import PoolUnfit, RuleBroken
 from zaqar_gateway.interfaces import IManagingBackend, IStorage, IStorageBackend

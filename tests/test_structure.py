@@ -47,7 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "policyfile": {"operations"},
     "auditfile": {"transport"},
     "config": {"plugins", *_SETTINGS},
-    "backends": {"config", "address", "plugins", "storage", "order", *_SEAMS},
+    "backends": {"backends", "config", "address", "plugins", "storage", "order", *_SEAMS},
     "identifying": {"config", "identity", *_SEAMS},
     "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},

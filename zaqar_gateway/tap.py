@@ -33,7 +33,8 @@ from twisted.python.failure import Failure
 
 from zaqar_gateway import __version__, plugins
 from zaqar_gateway.auditfile import AuditFile
-from zaqar_gateway.backends import PooledBackend, make_backend
+from zaqar_gateway.backends import make_backend
+from zaqar_gateway.backends.pooled import PooledBackend
 from zaqar_gateway.config import ConfigError, Settings, without_tls
 from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.direct import looks, poll_directly

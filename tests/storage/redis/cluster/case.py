@@ -15,6 +15,7 @@ from zaqar_gateway.model import LogBounds
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.cluster.doorbells import ClusterDoorbells
+from zaqar_gateway.storage.redis.cluster.nodes import Nodes
 from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
 from zaqar_gateway.storage.redis.commands import Commands, together
 from zaqar_gateway.storage.redis.connection import Redis
@@ -35,16 +36,17 @@ def connecting(*given: Any, login: str = PASSWORD, **more: Any) -> Redis:
 
 def cluster_redis(cluster: Cluster, order: Order | None = None, **more: Any) -> ClusterRedis:
     """What a store asks, not started yet."""
-    return ClusterRedis(
+    order = order or Order()
+    nodes = Nodes(
         [("127.0.0.1", cluster.nodes[0].port)],
         lambda host, port: HostnameEndpoint(reactor, host, port),
         lambda host, port: f"{host}:{port}",
         reactor,
         connecting=connecting,
         scripts=scripts.ALL,
-        order=order or Order(),
-        **more,
+        order=order,
     )
+    return ClusterRedis(nodes, reactor, order=order, **more)
 
 
 class HearingDoorbells(ClusterDoorbells):
@@ -54,6 +56,7 @@ class HearingDoorbells(ClusterDoorbells):
 
     def __init__(self, redis: ClusterRedis, keys: Keys, clock: Any) -> None:
         super().__init__(redis, keys, clock)
+        self._cluster = redis
         self._marks: dict[bytes, Deferred[None]] = {}
 
     async def _greet(self, protocol: Commands) -> None:

@@ -35,7 +35,7 @@ class DoorbellTests(StoreContract, Ringing):
 
     def port_of(self, project: str) -> int:
         """Where a project is."""
-        place = self.redis.place_of(KEYS.queue(project, "q"))
+        place = self.redis.nodes.place_of(KEYS.queue(project, "q"))
         assert place is not None
         return place[1]
 

@@ -1,4 +1,4 @@
-"""Nodes that come and go, and slots that move between them."""
+"""Commands on a cluster: slots that move between nodes, and what is asked of all nodes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
 
-from tests.redis_cluster import Cluster, ClusterNode, shared_cluster
-from tests.redis_server import connect, shared_server
-from tests.storage.redis.cluster.case import KEYS, OnCluster, Ringing, cluster_redis, connecting, reactor
-from tests.system.gateway import free_port
+from tests.redis_cluster import shared_cluster
+from tests.storage.redis.cluster.case import KEYS, OnCluster, cluster_redis, reactor
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.order import Order
-from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis, check_is_alone
 from zaqar_gateway.storage.redis.cluster.slots import slot_of
 from zaqar_gateway.storage.redis.commands import SlotMoved
 from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
@@ -110,7 +104,7 @@ class MovingTests(StoreContract, OnCluster):
         """A slot that has moved is found at once, long before the next look."""
         self.cluster.move(SLOT, self.target)
         self.assertEqual(await self.popped(), [b"1", b"2", b"3"])
-        self.assertEqual(self.redis.place_of(KEYS.queue("p", "q")), ("127.0.0.1", self.target.port))
+        self.assertEqual(self.redis.nodes.place_of(KEYS.queue("p", "q")), ("127.0.0.1", self.target.port))
 
     async def test_stopped(self) -> None:
         """What waits when all ends is refused."""
@@ -139,156 +133,3 @@ class PartsTests(StoreContract, OnCluster):
             await sweeper.step()
         streams = [key for node in nodes for key in node.call("KEYS", "*:m")]
         self.assertEqual(streams, [KEYS.queue("p", "q") + b":m"])
-
-
-class Nodes(Ringing):
-    """A test with a cluster of its own, each master of which has a replica."""
-
-    async def setUp(self) -> None:  # type: ignore[override]
-        self.cluster = Cluster(3, 1, "--appendonly", "no")
-        self.addCleanup(self.cluster.stop)
-        await super().setUp()
-
-    def redis_under_test(self) -> ClusterRedis:
-        return cluster_redis(self.cluster)
-
-
-class NodesTests(StoreContract, Nodes):
-    """Nodes that come and go."""
-
-    async def stored(self, body: bytes) -> None:
-        """Post until it is."""
-        while True:
-            try:
-                await self.put(body)
-            except StoreUnavailable:
-                await deferLater(reactor, 0.05)
-            else:
-                return
-
-    def ring_of(self) -> list[str]:
-        """A list that grows with each ring of the queue."""
-        rung: list[str] = []
-        self.doorbells.watch(self.place(), lambda: rung.append("rung"))
-        return rung
-
-    async def replaced(self, master: ClusterNode) -> None:
-        """Wait until another node has the slot."""
-        await until(lambda: self.redis.place_of(KEYS.queue("p", "q")) not in (None, ("127.0.0.1", master.port)))
-
-    async def test_failover(self) -> None:
-        """Where a master is gone its replica is found, and who waits there hears of what is posted; the others go on meanwhile."""
-        await self.stored(b"1")
-        rung = self.ring_of()
-        master = self.cluster.owner(SLOT)
-        master.kill()
-        await self.replaced(master)
-        await self.stored(b"2")
-        await self.doorbells.when_ready()
-        rung.clear()
-        await self.stored(b"3")
-        await until(lambda: rung)
-        self.assertEqual((await self.popped())[-2:], [b"2", b"3"])
-
-    async def test_demoted(self) -> None:
-        """A master that is made a replica in good order is left, and nothing is refused."""
-        await self.stored(b"1")
-        rung = self.ring_of()
-        master = self.cluster.owner(SLOT)
-        replica = next(node for node in self.cluster.nodes if any(words[3] == master.name for words in node.told() if "myself" in words[2]))
-        replica.call("CLUSTER", "FAILOVER")
-        await until(lambda: self.cluster.owner(SLOT) is replica)
-        await self.put(b"2")
-        await self.replaced(master)
-        await self.doorbells.when_ready()
-        rung.clear()
-        await self.put(b"3")
-        await until(lambda: rung)
-        self.assertEqual(await self.popped(), [b"1", b"2", b"3"])
-
-    async def test_new_node(self) -> None:
-        """A node that joins, and gets its first slot, serves it; one that has no slot left is left alone."""
-        await self.put(b"1")
-        rung = self.ring_of()
-        first = self.cluster.owner(SLOT)
-        other = self.cluster.add()
-        self.cluster.move(SLOT, other)
-        await self.put(b"2")
-        await until(lambda: len(self.redis.nodes) == 4)
-        await self.doorbells.when_ready()
-        rung.clear()
-        await self.put(b"3")
-        await until(lambda: rung)
-        self.cluster.move(SLOT, first)
-        self.assertEqual(await self.popped(), [b"1", b"2", b"3"])
-        await until(lambda: len(self.redis.nodes) == 3)
-
-    async def test_one_is_away(self) -> None:
-        """What is at a node that is gone is refused at once, and what is elsewhere is served; it is ready as long as one answers."""
-        for node in self.cluster.nodes:
-            node.call("CONFIG", "SET", "cluster-require-full-coverage", "no")
-        gone = self.cluster.owner(SLOT)
-        for node in self.cluster.nodes[3:]:
-            node.kill()
-        gone.kill()
-        elsewhere = next(name for name in "abcdefgh" if self.redis.place_of(KEYS.queue(name, "q")) != ("127.0.0.1", gone.port))
-        await until(lambda: not self.redis.nodes["127.0.0.1", gone.port].redis.ready)
-        with self.assertRaises(StoreUnavailable):
-            await self.put(b"1")
-        await self.storage.ping()
-        await self.put(b"2", project=elsewhere)
-        self.assertEqual(await self.popped(project=elsewhere), [b"2"])
-
-
-class RefusalTests(TestCase):
-    """What is no cluster that can be used."""
-
-    async def why(self, *ports: int, password: str | None = None) -> str:
-        """Why it cannot be tried."""
-        redis = ClusterRedis(
-            [("127.0.0.1", port) for port in ports],
-            lambda host, port: HostnameEndpoint(reactor, host, port),
-            lambda host, port: f"{host}:{port}",
-            reactor,
-            connecting=connecting if password is None else lambda *given, **more: connecting(*given, **more, login=password),
-            order=Order(),
-        )
-        try:
-            await redis.once("PING")
-        except StoreUnavailable as error:
-            return str(error)
-        self.fail("it can be used")
-
-    async def test_nobody_there(self) -> None:
-        """Each address is named, with what is wrong there."""
-        ports = free_port(), free_port()
-        why = await self.why(*ports)
-        for port in ports:
-            self.assertIn(f"127.0.0.1:{port}: Connection was refused", why)
-        self.assertTrue(why.startswith("No node of the Redis Cluster tells which there are; "), why)
-
-    async def test_wrong_password(self) -> None:
-        """A password that is refused is told, and not shown."""
-        why = await self.why(shared_cluster().nodes[0].port, password="s3cr3t")
-        self.assertIn("WRONGPASS", why)
-        self.assertNotIn("s3cr3t", why)
-
-    async def test_uncovered(self) -> None:
-        """A cluster that has not all slots is told so."""
-        node = ClusterNode()
-        self.addCleanup(node.kill)
-        node.call("CLUSTER", "ADDSLOTSRANGE", 0, 16379)
-        self.assertEqual(await self.why(node.port), "The Redis Cluster has no node for 4 of its slots.")
-
-    async def test_can_be_used(self) -> None:
-        """One that can be used answers, from all its masters."""
-        redis = cluster_redis(shared_cluster())
-        self.assertEqual(await redis.once("PING"), [b"PONG"] * 3)
-
-    async def test_alone(self) -> None:
-        """A node of a cluster is not taken for one Redis, and one Redis is."""
-        port = shared_cluster().nodes[0].port
-        node = connecting(HostnameEndpoint(reactor, "127.0.0.1", port), reactor, greet=check_is_alone)
-        with self.assertRaisesRegex(StoreUnavailable, "cluster=true"):
-            await node.once("PING")
-        self.assertEqual(await connect(shared_server(), check_is_alone).once("PING"), b"PONG")

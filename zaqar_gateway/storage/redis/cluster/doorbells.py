@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from zaqar_gateway.errors import StoreUnavailable
+from zaqar_gateway.storage.redis.cluster.nodes import Nodes
 from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
 from zaqar_gateway.storage.redis.cluster.topology import Place
 from zaqar_gateway.storage.redis.commands import Commands, Refused, Sent, together
@@ -65,7 +66,7 @@ class _Ear:
 
     def __init__(
         self,
-        cluster: ClusterRedis,
+        nodes: Nodes,
         place: Place,
         heard: Callable[[bytes, bytes], None],
         channels: Callable[[Place], list[bytes]],
@@ -75,9 +76,7 @@ class _Ear:
         self._channels = channels
         self._ring = ring
         self.protocol: Commands | None = None
-        self.redis = cluster.beside(
-            partial(_NodeListening, heard, cluster.look_soon), self._greet, "Redis (to listen)", place
-        )
+        self.redis = nodes.connection(partial(_NodeListening, heard, nodes.look_soon), self._greet, "Redis (to listen)", place)
 
     async def _greet(self, protocol: Commands) -> None:
         self.protocol = protocol
@@ -98,12 +97,12 @@ class ClusterDoorbells(Doorbells):
 
     def __init__(self, redis: ClusterRedis, keys: Keys, clock: IReactorTime) -> None:
         super().__init__(redis, keys, clock)
-        self._cluster = redis
+        self._nodes = redis.nodes
         self._ears: dict[Place, _Ear] = {}
         self._at: dict[bytes, Place | None] = {}  # where each channel is listened for
         self._ending: set[Deferred[None]] = set()
         self._is_running = False
-        redis.on_change(self._nodes_changed)
+        redis.nodes.on_change(self._nodes_changed)
 
     def start(self) -> None:
         super().start()
@@ -133,18 +132,18 @@ class ClusterDoorbells(Doorbells):
         """Listen where the slots are."""
         if not self._is_running:
             return
-        places = self._cluster.nodes.keys()
+        places = self._nodes.masters.keys()
         for place in self._ears.keys() - places:
             self._end(place)
         for place in places - self._ears.keys():
-            ear = _Ear(self._cluster, place, self._heard, self._channels_at, self._ring_all)
+            ear = _Ear(self._nodes, place, self._heard, self._channels_at, self._ring_all)
             self._ears[place] = ear
             ear.redis.start()
         heard_at = self._protocol.place if self._protocol is not None else None
         if heard_at is not None and heard_at not in places and places:
-            super().follow(self._cluster.any_master())
+            super().follow(self._nodes.any_master())
         for channel in [*self._watching]:
-            if self._cluster.place_of(channel) != self._at.get(channel):
+            if self._nodes.place_of(channel) != self._at.get(channel):
                 self._listen(channel).addCallback(lambda _, which: self._ring_all(which), channel)
 
     def _end(self, place: Place) -> None:
@@ -156,12 +155,12 @@ class ClusterDoorbells(Doorbells):
         return []
 
     def _channels_at(self, place: Place) -> list[bytes]:
-        here = [channel for channel in self._watching if self._cluster.place_of(channel) == place]
+        here = [channel for channel in self._watching if self._nodes.place_of(channel) == place]
         self._at.update(dict.fromkeys(here, place))
         return here
 
     def _listen(self, channel: bytes) -> Deferred[Any]:
-        place = self._cluster.place_of(channel)
+        place = self._nodes.place_of(channel)
         self._at[channel] = place
         ear = None if place is None else self._ears.get(place)
         return tell(ear.protocol, b"SSUBSCRIBE", channel) if ear is not None else succeed(None)

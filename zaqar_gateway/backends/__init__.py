@@ -1,0 +1,40 @@
+"""Where everything is kept: the storage backends of this package, and how the one that the settings ask for is made.
+
+What connects to a Redis is imported late, since importing txredisapi installs a reactor; by then there is one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from zaqar_gateway import plugins
+from zaqar_gateway.backends.asked import bounds_of, quotas_of
+from zaqar_gateway.backends.memory import MemoryBackend
+from zaqar_gateway.config import Settings
+from zaqar_gateway.interfaces import IStorageBackend
+from zaqar_gateway.model import BackendSettings
+from zaqar_gateway.order import Order
+
+
+def make_backend(settings: Settings, reactor: Any, order: Order | None = None) -> IStorageBackend:
+    """The backend that ``storage.uri`` asks for.
+
+    :param order: tells when requests may overtake each other; ``None``: never.
+    :raises PluginError: it is one of another package, and cannot be used.
+    """
+    given, bounds, quotas = settings.storage, bounds_of(settings), quotas_of(settings)
+    if settings.store == "memory":
+        return MemoryBackend(bounds, quotas, reactor)
+    if settings.store == "embedded":
+        from zaqar_gateway.backends.embedded import EmbeddedBackend
+
+        return EmbeddedBackend(given, bounds, quotas, reactor, order)
+    if settings.redis is not None:
+        from zaqar_gateway.backends.redis import RedisBackend
+
+        return RedisBackend(given, settings.redis, bounds, quotas, reactor, order)
+    durability: Literal["memory", "fsync"] = "fsync" if given.durability == "fsync" else "memory"
+    made: IStorageBackend = plugins.make(
+        plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, durability, bounds, quotas), reactor
+    )
+    return made

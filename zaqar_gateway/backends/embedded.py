@@ -1,0 +1,57 @@
+"""The backend in a Redis of the gateway's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from zope.interface import implementer
+
+from zaqar_gateway.address import RedisAddress
+from zaqar_gateway.backends.redis import RedisBackend
+from zaqar_gateway.config.settings import Storage as StorageSettings
+from zaqar_gateway.interfaces import IManagement, IManagingBackend, IStorage
+from zaqar_gateway.model import LogBounds, Quotas
+from zaqar_gateway.order import Order
+from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
+
+
+@implementer(IManagingBackend)
+class EmbeddedBackend:
+    """A Redis that is started, and stopped last."""
+
+    def __init__(
+        self, settings: StorageSettings, bounds: LogBounds, quotas: Quotas, reactor: Any, order: Order | None
+    ) -> None:
+        self.where = f"embedded Redis, data in {settings.data_dir}"
+        self._server = EmbeddedRedis(
+            reactor, settings.data_dir, durability=settings.durability, program=settings.redis_server
+        )
+        endpoint = _Late(lambda: UNIXClientEndpoint(reactor, self._server.socket_path))
+        self._client = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True)
+        self.storage: IStorage = self._client.storage
+        self.management: IManagement = self._client.management
+
+    async def start(self) -> None:
+        self._server.startService()
+        await self._server.whenReady()
+        await self._client.start()
+
+    async def stop(self) -> None:
+        await self._client.stop()
+        await self._server.stopService()
+
+
+@implementer(IStreamClientEndpoint)
+@define
+class _Late:
+    """An endpoint that is known only when it is used: the embedded Redis chooses the place of its socket at start."""
+
+    _find: Callable[[], IStreamClientEndpoint]
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self._find().connect(protocolFactory)

@@ -1,0 +1,383 @@
+"""The nodes of a Redis Cluster: which has what, and the connections to the masters.
+
+Which node has what is looked up each second, and at once where a node refuses a slot.
+
+Source: the Redis Cluster specification, "Client's first connection and handling of redirections".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import lru_cache, partial
+from random import Random, SystemRandom
+from typing import Any
+
+from twisted.application.internet import TimerService
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
+from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from zaqar_gateway.errors import StoreError, StoreUnavailable
+from zaqar_gateway.order import Order
+from zaqar_gateway.storage.redis.cluster.slots import SLOTS, slot_of, tag_in
+from zaqar_gateway.storage.redis.cluster.topology import Place, Topology, View, merged, read
+from zaqar_gateway.storage.redis.commands import Argument, Commands, Refused, Sent
+from zaqar_gateway.storage.redis.connection import Redis
+from zaqar_gateway.storage.redis.gathering import gather
+from zaqar_gateway.storage.redis.scripts import Script
+
+_log = Logger()
+
+ANSWER_S = 0.5
+"""How long a node that has no slot any more may take to answer what it was asked before that was known."""
+
+LOOK_S = 1.0
+"""How often it is looked up which node has what."""
+
+SOON_S = 0.05
+"""After what time that is done where something is not where it was."""
+
+EXPECTED_S = 1.0
+"""How long a node that just got its first slot may take to be connected; what is for it waits meanwhile."""
+
+
+@implementer(IStreamClientEndpoint)
+class Node:
+    """A master.
+
+    :param endpoint: how it is reached.
+    :param moved: see :attr:`.Commands.moved`.
+    :ivar place: where it is.
+    :ivar redis: the connection to it.
+    :ivar replicas: how many of its replicas may take its part.
+    :ivar tag: a hash tag that is in one of its slots.
+    :ivar expected_until_s: what is for it may wait until then for the first connection.
+    """
+
+    redis: Redis
+
+    def __init__(self, place: Place, endpoint: IStreamClientEndpoint, moved: Callable[[Sent, str], bool]) -> None:
+        self.place = place
+        self.replicas = 0
+        self.tag: bytes | None = None
+        self.expected_until_s = 0.0
+        self._endpoint = endpoint
+        self._moved = moved
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self._endpoint.connect(protocolFactory).addCallback(self._arrived)
+
+    def _arrived(self, protocol: Any) -> IProtocol:
+        protocol.place, protocol.electable, protocol.moved = self.place, self.replicas, self._moved
+        return protocol  # type: ignore[no-any-return]
+
+
+@implementer(IStreamClientEndpoint)
+class _AnyMaster:
+    """Whichever master can be reached."""
+
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        await self._nodes.until_known()
+        place = self._nodes.any_master()
+        protocol: Any = await self._nodes.reach(*place).connect(factory)
+        protocol.place = place
+        return protocol  # type: ignore[no-any-return]
+
+
+def _lacking(owners: Sequence[Place | None]) -> str:
+    return f"The Redis Cluster has no node for {owners.count(None)} of its slots."
+
+
+async def check_is_alone(redis: Commands) -> None:
+    """:raises StoreUnavailable: it is a node of a cluster, and was not said to be."""
+    try:
+        await redis.execute_command("CLUSTER", "INFO")
+    except Refused:
+        return
+    raise StoreUnavailable("This Redis is a node of a Redis Cluster: say so with ?cluster=true in the URI.")
+
+
+async def check_is_recent(redis: Commands) -> None:
+    """:raises StoreUnavailable: it has no sharded channels."""
+    try:
+        (known,) = await redis.execute_command("COMMAND", "INFO", "SPUBLISH")
+    except Refused:
+        return
+    if not known:
+        raise StoreUnavailable("This Redis is too old for a Redis Cluster of messages: it takes 7.0 or later.")
+
+
+class Nodes:
+    """The nodes of a cluster.
+
+    :param seeds: where some of them are.
+    :param reach: makes an endpoint of a host and a port.
+    :param written: host and port as people write them.
+    :param connecting: makes connections to nodes, as :class:`.Redis` does; with the login and the bounds of all of them.
+    :param make: makes the protocol of a connection to a master: (the node, clock, ``timeout_s``, ``bound``) to protocol.
+    :param greet: what is done on each connection to a master before anybody else may use it.
+    :param scripts: loaded there.
+    :param order: tells when requests may overtake each other; ``None``: never.
+    :ivar moved: takes over what a node refuses; see :attr:`.Commands.moved`.
+    :ivar masters: that have slots.
+    :ivar slots: the master that has each.
+    """
+
+    def __init__(
+        self,
+        seeds: Sequence[Place],
+        reach: Callable[[str, int], IStreamClientEndpoint],
+        written: Callable[[str, int], str],
+        clock: IReactorTime,
+        *,
+        connecting: Callable[..., Redis] = Redis,
+        make: Callable[[Node, Any, float, int], Commands] = lambda _, *given: Commands(*given),
+        greet: Callable[[Commands], Awaitable[None]] | None = None,
+        scripts: Sequence[Script] = (),
+        order: Order | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self._seeds = seeds
+        self.reach = reach
+        self._written = written
+        self._clock = clock
+        self._connecting = connecting
+        self._make = make
+        self._greet = greet
+        self._scripts = scripts
+        self._order = order
+        self._random = random or SystemRandom()
+        self.moved: Callable[[Sent, str], bool] = lambda sent, why: False
+        self.masters: dict[Place, Node] = {}
+        self.slots: list[Node | None] = [None] * SLOTS
+        self.slot_of = lru_cache(maxsize=16384)(slot_of)
+        self._topology = Topology()
+        self._changed: list[Callable[[], None]] = []
+        self._looking: Deferred[None] | None = None
+        self._looks = TimerService(LOOK_S, self.look)
+        self._looks.clock = clock
+        self._soon: IDelayedCall | None = None
+        self._waiting: list[Deferred[None]] = []  # for the next look
+        self._ending: set[Deferred[None]] = set()
+        self._told = ""
+
+    def start(self) -> None:
+        """Look which nodes there are, and stay connected to them until :meth:`stop`."""
+        self._looks.startService()
+
+    async def stop(self) -> None:
+        """Close all connections; what is under way then has an unknown outcome."""
+        stopping = self._looks.stopService() if self._looks.running else None
+        if self._looking is not None:
+            self._looking.cancel()
+        if stopping is not None:
+            await stopping
+        if self._soon is not None and self._soon.active():
+            self._soon.cancel()
+        self._use(Topology())
+        await gatherResults(self._ending)
+
+    def on_change(self, changed: Callable[[], None]) -> None:
+        """Have something told when another node has something than before."""
+        self._changed.append(changed)
+
+    def look(self) -> Deferred[None]:
+        """Look which node has what, unless that is being done."""
+        if self._looking is not None:
+            return succeed(None)
+        self._looking = Deferred.fromCoroutine(self._look())
+        self._looking.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        return self._looking
+
+    def look_soon(self) -> None:
+        """Look once more, since something is not where it was."""
+        if self._looks.running and (self._soon is None or not self._soon.active()):
+            self._soon = self._clock.callLater(SOON_S, self.look)
+
+    async def _look(self) -> None:
+        try:
+            topology = await self._ask()
+        except StoreUnavailable as error:
+            if str(error) != self._told:
+                self._told = str(error)
+                _log.error("{why}", why=str(error))
+            return
+        finally:
+            self._looking = None
+        self._told = ""
+        self._use(topology)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
+
+    async def _ask(self) -> Topology:
+        """What the nodes tell: the masters and one other one, or, where one of these does not answer, all that are known.
+
+        :raises StoreUnavailable: none tells.
+        """
+        masters = {place: node.redis.protocol for place, node in self.masters.items()}
+        asked = {place: self._ask_on(place, protocol) for place, protocol in masters.items() if protocol is not None}
+        others = {*self._seeds, *self._topology.places}.difference(asked)
+        if asked and others:
+            one = self._random.choice(sorted(others))
+            asked[one] = self._ask_at(one)
+        gathered = await gather(self._clock, {self._written(*place): asking for place, asking in asked.items()})
+        views: list[View] = [*gathered.told.values()]
+        if len(views) < len(asked) or not self._is_whole:
+            rest = others.difference(asked)
+            more = await gather(self._clock, {self._written(*place): self._ask_at(place) for place in rest})
+            gathered.failed.update(more.failed)
+            views += more.told.values()
+        if not views:
+            raise StoreUnavailable(f"No node of the Redis Cluster tells which there are; {gathered.why()}.")
+        return merged(views)
+
+    async def _ask_on(self, place: Place, protocol: Commands) -> View:
+        return await self._told_by(place, protocol.execute_command("CLUSTER", "NODES"))
+
+    async def _ask_at(self, place: Place) -> View:
+        redis = self._connecting(self.reach(*place), self._clock, name=self._written(*place), may_follow=True)
+        return await self._told_by(place, redis.once("CLUSTER", "NODES"))
+
+    async def _told_by(self, place: Place, asking: Awaitable[bytes]) -> View:
+        """:raises StoreUnavailable: it does not tell."""
+        try:
+            return read((await asking).decode(), place)
+        except Refused as error:
+            raise StoreUnavailable(f"it answers: {error}") from None
+        except (AttributeError, ValueError) as error:
+            raise StoreUnavailable(f"it does not answer as a node of a cluster does: {error}") from None
+
+    def _use(self, topology: Topology) -> None:
+        """Go by what was told."""
+        for place, node in self.masters.items():
+            node.replicas = topology.replicas.get(place, 0)
+            node.redis.follow(place, node.replicas)
+        if topology.claimed == self._topology.claimed:
+            self._topology = topology
+            return
+        self._topology = topology
+        owners = topology.owners()
+        there = {place for place in owners if place is not None}
+        is_news = there != self.masters.keys()
+        for place in self.masters.keys() - there:
+            self._end(self.masters.pop(place))
+        for place in sorted(there - self.masters.keys()):
+            self.masters[place] = self._begin(place)
+        self.slots[:] = [None if place is None else self.masters[place] for place in owners]
+        for node in self.masters.values():
+            if node.tag is None or self.slots[slot_of(node.tag)] is not node:
+                node.tag = tag_in(lambda slot, node=node: self.slots[slot] is node)  # type: ignore[misc]
+        if is_news and there:
+            _log.info("masters of the Redis Cluster: {names}", names=", ".join(self._written(*place) for place in sorted(there)))
+        if there and None in owners:
+            _log.error("{why} What is kept there is refused.", why=_lacking(owners))
+        for changed in self._changed:
+            changed()
+
+    def _begin(self, place: Place) -> Node:
+        node = self._node(place)
+        node.expected_until_s = self._clock.seconds() + EXPECTED_S
+        node.redis.start()
+        return node
+
+    def _node(self, place: Place) -> Node:
+        node = Node(place, self.reach(*place), self.moved)
+        node.replicas = self._topology.replicas.get(place, 0)
+        node.redis = self._connecting(
+            node,
+            self._clock,
+            name=f"Redis at {self._written(*place)}",
+            make=partial(self._make, node),
+            greet=self._greet,
+            scripts=self._scripts,
+            order=self._order,
+        )
+        return node
+
+    def _end(self, node: Node) -> None:
+        ending = Deferred.fromCoroutine(self._let_go(node))
+        self._ending.add(ending)
+        ending.addErrback(lambda failure: _log.failure("a connection is not ended", failure))
+        ending.addCallback(lambda _: self._ending.discard(ending))
+
+    async def _let_go(self, node: Node) -> None:
+        """End the connection to a node, which may answer before what was asked of it."""
+        if node.redis.protocol is not None and self._looks.running:
+            with suppress(StoreError, Refused, TimeoutError):
+                await node.redis.protocol.execute_command("PING").addTimeout(ANSWER_S, self._clock)
+        await node.redis.stop()
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether each slot is at a node."""
+        return None not in self.slots
+
+    def place_of(self, key: bytes) -> Place | None:
+        """Where the slot of a key, or of a channel, is; ``None`` where nobody knows."""
+        node = self.slots[self.slot_of(key)]
+        return None if node is None else node.place
+
+    def any_master(self) -> Place:
+        """Where a master is.
+
+        :raises StoreUnavailable: nobody knows.
+        """
+        there = [place for place, node in self.masters.items() if node.redis.ready] or [*self.masters]
+        if not there:
+            raise StoreUnavailable("No node of the Redis Cluster is known.")
+        return self._random.choice(there)
+
+    def connection(
+        self,
+        make: Callable[[Any, float, int], Commands],
+        greet: Callable[[Commands], Awaitable[None]],
+        name: str,
+        place: Place | None = None,
+    ) -> Redis:
+        """A connection to a master beside that for commands, not started yet; see :meth:`.IRedis.beside`.
+
+        :param place: to which; ``None``: to any.
+        """
+        if place is None:
+            return self._connecting(_AnyMaster(self), self._clock, name=name, make=make, greet=greet)
+        return self._connecting(self.reach(*place), self._clock, name=f"{name} at {self._written(*place)}", make=make, greet=greet)
+
+    async def once(self, *args: Argument) -> list[Any]:
+        """Run a command on connections of their own to all masters.
+
+        :return: their answers.
+        :raises Exception: as of :meth:`.Redis.once`, or where a slot is at no node.
+        """
+        topology = await self._ask()
+        owners = topology.owners()
+        if None in owners:
+            raise StoreUnavailable(_lacking(owners))
+        return [await self._node(place).redis.once(*args) for place in sorted({*filter(None, owners)})]
+
+    # -- being connected ---------------------------------------------------------------------------------------------
+
+    async def until_known(self) -> None:
+        """Wait until some nodes are known."""
+        while not self.masters:
+            await self._next_look()
+
+    async def until_ready(self) -> None:
+        """Wait until each slot is at a node, and all these are connected."""
+        while not self._is_whole:
+            await self._next_look()
+        for node in [*self.masters.values()]:
+            await node.redis.when_ready()
+
+    def _next_look(self) -> Deferred[None]:
+        looked: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(looked)
+        return looked
