@@ -141,9 +141,10 @@ class Redis:
         if there.place == place:
             there.electable = electable
         else:
-            self._connect_anew()
+            self.connect_anew()
 
-    def _connect_anew(self) -> None:
+    def connect_anew(self) -> None:
+        """Have another connection at once, since what this one leads to has moved."""
         self._is_elsewhere = True
         if self._protocol is not None:
             self._protocol.transport.abortConnection()
@@ -197,7 +198,10 @@ class Redis:
                 failures, was_there = 0, True
                 told.clear()
                 await protocol.whenDisconnected()
-                _log.error("the connection to {name} is lost; it is being made again", name=self._name)
+                if self._is_elsewhere:
+                    _log.info("the connection to {name} is made anew, since something has moved", name=self._name)
+                else:
+                    _log.error("the connection to {name} is lost; it is being made again", name=self._name)
             except Exception as error:  # whatever keeps us from connecting, another attempt may go better
                 if self._stopping:
                     return

@@ -75,8 +75,14 @@ class _Ear:
         self._place = place
         self._channels = channels
         self._ring = ring
+        self._look = nodes.look_soon
         self.protocol: Commands | None = None
-        self.redis = nodes.connection(partial(_NodeListening, heard, nodes.look_soon), self._greet, "Redis (to listen)", place)
+        self.redis = nodes.connection(partial(_NodeListening, heard, self._moved), self._greet, "Redis (to listen)", place)
+
+    def _moved(self) -> None:
+        self._look()
+        if self.redis.ready:  # else it is tried again after a pause, since what is known is not so yet
+            self.redis.connect_anew()
 
     async def _greet(self, protocol: Commands) -> None:
         self.protocol = protocol
