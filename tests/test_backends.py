@@ -19,6 +19,7 @@ from zaqar_gateway.interfaces import IManagingBackend, IStorage, IStorageBackend
 from zaqar_gateway.model import NO_RULES, Pool
 from zaqar_gateway.plugins import PluginError
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.tap import Gateway
 
 
@@ -70,6 +71,7 @@ class OrderTests(SynchronousTestCase):
             elif isinstance(backend, EmbeddedBackend):
                 backend = backend._client
             assert isinstance(backend, RedisBackend)
+            assert isinstance(backend._redis, Redis)
             self.assertIs(backend._redis._order, gateway._websocket.order)
 
 

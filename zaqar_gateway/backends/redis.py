@@ -97,7 +97,7 @@ class RedisBackend:
             doorbells.follow(told.place)
 
         way = endpoint or self._way_to(self._address, found)
-        make = partial(self._commands, self._keys.touched)
+        make = partial(self._commands, self._keys.touched, lambda: None)
         redis = self._connecting()(way, self._reactor, scripts=scripts.ALL, make=make, greet=self._greet, order=order)
         doorbells = Doorbells(redis, self._keys, self._reactor)
         return redis, doorbells
@@ -110,13 +110,15 @@ class RedisBackend:
             written,
             self._reactor,
             connecting=self._connecting(),
-            make=lambda node, *given: self._commands(lambda: self._keys.touched(node.tag or b""), *given),
+            make=lambda node, *given: self._commands(
+                lambda: self._keys.touched(node.tag or b""), lambda: nodes.change_tag(node), *given
+            ),
             greet=self._greet,
             scripts=scripts.ALL,
             order=order,
         )
         timeout_s, bound = self._settings.command_timeout_s, self._settings.max_waiting_commands
-        redis = ClusterRedis(nodes, self._reactor, timeout_s=timeout_s, bound=bound, order=order)
+        redis = ClusterRedis(nodes, self._reactor, timeout_s=timeout_s, bound=bound)
         return redis, ClusterDoorbells(redis, self._keys, self._reactor)
 
     def _connecting(self) -> Callable[..., Redis]:
@@ -132,17 +134,17 @@ class RedisBackend:
             database=self._address.database,
         )
 
-    def _commands(self, touched: Callable[[], bytes], *given: Any) -> Commands:
+    def _commands(self, touched: Callable[[], bytes], touch_other: Callable[[], None], *given: Any) -> Commands:
         """The protocol of a connection.
 
-        :param touched: makes the key of :class:`ReplicatedCommands`.
+        :param touched: makes the key of :class:`ReplicatedCommands`; :param touch_other: has it be another one.
         :param given: clock, seconds for an answer, and bound.
         """
 
         if self._settings.durability != "replicated":
             return Commands(*given)
         most = self._settings.replicas, self._settings.replicas_timeout_s
-        return ReplicatedCommands(*most, lambda: command("SET", touched(), 1), *given)
+        return ReplicatedCommands(*most, lambda: command("SET", touched(), 1), touch_other, *given)
 
     def _reach(self, host: str, port: int) -> IStreamClientEndpoint:
         return _endpoint(self._reactor, self._address.tls, host, port)
@@ -183,7 +185,8 @@ class RedisBackend:
         try:
             await self._redis.when_ready().addTimeout(_WAIT_S, self._reactor)
         except TimeoutError:
-            _log.warn("{where} cannot be used yet; requests get 503 until it can", where=self.where)
+            what = "not all nodes of {where} can be used yet; requests to these" if self._address.nodes else "{where} cannot be used yet; requests"
+            _log.warn(what + " get 503 until it can", where=self.where)
         self._sweeper.startService()
 
     async def _greet(self, redis: Commands) -> None:

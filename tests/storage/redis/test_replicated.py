@@ -22,7 +22,7 @@ class ReplicatedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.transport = StringTransport()
-        self.protocol = ReplicatedCommands(2, 1.0, lambda: packing.command("SET", "touched", 1), self.clock, timeout_s=5.0, bound=9)
+        self.protocol = ReplicatedCommands(2, 1.0, lambda: packing.command("SET", "touched", 1), lambda: None, self.clock, timeout_s=5.0, bound=9)
         self.protocol.makeConnection(self.transport)
 
     def run_script(self, name: bytes, script: Script = scripts.POST) -> Deferred[object]:

@@ -52,7 +52,7 @@ class RedisClaims:
 
     async def _release_all(self, project: str, queue: str, claims: Sequence[str]) -> None:
         for _ in range(_RELEASE_TRIES):
-            await self._redis.when_ready()
+            await self._redis.when_ready(self._keys.queue(project, queue))
             try:
                 await all_of(*(self.release(project, queue, claim) for claim in claims))
             except StoreError as error:

@@ -127,12 +127,14 @@ class Sent(Answer):
     :ivar number: of answers.
     :ivar is_counted: whether somebody asked for it.
     :ivar slot: that its keys are in, where that matters.
+    :ivar nth: its place in the order of what was asked for, where that matters.
     :ivar give_up_s: until when it is sent again where a node of a cluster refuses it; 0 until one does.
     """
 
     number = 1
     is_counted = True
     slot = -1
+    nth = 0
     give_up_s = 0.0
 
     def __init__(self, command: bytes, script: Script | None) -> None:
@@ -208,7 +210,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self.replicas: int | None = None  # how many followed on arrival, where it may be asked for
         self.electable = 0  # replicas that may take its part, as far as Sentinels tell
         self._at_end: Callable[[], None] | None = None
-        self.moved: Callable[[Sent, str], bool] | None = None  # takes over what another node has, where it can
+        self.moved: Callable[[Commands, Sent, str], bool] | None = None  # takes over what another node has, where it can
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
         self._held: list[Sent] = []
 
@@ -341,7 +343,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             _log.error("this Redis is a replica now, and takes no writes; the connection to it is ended")
             self.transport.loseConnection()
         script = sent.script
-        if self.moved is not None and is_elsewhere(str(error)) and self.moved(sent, str(error)):
+        if self.moved is not None and is_elsewhere(str(error)) and self.moved(self, sent, str(error)):
             pass
         elif script is None:
             sent.fail(error)

@@ -177,7 +177,7 @@ class Redis:
     def ready(self) -> bool:
         return self._protocol is not None
 
-    def when_ready(self) -> Deferred[None]:
+    def when_ready(self, key: bytes | None = None) -> Deferred[None]:
         waiting: Deferred[None] = Deferred(self._waiting.remove)
         if self.ready:
             waiting.callback(None)

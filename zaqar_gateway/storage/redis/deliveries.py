@@ -66,12 +66,15 @@ class RedisDeliveries:
         for one in progress.given_up:
             arguments += values.rank_of(one.cursor), one.attempts, one.reason.encode("utf-8", "surrogatepass")
         steps = [self._redis.script(scripts.REPORT, [key], arguments)]
-        if progress.given_up:  # before it is known whether it counts: a place too many is found out by who asks
-            steps.append(self._redis.command(b"SADD", self._keys.failing, key))
-        (now_ms, counts, policy, *found), *_ = await self._redis.in_order(*steps)
+        if progress.given_up:  # before it is known whether it counts: a place too many is found out by who asks, and forgotten by then
+            steps = [self._note_failing(key), *steps, self._note_failing(key)]
+        now_ms, counts, policy, *found = (await self._redis.in_order(*steps))[len(steps) // 2]
         if counts and progress.wait_ms is not None:
             await self._schedule.nudge(key, progress.wait_ms)
         return values.owed(place, found[0], now_ms, policy) if found else None
+
+    async def _note_failing(self, key: bytes) -> None:
+        await self._redis.command(b"SADD", self._keys.failing, key)
 
     async def extend(self, place: Place, leases: Sequence[tuple[str, int]], lease_ms: int) -> Collection[str]:
         arguments: list[Argument] = [self._now(), lease_ms]

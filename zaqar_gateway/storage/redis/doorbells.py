@@ -116,10 +116,14 @@ class Doorbells:
     async def _greet(self, protocol: Commands) -> None:
         self._protocol = protocol  # what is watched from here on is told to it at once
         await together(*(protocol.execute_command(b"SUBSCRIBE", channel) for channel in (*self._keys.owed, *self._channels())))
-        for _, missed in self._attending:
-            missed()
+        self._tell_missed()
         for channel in self._channels():
             self._ring_all(channel)
+
+    def _tell_missed(self) -> None:
+        """Tell all who attend that something may have become owed which they do not hear of."""
+        for _, missed in self._attending:
+            missed()
 
     def _channels(self) -> list[bytes]:
         """What this connection listens for, besides to what is owed."""

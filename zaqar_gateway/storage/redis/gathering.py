@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, TimeoutError
@@ -20,26 +20,31 @@ T = TypeVar("T")
 
 
 @frozen
-class Gathered:
+class Gathered(Generic[T]):
     """:ivar told: what was answered, by who was asked.
 
     :ivar failed: why others did not answer, for people.
     """
 
-    told: dict[str, Any] = field(factory=dict)
+    told: dict[str, T] = field(factory=dict)
     failed: dict[str, str] = field(factory=dict)
+
+    def add(self, other: Gathered[T]) -> None:
+        """Take over what others were asked."""
+        self.told.update(other.told)
+        self.failed.update(other.failed)
 
     def why(self) -> str:
         """All that failed."""
         return "; ".join(f"{who}: {why}" for who, why in sorted(self.failed.items()))
 
 
-async def gather(clock: IReactorTime, questions: Mapping[str, Coroutine[Any, Any, Any]]) -> Gathered:
+async def gather(clock: IReactorTime, questions: Mapping[str, Coroutine[Any, Any, T]]) -> Gathered[T]:
     """The answers of all that answer soon: once there is one, the others have :data:`OTHERS_S` left.
 
     :param questions: by who is asked.
     """
-    gathered = Gathered()
+    gathered: Gathered[T] = Gathered()
     enough: Deferred[None] = Deferred()
     late: list[IDelayedCall] = []
 
@@ -47,7 +52,7 @@ async def gather(clock: IReactorTime, questions: Mapping[str, Coroutine[Any, Any
         if not enough.called:
             enough.callback(None)
 
-    def has_told(answer: Any, who: str) -> None:
+    def has_told(answer: T, who: str) -> None:
         gathered.told[who] = answer
         if len(gathered.told) == 1:
             late.append(clock.callLater(OTHERS_S, is_enough))

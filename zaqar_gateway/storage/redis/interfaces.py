@@ -107,8 +107,11 @@ class IRedis(Interface):
         :param name: what is at the other end, for the log.
         """
 
-    def when_ready() -> Deferred[None]:
-        """Fires when all are connected.  It may be cancelled."""
+    def when_ready(key: bytes | None = None) -> Deferred[None]:
+        """Fires when it is connected.  It may be cancelled.
+
+        :param key: what is to be asked then is about it alone.
+        """
 
     def pause(seconds: float) -> Deferred[None]:
         """Fires after some time, for work that lets others go first."""

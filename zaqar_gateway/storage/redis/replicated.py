@@ -13,10 +13,13 @@ from twisted.logger import Logger
 
 from zaqar_gateway.direct import soon
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.storage.redis.commands import Commands, Sent, SentTogether
+from zaqar_gateway.storage.redis.commands import Commands, Sent, SentTogether, is_elsewhere
 from zaqar_gateway.storage.redis.packing import command
 
 _log = Logger()
+
+_TOUCHES = 8
+"""How many keys are tried that another node might have."""
 
 
 class _Waited(Sent):
@@ -51,7 +54,7 @@ class _Touched(Sent):
         pass
 
     def fail(self, error: Exception) -> None:
-        self._protocol.cannot_tell(str(error))
+        self._protocol.cannot_touch(str(error))
 
 
 class ReplicatedCommands(Commands):
@@ -61,11 +64,24 @@ class ReplicatedCommands(Commands):
         that another one has replaced may have some left that follow it, and that lose what they have when they follow the new one.
     :param wait_s: how long they may take.  Then the outcome is unknown: this Redis has it, and a failover may lose it.
     :param touch: makes a command that writes something, packed.
+    :param touch_other: has it be another one from then on, since another node of a cluster has that.
     """
 
-    def __init__(self, replicas: int, wait_s: float, touch: Callable[[], bytes], clock: Any, timeout_s: float, bound: int) -> None:
+    def __init__(
+        self,
+        replicas: int,
+        wait_s: float,
+        touch: Callable[[], bytes],
+        touch_other: Callable[[], None],
+        clock: Any,
+        timeout_s: float,
+        bound: int,
+    ) -> None:
         super().__init__(clock, timeout_s, bound)
         self._touch = touch
+        self._touch_other = touch_other
+        self._touches = 0
+        self._touches_again = False
         self._waits_for = 0
         self._cannot_tell = ""
         self._replicas = replicas
@@ -102,9 +118,13 @@ class ReplicatedCommands(Commands):
         super()._fail_all(why)
         self.waited(0, why)
 
-    def cannot_tell(self, why: str) -> None:
+    def cannot_touch(self, why: str) -> None:
         """What WAIT answers next tells nothing."""
         self._cannot_tell = why
+        if is_elsewhere(why) and self._touches < _TOUCHES:
+            self._touches += 1
+            self._touches_again = True
+            self._touch_other()
 
     def waited(self, replicas: int, why_not: str) -> None:
         """Give the answers that were kept, or tell that nobody knows what becomes of them.
@@ -112,7 +132,13 @@ class ReplicatedCommands(Commands):
         :param replicas: so many have what they tell of.
         :param why_not: where that is not known.
         """
-        kept, self._kept, self._is_waiting = self._kept, [], False
+        self._is_waiting = False
+        if self._touches_again and self.connected:
+            self._touches_again = False
+            self._flush()
+            return
+        self._touches, self._touches_again = 0, False
+        kept, self._kept = self._kept, []
         why_not = why_not or self._cannot_tell
         has_enough = not why_not and replicas >= self._waits_for
         why = why_not or f"{replicas} replicas have it after {self._wait_s} s, and {self._waits_for} should."

@@ -46,7 +46,7 @@ def cluster_redis(cluster: Cluster, order: Order | None = None, **more: Any) -> 
         scripts=scripts.ALL,
         order=order,
     )
-    return ClusterRedis(nodes, reactor, order=order, **more)
+    return ClusterRedis(nodes, reactor, **more)
 
 
 class HearingDoorbells(ClusterDoorbells):

@@ -18,7 +18,7 @@ e 10.0.0.5:7000@17000 slave b 0 1 2 connected
 f :0@0 master,noaddr - 0 1 3 disconnected
 """
 
-A, B, C = ("10.0.0.1", 7000), ("10.0.0.2", 7000), ("10.0.0.3", 7000)
+A, B, C, E = ((f"10.0.0.{number}", 7000) for number in (1, 2, 3, 5))
 
 
 def view(*lines: str) -> View:
@@ -30,12 +30,12 @@ class ViewTests(SynchronousTestCase):
     """The answer of one node."""
 
     def test_healthy(self) -> None:
-        """Slots, what is on its way left out; replicas, those that are away left out; and all places."""
+        """Slots; replicas and places of all that are not away."""
         found = read(HEALTHY, ASKED)
         owners = merged([found]).owners()
         self.assertEqual([owners[slot] for slot in (0, 8191, 8192, 8193, 8194, 16383)], [A, A, B, A, B, B])
-        self.assertEqual((found.replicas[A], found.replicas[B]), (1, 1))
-        self.assertEqual(found.places, {A, B, C, ("10.0.0.4", 7000), ("10.0.0.5", 7000)})
+        self.assertEqual((found.replicas[A], found.replicas[B]), ({C}, {E}))
+        self.assertEqual(found.places, {A, B, C, E})
 
     def test_addresses(self) -> None:
         """A node that does not know where it is is where it was asked; a name goes before an address; IPv6 has colons."""
@@ -49,6 +49,16 @@ class ViewTests(SynchronousTestCase):
             ("::1:7000@17000", ("::1", 7000)),
         ):
             self.assertEqual(view(f"a {address} myself,master - 0 0 1 connected 0-16383").places, {place}, address)
+
+    def test_moving(self) -> None:
+        """What is on its way to that node, or from it."""
+        found = view("a h:1 myself,master - 0 0 1 c 0-16383 [93->-b] [77-<-b]", "b h:2 master - 0 0 2 c [5->-a]")
+        self.assertEqual(found.moving, {93, 77})
+
+    def test_named(self) -> None:
+        """A node that has a name is found by its address as well."""
+        found = view("a 10.0.0.1:7000@17000,node-1 myself,master - 0 0 1 c 0-16383", "b 10.0.0.2:7000 slave a 0 0 2 c")
+        self.assertEqual(found.by_address, {A: ("node-1", 7000)})
 
     def test_no_answer_of_a_node(self) -> None:
         """What is something else is refused."""
@@ -82,7 +92,25 @@ class MergedTests(SynchronousTestCase):
         lines = "a 10.0.0.1:7000 master - 0 0 1 c 0-16383", "c 10.0.0.3:7000 slave a 0 0 1 c", "d h:1 slave a 0 0 1 c"
         alone = "a 10.0.0.1:7000 myself,master - 0 0 1 c 0-16383", "c 10.0.0.3:7000 slave,fail? a 0 0 1 c", "d h:1 slave,fail a 0 0 1 c"
         for views in ([view(*lines), view(*alone)], [view(*alone), view(*lines)]):
-            self.assertEqual(merged(views).replicas[A], 2)
+            self.assertEqual(merged(views).replicas[A], {C, ("h", 1)})
+
+    def test_another_cluster(self) -> None:
+        """A node that left for another cluster, or has the address of one that is gone, is not believed, whatever epochs it tells."""
+        one = view("a h:1 myself,master - 0 0 1 c 0-16383", "b h:2 slave a 0 0 1 c")
+        left = view("b h:2 myself,slave x 0 0 9 c", "x h:9 master - 0 0 9 c 0-16383")
+        other = view("y h:2 myself,master - 0 0 9 c 0-16383")
+        for views in ([one, left], [left, one], [other, one], [other, left, one]):
+            self.assertEqual(merged(views, one.names).owners(), [("h", 1)] * SLOTS)
+        self.assertEqual(merged([left, other], one.names).names, frozenset())
+        self.assertEqual(merged([one, left, other]).names, one.names)
+
+    def test_growing(self) -> None:
+        """A cluster of one node may grow, and its nodes be replaced one after the other."""
+        known = view("a h:1 myself,master - 0 0 1 c 0-16383").names
+        grown = merged([view("a h:1 myself,master - 0 0 1 c 0-16383", "b h:2 master - 0 0 2 c")], known)
+        self.assertEqual(grown.places, {("h", 1), ("h", 2)})
+        later = merged([view("b h:2 myself,master - 0 0 2 c 0-16383", "a h:1 master - 0 0 1 c", "d h:4 slave b 0 0 2 c")], grown.names)
+        self.assertEqual(later.places, {("h", 1), ("h", 2), ("h", 4)})
 
     def test_uncovered(self) -> None:
         """A slot that nobody claims is nowhere."""

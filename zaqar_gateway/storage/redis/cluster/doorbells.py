@@ -19,7 +19,7 @@ from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.cluster.nodes import Nodes
 from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
 from zaqar_gateway.storage.redis.cluster.topology import Place
-from zaqar_gateway.storage.redis.commands import Commands, Refused, Sent, together
+from zaqar_gateway.storage.redis.commands import Commands, Refused, Sent, is_elsewhere, together
 from zaqar_gateway.storage.redis.doorbells import Doorbells, tell
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.listening import Listening
@@ -62,6 +62,7 @@ class _Ear:
 
     :param channels: what is to be heard there, as of now.
     :param ring: is told that something may have been missed in a channel.
+    :param missed: is told that the node is there again: what was to be noted there meanwhile, in the schedule as well, is not.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class _Ear:
         heard: Callable[[bytes, bytes], None],
         channels: Callable[[Place], list[bytes]],
         ring: Callable[[bytes], None],
+        missed: Callable[[], None],
     ) -> None:
+        self._missed = missed
         self._place = place
         self._channels = channels
         self._ring = ring
@@ -90,9 +93,11 @@ class _Ear:
         try:
             await together(*(protocol.execute_command(b"SSUBSCRIBE", channel) for channel in channels))
         except Refused as error:
-            raise StoreUnavailable(f"A queue is waited at that another node has: {error}") from None
+            why = "another node has a queue that is waited at" if is_elsewhere(str(error)) else "it cannot be listened to"
+            raise StoreUnavailable(f"{why}: {error}") from None
         for channel in channels:
             self._ring(channel)
+        self._missed()
 
 
 class ClusterDoorbells(Doorbells):
@@ -127,8 +132,9 @@ class ClusterDoorbells(Doorbells):
 
     async def _until_ready(self) -> None:
         await super().when_ready()
-        for ear in [*self._ears.values()]:
-            await ear.redis.when_ready()
+        await self._nodes.until_ready()
+        while away := [ear for ear in self._ears.values() if not ear.redis.ready]:
+            await self._nodes.until_news(away[0].redis.when_ready())
 
     async def caught_up(self) -> None:
         await super().caught_up()
@@ -142,7 +148,7 @@ class ClusterDoorbells(Doorbells):
         for place in self._ears.keys() - places:
             self._end(place)
         for place in places - self._ears.keys():
-            ear = _Ear(self._nodes, place, self._heard, self._channels_at, self._ring_all)
+            ear = _Ear(self._nodes, place, self._heard, self._channels_at, self._ring_all, self._tell_missed)
             self._ears[place] = ear
             ear.redis.start()
         heard_at = self._protocol.place if self._protocol is not None else None

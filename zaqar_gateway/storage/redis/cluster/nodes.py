@@ -13,6 +13,7 @@ from functools import lru_cache, partial
 from random import Random, SystemRandom
 from typing import Any
 
+from attrs import frozen
 from twisted.application.internet import TimerService
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
@@ -22,10 +23,10 @@ from zope.interface import implementer
 from zaqar_gateway.errors import StoreError, StoreUnavailable
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis.cluster.slots import SLOTS, slot_of, tag_in
-from zaqar_gateway.storage.redis.cluster.topology import Place, Topology, View, merged, read
+from zaqar_gateway.storage.redis.cluster.topology import Place, Topology
+from zaqar_gateway.storage.redis.cluster.views import Views
 from zaqar_gateway.storage.redis.commands import Argument, Commands, Refused, Sent
 from zaqar_gateway.storage.redis.connection import Redis
-from zaqar_gateway.storage.redis.gathering import gather
 from zaqar_gateway.storage.redis.scripts import Script
 
 _log = Logger()
@@ -43,11 +44,23 @@ EXPECTED_S = 1.0
 """How long a node that just got its first slot may take to be connected; what is for it waits meanwhile."""
 
 
+KIN_S = 5.0
+"""For how long a new master is expected to be followed by those that it was a replica with, and of."""
+
+
+@frozen
+class _Kin:
+    """What may come to follow a new master, and until when it is expected to."""
+
+    places: frozenset[Place]
+    until_s: float
+
+
 @implementer(IStreamClientEndpoint)
 class Node:
     """A master.
 
-    :param endpoint: how it is reached.
+    :param reach: makes an endpoint that leads to it.
     :param moved: see :attr:`.Commands.moved`.
     :ivar place: where it is.
     :ivar redis: the connection to it.
@@ -58,16 +71,18 @@ class Node:
 
     redis: Redis
 
-    def __init__(self, place: Place, endpoint: IStreamClientEndpoint, moved: Callable[[Sent, str], bool]) -> None:
+    def __init__(
+        self, place: Place, reach: Callable[[], IStreamClientEndpoint], moved: Callable[[Commands, Sent, str], bool]
+    ) -> None:
         self.place = place
         self.replicas = 0
         self.tag: bytes | None = None
         self.expected_until_s = 0.0
-        self._endpoint = endpoint
+        self._reach = reach
         self._moved = moved
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        return self._endpoint.connect(protocolFactory).addCallback(self._arrived)
+        return self._reach().connect(protocolFactory).addCallback(self._arrived)
 
     def _arrived(self, protocol: Any) -> IProtocol:
         protocol.place, protocol.electable, protocol.moved = self.place, self.replicas, self._moved
@@ -145,7 +160,7 @@ class Nodes:
         order: Order | None = None,
         random: Random | None = None,
     ) -> None:
-        self._seeds = seeds
+        self._views = Views(seeds, reach, written, connecting, clock, random or SystemRandom())
         self.reach = reach
         self._written = written
         self._clock = clock
@@ -155,11 +170,12 @@ class Nodes:
         self._scripts = scripts
         self._order = order
         self._random = random or SystemRandom()
-        self.moved: Callable[[Sent, str], bool] = lambda sent, why: False
+        self.moved: Callable[[Commands, Sent, str], bool] = lambda protocol, sent, why: False
         self.masters: dict[Place, Node] = {}
         self.slots: list[Node | None] = [None] * SLOTS
         self.slot_of = lru_cache(maxsize=16384)(slot_of)
         self._topology = Topology()
+        self._kin: dict[Place, _Kin] = {}
         self._changed: list[Callable[[], None]] = []
         self._looking: Deferred[None] | None = None
         self._looks = TimerService(LOOK_S, self.look)
@@ -189,109 +205,103 @@ class Nodes:
         """Have something told when another node has something than before."""
         self._changed.append(changed)
 
-    def look(self) -> Deferred[None]:
-        """Look which node has what, unless that is being done."""
+    def look(self, *, more: bool = True) -> Deferred[None]:
+        """Look which node has what, unless that is being done.
+
+        :param more: see :meth:`.Views.ask`.
+        """
         if self._looking is not None:
             return succeed(None)
-        self._looking = Deferred.fromCoroutine(self._look())
+        self._looking = Deferred.fromCoroutine(self._look(more))
         self._looking.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        # Whatever it is, the next look may go better.
+        self._looking.addErrback(lambda failure: _log.failure("what nodes of the Redis Cluster tell cannot be used", failure))
         return self._looking
 
     def look_soon(self) -> None:
         """Look once more, since something is not where it was."""
         if self._looks.running and (self._soon is None or not self._soon.active()):
-            self._soon = self._clock.callLater(SOON_S, self.look)
+            self._soon = self._clock.callLater(SOON_S, partial(self.look, more=False))
 
-    async def _look(self) -> None:
+    async def _look(self, more: bool) -> None:
         try:
-            topology = await self._ask()
+            self._use(await self._ask(more))
+            self._told = ""
         except StoreUnavailable as error:
             if str(error) != self._told:
                 self._told = str(error)
                 _log.error("{why}", why=str(error))
-            return
         finally:
             self._looking = None
-        self._told = ""
-        self._use(topology)
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.callback(None)
+            waiting, self._waiting = self._waiting, []
+            for one in waiting:
+                one.callback(None)
 
-    async def _ask(self) -> Topology:
-        """What the nodes tell: the masters and one other one, or, where one of these does not answer, all that are known.
-
-        :raises StoreUnavailable: none tells.
-        """
-        masters = {place: node.redis.protocol for place, node in self.masters.items()}
-        asked = {place: self._ask_on(place, protocol) for place, protocol in masters.items() if protocol is not None}
-        others = {*self._seeds, *self._topology.places}.difference(asked)
-        if asked and others:
-            one = self._random.choice(sorted(others))
-            asked[one] = self._ask_at(one)
-        gathered = await gather(self._clock, {self._written(*place): asking for place, asking in asked.items()})
-        views: list[View] = [*gathered.told.values()]
-        if len(views) < len(asked) or not self._is_whole:
-            rest = others.difference(asked)
-            more = await gather(self._clock, {self._written(*place): self._ask_at(place) for place in rest})
-            gathered.failed.update(more.failed)
-            views += more.told.values()
-        if not views:
-            raise StoreUnavailable(f"No node of the Redis Cluster tells which there are; {gathered.why()}.")
-        return merged(views)
-
-    async def _ask_on(self, place: Place, protocol: Commands) -> View:
-        return await self._told_by(place, protocol.execute_command("CLUSTER", "NODES"))
-
-    async def _ask_at(self, place: Place) -> View:
-        redis = self._connecting(self.reach(*place), self._clock, name=self._written(*place), may_follow=True)
-        return await self._told_by(place, redis.once("CLUSTER", "NODES"))
-
-    async def _told_by(self, place: Place, asking: Awaitable[bytes]) -> View:
-        """:raises StoreUnavailable: it does not tell."""
-        try:
-            return read((await asking).decode(), place)
-        except Refused as error:
-            raise StoreUnavailable(f"it answers: {error}") from None
-        except (AttributeError, ValueError) as error:
-            raise StoreUnavailable(f"it does not answer as a node of a cluster does: {error}") from None
+    async def _ask(self, more: bool = True) -> Topology:
+        """:raises StoreUnavailable: no node tells."""
+        connected = {place: node.redis.protocol for place, node in self.masters.items() if node.redis.protocol is not None}
+        return await self._views.ask(connected, self._topology, more=more, is_whole=self._is_whole)
 
     def _use(self, topology: Topology) -> None:
         """Go by what was told."""
-        for place, node in self.masters.items():
-            node.replicas = topology.replicas.get(place, 0)
-            node.redis.follow(place, node.replicas)
-        if topology.claimed == self._topology.claimed:
-            self._topology = topology
-            return
-        self._topology = topology
         owners = topology.owners()
         there = {place for place in owners if place is not None}
+        for place in there:
+            if place not in self.masters:
+                self._note_kin(place)
+        for place in [place for place, kin in self._kin.items() if kin.until_s <= self._clock.seconds()]:
+            del self._kin[place]
+        for place, node in self.masters.items():
+            node.replicas = self._electable(place, topology, there)
+            node.redis.follow(place, node.replicas)
+        last, self._topology = self._topology, topology
+        if topology.claimed != last.claimed:
+            self._assign(owners, there)
+        for node in self.masters.values():
+            if node.tag is None or not self._is_at(node, slot_of(node.tag)):
+                self.change_tag(node)
+        if topology.claimed != last.claimed:
+            for changed in self._changed:
+                changed()
+
+    def _assign(self, owners: Sequence[Place | None], there: set[Place]) -> None:
+        """Have each slot where it is told to be."""
         is_news = there != self.masters.keys()
         for place in self.masters.keys() - there:
             self._end(self.masters.pop(place))
         for place in sorted(there - self.masters.keys()):
-            self.masters[place] = self._begin(place)
+            self.masters[place] = node = self._node(place)
+            node.replicas = self._electable(place, self._topology, there)
+            node.expected_until_s = self._clock.seconds() + EXPECTED_S
+            node.redis.start()
         self.slots[:] = [None if place is None else self.masters[place] for place in owners]
-        for node in self.masters.values():
-            if node.tag is None or self.slots[slot_of(node.tag)] is not node:
-                node.tag = tag_in(lambda slot, node=node: self.slots[slot] is node)  # type: ignore[misc]
         if is_news and there:
             _log.info("masters of the Redis Cluster: {names}", names=", ".join(self._written(*place) for place in sorted(there)))
         if there and None in owners:
             _log.error("{why} What is kept there is refused.", why=_lacking(owners))
-        for changed in self._changed:
-            changed()
 
-    def _begin(self, place: Place) -> Node:
-        node = self._node(place)
-        node.expected_until_s = self._clock.seconds() + EXPECTED_S
-        node.redis.start()
-        return node
+    def _note_kin(self, place: Place) -> None:
+        """Remember what may follow a replica that has become a master: the former one, and its other replicas."""
+        for master, replicas in self._topology.replicas.items():
+            if place in replicas:
+                self._kin[place] = _Kin(frozenset({master, *replicas} - {place}), self._clock.seconds() + KIN_S)
+
+    def _electable(self, place: Place, topology: Topology, there: set[Place]) -> int:
+        """How many replicas may take the part of a master, those counted that are only about to follow it."""
+        told = topology.replicas.get(place, frozenset())
+        kin = self._kin[place].places if place in self._kin else frozenset()
+        return len(told | (kin & topology.places) - there)
+
+    def _is_at(self, node: Node, slot: int) -> bool:
+        """Whether a slot is at a node, and stays there for now."""
+        return self.slots[slot] is node and slot not in self._topology.moving
+
+    def change_tag(self, node: Node) -> None:
+        """Have another hash tag for what is written to a node only to have written there."""
+        node.tag = tag_in(lambda slot: self._is_at(node, slot), 0 if node.tag is None else int(node.tag) + 1)
 
     def _node(self, place: Place) -> Node:
-        node = Node(place, self.reach(*place), self.moved)
-        node.replicas = self._topology.replicas.get(place, 0)
+        node = Node(place, partial(self.reach, *place), self.moved)
         node.redis = self._connecting(
             node,
             self._clock,
@@ -325,6 +335,10 @@ class Nodes:
         """Where the slot of a key, or of a channel, is; ``None`` where nobody knows."""
         node = self.slots[self.slot_of(key)]
         return None if node is None else node.place
+
+    def master_at(self, host: str, port: int) -> Node | None:
+        """The master at an address, by which a node may be told though it has a name."""
+        return self.masters.get(self._topology.by_address.get((host, port), (host, port)))
 
     def any_master(self) -> Place:
         """Where a master is.
@@ -368,14 +382,37 @@ class Nodes:
     async def until_known(self) -> None:
         """Wait until some nodes are known."""
         while not self.masters:
-            await self._next_look()
+            await self._news()
 
     async def until_ready(self) -> None:
         """Wait until each slot is at a node, and all these are connected."""
-        while not self._is_whole:
-            await self._next_look()
-        for node in [*self.masters.values()]:
-            await node.redis.when_ready()
+        while not (self._is_whole and all(node.redis.ready for node in self.masters.values())):
+            await self._news()
+
+    async def until_there(self, key: bytes) -> None:
+        """Wait until the node that has the slot of a key is connected."""
+        while (node := self.slots[self.slot_of(key)]) is None or not node.redis.ready:
+            await self._news()
+
+    async def _news(self) -> None:
+        await self.until_news(*(node.redis.when_ready() for node in self.masters.values() if not node.redis.ready))
+
+    async def until_news(self, *events: Deferred[None]) -> None:
+        """Wait for one of some events, or for the next look."""
+        news: Deferred[None] = Deferred()
+
+        def is_news(_: object) -> None:
+            if not news.called:
+                news.callback(None)
+
+        waiting = [self._next_look(), *events]
+        for each in waiting:
+            each.addBoth(is_news)
+        try:
+            await news
+        finally:
+            for one in waiting:
+                one.cancel()
 
     def _next_look(self) -> Deferred[None]:
         looked: Deferred[None] = Deferred(self._waiting.remove)

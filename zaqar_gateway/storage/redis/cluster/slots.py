@@ -18,9 +18,10 @@ def slot_of(key: bytes) -> int:
     return crc_hqx(key, 0) % SLOTS
 
 
-def tag_in(has: Callable[[int], bool]) -> bytes | None:
+def tag_in(has: Callable[[int], bool], first: int = 0) -> bytes | None:
     """A hash tag whose slot is one of some; ``None``: there is none for many tries.
 
     :param has: whether a slot is.
+    :param first: a number; tags from there on are tried.
     """
-    return next((tag for tag in (b"%d" % number for number in range(16 * SLOTS)) if has(slot_of(tag))), None)
+    return next((tag for tag in (b"%d" % number for number in range(first, first + 16 * SLOTS)) if has(slot_of(tag))), None)

@@ -37,26 +37,34 @@ class Claimed:
 class View:
     """What one node tells.
 
+    :ivar name: of that node, which it keeps wherever it is.
+    :ivar names: of all nodes.
     :ivar claimed: by all masters.
     :ivar replicas: of each master, those that can be reached.
-    :ivar places: of all nodes.
+    :ivar places: of all nodes that can be reached.
+    :ivar by_address: where nodes are that have a name of a host, by address.
+    :ivar moving: slots that are on their way to that node, or from it.
     """
 
+    name: str
+    names: frozenset[str]
     claimed: frozenset[Claimed]
-    replicas: Mapping[Place, int]
+    replicas: Mapping[Place, frozenset[Place]]
     places: frozenset[Place]
+    by_address: Mapping[Place, Place]
+    moving: frozenset[int]
 
 
 @frozen
 class Topology:
-    """What nodes told together.
+    """What nodes told together; of the replicas of a master, as many as the one that reaches most of them reaches."""
 
-    :ivar replicas: of each master, as many as the one that reaches most of them reaches.
-    """
-
+    names: frozenset[str] = frozenset()
     claimed: frozenset[Claimed] = frozenset()
-    replicas: Mapping[Place, int] = Factory(dict)
+    replicas: Mapping[Place, frozenset[Place]] = Factory(dict)
     places: frozenset[Place] = frozenset()
+    by_address: Mapping[Place, Place] = Factory(dict)
+    moving: frozenset[int] = frozenset()
 
     def owners(self) -> list[Place | None]:
         """Where each slot is."""
@@ -74,47 +82,74 @@ def read(text: str, asked: Place) -> View:
     :param asked: where it was asked; a node may not know its own address.
     :raises ValueError: it is no such answer.
     """
+    own_name = ""
     claimed: set[Claimed] = set()
     places: dict[str, Place] = {}
-    following: list[str] = []
+    reached: set[Place] = set()
+    following: list[tuple[str, Place]] = []
+    by_address: dict[Place, Place] = {}
+    moving: set[int] = set()
     for line in text.splitlines():
         name, address, flags, master, _, _, epoch, _, *slots = line.split(" ")
         given = set(flags.split(","))
-        place = _place(address, asked)
-        if place is None:
+        is_reached = _AWAY.isdisjoint(given)
+        if "myself" in given:
+            own_name = name
+            moving = {int(each[1 : each.index("-")]) for each in slots if each.startswith("[")}
+        host, port, label = _address(address)
+        if not port:
             continue
-        places[name] = place
+        # A certificate names what a node is to be called.
+        place = places[name] = label or host or asked[0], port
+        if label:
+            by_address[host, port] = place
+        if is_reached:
+            reached.add(place)
         if "master" in given:
-            # What is in brackets is on its way to a node, or from one.
             matches = [_RANGE.fullmatch(each) for each in slots if not each.startswith("[")]
             ranges = [(int(found[1]), int(found[2] or found[1])) for found in matches if found]
             if len(ranges) < len(matches) or any(not first <= last < SLOTS for first, last in ranges):
                 raise ValueError("its slots cannot be read")
             if ranges:
                 claimed.add(Claimed(int(epoch), place, tuple(ranges)))
-        elif _AWAY.isdisjoint(given):
-            following.append(master)
-    replicas = {place: following.count(name) for name, place in places.items()}
-    return View(frozenset(claimed), replicas, frozenset(places.values()))
+        elif is_reached:
+            following.append((master, place))
+    replicas = {place: frozenset(where for master, where in following if master == name) for name, place in places.items()}
+    names, moves = frozenset(places), frozenset(moving)
+    return View(own_name, names, frozenset(claimed), replicas, frozenset(reached), by_address, moves)
 
 
-def _place(address: str, asked: Place) -> Place | None:
-    """Where a node is; ``None`` where nobody knows.  What it is to be called is preferred, since a certificate names that."""
-    found = _ADDRESS.fullmatch(address)
+def _address(text: str) -> tuple[str, int, str]:
+    """Address, port, and name of the host, as far as they are known."""
+    found = _ADDRESS.fullmatch(text)
     if found is None:
         raise ValueError("an address cannot be read")
-    host, port = found["name"] or found["host"] or asked[0], int(found["port"])
-    return (host, port) if port else None
+    return found["host"], int(found["port"]), found["name"] or ""
 
 
-def merged(views: Iterable[View]) -> Topology:
-    """What nodes told together."""
+def merged(views: Iterable[View], known: frozenset[str] = frozenset()) -> Topology:
+    """What nodes told together that are of one cluster.
+
+    A node may have left a cluster for another one, or have its address by now.  So a view counts where it tells of another node that
+    is known; that of the first one where none is known.
+
+    :param known: the names of nodes of the cluster.
+    """
+    names: set[str] = set()
     claimed: set[Claimed] = set()
-    replicas: dict[Place, int] = {}
+    replicas: dict[Place, frozenset[Place]] = {}
     places: set[Place] = set()
+    by_address: dict[Place, Place] = {}
+    moving: set[int] = set()
     for view in views:
+        theirs = (known or names) - {view.name}
+        if theirs and theirs.isdisjoint(view.names):
+            continue
+        names |= view.names
         claimed |= view.claimed
         places |= view.places
-        for place, number in view.replicas.items():
-            replicas[place] = max(number, replicas.get(place, 0))
-    return Topology(frozenset(claimed), replicas, frozenset(places))
+        by_address |= view.by_address
+        moving |= view.moving
+        for place, them in view.replicas.items():
+            replicas[place] = max(them, replicas.get(place, them), key=len)
+    return Topology(frozenset(names), frozenset(claimed), replicas, frozenset(places), by_address, frozenset(moving))
