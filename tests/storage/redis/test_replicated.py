@@ -22,8 +22,13 @@ class ReplicatedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.transport = StringTransport()
-        self.protocol = ReplicatedCommands(2, 1.0, lambda: packing.command("SET", "touched", 1), lambda: None, self.clock, timeout_s=5.0, bound=9)
+        self.touched = b"touched"
+        touch = lambda: packing.command("SET", self.touched, 1)  # noqa: E731
+        self.protocol = ReplicatedCommands(2, 1.0, touch, self.touch_other, self.clock, timeout_s=5.0, bound=9)
         self.protocol.makeConnection(self.transport)
+
+    def touch_other(self) -> None:
+        self.touched += b"+"
 
     def run_script(self, name: bytes, script: Script = scripts.POST) -> Deferred[object]:
         return self.protocol.send(b"*3\r\n" + script.by_sum + packing.bulk(name), script)
@@ -171,6 +176,32 @@ class ReplicatedTests(SynchronousTestCase):
         self.sent()
         self.waited(2)
         self.assertEqual(self.successResultOf(third), 3)
+
+    def test_touched_elsewhere(self) -> None:
+        """Where another node of a cluster has what is written before WAIT, something else is, and it is waited for once more."""
+        kept = self.run_script(b"a")
+        self.sent()
+        self.hear(b":1\r\n")
+        self.sent()
+        for refusal in (b"-MOVED 5 h:1\r\n", b"-ASK 5 h:1\r\n", b"-TRYAGAIN moving\r\n"):
+            self.hear(refusal + b":2\r\n")
+            self.assertEqual(self.sent(), [b"WAIT"])
+            self.assertNoResult(kept)
+        self.assertEqual(self.touched, b"touched+++")
+        self.waited(2)
+        self.assertEqual(self.successResultOf(kept), 1)
+
+    def test_touched_nowhere(self) -> None:
+        """Where nothing can be written, for whatever is tried, the outcome is unknown."""
+        kept = self.run_script(b"a")
+        self.sent()
+        self.hear(b":1\r\n")
+        tries = 0
+        while self.sent() == [b"WAIT"]:
+            tries += 1
+            self.hear(b"-MOVED 5 h:1\r\n:2\r\n")
+        self.assertEqual(tries, 9)
+        self.assertTrue(self.failureResultOf(kept, StoreUnavailable).value.outcome_unknown)
 
     def test_lost(self) -> None:
         """Where the connection is lost before the replicas are known of the outcome is unknown; what was not sent was not stored."""

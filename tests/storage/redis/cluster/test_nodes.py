@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
@@ -58,6 +59,7 @@ class NodesTests(StoreContract, OnNodes):
         rung = self.ring_of()
         master = self.cluster.owner(SLOT)
         master.kill()
+        await self.redis.when_ready(KEYS.queue("p", "q"))
         await self.replaced(master)
         await self.stored(b"2")
         await self.doorbells.when_ready()
@@ -112,8 +114,18 @@ class NodesTests(StoreContract, OnNodes):
         with self.assertRaises(StoreUnavailable):
             await self.put(b"1")
         await self.storage.ping()
+        with self.assertRaises(CancelledError):
+            waiting = self.redis.when_ready()
+            waiting.cancel()
+            await waiting
+        await self.redis.when_ready(KEYS.queue(elsewhere, "q"))
         await self.put(b"2", project=elsewhere)
         self.assertEqual(await self.popped(project=elsewhere), [b"2"])
+        for node in self.cluster.nodes:
+            node.kill()
+        await until(lambda: not any(node.redis.ready for node in self.redis.nodes.masters.values()))
+        with self.assertRaises(StoreUnavailable):
+            await self.storage.ping()
 
 
 class RefusalTests(TestCase):

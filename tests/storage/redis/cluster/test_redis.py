@@ -78,15 +78,47 @@ class MovingTests(StoreContract, OnCluster):
         self.assertEqual(await self.popped(), [b"1", b"2", b"3", b"4"])
         self.assertIs(self.cluster.owner(SLOT), self.source)
 
-    async def test_refused(self) -> None:
-        """Where a client has several requests under way one could come behind a later one: it is refused, and nothing is stored."""
+    async def test_order(self) -> None:
+        """What is asked for before, while and after the slot moves takes effect in this order, long bodies as well."""
         self.order.several.add("a client")
+        await self.popped()
+        asked: list[Deferred[Any]] = []
+
+        async def more() -> None:
+            for _ in range(6):
+                number = len(asked)
+                body = b'"%d"' % number if number % 4 else b'"%d%b"' % (number, b"x" * 40_000)
+                asked.append(Deferred.fromCoroutine(self.put(body)))
+                if number % 3 == 2:
+                    await deferLater(reactor, 0)
+
+        for target in (self.target, self.source, self.target):
+            await more()
+            self.cluster.begin_move(SLOT, target)
+            await more()
+            while self.cluster.move_keys(SLOT, target, 2):
+                await more()
+            self.cluster.end_move(SLOT, target)
+            await more()
+        for each in asked:
+            await each
+        found: list[int] = []
+        while page := await self.popped():
+            found += [int(body.strip(b'"x')) for body in page]
+        self.assertEqual(found, [*range(len(asked))])
+
+    async def test_leaves_nothing(self) -> None:
+        """Of a post that is given up nothing is left, a long body neither."""
+        bodies = KEYS.queue("p", "q") + b":w"
+        await self.put(LONG)
         self.cluster.begin_move(SLOT, self.target)
-        for asked in (self.put(b"4"), self.put(LONG), self.popped(1), self.claimed_bodies(1)):
-            with self.assertRaises(SlotMoved):
-                await asked
-        self.call_it_off()
-        self.assertEqual(await self.popped(), [b"1", b"2", b"3"])
+        asked = Deferred.fromCoroutine(self.put(LONG))
+        await self.redis.ping()
+        self.assertEqual(self.source.call("HLEN", bodies), 1)
+        await self.redis.stop()
+        with self.assertRaises(StoreUnavailable):
+            await asked
+        self.assertEqual(self.source.call("HLEN", bodies), 1)
 
     async def test_takes_too_long(self) -> None:
         """What waits for longer than a command may take is refused."""
