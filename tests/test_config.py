@@ -750,6 +750,7 @@ class Addresses(SynchronousTestCase):
                 "rediss://u:p@[::1]/name?cluster=true&dbid=0",
                 RedisAddress(nodes=(("::1", 6379),), username="u", password="p", tls=True, key_prefix="name"),
             ),
+            ("redis://h1,h2,h1:6379?cluster=true", RedisAddress(nodes=(("h1", 6379), ("h2", 6379)))),
             ("redis://h?cluster=false", RedisAddress("h")),
             ("redis://h?cluster=false&master=m", RedisAddress(sentinels=(("h", 26379),), master="m")),
             (

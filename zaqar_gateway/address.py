@@ -134,6 +134,11 @@ def _split_host(text: str, port_default: int = PORT_DEFAULT) -> tuple[str, int]:
     return match[1] or match[2], port
 
 
+def _split_hosts(text: str, port_default: int = PORT_DEFAULT) -> tuple[tuple[str, int], ...]:
+    """Each of them once."""
+    return tuple(dict.fromkeys(_split_host(each, port_default) for each in text.split(",")))
+
+
 def parse(uri: str) -> RedisAddress:
     """The address that a URI means.
 
@@ -167,7 +172,7 @@ def _parse(uri: str) -> RedisAddress:
             username=username, password=password, database=database, tls=scheme == "rediss", key_prefix=path.removeprefix("/")
         )
         if _in_cluster(given):
-            return evolve(server, nodes=tuple(map(_split_host, host.split(","))))
+            return evolve(server, nodes=_split_hosts(host))
         if given.keys() & _OF_SENTINEL:
             return _behind_sentinels(server, host, given)
         return _at(server, host)
@@ -208,7 +213,7 @@ def _behind_sentinels(server: RedisAddress, hosts: str, given: dict[str, str]) -
         raise ValueError("behind the hosts of Sentinels '?master=' has to give the name that they have for the server")
     return evolve(
         server,
-        sentinels=tuple(_split_host(each, SENTINEL_PORT_DEFAULT) for each in hosts.split(",")),
+        sentinels=_split_hosts(hosts, SENTINEL_PORT_DEFAULT),
         master=given["master"],
         sentinel_username=given.get("sentinel_username", ""),
         sentinel_password=given.get("sentinel_password", ""),

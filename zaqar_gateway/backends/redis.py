@@ -116,6 +116,7 @@ class RedisBackend:
             greet=self._greet,
             scripts=scripts.ALL,
             order=order,
+            by_name=self._address.tls,
         )
         timeout_s, bound = self._settings.command_timeout_s, self._settings.max_waiting_commands
         redis = ClusterRedis(nodes, self._reactor, timeout_s=timeout_s, bound=bound)

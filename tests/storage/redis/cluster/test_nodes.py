@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import TestCase
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.redis_cluster import Cluster, ClusterNode, shared_cluster
 from tests.redis_server import connect, shared_server
@@ -15,6 +17,7 @@ from tests.system.gateway import free_port
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.cluster.nodes import Nodes, check_is_alone
 from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
+from zaqar_gateway.storage.redis.cluster.slots import slot_of
 from zaqar_gateway.testing.base import StoreContract
 
 
@@ -126,6 +129,84 @@ class NodesTests(StoreContract, OnNodes):
         await until(lambda: not any(node.redis.ready for node in self.redis.nodes.masters.values()))
         with self.assertRaises(StoreUnavailable):
             await self.storage.ping()
+
+
+class Told:
+    """Connections to nodes, of which one tells a text, and none is ever ready.
+
+    :ivar text: what it tells.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, *_: Any, **__: Any) -> Told:
+        return self
+
+    protocol = None
+    ready = False
+
+    async def once(self, *command: str) -> bytes:
+        """What it answers."""
+        return self.text.encode()
+
+    def start(self) -> None:
+        """Connect, never."""
+
+    async def stop(self) -> None:
+        """End that."""
+
+    def follow(self, place: tuple[str, int], electable: int) -> None:
+        """Be told how many may be elected."""
+
+
+class ReplicasTests(SynchronousTestCase):
+    """How many replicas a master has that may take its part."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.connections = Told("a h:1 myself,master - 0 0 1 c 0-16383\nb h:2 slave a 0 0 1 c\nc h:3 slave a 0 0 1 c")
+        connecting: Any = self.connections
+        self.nodes = Nodes([("h", 1)], lambda *place: place, lambda *place: str(place), self.clock, connecting=connecting)  # type: ignore
+        self.nodes.start()
+        self.addCleanup(lambda: self.successResultOf(Deferred.fromCoroutine(self.nodes.stop())))
+
+    def replicas(self, port: int) -> int:
+        """Those of the master at a port."""
+        return self.nodes.masters["h", port].replicas
+
+    def told(self, text: str) -> None:
+        """What nodes tell a second later."""
+        self.connections.text = text
+        self.clock.advance(1)
+
+    def test_followers(self) -> None:
+        """Those count that are reached."""
+        self.assertEqual(self.replicas(1), 2)
+        self.told("a h:1 myself,master - 0 0 1 c 0-16383\nb h:2 slave,fail a 0 0 1 c\nc h:3 slave a 0 0 1 c")
+        self.assertEqual(self.replicas(1), 1)
+
+    def test_failover_by_hand(self) -> None:
+        """A replica that has become the master will be followed by the former one and its replicas, whatever is told yet."""
+        self.told("a h:1 master - 0 0 1 c\nb h:2 myself,master - 0 0 2 c 0-16383\nc h:3 slave a 0 0 1 c")
+        self.assertEqual(self.replicas(2), 2)
+        self.told("a h:1 slave b 0 0 2 c\nb h:2 myself,master - 0 0 2 c 0-16383\nc h:3 slave,fail b 0 0 2 c")
+        self.assertEqual(self.replicas(2), 1)
+
+    def test_failover(self) -> None:
+        """The former master does not count where it is gone; nor, after a while, whoever does not come to follow the new one."""
+        self.told("a h:1 master,fail - 0 0 1 c\nb h:2 myself,master - 0 0 2 c 0-16383\nc h:3 slave a 0 0 1 c")
+        self.assertEqual(self.replicas(2), 1)
+        for _ in range(5):
+            self.told("b h:2 myself,master - 0 0 2 c 0-16383\nc h:3 slave x 0 0 1 c")
+        self.assertEqual(self.replicas(2), 0)
+
+    def test_tag(self) -> None:
+        """What is written to a node only to have written there is in a slot that stays."""
+        tag = self.nodes.masters["h", 1].tag
+        assert tag is not None
+        self.told(f"a h:1 myself,master - 0 0 1 c 0-16383 [{slot_of(tag)}->-b]\nb h:2 slave a 0 0 1 c")
+        self.assertNotEqual(self.nodes.masters["h", 1].tag, tag)
 
 
 class RefusalTests(TestCase):

@@ -38,17 +38,20 @@ class ViewTests(SynchronousTestCase):
         self.assertEqual(found.places, {A, B, C, E})
 
     def test_addresses(self) -> None:
-        """A node that does not know where it is is where it was asked; a name goes before an address; IPv6 has colons."""
-        for address, place in (
-            (":7000@17000", ("asked", 7000)),
-            ("10.0.0.1:7000@17000,", A),
-            ("10.0.0.1:7000@17000,node-1.example", ("node-1.example", 7000)),
-            ("10.0.0.1:7000@17000,node-1,shard-id=5f", ("node-1", 7000)),
-            ("10.0.0.1:7000@17000,,tls-port=0,shard-id=5f", A),
-            ("10.0.0.1:7000", A),
-            ("::1:7000@17000", ("::1", 7000)),
+        """A node that does not know where it is is where it was asked; a name goes before an address where it is to; IPv6 has colons."""
+        for address, host, by_name in (
+            (":7000@17000", "asked", "asked"),
+            (":7000@17000,node-1", "node-1", "node-1"),
+            ("10.0.0.1:7000@17000,", "10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1:7000@17000,node-1.example", "10.0.0.1", "node-1.example"),
+            ("10.0.0.1:7000@17000,node-1,shard-id=5f", "10.0.0.1", "node-1"),
+            ("10.0.0.1:7000@17000,,tls-port=0,shard-id=5f", "10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1:7000", "10.0.0.1", "10.0.0.1"),
+            ("::1:7000@17000", "::1", "::1"),
         ):
-            self.assertEqual(view(f"a {address} myself,master - 0 0 1 connected 0-16383").places, {place}, address)
+            line = f"a {address} myself,master - 0 0 1 connected 0-16383"
+            self.assertEqual(read(line, ASKED).places, {(host, 7000)}, address)
+            self.assertEqual(read(line, ASKED, by_name=True).places, {(by_name, 7000)}, address)
 
     def test_moving(self) -> None:
         """What is on its way to that node, or from it."""
@@ -57,7 +60,8 @@ class ViewTests(SynchronousTestCase):
 
     def test_named(self) -> None:
         """A node that has a name is found by its address as well."""
-        found = view("a 10.0.0.1:7000@17000,node-1 myself,master - 0 0 1 c 0-16383", "b 10.0.0.2:7000 slave a 0 0 2 c")
+        text = "a 10.0.0.1:7000@17000,node-1 myself,master - 0 0 1 c 0-16383\nb 10.0.0.2:7000 slave a 0 0 2 c"
+        found = read(text, ASKED, by_name=True)
         self.assertEqual(found.by_address, {A: ("node-1", 7000)})
 
     def test_no_answer_of_a_node(self) -> None:

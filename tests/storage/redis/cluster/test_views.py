@@ -48,7 +48,7 @@ class ViewsTests(SynchronousTestCase):
         def connecting(place: Place, clock: Any, **_: Any) -> Asked:
             return Asked(answers[place[0]])
 
-        views = Views([SEED], lambda host, port: (host, port), lambda host, port: host, connecting, Clock(), Random(1))  # type: ignore
+        views = Views([SEED], lambda host, port: (host, port), lambda host, port: host, connecting, Clock(), Random(1), by_name=False)  # type: ignore
         return Deferred.fromCoroutine(views.ask({}, last, more=True, is_whole=True))
 
     def told(self, last: Topology, **answers: str | None) -> Topology:

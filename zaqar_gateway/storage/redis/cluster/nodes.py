@@ -141,6 +141,7 @@ class Nodes:
     :param greet: what is done on each connection to a master before anybody else may use it.
     :param scripts: loaded there.
     :param order: tells when requests may overtake each other; ``None``: never.
+    :param by_name: whether nodes are reached by the names of their hosts, where they tell any, as certificates ask for.
     :ivar moved: takes over what a node refuses; see :attr:`.Commands.moved`.
     :ivar masters: that have slots.
     :ivar slots: the master that has each.
@@ -158,9 +159,10 @@ class Nodes:
         greet: Callable[[Commands], Awaitable[None]] | None = None,
         scripts: Sequence[Script] = (),
         order: Order | None = None,
+        by_name: bool = False,
         random: Random | None = None,
     ) -> None:
-        self._views = Views(seeds, reach, written, connecting, clock, random or SystemRandom())
+        self._views = Views(seeds, reach, written, connecting, clock, random or SystemRandom(), by_name=by_name)
         self.reach = reach
         self._written = written
         self._clock = clock
@@ -212,11 +214,18 @@ class Nodes:
         """
         if self._looking is not None:
             return succeed(None)
-        self._looking = Deferred.fromCoroutine(self._look(more))
-        self._looking.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        looking = self._looking = Deferred.fromCoroutine(self._look(more))
+        looking.addErrback(lambda failure: failure.trap(CancelledError) and None)
         # Whatever it is, the next look may go better.
-        self._looking.addErrback(lambda failure: _log.failure("what nodes of the Redis Cluster tell cannot be used", failure))
-        return self._looking
+        looking.addErrback(lambda failure: _log.failure("what nodes of the Redis Cluster tell cannot be used", failure))
+        looking.addCallback(self._looked)
+        return looking
+
+    def _looked(self, _: object) -> None:
+        self._looking = None
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
 
     def look_soon(self) -> None:
         """Look once more, since something is not where it was."""
@@ -231,11 +240,6 @@ class Nodes:
             if str(error) != self._told:
                 self._told = str(error)
                 _log.error("{why}", why=str(error))
-        finally:
-            self._looking = None
-            waiting, self._waiting = self._waiting, []
-            for one in waiting:
-                one.callback(None)
 
     async def _ask(self, more: bool = True) -> Topology:
         """:raises StoreUnavailable: no node tells."""

@@ -75,11 +75,12 @@ class Topology:
         return owners
 
 
-def read(text: str, asked: Place) -> View:
+def read(text: str, asked: Place, *, by_name: bool = False) -> View:
     """What a node tells.
 
     :param text: its answer to CLUSTER NODES.
     :param asked: where it was asked; a node may not know its own address.
+    :param by_name: whether a place has the name of a host rather than its address, where both are told.
     :raises ValueError: it is no such answer.
     """
     own_name = ""
@@ -99,9 +100,8 @@ def read(text: str, asked: Place) -> View:
         host, port, label = _address(address)
         if not port:
             continue
-        # A certificate names what a node is to be called.
-        place = places[name] = label or host or asked[0], port
-        if label:
+        place = places[name] = (label if by_name else "") or host or label or asked[0], port
+        if place[0] != host:
             by_address[host, port] = place
         if is_reached:
             reached.add(place)

@@ -25,6 +25,7 @@ class Views:
     :param reach: makes an endpoint of a host and a port.
     :param written: host and port as people write them.
     :param connecting: makes connections to nodes.
+    :param by_name: whether nodes are reached by the names of their hosts, where they tell any.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class Views:
         connecting: Callable[..., Redis],
         clock: IReactorTime,
         random: Random,
+        *,
+        by_name: bool,
     ) -> None:
         self._seeds = seeds
         self._reach = reach
@@ -42,6 +45,7 @@ class Views:
         self._connecting = connecting
         self._clock = clock
         self._random = random
+        self._by_name = by_name
 
     async def ask(self, connected: Mapping[Place, Commands], last: Topology, *, more: bool, is_whole: bool) -> Topology:
         """What nodes tell: those to which there are connections, and all that are known where one of these does not answer.
@@ -53,11 +57,13 @@ class Views:
         """
         asked = {place: self._on(place, protocol) for place, protocol in connected.items()}
         others = sorted(last.places.difference(asked))
-        if more and others:
+        if not asked or not is_whole:
+            asked.update((place, self._at(place)) for place in others)
+        elif more and others:
             one = self._random.choice(others)
             asked[one] = self._at(one)
         gathered = await self._gather(asked)
-        if len(gathered.told) < len(asked) or not is_whole:
+        if len(gathered.told) < len(asked):
             gathered.add(await self._gather({place: self._at(place) for place in others if place not in asked}))
         told = merged(gathered.told.values(), last.names)
         if told.names:
@@ -86,7 +92,7 @@ class Views:
     async def _told_by(self, place: Place, asking: Awaitable[bytes]) -> View:
         """:raises StoreUnavailable: it does not tell."""
         try:
-            return read((await asking).decode(), place)
+            return read((await asking).decode(), place, by_name=self._by_name)
         except Refused as error:
             raise StoreUnavailable(f"it answers: {error}") from None
         except (AttributeError, ValueError) as error:
