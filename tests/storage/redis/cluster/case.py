@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 from twisted.internet import reactor as reactor_module
 from twisted.internet.defer import Deferred
@@ -67,14 +68,16 @@ class HearingDoorbells(ClusterDoorbells):
         """Return when all that was told before has been heard, from whatever node."""
         await super().caught_up()
         parts = self._cluster.parts()
-        self._marks = {b"%d" % number: Deferred() for number in range(len(parts))}
-        await together(*(part.command(b"PUBLISH", self._MARK, each) for part, each in zip(parts, self._marks, strict=True)))
-        for heard in list(self._marks.values()):
+        marks = {uuid4().bytes: Deferred[None]() for _ in parts}
+        self._marks.update(marks)
+        await together(*(part.command(b"PUBLISH", self._MARK, each) for part, each in zip(parts, marks, strict=True)))
+        for heard in marks.values():
             await heard
 
     def _heard(self, channel: bytes, text: bytes) -> None:
         if channel == self._MARK:
-            self._marks[text].callback(None)
+            if text in self._marks:  # else it is of a test before
+                self._marks.pop(text).callback(None)
         else:
             super()._heard(channel, text)
 

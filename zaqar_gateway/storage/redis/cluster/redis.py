@@ -51,9 +51,7 @@ class ClusterRedis:
     :param bound: how many such commands may wait.
     """
 
-    def __init__(
-        self, nodes: Nodes, clock: IReactorTime, *, timeout_s: float = 5.0, bound: int = 10000
-    ) -> None:
+    def __init__(self, nodes: Nodes, clock: IReactorTime, *, timeout_s: float = 5.0, bound: int = 10000) -> None:
         self.nodes = nodes
         self._slots = nodes.slots
         self._slot_of = nodes.slot_of
@@ -69,8 +67,10 @@ class ClusterRedis:
 
     async def stop(self) -> None:
         """See :meth:`Nodes.stop`."""
-        self._lines.stop(StoreUnavailable("There is no connection to Redis."))
+        ended = StoreUnavailable("There is no connection to Redis.")
+        self._lines.stop(ended)
         await self.nodes.stop()
+        self._lines.stop(ended)  # what came back meanwhile
 
     def when_ready(self, key: bytes | None = None) -> Deferred[None]:
         return Deferred.fromCoroutine(self.nodes.until_ready() if key is None else self.nodes.until_there(key))
