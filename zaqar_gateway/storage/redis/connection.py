@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.order import Order
-from zaqar_gateway.storage.redis.commands import Argument, Commands, Growing, Refused, refusal, together
+from zaqar_gateway.storage.redis.commands import Argument, Commands, Growing, Refused, SlotMoved, refusal, together
 from zaqar_gateway.storage.redis.interfaces import IConnection, IRedis
 from zaqar_gateway.storage.redis.packing import bulk
 from zaqar_gateway.storage.redis.scripts import Script
@@ -206,7 +206,9 @@ class Redis:
                 if self._stopping:
                     return
                 why = str(error) or type(error).__name__
-                level = LogLevel.debug if why in told or isinstance(error, CancelledError) else LogLevel.error
+                # A slot that has moved is looked up, and asked for elsewhere.
+                is_known = why in told or isinstance(error, CancelledError | SlotMoved)
+                level = LogLevel.debug if is_known else LogLevel.error
                 _log.emit(level, "{name} cannot be used, and is tried again: {why}", name=self._name, why=why)
                 told.add(why)
             finally:
@@ -246,7 +248,7 @@ class Redis:
         except BaseException as error:
             protocol.transport.abortConnection()
             if isinstance(error, StoreUnavailable):
-                raise StoreUnavailable(f"{error} {protocol.end}".strip()) from None
+                raise type(error)(f"{error} {protocol.end}".strip()) from None
             raise
         finally:
             self._arriving = None

@@ -19,7 +19,7 @@ from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.cluster.nodes import Nodes
 from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
 from zaqar_gateway.storage.redis.cluster.topology import Place
-from zaqar_gateway.storage.redis.commands import Commands, Refused, Sent, is_elsewhere, together
+from zaqar_gateway.storage.redis.commands import Commands, Refused, Sent, refusal, together
 from zaqar_gateway.storage.redis.doorbells import Doorbells, tell
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.listening import Listening
@@ -93,8 +93,7 @@ class _Ear:
         try:
             await together(*(protocol.execute_command(b"SSUBSCRIBE", channel) for channel in channels))
         except Refused as error:
-            why = "another node has a queue that is waited at" if is_elsewhere(str(error)) else "it cannot be listened to"
-            raise StoreUnavailable(f"{why}: {error}") from None
+            raise refusal(str(error)) from None
         for channel in channels:
             self._ring(channel)
         self._missed()
