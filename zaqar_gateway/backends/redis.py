@@ -63,7 +63,6 @@ class RedisBackend:
         *,
         is_synchronised: bool = False,
     ) -> None:
-
         self.where = address.masked()
         self._reactor = reactor
         self._settings = settings
@@ -91,7 +90,6 @@ class RedisBackend:
         self._sweeper.clock = reactor
 
     def _one(self, endpoint: IStreamClientEndpoint | None, order: Order | None) -> tuple[Redis, Doorbells]:
-
         def found(told: Told) -> None:
             redis.follow(told.place, told.electable)
             doorbells.follow(told.place)
@@ -103,7 +101,6 @@ class RedisBackend:
         return redis, doorbells
 
     def _cluster(self, order: Order | None) -> tuple[ClusterRedis, ClusterDoorbells]:
-
         nodes = Nodes(
             self._address.nodes,
             self._reach,
@@ -124,7 +121,6 @@ class RedisBackend:
 
     def _connecting(self) -> Callable[..., Redis]:
         """What makes connections, with the bounds and the login of all of them."""
-
         return partial(
             Redis,
             timeout_s=self._settings.command_timeout_s,
@@ -141,7 +137,6 @@ class RedisBackend:
         :param touched: makes the key of :class:`ReplicatedCommands`; :param touch_other: has it be another one.
         :param given: clock, seconds for an answer, and bound.
         """
-
         if self._settings.durability != "replicated":
             return Commands(*given)
         most = self._settings.replicas, self._settings.replicas_timeout_s
@@ -151,7 +146,6 @@ class RedisBackend:
         return _endpoint(self._reactor, self._address.tls, host, port)
 
     def _way_to(self, address: RedisAddress, found: Callable[[Told], None]) -> IStreamClientEndpoint:
-
         if address.path:
             return UNIXClientEndpoint(self._reactor, address.path)
         if not address.sentinels:
@@ -192,7 +186,6 @@ class RedisBackend:
 
     async def _greet(self, redis: Commands) -> None:
         """See that the data can be read, and tell what is kept, where that is news."""
-
         await (check_is_recent if self._address.nodes else check_is_alone)(redis)
         if redis.replicas is not None:
             self._replicas = redis.replicas if self._replicas is None else min(redis.replicas, self._replicas)

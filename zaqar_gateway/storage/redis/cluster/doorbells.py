@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from zaqar_gateway.errors import StoreUnavailable
@@ -110,7 +110,6 @@ class ClusterDoorbells(Doorbells):
         self._nodes = redis.nodes
         self._ears: dict[Place, _Ear] = {}
         self._at: dict[bytes, Place | None] = {}  # where each channel is listened for
-        self._ending: set[Deferred[None]] = set()
         self._is_running = False
         redis.nodes.on_change(self._nodes_changed)
 
@@ -124,7 +123,7 @@ class ClusterDoorbells(Doorbells):
         await super().stop()
         for place in [*self._ears]:
             self._end(place)
-        await gatherResults([*self._ending])
+        await self._nodes.ended()
 
     def when_ready(self) -> Deferred[None]:
         return Deferred.fromCoroutine(self._until_ready())
@@ -158,9 +157,7 @@ class ClusterDoorbells(Doorbells):
                 self._listen(channel).addCallback(lambda _, which: self._ring_all(which), channel)
 
     def _end(self, place: Place) -> None:
-        ending = Deferred.fromCoroutine(self._ears.pop(place).redis.stop())
-        self._ending.add(ending)
-        ending.addCallback(lambda _: self._ending.discard(ending))
+        self._nodes.end(self._ears.pop(place).redis.stop())
 
     def _channels(self) -> list[bytes]:
         return []

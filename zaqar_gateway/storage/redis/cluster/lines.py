@@ -69,12 +69,14 @@ class Lines:
         return slot in self._lines
 
     def add(self, sent: Sent, refused_by: Commands | None = None, again_s: float = AGAIN_S) -> bool:
-        """Have a command wait.
+        """Have a command wait.  One without a slot may not, nor one that has several answers.
 
         :param refused_by: what refused it; ``None``: it was not sent.
         :param again_s: when it is tried again.
         :return: whether it may.
         """
+        if sent.slot < 0 or sent.number > 1:
+            return False
         now_s = self._clock.seconds()
         if not sent.give_up_s:
             sent.give_up_s = now_s + self._timeout_s

@@ -7,7 +7,7 @@ Source: the Redis Cluster specification, "Client's first connection and handling
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from random import Random, SystemRandom
@@ -162,7 +162,8 @@ class Nodes:
         by_name: bool = False,
         random: Random | None = None,
     ) -> None:
-        self._views = Views(seeds, reach, written, connecting, clock, random or SystemRandom(), by_name=by_name)
+        self._random = random or SystemRandom()
+        self._views = Views(seeds, reach, written, connecting, clock, self._random, by_name=by_name)
         self.reach = reach
         self._written = written
         self._clock = clock
@@ -171,7 +172,6 @@ class Nodes:
         self._greet = greet
         self._scripts = scripts
         self._order = order
-        self._random = random or SystemRandom()
         self.moved: Callable[[Commands, Sent, str], bool] = lambda protocol, sent, why: False
         self.masters: dict[Place, Node] = {}
         self.slots: list[Node | None] = [None] * SLOTS
@@ -201,7 +201,7 @@ class Nodes:
         if self._soon is not None and self._soon.active():
             self._soon.cancel()
         self._use(Topology())
-        await gatherResults(self._ending)
+        await self.ended()
 
     def on_change(self, changed: Callable[[], None]) -> None:
         """Have something told when another node has something than before."""
@@ -248,23 +248,23 @@ class Nodes:
 
     def _use(self, topology: Topology) -> None:
         """Go by what was told."""
-        owners = topology.owners()
-        there = {place for place in owners if place is not None}
-        for place in there:
-            if place not in self.masters:
-                self._note_kin(place)
+        is_changed = topology.claimed != self._topology.claimed
+        owners = topology.owners() if is_changed else []
+        there = {place for place in owners if place is not None} if is_changed else {*self.masters}
+        for place in there - self.masters.keys():
+            self._note_kin(place)
         for place in [place for place, kin in self._kin.items() if kin.until_s <= self._clock.seconds()]:
             del self._kin[place]
         for place, node in self.masters.items():
             node.replicas = self._electable(place, topology, there)
             node.redis.follow(place, node.replicas)
-        last, self._topology = self._topology, topology
-        if topology.claimed != last.claimed:
+        self._topology = topology
+        if is_changed:
             self._assign(owners, there)
         for node in self.masters.values():
             if node.tag is None or not self._is_at(node, slot_of(node.tag)):
                 self.change_tag(node)
-        if topology.claimed != last.claimed:
+        if is_changed:
             for changed in self._changed:
                 changed()
 
@@ -272,7 +272,7 @@ class Nodes:
         """Have each slot where it is told to be."""
         is_news = there != self.masters.keys()
         for place in self.masters.keys() - there:
-            self._end(self.masters.pop(place))
+            self.end(self._let_go(self.masters.pop(place)))
         for place in sorted(there - self.masters.keys()):
             self.masters[place] = node = self._node(place)
             node.replicas = self._electable(place, self._topology, there)
@@ -317,11 +317,16 @@ class Nodes:
         )
         return node
 
-    def _end(self, node: Node) -> None:
-        ending = Deferred.fromCoroutine(self._let_go(node))
+    def end(self, leaving: Coroutine[Any, Any, None]) -> None:
+        """Have a connection end, which nobody waits for but :meth:`ended`."""
+        ending = Deferred.fromCoroutine(leaving)
         self._ending.add(ending)
         ending.addErrback(lambda failure: _log.failure("a connection is not ended", failure))
         ending.addCallback(lambda _: self._ending.discard(ending))
+
+    async def ended(self) -> None:
+        """Wait until all that is to end has."""
+        await gatherResults([*self._ending])
 
     async def _let_go(self, node: Node) -> None:
         """End the connection to a node, which may answer before what was asked of it."""

@@ -31,7 +31,7 @@ _MOVED = re.compile(r"MOVED [0-9]+ (.*):([0-9]+)")
 
 
 class _Turn(Sent):
-    """Stands for several commands that wait together, and is given when it is their turn."""
+    """Stands for several commands that wait together, and is given the node when it is their turn."""
 
     def __init__(self) -> None:
         super().__init__(b"", None)
@@ -108,10 +108,10 @@ class ClusterRedis:
         if not self._waits(sent):
             node = self._slots[sent.slot]
             protocol = None if node is None else node.redis.protocol
-            if protocol is None:
+            if node is None or protocol is None:
                 self._not_there(node, sent)
             elif isinstance(sent, _Turn):
-                sent.give(None)
+                sent.give(node)
             else:
                 protocol.submit(sent)
         return sent
@@ -120,9 +120,12 @@ class ClusterRedis:
         """Whether others of its slot wait, so that it waits as well, or has failed."""
         if sent.slot not in self._lines:
             return False
-        if sent.number > 1 or not self._lines.add(sent):
-            sent.fail(refusal("TRYAGAIN"))
+        self._wait(sent)
         return True
+
+    def _wait(self, sent: Sent) -> None:
+        if not self._lines.add(sent):
+            sent.fail(refusal("TRYAGAIN"))
 
     def _not_there(self, node: Node | None, sent: Sent) -> None:
         if node is None:
@@ -130,8 +133,8 @@ class ClusterRedis:
             sent.fail(StoreUnavailable(f"No node of the Redis Cluster {what}."))
         elif self._clock.seconds() >= node.expected_until_s:
             sent.fail(StoreUnavailable("There is no connection to the node of the Redis Cluster that has this slot."))
-        elif sent.number > 1 or not self._lines.add(sent):
-            sent.fail(refusal("TRYAGAIN"))
+        else:
+            self._wait(sent)
 
     def _next(self, sent: Sent, slot: int) -> None:
         """Note the slot of a command, and its place in the order."""
@@ -182,13 +185,10 @@ class ClusterRedis:
         self._next(turn, self._slot_of(key))
         self._submit(turn)
         while True:
-            await turn
-            node = self._slots[turn.slot]
-            protocol = None if node is None else node.redis.protocol
-            if node is None or protocol is None:
-                raise StoreUnavailable("There is no connection to the node of the Redis Cluster that has this slot.")
+            redis: Redis = (await turn).redis
+            protocol = redis.protocol
             try:
-                answers = await node.redis.transaction(key, number + len(guard), *guard, *packed)
+                answers = await redis.transaction(key, number + len(guard), *guard, *packed)
             except SlotMoved:
                 turn = turn.again()
                 if not self._lines.add(turn, protocol):
@@ -213,4 +213,4 @@ class ClusterRedis:
         node = self.nodes.master_at(found[1], int(found[2])) if found else None
         if node is not None and sent.slot >= 0:
             self._slots[sent.slot] = node  # the next look tells more
-        return sent.slot >= 0 and sent.number == 1 and self._lines.add(sent, protocol, 0.0 if node is not None else AGAIN_S)
+        return self._lines.add(sent, protocol, 0.0 if node is not None else AGAIN_S)

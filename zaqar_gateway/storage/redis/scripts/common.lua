@@ -338,14 +338,10 @@ local function settle(has_later, kept)
   return more, #expired == SLICE
 end
 
--- Tells whoever listens to a channel.  What is sharded goes to the nodes that have the slot, and not to all of a cluster.
-local function publish(channel)
+-- Tells whoever listens to a channel: that of a queue has its key, that there may be something; that of its changes ':changed' behind it.
+-- What is sharded goes to the nodes that have the slot, and not to all of a cluster.
+local function ring(channel)
   call(is_in_cluster and 'SPUBLISH' or 'PUBLISH', channel, '')
-end
-
--- Tells whoever waits at a queue that there may be something.
-local function ring(queue)
-  publish(queue)
 end
 
 -- The name of a queue, by its key.

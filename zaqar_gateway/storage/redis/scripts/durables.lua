@@ -57,6 +57,6 @@ end
 -- Has whoever holds a name look whether they still do.
 local function tell(owner)
   if owner ~= '' then
-    publish(base .. ':changed')
+    ring(base .. ':changed')
   end
 end

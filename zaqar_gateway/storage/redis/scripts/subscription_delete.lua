@@ -9,7 +9,7 @@ if name then
   show(out, id, name, ttl, created, confirmed, owner, options)
   drop({id})
   if owner ~= '' then
-    publish(base .. ':changed')
+    ring(base .. ':changed')
   end
 end
 return out

@@ -3,5 +3,5 @@
 -- ARGV: now
 call('UNLINK', subs, by_id, by_expiry, by_name, owners, cursors, ready, waiting, leases, posts, about)
 call('HDEL', base, 'subs')
-publish(base .. ':changed')
+ring(base .. ':changed')
 return 0
