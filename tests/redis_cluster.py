@@ -182,6 +182,13 @@ class Cluster:
                 except hiredis.ReplyError as error:
                     if "only with masters" not in str(error):  # one that has no slot left follows another one
                         raise
+        # Who does not know yet that its epoch is a new one may take the next one for as old, and two have the slot then.
+        until(lambda: len(self._epochs_of(target)) == 1, START_S, "all nodes of the cluster know since when the slot is there")
+
+    def _epochs_of(self, target: ClusterNode) -> set[str]:
+        """The configuration epochs that nodes know of one of them."""
+        told = [words for node in self.nodes if node.running for words in node.told()]
+        return {words[6] for words in told if words[0] == target.name}
 
     def move(self, slot: int, target: ClusterNode) -> None:
         """Bring a slot to another node."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from itertools import permutations, product
 
+from twisted.internet.defer import Deferred, gatherResults
 from zope.interface.verify import verifyObject
 
 from zaqar_gateway.errors import ClaimMismatch, MessageClaimed
@@ -315,6 +317,46 @@ class ClaimStoreContract(ReadingCase):
         claim = await self.claim()
         await self.storage.messages.delete_many("p", "q", [ids[1]], None)
         self.assertEqual(await self.held(claim), [b'{"n": 0}', b'{"n": 2}'])
+
+    async def test_claims_deleted_in_any_order(self) -> None:
+        """Who deletes in bulk all that a claim holds deletes nothing else: whichever claims went before, with what is left of one
+        of which a message is gone, and with all of them at once."""
+        for number, order in enumerate([*permutations(range(3)), (0, 1, 2)]):
+            for is_gone, at_once in product((False, True), (False, True)):
+                queue = f"q{number}-{is_gone:d}{at_once:d}"
+                ids = await self.put(*numbered(35), queue=queue)
+                claims = [await self.claim(10, queue=queue) for _ in range(3)]
+                held = [[message.id for message in claim.messages] for claim in claims]
+                if is_gone:
+                    await self.drop(held[1].pop(4), claims[1].id, queue=queue)
+                    ids.remove(claims[1].messages[4].id)
+                deleting = []
+                for which in order:
+                    deleting.append(Deferred.fromCoroutine(self.storage.messages.delete_many("p", queue, held[which], None)))
+                    if at_once:
+                        continue
+                    await deleting[-1]
+                    ids = [one for one in ids if one not in held[which]]
+                    self.assertEqual([message.id for message in await self.storage.messages.get("p", queue, ids)], ids)
+                    self.assertIsNone(await self.held(claims[which], queue=queue))
+                    self.assertEqual(await self.counts(queue), (5, len(ids) - 5))
+                await gatherResults(deleting)
+                self.assertEqual(await self.listed(queue=queue), numbered(5, 30))
+                self.assertEqual(await self.claimed_bodies(queue=queue), numbered(5, 30))
+
+    async def test_part_of_a_claim_deleted_in_bulk(self) -> None:
+        """Where messages before those of a claim are free, or are held by another one, these stay when it is emptied."""
+        for is_free in (False, True):
+            queue = f"q{is_free:d}"
+            ids = await self.put(*numbered(25), queue=queue)
+            first, second = await self.claim(10, queue=queue), await self.claim(10, queue=queue)
+            await self.storage.messages.delete_many("p", queue, ids[:9], None)
+            self.assertEqual(await self.held(first, queue=queue), numbered(1, 9))
+            if is_free:
+                await self.release(first, queue=queue)
+            await self.storage.messages.delete_many("p", queue, ids[10:20], None)
+            self.assertIsNone(await self.held(second, queue=queue))
+            self.assertEqual(await self.listed(queue=queue), numbered(1, 9) + numbered(5, 20))
 
     # -- update ------------------------------------------------------------------------------------------------------
 

@@ -221,6 +221,11 @@ class _Walk:
             return None
         return self.rng.randrange(max(0, len(self.claims) - 6), len(self.claims))
 
+    def held_by(self, claim: int | None) -> list[int | None]:
+        """The messages that a claim was given, seldom without one of them."""
+        held: list[int | None] = [number for number, holder in self.holder.items() if holder == claim]
+        return self.rng.sample(held, max(0, len(held) - (self.rng.random() < 0.2)))
+
     def subscription(self) -> tuple[int | None, _Place]:
         """One of the later subscriptions, seldom none, and mostly where it was made."""
         if not self.subscriptions or self.rng.random() < 0.05:
@@ -466,7 +471,8 @@ class _Walk:
         return f"delete {project!r} {queue!r} {number=} {with_claim=} {claim=}", place, run
 
     def delete_many(self) -> _Step:
-        numbers = [self.message_number() for _ in range(self.rng.randint(1, 4))]
+        numbers = self.held_by(self.claim_number()) if self.rng.random() < 0.4 else []
+        numbers = numbers or [self.message_number() for _ in range(self.rng.randint(1, 4))]
         place = project, queue = self.place_of_message(numbers[0])
         claims = [self.holder.get(number) for number in numbers if number is not None]
         claims.append(self.claim_number())

@@ -5,22 +5,16 @@
 --       four digits; ttl (s), grace (s), then of each claim: its id, limit
 -- Returns of each claim {whether to call again, now, incarnation, whether bodies may be kept apart, messages...}; the messages name
 -- their claim only where each has its own, and the bodies that are kept apart are read after this.
-local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl', 'apart')
 local is_late = known[1] and settle(known[2])
-local answers, limit = {}, 0
+local answers = {}
 for i = 7, #ARGV, 2 do
   answers[#answers + 1] = {is_late and 1 or 0, now, known[1] or '', known[7] and 1 or 0}
-  limit = limit + tonumber(ARGV[i])
 end
 if is_late or not known[1] then
   return answers
 end
-local each, ttl_s, grace_s = ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
-local lapses = now + ttl_s * 1000
 local most = known[5] and tonumber(known[4])
 local buried, holds, states, expiries = {}, {}, {}, {}
--- What is the same for nearly all messages of a claim is made once; a number is an argument that is dear to hand over.
-local lapses_text = text(lapses)
 
 -- The claim that messages are given to: its number, id and answer, the ranks of what it has, how many it may have.
 local at, claim, out, ranks, room, plain = 0, nil, nil, nil, 0, nil

@@ -6,8 +6,7 @@
 --   'any': of each request how many arguments its ids take, and the ids; claimed or not
 --   'under', of one request: number of claims, claims, ids.  Each message has to be under one of the claims, or none is deleted
 -- Returns of each request {0}, or {1, n}: the n-th message is claimed, or {2, n}: it is not under the claim given.
-local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters', 'apart')
-local mode, own, has_later, has_moved = ARGV[2], known[1], known[2], known[3]
+local has_later, has_moved = known[2], known[3]
 local kept = {known[4], known[5], known[6], known[7]}
 
 local function states_of(ranks)

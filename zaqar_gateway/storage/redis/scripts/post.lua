@@ -8,8 +8,6 @@
 -- waits for it; {1, limit, whether it is the queue's own}, or {2, 0, 0} where bodies are not encrypted as the queue asks, or
 -- {3, 0, 0} where there is no queue, or {4, which, 0}: there would be more than the most (1 queues, 2 messages, 3 bytes), or
 -- {5, 0, 0}: call again.
-local INTEGER = '%d' -- a call of text() for each number is too much here
-local known = call('HMGET', base, 'inc', 'rank', 'ttl', 'size', 'delay', 'enc', 'subs', 'bytes')
 local limit, own = tonumber(ARGV[3]), known[4] and tonumber(known[4])
 if own and own < limit then limit = own else own = nil end
 local incarnation, bytes, rank = known[1], known[8], nil

@@ -1,0 +1,102 @@
+-- delete_usual.lua: begins delete.lua with what deletions nearly always are: of messages of this queue that live claims hold, each asked for
+-- once.  Where there is more to it nothing has been written, and delete.lua goes on with what is known here.
+local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters', 'apart')
+local mode, own = ARGV[2], known[1]
+
+-- The ranks of the messages, the claims that are given for them, and the number of requests; nothing where a message is not one of this
+-- queue's own or is asked for twice.
+local function asked_for()
+  local ranks, given, seen, n, number, at = {}, {}, {}, 0, 0, 3
+  while ARGV[at] do
+    local last = mode == 'one' and at + 2 or at + ARGV[at]
+    if ARGV[at + 1] ~= own then return end
+    for i = at + 2, last do
+      local rank = ARGV[i]
+      if seen[rank] then return end
+      n = n + 1
+      ranks[n], seen[rank] = rank, true
+      if mode == 'one' then given[n] = ARGV[at] end
+    end
+    number, at = number + 1, last + 1
+  end
+  return ranks, given, number
+end
+
+-- The claims that hold messages, and of each how many of these and, where its messages stood together in `main`, which is the first;
+-- nothing where a message is not held, or not by the claim that is given.
+local function holders_of(ranks, given)
+  local names, leaving, starts, before, name, lapses = {}, {}, {}, nil, nil, nil
+  for i, packed in ipairs(call('HMGET', state, unpack(ranks))) do
+    if packed ~= before then -- of messages of one claim it is mostly the same
+      if not packed then return end
+      name, lapses = cmsgpack.unpack(packed)
+      before = packed
+      if not leaving[name] then
+        names[#names + 1], leaving[name] = name, 0
+        starts[name] = select(6, cmsgpack.unpack(packed)) and i
+      else
+        starts[name] = nil
+      end
+    end
+    if lapses <= now or given[i] and given[i] ~= name then return end
+    leaving[name] = leaving[name] + 1
+  end
+  return names, leaving, starts
+end
+
+-- Takes all that is left of a claim whose messages stood together out of `main`, where that begins with them: nothing else comes before
+-- the last one then, and to cut off a beginning takes a third of what it takes to find each.  Returns whether it did.
+local function cut_off(ranks, start, count)
+  local first, last = ranks[start], ranks[start]
+  for i = start + 1, start + count - 1 do
+    local rank = ranks[i]
+    if is_before(last, rank) then last = rank elseif is_before(rank, first) then first = rank end
+  end
+  return call('XRANGE', main, '-', '+', 'COUNT', 1)[1][1]:sub(1, -3) == first and call('XTRIM', main, 'MINID', last .. '-1')
+end
+local CUT_OFF_MIN = 8 -- messages, for which it is worth the look
+
+local function delete_held()
+  local ranks, given, number = asked_for()
+  if not ranks or #ranks == 0 or #ranks > SLICE then return end
+  local names, leaving, starts = holders_of(ranks, given)
+  if not names then return end
+  local counts, ended, counted, cut = call('HMGET', left, unpack(names)), {}, {}, 0
+  -- These first: they need no memory, and what is written after something was removed may take some when Redis has none left.
+  call('ZREM', alive, unpack(ranks))
+  call('ZREM', held, unpack(ranks))
+  call('HDEL', state, unpack(ranks))
+  for i, name in ipairs(names) do
+    local gone = leaving[name]
+    if tonumber(counts[i] or 1) > gone then
+      call('HINCRBY', left, name, -gone)
+    else
+      ended[#ended + 1] = name
+      if counts[i] then counted[#counted + 1] = name end
+      if gone >= CUT_OFF_MIN and starts[name] == cut + 1 and cut_off(ranks, cut + 1, gone) then
+        cut = cut + gone
+      end
+    end
+  end
+  if cut < #ranks then call('XDEL', main, unpack(ranks, cut + 1)) end
+  if #ended > 0 then call('HDEL', claims, unpack(ended)) end
+  if #counted > 0 then call('HDEL', left, unpack(counted)) end
+  local last = known[4] or ''
+  for _, rank in ipairs(ranks) do
+    if is_before(last, rank) then last = rank end
+  end
+  if last ~= known[4] then call('HSET', base, 'cut', last) end
+  if call('XLEN', main) == 0 then call('UNLINK', main) end
+  local answers = {}
+  for i = 1, number do
+    answers[i] = {0}
+  end
+  return answers
+end
+
+if mode ~= 'under' and own and not known[2] and not known[3] and not known[5] and not known[6] and not known[7] then
+  local answers = delete_held()
+  if answers then
+    return answers
+  end
+end
