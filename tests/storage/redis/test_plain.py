@@ -11,9 +11,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.model import Message
+from zaqar_gateway.storage.redis import plain
 from zaqar_gateway.storage.redis.commands import Growing
 from zaqar_gateway.storage.redis.keys import Keys
-from zaqar_gateway.storage.redis.plain import PlainPage, PlainReads, _messages
+from zaqar_gateway.storage.redis.plain import PlainPage, PlainReads, _ids_in, _messages
 
 _QUEUE = b"0123456789"
 _RANK = 1_000_000_000_000_000
@@ -70,13 +71,29 @@ class PageTests(SynchronousTestCase):
         for later_s, begins, more in drawn:
             rank += 1 + later_s * 1_000_000
             entries.append([b"%d-0" % rank, [begins, b"%d" % rank, *more]])
-        each = [_messages([entry], "0123456789", now_ms, skip) for entry in entries]
+        each = [_messages([entry], _ids_in("0123456789"), now_ms, skip) for entry in entries]
         expected: tuple[list[Message] | None, bool] = [], any(has_apart for _, has_apart in each)
         if any(found is None for found, _ in each):
             expected = None, False
         else:
             expected = [message for found, _ in each for message in found or ()], expected[1]
-        self.assertEqual(_messages(entries, "0123456789", now_ms, skip), expected)
+        self.assertEqual(_messages(entries, _ids_in("0123456789"), now_ms, skip), expected)
+
+
+class IdsTests(SynchronousTestCase):
+    """Ids that are remembered."""
+
+    def test_bounded(self) -> None:
+        """Those of all queues together have a bound; one that is forgotten is made anew, and is that of its own queue."""
+        self.patch(plain, "_IDS_MAX", 3)
+        self.patch(plain, "_room", 3)
+        self.patch(plain, "_known", {})
+        for _ in range(2):
+            for incarnation in ("0123456789", "9876543210"):
+                ids = _ids_in(incarnation)
+                for more in range(3):
+                    self.assertEqual(ids[b"%d-0" % (_RANK + more)], f"038d7ea4c6800{more}{incarnation}")
+                    self.assertLessEqual(len(ids) + sum(map(len, plain._known.values())), 6)
 
 
 class PlainTests(SynchronousTestCase):
@@ -107,6 +124,7 @@ class PlainTests(SynchronousTestCase):
                     Message("038d7ea4c680010123456789", b"{}", 60, 2),
                 ],
                 (_RANK + 1, "0123456789"),
+                "038d7ea4c680010123456789",
                 False,
                 True,
             ),
@@ -114,8 +132,8 @@ class PlainTests(SynchronousTestCase):
 
     def test_no_messages(self) -> None:
         """An empty page of a queue, and of one that does not exist."""
-        self.assertEqual(self.page([], known(head=b"9")), PlainPage([], None, False, False))
-        self.assertEqual(self.page([entry(_RANK)], known(inc=None)), PlainPage([], None, False, False))
+        self.assertEqual(self.page([], known(head=b"9")), PlainPage([], None, None, False, False))
+        self.assertEqual(self.page([entry(_RANK)], known(inc=None)), PlainPage([], None, None, False, False))
 
     def test_skip(self) -> None:
         """Messages of a client are left out, and there may be more where the page was full without that."""

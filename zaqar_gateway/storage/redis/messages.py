@@ -223,7 +223,7 @@ class RedisMessages:
             if plain is None:
                 break
             if plain.last is not None:
-                parsed, last = plain.last, format_id(*plain.last)
+                parsed, last = plain.last, plain.last_id
             messages += plain.messages
             if not plain.more:
                 return MessagePage(messages, last, plain.knows_delay)

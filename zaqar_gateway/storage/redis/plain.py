@@ -31,7 +31,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from zaqar_gateway.model import Message
-from zaqar_gateway.storage.ids import format_cursor
+from zaqar_gateway.storage.ids import format_id
 from zaqar_gateway.storage.redis import reading
 from zaqar_gateway.storage.redis.apart import whole
 from zaqar_gateway.storage.redis.commands import Argument, SlotMoved
@@ -62,20 +62,23 @@ _PASSED_OVER = 8
 
 _PLACES_MAX = 4096
 
-_RANKS_MAX = 16384
-"""Ranks that are remembered: some 5 MB."""
+_IDS_MAX = 16384
+"""Ids that are remembered: some 5 MB."""
+
+_TERMS_MAX = 1024
 
 
 class PlainPage(Struct, frozen=True, gc=False):
     """A page of a listing.
 
-    :ivar last: rank and incarnation of the message last looked at; ``None`` where there was none.
+    :ivar last: rank and incarnation of the message last looked at; ``None`` where there was none; and ``last_id`` its id.
     :ivar more: whether there may be more, since messages were left out.
     :ivar has_apart: whether bodies are kept apart.
     """
 
     messages: list[Message]
     last: tuple[int, str] | None
+    last_id: str | None
     more: bool
     knows_delay: bool
     has_apart: bool = False
@@ -210,19 +213,20 @@ def _page(
     """
     current, later, moved, head, delay = known
     if current is None:
-        return PlainPage([], None, False, False)
+        return PlainPage([], None, None, False, False)
     if later or moved or current != incarnation:
         return None
     if not entries:
-        return PlainPage([], None, False, bool(int(delay or 0)))
-    if head and _ranks[entries[0][0]][0] <= int(head):
+        return PlainPage([], None, None, False, bool(int(delay or 0)))
+    if head and int(entries[0][0][:-2]) <= int(head):
         return None
-    name = current.decode()
-    found, has_apart = _messages(entries, name, now_ms, skip)
+    ids = _ids_in(current.decode())
+    found, has_apart = _messages(entries, ids, now_ms, skip)
     if found is None:
         return None
-    last = _ranks[entries[-1][0]][0], name
-    return PlainPage(found, last, len(found) < len(entries) == limit, bool(int(delay or 0)), has_apart)
+    entry_id = entries[-1][0]
+    last = int(entry_id[:-2]), ids.incarnation
+    return PlainPage(found, last, ids[entry_id], len(found) < len(entries) == limit, bool(int(delay or 0)), has_apart)
 
 
 def _one(
@@ -239,26 +243,49 @@ def _one(
         return [], False
     if state or later and not entries:
         return None, False
-    return _messages(entries, incarnation, now_ms, None)
+    return _messages(entries, _ids_in(incarnation), now_ms, None)
 
 
-class _Ranks(dict[bytes, tuple[int, str]]):
-    """The rank that an entry id tells, and its digits in an id, for entries that were read lately.
+class _Ids(dict[bytes, str]):
+    """The ids of messages of one queue, by their entries, for those that were read lately.
 
-    What many clients follow is read again by each of them; to make these anew takes two thirds of what a message takes here.
+    What many clients follow is read again by each of them; to make the ids anew takes half of what the messages take here.
     """
 
-    def __missing__(self, entry_id: bytes) -> tuple[int, str]:
-        if len(self) >= _RANKS_MAX:
-            self.clear()
-        rank = int(entry_id[:-2])
-        found = self[entry_id] = rank, format_cursor(rank)
+    def __init__(self, incarnation: str) -> None:
+        super().__init__()
+        self.incarnation = incarnation
+
+    def __missing__(self, entry_id: bytes) -> str:
+        _take_room()
+        found = self[entry_id] = format_id(int(entry_id[:-2]), self.incarnation)
         return found
 
 
-_ranks = _Ranks()
+_known: dict[str, _Ids] = {}  # by the incarnation of the queue
+_room = _IDS_MAX
 
 
+def _take_room() -> None:
+    """Have room for one more; where there is none all are forgotten."""
+    global _room
+    if _room == 0:
+        for ids in _known.values():
+            ids.clear()
+        _known.clear()
+        _room = _IDS_MAX
+    _room -= 1
+
+
+def _ids_in(incarnation: str) -> _Ids:
+    found = _known.get(incarnation)
+    if found is None:
+        _take_room()
+        found = _known[incarnation] = _Ids(incarnation)
+    return found
+
+
+@lru_cache(_TERMS_MAX)
 def _terms(begins: bytes, skip: bytes | None) -> tuple[int, bool, bool]:
     """What an entry begins with: ttl (s), whether it is of the client that is left out, whether its body is kept apart."""
     ttl, _, client = begins.partition(b" ")
@@ -268,34 +295,35 @@ def _terms(begins: bytes, skip: bytes | None) -> tuple[int, bool, bool]:
 
 
 def _alike(
-    entries: Sequence[Any], incarnation: str, now_us: int, skip: bytes | None
+    entries: Sequence[Any], ids: _Ids, now_us: int, skip: bytes | None
 ) -> tuple[list[Message], bool] | None:
     """See :func:`_messages`; ``None`` where they differ in more than rank and body: nearly always all of a page are of one client,
     have the same ttl, and are of the same second."""
     known = entries[0][1][0]
     ttl_s, is_skipped, is_apart = _terms(known, skip)
-    age_s = (now_us - _ranks[entries[0][0]][0]) // 1_000_000
-    if is_skipped or not 0 <= age_s < ttl_s or age_s != (now_us - _ranks[entries[-1][0]][0]) // 1_000_000:
+    age_s = (now_us - int(entries[0][0][:-2])) // 1_000_000
+    if is_skipped or not 0 <= age_s < ttl_s or age_s != (now_us - int(entries[-1][0][:-2])) // 1_000_000:
         return None
-    for _, fields in entries:
-        if fields[0] != known or len(fields) >= _FIELDS_MAX:
-            return None
-    return [Message(_ranks[entry_id][1] + incarnation, fields[1], ttl_s, age_s) for entry_id, fields in entries], is_apart
+    try:
+        found = [Message(ids[entry_id], body, ttl_s, age_s) for entry_id, (begins, body) in entries if begins == known]
+    except ValueError:  # there is more in one of them
+        return None
+    return (found, is_apart) if len(found) == len(entries) else None
 
 
 def _messages(
-    entries: Sequence[Any], incarnation: str, now_ms: int, skip: bytes | None
+    entries: Sequence[Any], ids: _Ids, now_ms: int, skip: bytes | None
 ) -> tuple[list[Message] | None, bool]:
     """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired; and whether bodies are kept
     apart."""
     now_us = end_of(now_ms)
-    if len(entries) > 1 and (alike := _alike(entries, incarnation, now_us, skip)) is not None:
+    if len(entries) > 1 and (alike := _alike(entries, ids, now_us, skip)) is not None:
         return alike
     found: list[Message] = []
     known, ttl_s, is_skipped, has_apart = None, 0, False, False
     age_s, same_until = 0, -1  # of the last one, and the last rank that is as old
     for entry_id, fields in entries:
-        (rank, digits), begins = _ranks[entry_id], fields[0]
+        rank, begins = int(entry_id[:-2]), fields[0]
         if begins != known:  # most have the same
             known, same_until = begins, -1
             ttl_s, is_skipped, is_apart = _terms(begins, skip)
@@ -311,5 +339,5 @@ def _messages(
         if age_s >= ttl_s:
             return None, False
         if not is_skipped:
-            found.append(Message(digits + incarnation, fields[1], ttl_s, age_s if age_s > 0 else 0))
+            found.append(Message(ids[entry_id], fields[1], ttl_s, age_s if age_s > 0 else 0))
     return found, has_apart

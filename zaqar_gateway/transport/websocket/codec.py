@@ -467,11 +467,11 @@ class _Stats(Struct):
 
 
 def _listed(messages: Sequence[model.Message]) -> Answer:
-    return Answer(200, Text((b'{"messages":[', *spliced(messages, tail=_NO_CLAIM), b"]}")))
+    return Answer(200, Text((b'{"messages":[', b"".join(spliced(messages, tail=_NO_CLAIM)), b"]}")))
 
 
 def _claimed(begin: bytes, claim: model.Claim) -> Text:
-    return Text((begin, *spliced(claim.messages, tail=b',"claim_id":"%b"' % claim.id.encode()), b"]}"))
+    return Text((begin, b"".join(spliced(claim.messages, tail=b',"claim_id":"%b"' % claim.id.encode())), b"]}"))
 
 
 def _popped(messages: Iterable[model.Message]) -> list[_Popped]:
