@@ -671,5 +671,5 @@ class RandomWalkTests(TestCase):
         clock = clock_at_epoch()
         stuck = MemoryStorage(clock, new_incarnation=lambda: "0" * 10)
         with self.assertRaisesRegex(Difference, "given out twice"):
-            for seed in range(1, 20):  # with 0 the key of an earlier post is found first
+            for seed in range(2, 20):  # with 0 the key of an earlier post is found first, with 1 a marker
                 await walk(MemoryStorage(clock), stuck, clock, seed, 500)

@@ -15,7 +15,6 @@ import re
 import secrets
 import struct
 from collections.abc import Sequence
-from functools import lru_cache
 from random import getrandbits
 
 RANK_MAX = 16**14 - 1
@@ -23,10 +22,11 @@ RANK_MAX = 16**14 - 1
 NO_QUEUE = "0" * 10
 """In the markers of a queue that does not exist, the place of the incarnation."""
 
+ID_LENGTH = 24
+
 _RANK_DIGITS = 14
 _RANKS = struct.Struct(">Q4x")  # of an id its rank and one byte more, and the rest of it
-_SIZE, _RANK_SIZE = 12, 7  # of an id in bytes, and of the rank in it
-_PARSED_MAX = 4096
+_SIZE, _RANK_SIZE = ID_LENGTH // 2, 7  # of an id in bytes, and of the rank in it
 _CURSOR = re.compile("[0-9a-f]{14}")
 
 
@@ -44,16 +44,11 @@ def format_ids(first: int, number: int, incarnation: str) -> list[str]:
 
 def parse_id(text: str) -> tuple[int, str] | None:
     """The rank and the incarnation in an id; ``None`` where the text has not the form of an id."""
-    return _parsed(text) if len(text) == 2 * _SIZE else None
-
-
-@lru_cache(_PARSED_MAX)  # who waits for more asks again and again for what is behind the same one, and so do all who follow a queue
-def _parsed(text: str) -> tuple[int, str] | None:
     try:
         data = bytes.fromhex(text)
     except ValueError:
         return None
-    if data.hex() != text:  # capital letters, or blanks
+    if len(data) != _SIZE or data.hex() != text:  # capital letters, or blanks
         return None
     return int.from_bytes(data[:_RANK_SIZE]), text[_RANK_DIGITS:]
 

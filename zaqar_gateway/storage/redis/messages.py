@@ -26,7 +26,7 @@ from zaqar_gateway.model import (
     StreamPage,
 )
 from zaqar_gateway.storage import claimed, keys_exceeded, marker_unknown, mismatch, other_number, post_too_large
-from zaqar_gateway.storage.ids import NO_QUEUE, format_id, format_ids, parse_id
+from zaqar_gateway.storage.ids import ID_LENGTH, NO_QUEUE, format_id, format_ids, parse_id
 from zaqar_gateway.storage.redis import scripts, together, values
 from zaqar_gateway.storage.redis.apart import APART_FROM, Putting
 from zaqar_gateway.storage.redis.commands import Argument
@@ -46,6 +46,10 @@ _NO_CLAIM = b"?"
 """What is no id of a claim."""
 
 _NO_SKIP = number(0) + NOTHING
+
+_place_behind = lru_cache(1024)(parse_id)
+"""The place that a marker means: who waits for more asks for what is behind the same one again and again, and so do all who follow a
+queue."""
 
 _PLAIN_PAGES = 3
 """Reads without a script that a listing may take, where it leaves out the client's own messages: each has what the one before lacks."""
@@ -213,7 +217,7 @@ class RedisMessages:
         parsed, last = None, None
         messages: list[Message] = []
         if marker is not None:
-            parsed = parse_id(marker)
+            parsed = _place_behind(marker) if len(marker) == ID_LENGTH else None
             if parsed is None:
                 # Nothing follows it; the store is asked all the same, for it may be away (API reference, "Names").
                 key = self._keys.queue(project, queue)

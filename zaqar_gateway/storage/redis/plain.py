@@ -295,20 +295,34 @@ def _terms(begins: bytes, skip: bytes | None) -> tuple[int, bool, bool]:
 
 
 def _alike(
-    entries: Sequence[Any], ids: _Ids, now_us: int, skip: bytes | None
+    entries: Sequence[Any], ids: _Ids, now_ms: int, skip: bytes | None
 ) -> tuple[list[Message], bool] | None:
     """See :func:`_messages`; ``None`` where they differ in more than rank and body: nearly always all of a page are of one client,
-    have the same ttl, and are of the same second."""
-    known = entries[0][1][0]
+    have the same ttl, and are of the same second, and either their ranks tell when they were posted or all were in one post."""
+    (first, fields), (last, others) = entries[0], entries[-1]
+    known = fields[0]
     ttl_s, is_skipped, is_apart = _terms(known, skip)
-    age_s = (now_us - int(entries[0][0][:-2])) // 1_000_000
-    if is_skipped or not 0 <= age_s < ttl_s or age_s != (now_us - int(entries[-1][0][:-2])) // 1_000_000:
+    if is_skipped or len(fields) != len(others):
         return None
+    found: list[Message]
     try:
-        found = [Message(ids[entry_id], body, ttl_s, age_s) for entry_id, (begins, body) in entries if begins == known]
-    except ValueError:  # there is more in one of them
+        if len(fields) == _FIELDS_MAX:
+            created = fields[3]
+            age_s = max((now_ms - int(created)) // 1000, 0)
+            found = [
+                Message(ids[entry_id], body, ttl_s, age_s)
+                for entry_id, (begins, body, _, posted) in entries
+                if begins == known and posted == created
+            ]
+        else:
+            now_us = end_of(now_ms)
+            age_s = (now_us - int(first[:-2])) // 1_000_000
+            if age_s < 0 or age_s != (now_us - int(last[:-2])) // 1_000_000:
+                return None
+            found = [Message(ids[entry_id], body, ttl_s, age_s) for entry_id, (begins, body) in entries if begins == known]
+    except ValueError:  # there is more in one of them, or less
         return None
-    return (found, is_apart) if len(found) == len(entries) else None
+    return (found, is_apart) if len(found) == len(entries) and age_s < ttl_s else None
 
 
 def _messages(
@@ -316,14 +330,14 @@ def _messages(
 ) -> tuple[list[Message] | None, bool]:
     """The messages in entries of ``main``; ``None`` where one of them was moved here, or has expired; and whether bodies are kept
     apart."""
-    now_us = end_of(now_ms)
-    if len(entries) > 1 and (alike := _alike(entries, ids, now_us, skip)) is not None:
+    if len(entries) > 1 and (alike := _alike(entries, ids, now_ms, skip)) is not None:
         return alike
+    now_us = end_of(now_ms)
     found: list[Message] = []
     known, ttl_s, is_skipped, has_apart = None, 0, False, False
     age_s, same_until = 0, -1  # of the last one, and the last rank that is as old
     for entry_id, fields in entries:
-        rank, begins = int(entry_id[:-2]), fields[0]
+        begins = fields[0]
         if begins != known:  # most have the same
             known, same_until = begins, -1
             ttl_s, is_skipped, is_apart = _terms(begins, skip)
@@ -333,7 +347,7 @@ def _messages(
             return None, False
         if number_of_fields == _FIELDS_MAX:
             age_s, same_until = (now_ms - int(fields[3])) // 1000, -1
-        elif rank > same_until:
+        elif (rank := int(entry_id[:-2])) > same_until:
             age_s = (now_us - rank) // 1_000_000
             same_until = now_us - age_s * 1_000_000
         if age_s >= ttl_s:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from msgspec.structs import replace
-
 from zaqar_gateway.errors import QuotaExceeded
 from zaqar_gateway.model import (
     DeadLetter,
@@ -51,26 +49,33 @@ def messages(
     fields = iter(answer[first:])
     for rank, ttl, body, more in zip(*(fields,) * _FIELDS, strict=False):
         number = int(rank)
-        age_s = (now_us - number) // 1_000_000
-        message = Message(format_id(number, incarnation), body, int(ttl), age_s if age_s > 0 else 0, claim_id)
-        found.append(_with_more(message, number, now_ms, *more) if more else message)
+        if more:
+            found.append(_with_more(number, incarnation, body, int(ttl), now_ms, claim_id, *more))
+        else:
+            age_s = (now_us - number) // 1_000_000
+            found.append(Message(format_id(number, incarnation), body, int(ttl), age_s if age_s > 0 else 0, claim_id))
     return found
 
 
 def _with_more(
-    message: Message, rank: int, now_ms: int, claim: bytes, count: int, moved: bytes, created: bytes
+    rank: int,
+    incarnation: str,
+    body: bytes,
+    ttl_s: int,
+    now_ms: int,
+    claim_id: str | None,
+    claim: bytes,
+    count: int,
+    moved: bytes,
+    created: bytes,
 ) -> Message:
     """A message with what is said of few."""
-    changed: dict[str, Any] = {"claim_count": count}
-    if claim:
-        changed["claim_id"] = claim.decode()
-    if created:
-        changed["age_s"] = max(0, now_ms - int(created)) // 1000
+    message_id, dead = format_id(rank, incarnation), None
     if moved:
         message_id, *why = moved.decode().split(" ")
-        changed["id"] = message_id
-        changed["dead"] = DeadLetter(unquote(why[0]), why[1], rank // 1000) if why else None
-    return replace(message, **changed)
+        dead = DeadLetter(unquote(why[0]), why[1], rank // 1000) if why else None
+    age_s = max(0, now_ms - int(created)) // 1000 if created else max(0, end_of(now_ms) - rank) // 1_000_000
+    return Message(message_id, body, ttl_s, age_s, claim.decode() if claim else claim_id, count, None, dead)
 
 
 def stream_page(answer: Sequence[Any]) -> StreamPage:
