@@ -111,6 +111,7 @@ class Frame:
         something has to wait.
     :ivar listener: the field that is the connection itself, where there is one.
     :ivar at_once: a member of the body, and the field that it is where it can be decoded by itself; the operation is told its size.
+    :ivar varies: texts in which the frames of a client mostly differ, and in nothing else.
     """
 
     only: tuple[str, ...] = ()
@@ -122,6 +123,7 @@ class Frame:
     reads: bool = False
     listener: str = ""
     at_once: tuple[str, str] | None = None
+    varies: tuple[str, ...] = ()
 
 
 @frozen
@@ -401,7 +403,7 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
                 MESSAGES,
                 query={name: name for name in ("marker", "limit", "echo", "include_claimed", "include_delayed", "wait")},
             ),
-            Frame(checks_client=True, reads=True),
+            Frame(checks_client=True, reads=True, varies=("marker",)),
             waits=True,
         ),
         Operation(
@@ -465,7 +467,7 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
             fields.MessageGet,
             messages.get,
             Http("GET", MESSAGES + "/{message_id}"),
-            Frame(reads=True),
+            Frame(reads=True, varies=("message_id",)),
         ),
         Operation(
             "message_delete",
@@ -473,7 +475,7 @@ def _of_messages(messages: Messages, live: LiveSubscriptions | None = None) -> l
             fields.MessageDelete,
             deleting.delete,
             Http("DELETE", MESSAGES + "/{message_id}", query={"claim_id": "claim_id"}),
-            Frame(only=("queue_name", "message_id", "claim_id"), listener="listener"),
+            Frame(only=("queue_name", "message_id", "claim_id"), listener="listener", varies=("message_id", "claim_id")),
         ),
     ]
 

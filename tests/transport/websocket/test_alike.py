@@ -34,6 +34,21 @@ BODIES = (
     '{"queue_name":"q","x":12345678901234567890123}',
     '{"queue_name":"q","queue_name":"r"}',
     f'{{"queue_name":"q","message_id":"{_ID}"}}',
+    f'{{"queue_name":"q","message_id":"{_ID}","claim_id":"c"}}',
+    f'{{"claim_id":"{_ID}","queue_name":"q","message_id":"d"}}',
+    '{"queue_name":"q","message_id":"a","claim_id":"a"}',
+    '{"queue_name":"q","message_id":"a","message_id":"b"}',
+    '{"queue_name":"q","message_id":1}',
+    '{"queue_name":"q","message_id":"\\u0071"}',
+    '{"queue_name":"r","message_id":"\\u0071"}',
+    '{"queue_name":"q","message_id":"q"}',
+    '{"queue_name":"q","message_id":"é\t"}',
+    '{"queue_name":"q","message_id":"x","message_id":"é"}',
+    '{"queue_name":"q","marker":"message_id"}',
+    f'{{"queue_name":"q","limit":2,"marker":"{_ID}"}}',
+    '{"queue_name":"q","limit":2,"marker":"m"}',
+    '{"queue_name":"q","limit":2,"marker":"m","marker":7}',
+    '{"queue_name":"q","limit":2,"marker":""}',
     '{"queue_name":"q","x":"\\ud800"}',
     '{"queue_name":"q","x":"\\u00e9\\""}',
     '{"queue_name":"q","x":' + "[" * (DEPTH_MAX - 2) + "]" * (DEPTH_MAX - 2) + "}",
@@ -157,6 +172,21 @@ class DifferentialTests(SynchronousTestCase):
         listing = json.dumps(envelope("message_list", {"queue_name": "q", "echo": True})).encode()
         found = json.loads(self.reply(session, listing))["body"]["messages"]
         self.assertEqual([one["body"]["number"] for one in found], list(range(6)))
+
+    def test_ids(self) -> None:
+        """Of frames that differ in ids alone, only these are read; where a member looks like one and is none, all is."""
+        session = self.session()
+        for body in ({"queue_name": "q"}, {"queue_name": "q", "marker": "a"}, {"queue_name": "q", "marker": "b"}):
+            self.reply(session, json.dumps(envelope("message_list", {**body, "echo": True})).encode())
+        for message, claim in (("a", "b"), ("c", "d"), ("e", "é")):
+            body = {"claim_id": claim, "queue_name": "q", "message_id": message}
+            self.reply(session, json.dumps(envelope("message_delete", body), ensure_ascii=False).encode())
+        found = [(one.action.name, one.strings) for one in session._alike]
+        self.assertEqual(found, [("message_list", ("marker",)), ("message_delete", ("claim_id", "message_id"))])
+        session = self.session()
+        for _ in range(3):
+            self.reply(session, written(FORMS[0], "message_get", json.dumps(HEADERS), r'{"queue_name":"q","message_id":"\u0071"}'))
+        self.assertEqual([(one.action.name, one.strings) for one in session._alike], [("message_get", ())])
 
     def test_other_headers(self) -> None:
         """Another project in the headers is another project, whatever the frames were like before."""

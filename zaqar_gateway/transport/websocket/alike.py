@@ -1,4 +1,4 @@
-"""Frames of a connection that differ in nothing but their bodies, or the messages that these bring.
+"""Frames of a connection that differ in nothing but their bodies, or the messages or the ids that these bring.
 
 A client says the same of itself with every frame, and asks for the same few actions.  So where in a frame the body is, is found out
 once; of the next ones the text around it is compared, and only what is between is read.  To read a frame anew takes a fifth of all
@@ -7,26 +7,34 @@ that a post takes.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from zaqar_gateway.interfaces import IListener
 from zaqar_gateway.operations import documents
+from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.codec import Action, Echo, Envelope
 
 _AROUND_MAX = 2048  # bytes
 _BLANK = ord(" ")
 
+_STRING = rb'"([^"\\\x00-\x1f]*)"'  # RFC 8259, section 7, without escapes
+_STRING_ONLY = re.compile(_STRING)
+_PROBE = "another{}"
+
 
 class Alike(msgspec.Struct, eq=False):
     """What some frames have in common.
 
-    :ivar before: JSON text up to where they differ: the body, or a member of it that can be decoded by itself.
+    :ivar before: JSON text up to where they differ: the body, a member of it that can be decoded by itself, or one that is a string.
     :ivar after: what follows it.
     :ivar echo_before: what their replies begin with, up to that.
     :ivar echo_after: what follows it.
-    :ivar others: the other fields, where it is a member of the body.
+    :ivar others: the other fields, where it is a member of the body that can be decoded by itself.
+    :ivar like: the fields of one of them, where they differ in strings alone; those are ``strings``, and ``pattern`` is of what is between.
     """
 
     action: Action
@@ -35,6 +43,14 @@ class Alike(msgspec.Struct, eq=False):
     echo_before: bytes
     echo_after: bytes
     others: dict[str, Any] | None = None
+    like: msgspec.Struct | None = None
+    strings: tuple[str, ...] = ()
+    pattern: re.Pattern[bytes] | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether they may differ in all of their bodies."""
+        return self.others is None and self.pattern is None
 
     def read(self, payload: bytes, listener: IListener | None) -> tuple[msgspec.Struct, Echo] | None:
         """The fields of a frame that begins like these, and the echo of it; ``None``: it is not like them.
@@ -52,7 +68,12 @@ class Alike(msgspec.Struct, eq=False):
         text = payload[len(self.before) : -len(after)]
         if not text or text[0] <= _BLANK or text[-1] <= _BLANK:  # which is no part of it
             return None
-        if others is None:
+        if self.like is not None and self.pattern is not None:
+            found = self.pattern.fullmatch(text)
+            if found is None:
+                return None
+            asked: msgspec.Struct = msgspec.structs.replace(self.like, **dict(zip(self.strings, map(bytes.decode, found.groups()), strict=True)))
+        elif others is None:
             documents.check(text, 1, is_utf8=True)
             asked = self.action.fields(text, listener)
         else:
@@ -61,24 +82,60 @@ class Alike(msgspec.Struct, eq=False):
         return asked, (self.echo_before, text, self.echo_after)
 
 
-def alike(payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct, is_whole: bool) -> Alike | None:
-    """What all frames have in common that are like this one; ``None``: it is not certain where in it that is in which they differ.
+def alike(payload: bytes, envelope: Envelope, action: Action) -> Alike | None:
+    """What all frames have in common that are like this one in all but their bodies; ``None``: it is not certain where that is in it."""
+    return _around(payload, envelope, action, bytes(envelope.body))
 
-    :param is_whole: whether they may differ in all of their bodies.
-    """
-    body = text = bytes(envelope.body)
-    others = None
-    if not is_whole:
-        if action.at_once is None:
-            return None
-        member = action.at_once[0]
-        others = {name: getattr(asked, name) for name in asked.__struct_fields__ if name != member}
-        text = bytes(getattr(asked, member))
+
+def closely_alike(
+    payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct, listener: IListener | None
+) -> Alike | None:
+    """What all have in common that differ in less than their bodies; ``None``: there are none, or it is not certain where they do."""
+    frame = action.operation and action.operation.frame
+    if not frame:
+        return None
+    if frame.at_once is not None:
+        member = frame.at_once[0]
+        found = _around(payload, envelope, action, bytes(getattr(asked, member)))
+        if found is not None:
+            found.others = {name: getattr(asked, name) for name in asked.__struct_fields__ if name != member}
+        return found
+    return _with_strings(payload, envelope, action, asked, action.varies, listener)
+
+
+def _with_strings(
+    payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct, varies: Sequence[str], listener: IListener | None
+) -> Alike | None:
+    texts = {name: b'"%b"' % value.encode() for name in varies if isinstance(value := getattr(asked, name), str)}
+    strings = tuple(sorted(texts, key=lambda name: payload.find(texts[name])))
+    if not strings or any(payload.count(text) != 1 or _STRING_ONLY.fullmatch(text) is None for text in texts.values()):
+        return None
+    begin, end = payload.find(texts[strings[0]]), payload.find(texts[strings[-1]]) + len(texts[strings[-1]])
+    found = _around(payload, envelope, action, payload[begin:end])
+    if found is None:
+        return None
+    # Whether they are what the body has for these members, and nothing else that looks like it, shows where it has others.
+    probe, expected, pattern = payload, {}, re.escape(payload[begin:end])
+    for number, name in enumerate(strings):
+        expected[name] = _PROBE.format(number)
+        probe = probe.replace(texts[name], b'"%b"' % expected[name].encode())
+        pattern = pattern.replace(re.escape(texts[name]), _STRING)
+    other = codec.open_frame(probe, False)
+    if (other.action, other.headers) != (envelope.action, envelope.headers):
+        return None
+    if action.fields(other.body, listener) != msgspec.structs.replace(asked, **expected):
+        return None
+    found.like, found.strings, found.pattern = asked, strings, re.compile(pattern)
+    return found
+
+
+def _around(payload: bytes, envelope: Envelope, action: Action, text: bytes) -> Alike | None:
+    """What is around a part of the body, or all of it."""
     if payload.count(text) != 1:
         return None
     before, after = payload.split(text)
     if not before or not after or len(before) + len(after) > _AROUND_MAX:
         return None
-    body_before, _, body_after = body.partition(text)
+    body_before, _, body_after = bytes(envelope.body).partition(text)
     begin, end = envelope.around
-    return Alike(action, before, after, begin + body_before, body_after + end, others)
+    return Alike(action, before, after, begin + body_before, body_after + end)

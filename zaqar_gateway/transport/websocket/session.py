@@ -23,7 +23,7 @@ from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport.replies import explained
 from zaqar_gateway.transport.websocket import codec
-from zaqar_gateway.transport.websocket.alike import Alike, alike
+from zaqar_gateway.transport.websocket.alike import Alike, alike, closely_alike
 from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Echo, Envelope, EnvelopeError
 from zaqar_gateway.transport.websocket.projects import Projects
@@ -159,6 +159,7 @@ class Session:
     _known: codec.Headers | None = field(init=False, default=None)  # and read
     _known_contexts: dict[bool, Context] = field(init=False, factory=dict)  # who asks with them, with the client checked or not
     _alike: list[Alike] = field(init=False, factory=list)  # frames with these headers
+    _learning: Action | None = field(init=False, default=None)  # of which one has come that says little of the others
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
         """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong.
@@ -210,12 +211,16 @@ class Session:
 
     def _learn(self, payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct) -> None:
         """Note what frames are like one whose headers have come before, and that was like none: first those that share most."""
-        known = [one.others is None for one in self._alike if one.action is action]
-        if True not in known:
-            found = None if known else alike(payload, envelope, action, asked, is_whole=False)
-            found = found or alike(payload, envelope, action, asked, is_whole=True)
-            if found is not None:
-                self._alike = [*self._alike[1 - _ALIKE_MAX :], found]
+        known = [one.is_whole for one in self._alike if one.action is action]
+        if True in known:
+            return
+        found = None if known else closely_alike(payload, envelope, action, asked, self._listener)
+        if found is None and not known and self._learning is not action and action.varies:
+            self._learning = action  # the first page has no marker; the next one may have
+            return
+        found = found or alike(payload, envelope, action)
+        if found is not None:
+            self._alike = [*self._alike[1 - _ALIKE_MAX :], found]
 
     def _headers(self, action: Action, envelope: Envelope) -> codec.Headers:
         """The headers of a frame.  A client sends the same ones again and again."""
