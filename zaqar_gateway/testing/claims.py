@@ -358,6 +358,23 @@ class ClaimStoreContract(ReadingCase):
             self.assertIsNone(await self.held(second, queue=queue))
             self.assertEqual(await self.listed(queue=queue), numbered(1, 9) + numbered(5, 20))
 
+    async def test_part_of_a_claim_deleted_after_the_clock_was_set_back(self) -> None:
+        """Of a claim whose messages were given back in part when the clock was set back, the others stay where some are deleted."""
+        ids = [one for start in range(0, 1200, 300) for one in await self.put(*numbered(300, start))]
+        for limit in (500, 495, 20):
+            await self.claim(limit)
+        self.clock.advance(60)
+        await self.stats()
+        self.clock.advance(-10)
+        for limit in (500, 500):
+            claim = await self.storage.claims.create("p", "q", 60, 60, limit)
+            gone = [message.id for message in claim.messages] if claim is not None else []
+            await self.storage.messages.delete_many("p", "q", gone, None)
+            ids = [one for one in ids if one not in {*gone}]
+        await self.storage.messages.delete_many("p", "q", ids[:16:2], None)
+        left = ids[1:16:2] + ids[16:]
+        self.assertEqual([message.id for message in await self.storage.messages.get("p", "q", left)], left)
+
     # -- update ------------------------------------------------------------------------------------------------------
 
     async def test_renewed_claim_lasts_from_now(self) -> None:

@@ -73,7 +73,8 @@ local function delete_held()
     else
       ended[#ended + 1] = name
       if counts[i] then counted[#counted + 1] = name end
-      if gone >= CUT_OFF_MIN and starts[name] == cut + 1 and cut_off(ranks, cut + 1, gone) then
+      -- Where a part of a claim was given back and the clock was set back then, the rest is held and not counted any more.
+      if gone >= CUT_OFF_MIN and gone == tonumber(counts[i]) and starts[name] == cut + 1 and cut_off(ranks, cut + 1, gone) then
         cut = cut + gone
       end
     end
