@@ -111,7 +111,7 @@ class Frame:
         something has to wait.
     :ivar listener: the field that is the connection itself, where there is one.
     :ivar at_once: a member of the body, and the field that it is where it can be decoded by itself; the operation is told its size.
-    :ivar varies: texts in which the frames of a client mostly differ, and in nothing else.
+    :ivar varies: the ids, at most two, in which the frames of a client mostly differ, and in nothing else.
     """
 
     only: tuple[str, ...] = ()

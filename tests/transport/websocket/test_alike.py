@@ -38,7 +38,12 @@ BODIES = (
     f'{{"claim_id":"{_ID}","queue_name":"q","message_id":"d"}}',
     '{"queue_name":"q","message_id":"a","claim_id":"a"}',
     '{"queue_name":"q","message_id":"a","message_id":"b"}',
+    '{"queue_name":"q","message_id":"a","claim_id":"\\u0063"}',
+    '{"queue_name":"q","message_id":"a"}',
     '{"queue_name":"q","message_id":1}',
+    '{"queue_name":"q","message_id":12345}',
+    '{"queue_name":"q","message_id":null}',
+    '{"queue_name":"q","message_id":["a"]}',
     '{"queue_name":"q","message_id":"\\u0071"}',
     '{"queue_name":"r","message_id":"\\u0071"}',
     '{"queue_name":"q","message_id":"q"}',
@@ -181,12 +186,31 @@ class DifferentialTests(SynchronousTestCase):
         for message, claim in (("a", "b"), ("c", "d"), ("e", "é")):
             body = {"claim_id": claim, "queue_name": "q", "message_id": message}
             self.reply(session, json.dumps(envelope("message_delete", body), ensure_ascii=False).encode())
-        found = [(one.action.name, one.strings) for one in session._alike]
-        self.assertEqual(found, [("message_list", ("marker",)), ("message_delete", ("claim_id", "message_id"))])
+        found = [(one.action.name, one.ids) for one in session._alike]
+        expected = [("message_list", ("marker",)), ("message_delete", ("claim_id", "message_id")), ("message_delete", ())]
+        self.assertEqual(found, expected)
         session = self.session()
         for _ in range(3):
             self.reply(session, written(FORMS[0], "message_get", json.dumps(HEADERS), r'{"queue_name":"q","message_id":"\u0071"}'))
-        self.assertEqual([(one.action.name, one.strings) for one in session._alike], [("message_get", ())])
+        self.assertEqual([(one.action.name, one.ids) for one in session._alike], [("message_get", ())])
+
+    def test_after_ids(self) -> None:
+        """Whatever comes after frames that differ in ids alone means what it says."""
+        given = {
+            "message_list": ('{"queue_name":"q","limit":2,"marker":"%s"}',),
+            "message_get": ('{"queue_name":"q","message_id":"%s"}', '{"message_id":"%s","queue_name":"q"}'),
+            "message_delete": ('{"queue_name":"q","message_id":"%s","claim_id":"c"}', '{"claim_id":"%s","queue_name":"q","message_id":"d"}'),
+        }
+        for action, bodies in given.items():
+            for body in bodies:
+                learned = written(FORMS[0], action, json.dumps(HEADERS), body % "a1")
+                for other in (*BODIES, *(each % _ID for each in bodies)):
+                    session = self.session()
+                    self.reply(session, learned)
+                    self.assertEqual(len(session._alike), 1)
+                    payload = written(FORMS[0], action, json.dumps(HEADERS), other)
+                    self.assertEqual(session.receive(payload, False)._asked, self.session().receive(payload, False)._asked, payload)
+                    self.assertEqual(self.reply(session, payload), self.reply(self.session(), payload), payload)
 
     def test_other_headers(self) -> None:
         """Another project in the headers is another project, whatever the frames were like before."""

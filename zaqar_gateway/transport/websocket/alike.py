@@ -7,8 +7,6 @@ that a post takes.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,11 +17,9 @@ from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.codec import Action, Echo, Envelope
 
 _AROUND_MAX = 2048  # bytes
-_BLANK = ord(" ")
+_BLANK, _QUOTE = b' "'
 
-_STRING = rb'"([^"\\\x00-\x1f]*)"'  # RFC 8259, section 7, without escapes
-_STRING_ONLY = re.compile(_STRING)
-_PROBE = "another{}"
+_PROBE = "another"
 
 
 class Alike(msgspec.Struct, eq=False):
@@ -34,7 +30,7 @@ class Alike(msgspec.Struct, eq=False):
     :ivar echo_before: what their replies begin with, up to that.
     :ivar echo_after: what follows it.
     :ivar others: the other fields, where it is a member of the body that can be decoded by itself.
-    :ivar like: the fields of one of them, where they differ in strings alone; those are ``strings``, and ``pattern`` is of what is between.
+    :ivar like: the fields of one of them, where they differ in ids alone; those are ``ids``, and ``between`` is what is between two.
     """
 
     action: Action
@@ -44,13 +40,13 @@ class Alike(msgspec.Struct, eq=False):
     echo_after: bytes
     others: dict[str, Any] | None = None
     like: msgspec.Struct | None = None
-    strings: tuple[str, ...] = ()
-    pattern: re.Pattern[bytes] | None = None
+    ids: tuple[str, ...] = ()
+    between: bytes = b""
 
     @property
     def is_whole(self) -> bool:
         """Whether they may differ in all of their bodies."""
-        return self.others is None and self.pattern is None
+        return self.others is None and self.like is None
 
     def read(self, payload: bytes, listener: IListener | None) -> tuple[msgspec.Struct, Echo] | None:
         """The fields of a frame that begins like these, and the echo of it; ``None``: it is not like them.
@@ -68,11 +64,15 @@ class Alike(msgspec.Struct, eq=False):
         text = payload[len(self.before) : -len(after)]
         if not text or text[0] <= _BLANK or text[-1] <= _BLANK:  # which is no part of it
             return None
-        if self.like is not None and self.pattern is not None:
-            found = self.pattern.fullmatch(text)
-            if found is None:
+        if self.like is not None:
+            if not text[0] == text[-1] == _QUOTE:
                 return None
-            asked: msgspec.Struct = msgspec.structs.replace(self.like, **dict(zip(self.strings, map(bytes.decode, found.groups()), strict=True)))
+            first, between, second = text[1:-1].partition(self.between) if self.between else (text[1:-1], b"", b"")
+            # Whatever JSON has a rule for is read in the ordinary way.
+            if not first.isalnum() or between != self.between or (between and not second.isalnum()):
+                return None
+            found = dict(zip(self.ids, (first.decode(), second.decode()), strict=False))
+            asked: msgspec.Struct = msgspec.structs.replace(self.like, **found)
         elif others is None:
             documents.check(text, 1, is_utf8=True)
             asked = self.action.fields(text, listener)
@@ -100,32 +100,33 @@ def closely_alike(
         if found is not None:
             found.others = {name: getattr(asked, name) for name in asked.__struct_fields__ if name != member}
         return found
-    return _with_strings(payload, envelope, action, asked, action.varies, listener)
+    return _with_ids(payload, envelope, action, asked, listener)
 
 
-def _with_strings(
-    payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct, varies: Sequence[str], listener: IListener | None
+def _with_ids(
+    payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct, listener: IListener | None
 ) -> Alike | None:
-    texts = {name: b'"%b"' % value.encode() for name in varies if isinstance(value := getattr(asked, name), str)}
-    strings = tuple(sorted(texts, key=lambda name: payload.find(texts[name])))
-    if not strings or any(payload.count(text) != 1 or _STRING_ONLY.fullmatch(text) is None for text in texts.values()):
+    texts = {name: b'"%b"' % value.encode() for name in action.varies if isinstance(value := getattr(asked, name), str)}
+    if not texts or any(payload.count(text) != 1 for text in texts.values()):
         return None
-    begin, end = payload.find(texts[strings[0]]), payload.find(texts[strings[-1]]) + len(texts[strings[-1]])
+    ids = tuple(sorted(texts, key=lambda name: payload.find(texts[name])))
+    begin, end = payload.find(texts[ids[0]]), payload.find(texts[ids[-1]]) + len(texts[ids[-1]])
     found = _around(payload, envelope, action, payload[begin:end])
     if found is None:
         return None
     # Whether they are what the body has for these members, and nothing else that looks like it, shows where it has others.
-    probe, expected, pattern = payload, {}, re.escape(payload[begin:end])
-    for number, name in enumerate(strings):
-        expected[name] = _PROBE.format(number)
+    probe, expected = payload, {}
+    for number, name in enumerate(ids):
+        expected[name] = f"{_PROBE}{number}"
         probe = probe.replace(texts[name], b'"%b"' % expected[name].encode())
-        pattern = pattern.replace(re.escape(texts[name]), _STRING)
     other = codec.open_frame(probe, False)
     if (other.action, other.headers) != (envelope.action, envelope.headers):
         return None
     if action.fields(other.body, listener) != msgspec.structs.replace(asked, **expected):
         return None
-    found.like, found.strings, found.pattern = asked, strings, re.compile(pattern)
+    found.like, found.ids = asked, ids
+    if len(ids) > 1:
+        found.between = payload[begin + len(texts[ids[0]]) - 1 : payload.find(texts[ids[1]]) + 1]
     return found
 
 
