@@ -212,6 +212,26 @@ class DifferentialTests(SynchronousTestCase):
                     self.assertEqual(session.receive(payload, False)._asked, self.session().receive(payload, False)._asked, payload)
                     self.assertEqual(self.reply(session, payload), self.reply(self.session(), payload), payload)
 
+    def test_the_very_same(self) -> None:
+        """A frame that comes again and again does each time what it says; a few short ones are remembered, for the same headers."""
+        session = self.session()
+        posted = {"queue_name": "q", "messages": [{"ttl": 300, "body": 1}] * 4}
+        self.reply(session, json.dumps(envelope("message_post", posted)).encode())
+        claim = json.dumps(envelope("claim_create", {"queue_name": "q", "limit": 1, "ttl": 300, "grace": 60})).encode()
+        statuses = [json.loads(self.reply(session, claim))["headers"]["status"] for _ in range(5)]
+        self.assertEqual(statuses, [201, 201, 201, 201, 204])
+        self.assertEqual([*session._same], [claim])
+        for limit in range(2, 20):
+            body = {"queue_name": "q", "limit": limit, "ttl": 300, "grace": 60}
+            self.assertEqual(json.loads(self.reply(session, json.dumps(envelope("claim_create", body)).encode()))["headers"], {"status": 204})
+            self.assertLessEqual(len(session._same), 8)
+        long = json.dumps(envelope("claim_create", {"queue_name": "q", "limit": 1, "ttl": 300, "grace": 60, "x": "x" * 600})).encode()
+        for _ in range(3):
+            self.reply(session, long)
+        self.assertNotIn(long, session._same)
+        self.reply(session, json.dumps(envelope("message_list", {"queue_name": "q"}, _OTHERS)).encode())
+        self.assertEqual(session._same, {})
+
     def test_other_headers(self) -> None:
         """Another project in the headers is another project, whatever the frames were like before."""
         session = self.session()

@@ -36,6 +36,9 @@ _KNOWN_SIZE_MAX = 2048
 _ALIKE_MAX = 4
 """Forms of frames that are remembered."""
 
+_SAME_MAX, _SAME_SIZE_MAX = 8, 512
+"""Frames that are remembered whole, and the bytes of the longest: who claims, pops or polls says the very same again and again."""
+
 
 class Request(msgspec.Struct, eq=False):
     """One frame, read.  Nothing has happened yet: :meth:`reply` is what makes it take effect.
@@ -160,6 +163,7 @@ class Session:
     _known_contexts: dict[bool, Context] = field(init=False, factory=dict)  # who asks with them, with the client checked or not
     _alike: list[Alike] = field(init=False, factory=list)  # frames with these headers
     _learning: Action | None = field(init=False, default=None)  # of which one has come that says little of the others
+    _same: dict[bytes, tuple[Action, Echo, msgspec.Struct]] = field(init=False, factory=dict)  # whole frames with these headers
 
     def receive(self, payload: bytes, is_binary: bool) -> Request:
         """Read a frame.  Whatever is in it, there is a request, and its reply says what was wrong.
@@ -169,6 +173,10 @@ class Session:
         if self._authentication is not None:
             self._authentication.count()
         if not is_binary:
+            size = len(payload)
+            if size <= _SAME_SIZE_MAX and (same := self._same.get(payload)) is not None:
+                action, echo, asked = same
+                return self._request(action, False, echo, self._known, asked, size)
             for one in self._alike:
                 if payload.startswith(one.before):
                     try:
@@ -177,7 +185,11 @@ class Session:
                         continue  # what is wrong with it is said where it is read anew
                     if found is not None:
                         asked, echo = found
-                        return self._request(one.action, False, echo, self._known, asked, len(payload))
+                        if one.is_whole and size <= _SAME_SIZE_MAX:
+                            if len(self._same) >= _SAME_MAX:
+                                self._same.clear()
+                            self._same[payload] = one.action, echo, asked
+                        return self._request(one.action, False, echo, self._known, asked, size)
         envelope = codec.NO_ENVELOPE
         try:
             envelope = codec.open_frame(payload, is_binary)
@@ -231,7 +243,7 @@ class Session:
             known = action.headers(envelope)
             if len(text) <= _KNOWN_SIZE_MAX:
                 self._known, self._known_text = known, text
-                self._known_contexts, self._alike = {}, []
+                self._known_contexts, self._alike, self._same = {}, [], {}
         return known
 
     async def authenticate(self, headers: codec.Headers) -> Answer:

@@ -17,8 +17,9 @@ local function claim_behind_head()
   for i = 6, #ARGV, 2 do
     local claim, room = ARGV[i], tonumber(ARGV[i + 1])
     local out, ranks, first = {0, now, known[1], known[7] and 1 or 0}, {}, number
-    local packed = cmsgpack.pack(claim, lapses, 0, 0, 0, 1)
-    for nth = 1, math.min(room, #found - first) do
+    local size = math.min(room, #found - first)
+    local packed = cmsgpack.pack(claim, lapses, 0, 0, 0, size)
+    for nth = 1, size do
       local one = found[first + nth]
       local rank, entry = one[1]:sub(1, -3), one[2]
       if entry[5] then return end -- it was moved here
@@ -33,12 +34,12 @@ local function claim_behind_head()
       states[m - 1], states[m] = rank, packed
     end
     answers[#answers + 1] = out
-    number = first + #ranks
-    if #ranks > 0 then
+    number = first + size
+    if size > 0 then
       claimed[#claimed + 1], claimed[#claimed + 2] = claim, cmsgpack.pack(now, lapses, ttl_s, ranks)
     end
-    if #ranks > 1 then
-      counts[#counts + 1], counts[#counts + 2] = claim, #ranks
+    if size > 1 then
+      counts[#counts + 1], counts[#counts + 2] = claim, size
     end
   end
   if number > 0 then

@@ -17,8 +17,8 @@
 --   free         zset      free messages at or before `head`, or out of `later`, by rank
 --   held         zset      claimed messages by the expiry of their claim (ms)
 --   delayed      zset      delayed messages by due time (ms)
---   state        hash      rank: claim, its expiry (ms), expiry (ms, 0: as posted), ttl (s), claim count; and 1 where nothing stood in
---                          `main` between the messages that the claim was given
+--   state        hash      rank: claim, its expiry (ms), expiry (ms, 0: as posted), ttl (s), claim count; and how many messages the claim
+--                          was given, where nothing stood in `main` between these
 --   claims       hash      claim: created (ms), expiry (ms), ttl (s), ranks of the messages that it was given
 --   left         hash      claim: how many of them are left, where it was given more than one
 --   alias        zset      ids of messages that were moved here by their rank here

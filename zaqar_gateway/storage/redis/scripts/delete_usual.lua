@@ -22,18 +22,17 @@ local function asked_for()
   return ranks, given, number
 end
 
--- The claims that hold messages, and of each how many of these and, where its messages stood together in `main`, which is the first;
--- nothing where a message is not held, or not by the claim that is given.
+-- The claims that hold messages, of each how many of these it loses, how many it was given where its messages stood together in `main`, and
+-- then which is the first; nothing where a message is not held, or not by the claim that is given.
 local function holders_of(ranks, given)
-  local names, leaving, starts, before, name, lapses = {}, {}, {}, nil, nil, nil
+  local names, leaving, sizes, starts, before, name, lapses = {}, {}, {}, {}, nil, nil, nil
   for i, packed in ipairs(call('HMGET', state, unpack(ranks))) do
     if packed ~= before then -- of messages of one claim it is mostly the same
       if not packed then return end
-      name, lapses = cmsgpack.unpack(packed)
-      before = packed
+      local holder, ends, _, _, _, size = cmsgpack.unpack(packed)
+      before, name, lapses = packed, holder, ends
       if not leaving[name] then
-        names[#names + 1], leaving[name] = name, 0
-        starts[name] = select(6, cmsgpack.unpack(packed)) and i
+        names[#names + 1], leaving[name], sizes[name], starts[name] = name, 0, size, i
       else
         starts[name] = nil
       end
@@ -41,7 +40,7 @@ local function holders_of(ranks, given)
     if lapses <= now or given[i] and given[i] ~= name then return end
     leaving[name] = leaving[name] + 1
   end
-  return names, leaving, starts
+  return names, leaving, sizes, starts
 end
 
 -- Takes all that is left of a claim whose messages stood together out of `main`, where that begins with them: nothing else comes before
@@ -59,22 +58,31 @@ local CUT_OFF_MIN = 8 -- messages, for which it is worth the look
 local function delete_held()
   local ranks, given, number = asked_for()
   if not ranks or #ranks == 0 or #ranks > SLICE then return end
-  local names, leaving, starts = holders_of(ranks, given)
+  local names, leaving, sizes, starts = holders_of(ranks, given)
   if not names then return end
-  local counts, ended, counted, cut = call('HMGET', left, unpack(names)), {}, {}, 0
+  local of_several = {}
+  for _, name in ipairs(names) do
+    if sizes[name] ~= 1 then of_several[#of_several + 1] = name end
+  end
+  local counts, ended, counted, cut = {}, {}, {}, 0
+  if #of_several > 0 then
+    for i, count in ipairs(call('HMGET', left, unpack(of_several))) do
+      counts[of_several[i]] = count
+    end
+  end
   -- These first: they need no memory, and what is written after something was removed may take some when Redis has none left.
   call('ZREM', alive, unpack(ranks))
   call('ZREM', held, unpack(ranks))
   call('HDEL', state, unpack(ranks))
-  for i, name in ipairs(names) do
-    local gone = leaving[name]
-    if tonumber(counts[i] or 1) > gone then
+  for _, name in ipairs(names) do
+    local gone, count = leaving[name], counts[name]
+    if tonumber(count or 1) > gone then
       call('HINCRBY', left, name, -gone)
     else
       ended[#ended + 1] = name
-      if counts[i] then counted[#counted + 1] = name end
+      if count then counted[#counted + 1] = name end
       -- Where a part of a claim was given back and the clock was set back then, the rest is held and not counted any more.
-      if gone >= CUT_OFF_MIN and gone == tonumber(counts[i]) and starts[name] == cut + 1 and cut_off(ranks, cut + 1, gone) then
+      if gone >= CUT_OFF_MIN and gone == tonumber(count) and sizes[name] and starts[name] == cut + 1 and cut_off(ranks, cut + 1, gone) then
         cut = cut + gone
       end
     end
@@ -84,7 +92,7 @@ local function delete_held()
   if #counted > 0 then call('HDEL', left, unpack(counted)) end
   local last = known[4] or ''
   for _, rank in ipairs(ranks) do
-    if is_before(last, rank) then last = rank end
+    if #last < #rank or #last == #rank and last < rank then last = rank end -- a call of is_before() for each is too much here
   end
   if last ~= known[4] then call('HSET', base, 'cut', last) end
   if call('XLEN', main) == 0 then call('UNLINK', main) end
