@@ -51,7 +51,8 @@ local function cut_off(ranks, start, count)
     local rank = ranks[i]
     if is_before(last, rank) then last = rank elseif is_before(rank, first) then first = rank end
   end
-  return call('XRANGE', main, '-', '+', 'COUNT', 1)[1][1]:sub(1, -3) == first and call('XTRIM', main, 'MINID', last .. '-1')
+  local begins = call('XRANGE', main, '-', '+', 'COUNT', 1)[1]
+  return begins and begins[1]:sub(1, -3) == first and call('XTRIM', main, 'MINID', last .. '-1')
 end
 local CUT_OFF_MIN = 8 -- messages, for which it is worth the look
 
