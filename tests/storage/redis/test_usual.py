@@ -1,0 +1,116 @@
+"""What scripts nearly always do, against the general way: the same answers, and the same in Redis."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from tests.storage.redis.test_store import OnRedis
+from zaqar_gateway.storage.redis import scripts
+from zaqar_gateway.storage.redis.scripts import Script
+
+_USUAL, _GENERAL = b"zg:{p/usual}", b"zg:{p/general}"
+_INCARNATION = "0123456789"
+_CLIENTS = ("me", "you")
+_RULES = {"delay": "0", "dead": "nowhere", "dead_letters": "1"}
+
+
+def in_text(answer: Any) -> Any:
+    """An answer with its numbers as text, as which the store takes them too."""
+    if isinstance(answer, list):
+        return [in_text(each) for each in answer]
+    return b"%d" % answer if isinstance(answer, int) else answer
+
+
+class UsualTests(OnRedis):
+    """Two queues to which the same is done.  One has rules and a mark that change nothing of it, but that it goes the general way."""
+
+    async def asked(self, script: Script, *args: str | int) -> Any:
+        """The answer of a script to both."""
+        now_ms = round(self.clock.seconds() * 1000)
+        answers = [
+            await self.redis.script(script, [key, b"zg:{p}:queues"][: 1 + (script is not scripts.DELETE)], [now_ms, *args])
+            for key in (_USUAL, _GENERAL)
+        ]
+        self.assertEqual(in_text(answers[0]), in_text(answers[1]), (script.name, args))
+        await self.look()
+        return answers[0]
+
+    async def held_in(self, key: bytes) -> dict[str, Any]:
+        """All that is kept of a queue, by the last part of its key."""
+        found: dict[str, Any] = {}
+        for name in ("", ":s", ":c", ":n"):
+            pairs = await self.redis.command("HGETALL", key + name.encode())
+            found[name] = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        for name in (":a", ":f", ":h"):
+            found[name] = await self.redis.command("ZRANGE", key + name.encode(), 0, -1, "WITHSCORES")
+        found[":m"] = await self.redis.command("XRANGE", key + b":m", "-", "+")
+        return found
+
+    async def look(self) -> None:
+        """What is kept of both is the same."""
+        usual, general = await self.held_in(_USUAL), await self.held_in(_GENERAL)
+        for name in _RULES:
+            general[""].pop(name.encode())
+        # The usual way says besides how many messages a claim was given that stood together.
+        for rank, packed in general[":s"].items():
+            if len(more := usual[":s"].get(rank, b"")[len(packed) :]) in (1, 3):
+                usual[":s"][rank] = usual[":s"][rank][: -len(more)]
+        for name in general:
+            self.assertEqual(usual[name], general[name], name)
+
+    async def walk(self, seed: int, steps: int) -> None:
+        """One random sequence; now and then the clock is set back."""
+        draw = Random(seed)
+        await self.redis.command("FLUSHALL")
+        for name, value in _RULES.items():
+            await self.redis.command("HSET", _GENERAL, name, value)
+        claims: dict[str, list[str]] = {}
+        for step in range(steps):
+            self.clock.advance(draw.choice((0, 0.001, 0.5, 20, -0.002)))
+            kind = draw.randrange(10)
+            recent = [*claims][-8:]
+            if kind < 3:
+                posts: list[str | int] = []
+                for _ in range(draw.choice((1, 1, 3))):
+                    number = draw.choice((1, 2, 9, 30)) if draw.random() < 0.98 else 1001
+                    posts += [draw.choice(_CLIENTS), draw.choice((5, 5, 11)), number]
+                    for n in range(number):
+                        posts += [draw.choice(("", "3600", "3600", "70")), "", f"{step}.{n}"]
+                await self.asked(scripts.POST, _INCARNATION, 10, 3600, "", *posts)
+            elif kind < 6:
+                asked: list[str | int] = []
+                for nth in range(draw.choice((1, 1, 3))):
+                    asked += [f"claim-{step}-{nth}", draw.choice((1, 2, 10, 20))]
+                answers = await self.asked(scripts.CLAIM, _INCARNATION, "", draw.choice((60, 60, 90)), 60, *asked)
+                for claim, answer in zip(asked[::2], answers, strict=True):
+                    if len(answer) > 4:
+                        claims[str(claim)] = [rank.decode() for rank in answer[4::4]]
+            elif kind < 8 and recent:
+                chosen = draw.sample(recent, min(len(recent), draw.choice((1, 1, 3))))
+                if draw.random() < 0.5:
+                    chosen.sort(key=recent.index)
+                wanted: list[str | int] = []
+                for claim in chosen:
+                    ranks = claims[claim] if draw.random() < 0.8 else draw.sample(claims[claim], len(claims[claim]) // 2)
+                    wanted += [1 + len(ranks), _INCARNATION, *ranks]
+                await self.asked(scripts.DELETE, "any", *wanted)
+            elif kind < 9 and recent:
+                one_by_one: list[str | int] = []
+                for _ in range(draw.choice((1, 3, 8))):
+                    claim = draw.choice(recent)
+                    given = claim if draw.random() < 0.9 else draw.choice(("", "another", recent[0]))
+                    one_by_one += [given, _INCARNATION, draw.choice(claims[claim])]
+                await self.asked(scripts.DELETE, "one", *one_by_one)
+            elif recent and draw.random() < 0.5:
+                await self.asked(scripts.CLAIM_UPDATE, draw.choice(recent), 90, 60)
+            elif recent:
+                await self.asked(scripts.CLAIM_RELEASE, draw.choice(recent))
+
+    async def test_walks(self) -> None:
+        """Posts, claims and deletions, some in one script, among renewals, releases and lapses."""
+        await self.redis.command("CONFIG", "RESETSTAT")
+        for seed in range(16):
+            await self.walk(seed, 80)
+        stats = await self.redis.command("INFO", "commandstats")
+        self.assertIn(b"cmdstat_xtrim", stats)
