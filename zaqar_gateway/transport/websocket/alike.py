@@ -91,11 +91,8 @@ def closely_alike(
     payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct, listener: IListener | None
 ) -> Alike | None:
     """What all have in common that differ in less than their bodies; ``None``: there are none, or it is not certain where they do."""
-    frame = action.operation and action.operation.frame
-    if not frame:
-        return None
-    if frame.at_once is not None:
-        member = frame.at_once[0]
+    if action.at_once is not None:
+        member = action.at_once[0]
         found = _around(payload, envelope, action, bytes(getattr(asked, member)))
         if found is not None:
             found.others = {name: getattr(asked, name) for name in asked.__struct_fields__ if name != member}

@@ -269,7 +269,6 @@ class Action:
     :ivar alone: see :class:`~zaqar_gateway.operations.registry.Frame`; :ivar reads: likewise.
     :ivar answer: what is answered, from the fields and the result of the operation.
     :ivar audit: tells of requests; ``None``: nobody does.
-    :ivar varies: see :class:`~zaqar_gateway.operations.registry.Frame`.
     """
 
     name: str
@@ -283,7 +282,6 @@ class Action:
     _listener: str = ""  # the field that is the connection itself
     _at_once: msgspec.json.Decoder[Any] | None = None
     reads: bool = False
-    varies: tuple[str, ...] = ()
 
     def headers(self, envelope: Envelope) -> Any:
         """The headers that the action has; :class:`Headers` where it has an operation.
@@ -321,13 +319,22 @@ class Action:
         :param others: the other fields.
         :raises EnvelopeError: that violates the schema.
         """
-        frame = None if self.operation is None else self.operation.frame
-        assert self.operation is not None and frame is not None and frame.at_once is not None and self._at_once is not None
+        assert self.operation is not None and self.at_once is not None and self._at_once is not None
         try:
             value = self._at_once.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise _violated("body", error) from None
-        return self.operation.fields(**others, **{frame.at_once[1]: value}, size=len(text))
+        return self.operation.fields(**others, **{self.at_once[1]: value}, size=len(text))
+
+    @property
+    def at_once(self) -> tuple[str, str] | None:
+        """See :class:`~zaqar_gateway.operations.registry.Frame`."""
+        return None if self.operation is None or self.operation.frame is None else self.operation.frame.at_once
+
+    @property
+    def varies(self) -> tuple[str, ...]:
+        """See :class:`~zaqar_gateway.operations.registry.Frame`."""
+        return () if self.operation is None or self.operation.frame is None else self.operation.frame.varies
 
 
 def _violation(why: str) -> EnvelopeError:
@@ -366,7 +373,6 @@ class Actions:
                     operation.frame.listener,
                     _decoder_at_once(operation, operation.frame),
                     operation.frame.reads,
-                    operation.frame.varies,
                 )
         for name in NOT_IMPLEMENTED - self._by_name.keys():
             decoder: msgspec.json.Decoder[Any] = headers

@@ -4,7 +4,7 @@ local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dea
 local each, ttl_s, grace_s = ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local lapses = now + ttl_s * 1000
 -- What is the same for nearly all messages of a claim is made once; a number is an argument that is dear to hand over.
-local lapses_text = string.format('%d', lapses)
+local lapses_text = text(lapses)
 local limit = 0
 for i = 7, #ARGV, 2 do
   limit = limit + ARGV[i]

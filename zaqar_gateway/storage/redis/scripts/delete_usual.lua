@@ -96,7 +96,7 @@ local function delete_held()
     if #last < #rank or #last == #rank and last < rank then last = rank end -- a call of is_before() for each is too much here
   end
   if last ~= known[4] then call('HSET', base, 'cut', last) end
-  if call('XLEN', main) == 0 then call('UNLINK', main) end
+  drop_if_empty(main)
   local answers = {}
   for i = 1, number do
     answers[i] = {0}

@@ -4,13 +4,12 @@
 
 -- Whether each post is of the usual size, with its bodies in it, and how many messages there are.
 local function are_usual()
-  local size_max, total, at = tonumber(ARGV[3]), 0, 6
+  local size_max, total, at = tonumber(ARGV[3]), 0, POSTS
   while ARGV[at] do
     local last = at + 2 + 3 * ARGV[at + 2]
     if tonumber(ARGV[at + 1]) > size_max then return end
     for i = at + 5, last, 3 do
-      local body = ARGV[i]
-      if #body == 13 and body:byte(1) == 2 then return end
+      if is_apart(ARGV[i]) then return end
       total = total + 1
     end
     at = last + 1
@@ -22,7 +21,7 @@ local function append()
   local ttl_default, answers, expiries, rank, n = known[3] or ARGV[4], {}, {}, micros, 0
   -- Most messages have the ttl and the client of the one before.
   local ttl_before, client_before, begins, expiry = nil, nil, nil, nil
-  local at = 6
+  local at = POSTS
   while ARGV[at] do
     local client, last = ARGV[at], at + 2 + 3 * ARGV[at + 2]
     answers[#answers + 1] = {0, known[1], rank}
