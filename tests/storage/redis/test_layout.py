@@ -60,14 +60,19 @@ class LayoutTests(OnRedis):
         """Messages of an earlier form keep the gateway from using the Redis, which is told with what to do."""
         await self.post_old()
         why = await self.refused()
-        self.assertIn("Its messages have form 1, and this version of the gateway reads form 2.", why)
+        self.assertIn("Its messages have form 1, and this version of the gateway reads form 3.", why)
         self.assertIn("an empty Redis or data directory", why)
         self.assertIsNone(await self.redis.command(b"GET", Keys().layout))
 
+    async def test_read_as_it_is(self) -> None:
+        """Form 2 is part of this one, and is of this one from here on: an earlier version is told so when it connects."""
+        await self.redis.command(b"SET", Keys().layout, b"2")
+        self.assertEqual(await self.join(), _NOW)
+
     async def test_later(self) -> None:
         """So does the number of another form, whatever there is."""
-        await self.redis.command(b"SET", Keys().layout, b"3")
-        self.assertIn("form 3", await self.refused())
+        await self.redis.command(b"SET", Keys().layout, b"4")
+        self.assertIn("form 4", await self.refused())
 
     async def test_spaces(self) -> None:
         """Each space on a shared Redis has its own."""

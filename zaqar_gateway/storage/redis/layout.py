@@ -12,17 +12,20 @@ from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.commands import Commands, Refused, is_elsewhere
 from zaqar_gateway.storage.redis.keys import Keys
 
-LAYOUT = 2
+LAYOUT = 3
 """The number of the form that ``scripts/common.lua`` describes; another form has another number."""
 
 _THIS = b"%d" % LAYOUT
+_READ = (b"2",)
+"""Earlier forms that can be read as they are.  What is written into them is not read by the versions that they come from."""
 _SCANNED = 10_000
 _BEGINS = re.compile(rb"[0-9]+\+? ", re.DOTALL)
 """How an entry begins since form 2, the first whose number is kept."""
 
 
 async def check_layout(keys: Keys, redis: Commands) -> None:
-    """Look whether the data can be read.  Where no number is kept, and none is needed, that of this version is from here on.
+    """Look whether the data can be read.  Where none is kept, and none is needed, or that of an earlier one that can be read, the
+    number of this version is from here on.
 
     :raises StoreUnavailable: they have another form.
     """
@@ -34,12 +37,14 @@ async def check_layout(keys: Keys, redis: Commands) -> None:
         raise
     if number is None:
         number = await _found(keys, redis)
-        if number == _THIS:
-            try:
-                await redis.execute_command(b"SET", keys.layout, _THIS, b"NX")
-            except Refused:
-                pass  # it takes no writes now; the next connection notes it
-    if number != _THIS:
+    elif number == _THIS:
+        return
+    if number == _THIS or number in _READ:
+        try:
+            await redis.execute_command(b"SET", keys.layout, _THIS)
+        except Refused:
+            pass  # it takes no writes now; the next connection notes it
+    else:
         raise StoreUnavailable(
             f"Its messages have form {number.decode(errors='replace')}, and this version of the gateway reads form {LAYOUT}. Have the"
             " version that stored them serve until they are consumed, or begin with an empty Redis or data directory."

@@ -1,7 +1,8 @@
 -- claim_of.lua: a live claim by id, for reading, renewing and ending it.
 
 -- Its created (ms), ttl (s), the ranks still in it and their states; nothing where there is no such live claim.
-local function claim_of(claim)
+-- Where it is to be changed it is no run any more.
+local function claim_of(claim, to_change)
   local packed = call('HGET', claims, claim)
   if not packed then
     return
@@ -10,14 +11,17 @@ local function claim_of(claim)
   if lapses <= now then
     return
   end
+  local found = states_of(all)
+  local run = found[1] and run_in(found[1])
+  if run then
+    if to_change then write_out(all) end
+    all, found = run, states_of(run)
+  end
   local ranks, states = {}, {}
-  each_slice(all, function(...)
-    local some = {...}
-    for i, one in ipairs(call('HMGET', state, ...)) do
-      if one and cmsgpack.unpack(one) == claim then
-        ranks[#ranks + 1], states[#states + 1] = some[i], one
-      end
+  for i, one in ipairs(found) do
+    if one and cmsgpack.unpack(one) == claim then
+      ranks[#ranks + 1], states[#states + 1] = all[i], one
     end
-  end)
+  end
   return created, ttl, ranks, states
 end

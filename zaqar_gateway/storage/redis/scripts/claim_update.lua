@@ -3,7 +3,7 @@
 -- ARGV: now, claim, ttl (s), grace (s)
 -- Returns whether the claim was live: 1 or 0.
 local known = call('HMGET', base, 'inc', 'later')
-local created, ttl_before_s, ranks, states = claim_of(ARGV[2])
+local created, ttl_before_s, ranks, states = claim_of(ARGV[2], true)
 if not created then
   return 0
 end

@@ -1,6 +1,6 @@
 -- claim_usual.lua: begins claim.lua with what claims nearly always are: of messages right behind `head`, which nobody has claimed before
 -- and which outlive the claim.  Where there is more to it nothing has been written, and claim.lua goes on with what is known here.
-local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl', 'apart')
+local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl', 'apart', 'in_runs')
 local each, ttl_s, grace_s = ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local lapses = now + ttl_s * 1000
 -- What is the same for nearly all messages of a claim is made once; a number is an argument that is dear to hand over.
@@ -12,13 +12,12 @@ end
 
 local function claim_behind_head()
   local found = call('XRANGE', main, '(' .. (known[3] or '0'), '+', 'COUNT', limit)
-  local number, begins, ttl = 0, nil, nil -- of those that are claimed; what the entry of the last one begins with
-  local holds, states, claimed, counts, answers = {}, {}, {}, {}, {}
+  local number, last, begins, ttl = 0, nil, nil, nil -- of those that are claimed; what the entry of the last one begins with
+  local holds, states, claimed, starts, in_runs, answers = {}, {}, {}, {}, tonumber(known[8]) or 0, {}
   for i = 6, #ARGV, 2 do
     local claim, room = ARGV[i], tonumber(ARGV[i + 1])
     local out, ranks, first = {0, now, known[1], known[7] and 1 or 0}, {}, number
     local size = math.min(room, #found - first)
-    local packed = cmsgpack.pack(claim, lapses, 0, 0, 0, size)
     for nth = 1, size do
       local one = found[first + nth]
       local rank, entry = one[1]:sub(1, -3), one[2]
@@ -27,28 +26,31 @@ local function claim_behind_head()
         begins, ttl = not entry[3] and entry[1], entry[1]:match('^%d+')
         if (tonumber(entry[4]) or math.floor(rank / 1000)) + ttl * 1000 < lapses then return end
       end
-      local n, m = 4 * nth, 2 * (first + nth)
+      local n = 4 * nth
       out[n + 1], out[n + 2], out[n + 3], out[n + 4] = rank, ttl, entry[2], entry[3] and {'', 0, '', entry[4]} or ''
       ranks[nth] = rank
-      holds[m - 1], holds[m] = lapses_text, rank
-      states[m - 1], states[m] = rank, packed
     end
     answers[#answers + 1] = out
     number = first + size
     if size > 0 then
-      claimed[#claimed + 1], claimed[#claimed + 2] = claim, cmsgpack.pack(now, lapses, ttl_s, ranks)
-    end
-    if size > 1 then
-      counts[#counts + 1], counts[#counts + 2] = claim, size
+      local start, n = ranks[1], #states
+      holds[n + 1], holds[n + 2] = lapses_text, start
+      states[n + 1], states[n + 2] = start, cmsgpack.pack(claim, lapses, 0, 0, 0, size > 1 and ranks or 1)
+      claimed[n + 1], claimed[n + 2] = claim, cmsgpack.pack(now, lapses, ttl_s, {start})
+      if size > 1 then
+        starts[#starts + 1], starts[#starts + 2] = start, start
+        in_runs = in_runs + size - 1
+      end
+      last = ranks[size]
     end
   end
   if number > 0 then
-    call('HSET', base, 'head', holds[2 * number])
+    call('HSET', base, 'head', last, 'in_runs', in_runs)
     call('ZADD', held, unpack(holds))
     call('HSET', state, unpack(states))
     call('HSET', claims, unpack(claimed))
-    if #counts > 0 then
-      call('HSET', left, unpack(counts))
+    if #starts > 0 then
+      call('ZADD', runs, unpack(starts))
     end
   end
   return answers

@@ -15,12 +15,16 @@
 --                          small one.
 --   alive        zset      every message by expiry (ms)
 --   free         zset      free messages at or before `head`, or out of `later`, by rank
---   held         zset      claimed messages by the expiry of their claim (ms)
+--   held         zset      claimed messages by the expiry of their claim (ms); of a run the first
 --   delayed      zset      delayed messages by due time (ms)
---   state        hash      rank: claim, its expiry (ms), expiry (ms, 0: as posted), ttl (s), claim count; and how many messages the claim
---                          was given, where nothing stood in `main` between these
---   claims       hash      claim: created (ms), expiry (ms), ttl (s), ranks of the messages that it was given
---   left         hash      claim: how many of them are left, where it was given more than one
+--   state        hash      rank: claim, its expiry (ms), expiry (ms, 0: as posted), ttl (s), claim count; and of the first of a run the
+--                          ranks of all of it
+--   claims       hash      claim: created (ms), expiry (ms), ttl (s), ranks of the messages that it was given; of a run the first
+--   left         hash      claim: how many of them are left, where it was given more than one, and these are not a run
+--   runs         zset      the first messages of runs by rank.  A run is what a claim was given where nobody had claimed it before and
+--                          nothing stood in `main` between, as long as all of it is there: most claims of several messages are one
+--                          from beginning to end, and one entry for all takes half of the time.  What is done to a part of it
+--                          begins with write_out()
 --   alias        zset      ids of messages that were moved here by their rank here
 --   dead         zset      dead letters by rank
 --   bodies       hash      a token: one of the long bodies, which are kept apart; the entry has 2 (a byte) and the token in its
@@ -34,6 +38,8 @@
 -- `cut` in the queue's hash is the greatest rank of what was removed from it: deleted, popped, purged, expired, moved.  A
 -- queue that is deleted leaves, for five minutes, a string with the greatest rank that it has had and when that is forgotten
 -- (ms); the next one of its name has that rank for its first `cut`.
+--
+-- `in_runs` in the queue's hash is how many messages are in runs, without the first of each: as many more as are in held are claimed.
 --
 -- `apart` in the queue's hash says that there may be something in bodies.
 --
@@ -66,6 +72,7 @@ local delayed = base .. ':d'
 local state = base .. ':s'
 local claims = base .. ':c'
 local left = base .. ':n'
+local runs = base .. ':r'
 local alias = base .. ':i'
 local dead = base .. ':b'
 local bodies = base .. ':w'
@@ -198,6 +205,72 @@ local function drop_if_empty(stream)
   end
 end
 
+-- The ranks of the run that begins with the message of this state, if one does.
+local function run_in(packed)
+  local run = select(6, cmsgpack.unpack(packed))
+  return type(run) == 'table' and run
+end
+
+-- The states of messages: of each its own, or that of its run; false where it has none.
+local function states_of(ranks)
+  local states, n = {}, 0
+  each_slice(ranks, function(...)
+    for _, packed in ipairs(call('HMGET', state, ...)) do
+      n = n + 1
+      states[n] = packed
+    end
+  end)
+  if call('EXISTS', runs) == 0 then
+    return states
+  end
+  local first, packed, is_of = nil, nil, {} -- the run that was looked at last: how it begins, and which messages are of it
+  for i, rank in ipairs(ranks) do
+    if not states[i] then
+      if not is_of[rank] then
+        local before = call('ZRANGE', runs, rank, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1)[1]
+        if before ~= first then
+          first, packed, is_of = before, before and call('HGET', state, before), {}
+          for _, other in ipairs(packed and run_in(packed) or {}) do is_of[other] = true end
+        end
+      end
+      states[i] = is_of[rank] and packed or false -- not nil, at which ipairs() ends
+    end
+  end
+  return states
+end
+
+-- A run is none any more.  Nothing of it is written here, so that it works when Redis has no memory left, and then what comes after.
+local function end_run(run)
+  call('ZREM', runs, run[1])
+  call('HINCRBY', base, 'in_runs', 1 - #run)
+end
+
+-- Writes down of each message what is said of the run that it is of.
+local function write_out(ranks)
+  if call('EXISTS', runs) == 0 then
+    return
+  end
+  local seen = {}
+  for _, packed in ipairs(states_of(ranks)) do
+    local run = packed and not seen[packed] and run_in(packed)
+    if run then
+      seen[packed] = true
+      local claim, lapses = cmsgpack.unpack(packed)
+      local created, _, ttl_s = cmsgpack.unpack(call('HGET', claims, claim))
+      local holds, states, ends, alone = {}, {}, text(lapses), cmsgpack.pack(claim, lapses, 0, 0, 0)
+      for i, rank in ipairs(run) do
+        holds[2 * i - 1], holds[2 * i] = ends, rank
+        states[2 * i - 1], states[2 * i] = rank, alone
+      end
+      end_run(run)
+      each_slice(holds, function(...) call('ZADD', held, ...) end)
+      each_slice(states, function(...) call('HSET', state, ...) end)
+      call('HSET', claims, claim, cmsgpack.pack(created, lapses, ttl_s, run))
+      call('HSET', left, claim, #run)
+    end
+  end
+end
+
 -- Removes messages from everywhere but the claims that they are in.  `kept` is {cut, bytes, dead_letters, apart} as the queue's
 -- hash has them, and changes with it; nil where the caller has no use for them.  `is_out` says that they are out of `main`
 -- already, which must not be where bytes are counted or bodies kept apart.
@@ -314,9 +387,20 @@ local function settle(has_later, kept)
   local lapsed = is_due(held) and call('ZRANGE', held, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE) or {}
   if #lapsed > 0 then
     more = #lapsed == SLICE
-    local states = call('HMGET', state, unpack(lapsed))
+    local ranks, states = {}, {}
+    for i, packed in ipairs(call('HMGET', state, unpack(lapsed))) do
+      if #ranks >= SLICE then
+        more = true
+        break
+      end
+      local run = run_in(packed)
+      if run then end_run(run) end
+      for _, rank in ipairs(run or {lapsed[i]}) do
+        ranks[#ranks + 1], states[#states + 1] = rank, packed
+      end
+    end
     end_claims(claims_in(states))
-    give_back(lapsed, states)
+    give_back(ranks, states)
   end
   if has_later then
     local due = call('ZRANGE', delayed, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE / 2)
@@ -333,10 +417,16 @@ local function settle(has_later, kept)
   local expired = is_due(alive) and call('ZRANGE', alive, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE) or {}
   if #expired > 0 then
     -- A message outlives its claim, so that any claim which is still known has lapsed.
+    write_out(expired)
     end_claims(claims_in(call('HMGET', state, unpack(expired))))
     remove(expired, has_later, kept)
   end
   return more, #expired == SLICE
+end
+
+-- How many messages live claims hold.  Those of runs that lapsed and that settle() did not get to are among them.
+local function claimed_count()
+  return call('ZCOUNT', held, '(' .. now, '+inf') + (tonumber(call('HGET', base, 'in_runs')) or 0)
 end
 
 -- Tells whoever listens to a channel: that of a queue has its key, that there may be something; that of its changes ':changed' behind it.

@@ -15,7 +15,7 @@ if ARGV[2] ~= '' then
   marker = resolve(ARGV[2], ARGV[3], known[1], known[3]) or ARGV[2]
 end
 local ranks = call('ZRANGE', dead, '(' .. marker, '+inf', 'BYSCORE', 'LIMIT', 0, ARGV[4])
-local states = #ranks > 0 and call('HMGET', state, unpack(ranks))
+local states = states_of(ranks)
 for i, rank in ipairs(ranks) do
   local entry = fetch(rank)
   local _, ttl, count, claim = judge(rank, entry, states[i])

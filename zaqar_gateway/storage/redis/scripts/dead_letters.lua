@@ -3,7 +3,7 @@
 -- The dead letters that may be sent back: those of the ranks that nobody has claimed, as {rank, entry, ttl (s)}.
 local function sendable(ranks, limit)
   local found = {}
-  local states = #ranks > 0 and call('HMGET', state, unpack(ranks)) or {}
+  local states = states_of(ranks)
   for i, rank in ipairs(ranks) do
     local entry = #found < limit and fetch(rank)
     if entry then

@@ -9,17 +9,6 @@
 local has_later, has_moved = known[2], known[3]
 local kept = {known[4], known[5], known[6], known[7]}
 
-local function states_of(ranks)
-  local states, n = {}, 0
-  each_slice(ranks, function(...)
-    for _, packed in ipairs(call('HMGET', state, ...)) do
-      n = n + 1
-      states[n] = packed
-    end
-  end)
-  return states
-end
-
 -- Which of some messages exist.
 local function alive_of(ranks)
   local alive_ones, n = {}, 0
@@ -55,8 +44,25 @@ end
 
 local gone, gone_states, out = {}, {}, 0
 
+-- Runs that go as a whole are none any more, and those that a part of goes are written out.
+local function leave_runs(states)
+  local numbers = {}
+  for _, packed in ipairs(states) do
+    if packed then numbers[packed] = (numbers[packed] or 0) + 1 end
+  end
+  for packed, number in pairs(numbers) do
+    local run = run_in(packed)
+    if run and number == #run then
+      end_run(run)
+    elseif run then
+      write_out({run[1]})
+    end
+  end
+end
+
 local function take_out(is_out)
   if out > 0 then
+    if call('EXISTS', runs) == 1 then leave_runs(gone_states) end
     remove(gone, has_later, kept, is_out)
     leave_claims(leaving_by(gone_states)) -- after something was removed, so that it works when Redis has no memory left
     gone, gone_states, out = {}, {}, 0

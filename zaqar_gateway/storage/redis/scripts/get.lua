@@ -7,10 +7,12 @@ local out = {now, known[1] or ''}
 if not known[1] then
   return out
 end
-for _, rank in ipairs(meant_by(2, #ARGV, known[1], known[3])) do
+local ranks = meant_by(2, #ARGV, known[1], known[3])
+local states = states_of(ranks)
+for i, rank in ipairs(ranks) do
   local entry = fetch(rank, known[2])
   if entry then
-    local expires, ttl, count, claim = judge(rank, entry, call('HGET', state, rank))
+    local expires, ttl, count, claim = judge(rank, entry, states[i])
     if expires > now then
       emit(out, rank, whole(entry), ttl, claim, count)
     end

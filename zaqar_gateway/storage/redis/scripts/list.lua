@@ -39,7 +39,7 @@ local function head_of(from)
     from.batch = math.min(2 * from.batch, BATCH_MAX)
     -- Only what a claim has passed can have a state.
     if count > 0 and (has_later or not is_before(head, from.ranks[1])) then
-      from.states = call('HMGET', state, unpack(from.ranks))
+      from.states = states_of(from.ranks)
     end
   end
   return from.ranks[from.at]

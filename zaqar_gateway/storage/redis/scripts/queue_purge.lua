@@ -2,8 +2,8 @@
 -- KEYS: queue
 -- ARGV: now
 local last = last_of_all()
-call('UNLINK', main, later, alive, free, held, delayed, state, claims, left, alias, dead, bodies)
-call('HDEL', base, 'later', 'moved', 'bytes', 'dead_letters', 'apart')
+call('UNLINK', main, later, alive, free, held, delayed, state, claims, left, runs, alias, dead, bodies)
+call('HDEL', base, 'later', 'moved', 'bytes', 'dead_letters', 'apart', 'in_runs')
 if last > 0 then
   call('HSET', base, 'cut', text(last))
 end

@@ -7,14 +7,13 @@ local known = call('HMGET', base, 'inc', 'later')
 if not known[1] then
   return {now, '', 0, 0, 0}
 end
-local _, unswept = settle(known[2])
-local live = '(' .. now
-local total, claimed = call('ZCOUNT', alive, live, '+inf'), call('ZCOUNT', held, live, '+inf')
-local out = {now, known[1], total, claimed, 0}
+local more, unswept = settle(known[2])
+local total = call('ZCOUNT', alive, '(' .. now, '+inf')
+local out = {now, known[1], total, claimed_count(), 0}
 if total == 0 then
   return out
 end
-if unswept then
+if more or unswept then
   out[5] = 1
   return out
 end

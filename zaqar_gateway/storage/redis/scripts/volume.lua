@@ -2,5 +2,7 @@
 -- KEYS: queue
 -- ARGV: now
 -- Returns {total, claimed}.
-local live = '(' .. now
-return {call('ZCOUNT', alive, live, '+inf'), call('ZCOUNT', held, live, '+inf')}
+if call('EXISTS', runs) == 1 then
+  settle(call('HGET', base, 'later'))
+end
+return {call('ZCOUNT', alive, '(' .. now, '+inf'), claimed_count()}
