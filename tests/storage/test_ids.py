@@ -52,7 +52,7 @@ class MessageIdTests(SynchronousTestCase):
         """Several ids are read together where all have one incarnation, and as each alone."""
         texts = [ids.format_id(*each) for each in parts]
         if len({incarnation for _, incarnation in parts}) == 1:
-            self.assertEqual(ids.parse_ids(texts), (parts[0][1], [rank for rank, _ in parts]))
+            self.assertEqual(ids.parse_ids(texts), (parts[0][1], tuple(rank for rank, _ in parts)))
         else:
             self.assertIsNone(ids.parse_ids(texts))
 
@@ -70,6 +70,11 @@ class MessageIdTests(SynchronousTestCase):
             ids.format_ids(first, number, incarnation),
             [ids.format_id(rank, incarnation) for rank in range(first, first + number)],
         )
+
+    @given(st.lists(RANKS, min_size=1, max_size=5), INCARNATIONS)
+    def test_each(self, ranks: list[int], incarnation: str) -> None:
+        """So are ids of any ranks."""
+        self.assertEqual(ids.format_each(ranks, incarnation), [ids.format_id(rank, incarnation) for rank in ranks])
 
     def test_malformed(self) -> None:
         """Texts that are nearly ids are none, words that clients send as markers neither."""

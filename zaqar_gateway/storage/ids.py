@@ -15,6 +15,7 @@ import re
 import secrets
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from random import getrandbits
 
 RANK_MAX = 16**14 - 1
@@ -25,9 +26,15 @@ NO_QUEUE = "0" * 10
 ID_LENGTH = 24
 
 _RANK_DIGITS = 14
-_RANKS = struct.Struct(">Q4x")  # of an id its rank and one byte more, and the rest of it
 _SIZE, _RANK_SIZE = ID_LENGTH // 2, 7  # of an id in bytes, and of the rank in it
+_INCARNATION = re.compile("[0-9a-f]{10}")
 _CURSOR = re.compile("[0-9a-f]{14}")
+
+
+@lru_cache(1024)
+def _packed_ranks(number: int) -> struct.Struct:
+    """So many ranks, in eight bytes each."""
+    return struct.Struct(f">{number}Q")
 
 
 def format_id(rank: int, incarnation: str) -> str:
@@ -39,7 +46,13 @@ def format_ids(first: int, number: int, incarnation: str) -> list[str]:
     """The ids of so many messages, whose ranks follow one another from the first on."""
     if number == 1:  # which nearly all posts have
         return [format_id(first, incarnation)]
-    return [format_id(rank, incarnation) for rank in range(first, first + number)]
+    return format_each(range(first, first + number), incarnation)
+
+
+def format_each(ranks: Sequence[int], incarnation: str) -> list[str]:
+    """The ids of the messages with these ranks, of which there is at least one: a third of what :func:`format_id` takes for each."""
+    digits = _packed_ranks(len(ranks)).pack(*ranks).hex(",", 8)
+    return (digits[2:].replace(",00", f"{incarnation},") + incarnation).split(",")
 
 
 def parse_id(text: str) -> tuple[int, str] | None:
@@ -53,22 +66,23 @@ def parse_id(text: str) -> tuple[int, str] | None:
     return int.from_bytes(data[:_RANK_SIZE]), text[_RANK_DIGITS:]
 
 
-def parse_ids(ids: Sequence[str]) -> tuple[str, list[int]] | None:
+def parse_ids(ids: Sequence[str]) -> tuple[str, tuple[int, ...]] | None:
     """The incarnation in several ids, where all have the same, and their ranks; ``None`` where they have not, where a text has not the
     form of an id, or where there are none.
 
-    For each of twenty it takes three fifths of what :func:`parse_id` takes.
+    For each of twenty it takes a third of what :func:`parse_id` takes.
     """
-    incarnation, text = ids[0][_RANK_DIGITS:] if ids else "", "".join(ids)
-    if len(incarnation) != len(NO_QUEUE) or {one[_RANK_DIGITS:] for one in ids} != {incarnation}:
+    incarnation, text = ids[0][_RANK_DIGITS:] if ids else "", ",".join(ids) + ","
+    if {*map(len, ids)} != {ID_LENGTH} or text.count(f"{incarnation},") != len(ids):
         return None
+    digits = "00" + text.replace(f"{incarnation},", "00")[:-2]
     try:
-        data = bytes.fromhex(text)
+        data = bytes.fromhex(digits)
     except ValueError:
         return None
-    if data.hex() != text:  # capital letters, or blanks
+    if data.hex() != digits or not _INCARNATION.fullmatch(incarnation):  # capital letters, or blanks
         return None
-    return incarnation, [rank >> 8 for (rank,) in _RANKS.iter_unpack(data)]
+    return incarnation, _packed_ranks(len(ids)).unpack(data)
 
 
 def format_cursor(rank: int) -> str:

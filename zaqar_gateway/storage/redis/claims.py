@@ -83,10 +83,9 @@ class RedisClaims:
         size = limit * together.MESSAGE_SIZE
         while True:
             found = await together.ask(self._redis, scripts.CLAIM, kind, self._begin, given, 2, size)
-            if not found[0]:
+            if found[0] != values.AGAIN:
                 break
-        _, now_ms, incarnation, has_apart, *_ = found
-        taken = values.messages(found, 4, now_ms, incarnation.decode(), theirs)
+        taken, has_apart = values.claimed(found, theirs)
         return await self._whole(project, queue, taken) if has_apart and taken else taken
 
     async def _whole(self, project: str, queue: str, taken: list[Message]) -> list[Message]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 from urllib.parse import unquote
+
+import msgspec
 
 from zaqar_gateway.errors import QuotaExceeded
 from zaqar_gateway.model import (
@@ -22,8 +25,15 @@ from zaqar_gateway.model import (
     Subscription,
 )
 from zaqar_gateway.storage import bytes_exceeded, messages_exceeded, queues_exceeded
-from zaqar_gateway.storage.ids import format_cursor, format_id, parse_cursor, parse_id, parse_ids
+from zaqar_gateway.storage.ids import format_cursor, format_each, format_id, parse_cursor, parse_id, parse_ids
 from zaqar_gateway.storage.redis.packing import bulks
+
+_numbers = msgspec.json.Decoder(list[int]).decode
+_in_text = msgspec.json.Encoder().encode
+_DECIMALS = 16  # of nearly all
+
+AGAIN, _ALIKE = 1, 2
+"""How an answer of ``scripts/claim.lua`` begins: it is to be asked again, or its messages differ in rank and body alone."""
 
 _FIELDS = 4  # of a message: scripts/common.lua, emit
 
@@ -55,6 +65,20 @@ def messages(
             age_s = (now_us - number) // 1_000_000
             found.append(Message(format_id(number, incarnation), body, int(ttl), age_s if age_s > 0 else 0, claim_id))
     return found
+
+
+def claimed(answer: Sequence[Any], claim_id: str | None) -> tuple[list[Message], int]:
+    """What a claim was given, and whether bodies may be kept apart: scripts/claim.lua.
+
+    :param claim_id: as for :func:`messages`.
+    """
+    form, now_ms, incarnation, has_apart = answer[:4]
+    if form != _ALIKE:
+        return messages(answer, 4, now_ms, incarnation.decode(), claim_id), has_apart
+    ttl, age_s, ranks = answer[4:7]
+    ids = format_each(_numbers(b"[%b]" % ranks), incarnation.decode())
+    same = repeat(int(ttl)), repeat(max(0, age_s)), repeat(claim_id)
+    return [*map(Message, ids, answer[7:], *same)], has_apart
 
 
 def _with_more(
@@ -104,13 +128,13 @@ def packed_ids(ids: Sequence[str]) -> bytes:
         rank, incarnation = known
         digits = str(rank)
         return f"${len(incarnation)}\r\n{incarnation}\r\n${len(digits)}\r\n{digits}\r\n".encode()
-    first, *others = id_arguments(ids)
-    sizes = {*map(len, others)}
-    if len(sizes) != 1:
-        return bulks((first, *others))
-    # Less than to pack each.
-    between = f"\r\n${sizes.pop()}\r\n"
-    return f"${len(first)}\r\n{between.join((first, *others))}\r\n".encode()
+    if (alike := parse_ids(ids)) is not None:
+        incarnation, ranks = alike
+        # Less than half of what it takes to pack each.
+        texts = _in_text(ranks)[1:-1]
+        if len(texts) == (_DECIMALS + 1) * len(ranks) - 1:
+            return b"$%d\r\n%b\r\n$16\r\n%b\r\n" % (len(incarnation), incarnation.encode(), texts.replace(b",", b"\r\n$16\r\n"))
+    return bulks(id_arguments(ids))
 
 
 def letters(answer: Sequence[Any], incarnation: str) -> list[Letter]:

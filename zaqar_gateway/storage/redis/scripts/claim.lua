@@ -4,7 +4,9 @@
 -- ARGV: now, incarnation for a new dead letter queue, '1' for a claim each: their ids then are as the one given, save for the last
 --       four digits; ttl (s), grace (s), then of each claim: its id, limit
 -- Returns of each claim {whether to call again, now, incarnation, whether bodies may be kept apart, messages...}; the messages name
--- their claim only where each has its own, and the bodies that are kept apart are read after this.
+-- their claim only where each has its own, and the bodies that are kept apart are read after this.  Or, of a claim of messages that differ
+-- in rank and body alone, {2, now, incarnation, whether bodies may be kept apart, ttl (s), age (s), ranks with commas between, bodies...}:
+-- each value of an answer costs Redis and its reader.
 local is_late = known[1] and settle(known[2])
 local answers = {}
 for i = 7, #ARGV, 2 do
