@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import permutations, product
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -58,6 +59,36 @@ class ClaimStoreContract(ReadingCase):
                 messages=[Message(ids[0], b"1", 600, 5, claim.id, 0), Message(ids[1], b"2", 600, 5, claim.id, 0)],
             ),
         )
+
+    async def shown(self, ids: Sequence[str]) -> list[str | None]:
+        """The claims that messages are shown with: one by one, together and in a listing, which all show the same."""
+        alone = [(await self.one(message_id)).claim_id for message_id in reversed(ids)][::-1]
+        together = await self.storage.messages.get("p", "q", ids)
+        page = await self.page()
+        self.assertEqual([message.claim_id for message in together], alone)
+        self.assertEqual([message.claim_id for message in page.messages], alone)
+        return alone
+
+    async def test_shown_with_their_claims(self) -> None:
+        """Each message of a claim is shown with it, and no other, while parts of claims are deleted, claims renewed, and the rest ends."""
+        ids = await self.put(*numbered(12))
+        a, b = (await self.claim(4)).id, (await self.claim(3)).id
+        self.assertEqual(await self.shown(ids), [a] * 4 + [b] * 3 + [None] * 5)
+        await self.drop(ids[2], a)
+        await self.drop(ids[11])
+        left = ids[:2] + ids[3:11]
+        self.assertEqual(await self.shown(left), [a] * 3 + [b] * 3 + [None] * 4)
+        self.assertEqual(await self.counts(), (4, 6))
+        self.assertTrue(await self.storage.claims.update("p", "q", b, 120, 60))
+        self.assertEqual(await self.shown(left), [a] * 3 + [b] * 3 + [None] * 4)
+        c = (await self.claim(3)).id
+        self.clock.advance(60)
+        self.assertEqual(await self.shown(left), [None] * 3 + [b] * 3 + [None] * 4)
+        self.assertEqual(await self.counts(), (7, 3))
+        await self.storage.claims.release("p", "q", b)
+        self.assertEqual(await self.shown(left), [None] * 10)
+        for claim_id in (a, b, c):
+            self.assertIsNone(await self.storage.claims.get("p", "q", claim_id))
 
     async def test_each_in_a_claim_of_its_own(self) -> None:
         """Messages can be claimed in one step each in a claim of its own, of which each is as any other."""

@@ -474,13 +474,15 @@ class SweeperTests(OnRedis):
             await self.redis.command("CONFIG", "SET", "maxmemory", 0)
 
     async def test_deletes_in_a_full_redis(self) -> None:
-        """Where Redis has no memory left, claimed messages can be deleted by their ids, and one by the id of its claim."""
-        await self.post("q", 3, ttl_s=3600)
-        claim = await self.storage.claims.create("p", "q", 60, 60, 3)
-        assert claim is not None
+        """Where Redis has no memory left, claimed messages can be deleted by their ids, all of a claim at once or a part of it, and one by the
+        id of its claim."""
+        await self.post("q", 6, ttl_s=3600)
+        whole, claim = [await self.storage.claims.create("p", "q", 60, 60, 3) for _ in range(2)]
+        assert whole is not None and claim is not None
         first, *others = (message.id for message in claim.messages)
         await self.redis.command("CONFIG", "SET", "maxmemory", 1)
         try:
+            await self.storage.messages.delete_many("p", "q", [message.id for message in whole.messages], None)
             await self.storage.messages.delete("p", "q", first, claim.id)
             await self.storage.messages.delete_many("p", "q", [*others, first], None)
             self.assertEqual(await self.keys(), [])

@@ -16,8 +16,8 @@ Where messages were claimed, a listing that leaves out what is claimed begins be
 that is not in it as long as nothing of it is free, which is asked before the page and after it, nor any claim has lapsed at the time
 that was asked before all.
 
-Of one message the state is asked before its entry, and the time before both.  Where there is none, the message was free in that
-instant.
+Of one message the state is asked before its entry, and the time before both.  Where there is none and it is behind ``head``, the message
+was free in that instant; before ``head`` it may be of a run.
 """
 
 from __future__ import annotations
@@ -236,12 +236,12 @@ def _one(
 
     :param incarnation: that is in the id.
     """
-    current, later, moved = known[:3]
+    current, later, moved, head = known[:4]
     if moved:
         return None, False  # an id of this queue may then mean a message that has another rank
     if current != incarnation.encode():
         return [], False
-    if state or later and not entries:
+    if state or later and not entries or entries and head and int(entries[0][0][:-2]) <= int(head):
         return None, False
     return _messages(entries, _ids_in(incarnation), now_ms, None)
 

@@ -10,28 +10,14 @@ for i = 7, #ARGV, 2 do
   limit = limit + ARGV[i]
 end
 
--- How old (s) a message is whose rank tells when it was posted.
-local function age_by(rank)
-  return math.floor((now * 1000 + 999 - rank) / 1000000)
-end
-
--- The answer to a claim of what was found behind the first so many.
-local function one_by_one(ranks, found, first)
-  local out = {0, now, known[1], known[7] and 1 or 0}
-  for nth, rank in ipairs(ranks) do
-    local entry, n = found[first + nth][2], 4 * nth
-    out[n + 1], out[n + 2], out[n + 3], out[n + 4] = rank, ttl_of(entry), entry[2], entry[3] and {'', 0, '', entry[4]} or ''
-  end
-  return out
-end
-
 local function claim_behind_head()
+  local now_us = now * 1000 + 999 -- so that a message whose rank tells when it was posted has the age that milliseconds give it
   local found = call('XRANGE', main, '(' .. (known[3] or '0'), '+', 'COUNT', limit)
   local number, last, begins, ttl = 0, nil, nil, nil -- of those that are claimed; what the entry of the last one begins with
   local holds, states, claimed, starts, in_runs, answers = {}, {}, {}, {}, tonumber(known[8]) or 0, {}
   for i = 6, #ARGV, 2 do
     local claim, room = ARGV[i], tonumber(ARGV[i + 1])
-    local ranks, first, claim_ttl, age = {}, number, nil, nil -- age: seconds, where all have the same
+    local ranks, first, claim_ttl, age = {}, number, nil, nil -- ttl and age (s) that all have; no age where they differ in one of these
     local out, size = {2, now, known[1], known[7] and 1 or 0}, math.min(room, #found - first)
     for nth = 1, size do
       local one = found[first + nth]
@@ -41,17 +27,22 @@ local function claim_behind_head()
         begins, ttl = not entry[3] and entry[1], entry[1]:match('^%d+')
         if (tonumber(entry[4]) or math.floor(rank / 1000)) + ttl * 1000 < lapses then return end
       end
-      out[7 + nth], ranks[nth] = entry[2], rank
+      ranks[nth], out[7 + nth] = rank, entry[2]
       if nth == 1 then
-        claim_ttl, age = ttl, age_by(rank)
-      elseif ttl ~= claim_ttl or entry[3] and math.floor((now - entry[4]) / 1000) ~= age then
+        claim_ttl, age = ttl, size > 1 and math.floor((now_us - rank) / 1000000)
+      end
+      if ttl ~= claim_ttl or entry[3] and age and math.floor((now - entry[4]) / 1000) ~= age then
         age = nil
       end
     end
-    if size > 1 and age == age_by(ranks[size]) then
+    if age and age == math.floor((now_us - ranks[size]) / 1000000) then -- those between are as old, where their ranks tell
       out[5], out[6], out[7] = claim_ttl, age, table.concat(ranks, ',')
     else
-      out = one_by_one(ranks, found, first)
+      out[1] = 0
+      for nth, rank in ipairs(ranks) do
+        local entry, n = found[first + nth][2], 4 * nth
+        out[n + 1], out[n + 2], out[n + 3], out[n + 4] = rank, entry[1]:match('^%d+'), entry[2], entry[3] and {'', 0, '', entry[4]} or ''
+      end
     end
     answers[#answers + 1] = out
     number = first + size

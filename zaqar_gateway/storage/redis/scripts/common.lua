@@ -393,9 +393,14 @@ local function settle(has_later, kept)
         more = true
         break
       end
-      local run = run_in(packed)
-      if run then end_run(run) end
-      for _, rank in ipairs(run or {lapsed[i]}) do
+      local run = select(6, cmsgpack.unpack(packed))
+      if type(run) == 'table' then -- as run_in() and end_run(), which nearly all scripts would make anew each time if they were called here
+        call('ZREM', runs, run[1])
+        call('HINCRBY', base, 'in_runs', 1 - #run)
+      else
+        run = {lapsed[i]}
+      end
+      for _, rank in ipairs(run) do
         ranks[#ranks + 1], states[#states + 1] = rank, packed
       end
     end
@@ -414,14 +419,13 @@ local function settle(has_later, kept)
       call('ZADD', free, unpack(scores))
     end
   end
-  local expired = is_due(alive) and call('ZRANGE', alive, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE) or {}
+  local expired = not more and is_due(alive) and call('ZRANGE', alive, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE) or {}
   if #expired > 0 then
-    -- A message outlives its claim, so that any claim which is still known has lapsed.
-    write_out(expired)
+    -- A message outlives its claim, so that any claim which is still known has lapsed; and runs that lapsed are none any more.
     end_claims(claims_in(call('HMGET', state, unpack(expired))))
     remove(expired, has_later, kept)
   end
-  return more, #expired == SLICE
+  return more, more or #expired == SLICE
 end
 
 -- How many messages live claims hold.  Those of runs that lapsed and that settle() did not get to are among them.
