@@ -1,6 +1,6 @@
 -- claim_usual.lua: begins claim.lua with what claims nearly always are: of messages right behind `head`, which nobody has claimed before
 -- and which outlive the claim.  Where there is more to it nothing has been written, and claim.lua goes on with what is known here.
-local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl', 'apart', 'in_runs')
+local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl', 'apart')
 local each, ttl_s, grace_s = ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local lapses = now + ttl_s * 1000
 -- What is the same for nearly all messages of a claim is made once; a number is an argument that is dear to hand over.
@@ -14,7 +14,7 @@ local function claim_behind_head()
   local now_us = now * 1000 + 999 -- so that a message whose rank tells when it was posted has the age that milliseconds give it
   local found = call('XRANGE', main, '(' .. (known[3] or '0'), '+', 'COUNT', limit)
   local number, last, begins, ttl = 0, nil, nil, nil -- of those that are claimed; what the entry of the last one begins with
-  local holds, states, claimed, starts, in_runs, answers = {}, {}, {}, {}, tonumber(known[8]) or 0, {}
+  local holds, states, claimed, starts, in_runs, answers = {}, {}, {}, {}, 0, {}
   for i = 6, #ARGV, 2 do
     local claim, room = ARGV[i], tonumber(ARGV[i + 1])
     local ranks, first, claim_ttl, age = {}, number, nil, nil -- ttl and age (s) that all have; no age where they differ in one of these
@@ -59,12 +59,13 @@ local function claim_behind_head()
     end
   end
   if number > 0 then
-    call('HSET', base, 'head', last, 'in_runs', in_runs)
+    call('HSET', base, 'head', last)
     call('ZADD', held, unpack(holds))
     call('HSET', state, unpack(states))
     call('HSET', claims, unpack(claimed))
     if #starts > 0 then
       call('ZADD', runs, unpack(starts))
+      call('HINCRBY', base, 'in_runs', in_runs)
     end
   end
   return answers

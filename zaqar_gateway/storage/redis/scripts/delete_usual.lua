@@ -1,6 +1,6 @@
 -- delete_usual.lua: begins delete.lua with what deletions nearly always are: of messages of this queue that live claims hold, each asked for
 -- once.  Where there is more to it nothing has been written, and delete.lua goes on with what is known here.
-local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters', 'apart', 'in_runs')
+local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters', 'apart')
 local mode, own = ARGV[2], known[1]
 
 -- The ranks of the messages, the claims that are given for them, and the number of requests; nothing where a message is not one of this
@@ -74,11 +74,14 @@ local function delete_held()
   call('ZREM', alive, unpack(ranks))
   call('ZREM', held, unpack(entries))
   call('HDEL', state, unpack(entries))
-  local starts, in_runs = {}, known[8] or 0
-  for i, run in ipairs(whole_runs) do
-    starts[i], in_runs = run[1], in_runs - #run + 1
+  if whole_runs[1] then
+    local starts, in_runs = {}, 0
+    for i, run in ipairs(whole_runs) do
+      starts[i], in_runs = run[1], in_runs - #run + 1
+    end
+    call('ZREM', runs, unpack(starts))
+    call('HINCRBY', base, 'in_runs', in_runs)
   end
-  if starts[1] then call('ZREM', runs, unpack(starts)) end
   if cut_off(whole_runs) < #entries then call('XDEL', main, unpack(ranks)) end
   local counted = {}
   for claim, gone in pairs(leaving) do
@@ -92,8 +95,7 @@ local function delete_held()
   end
   if ended[1] then call('HDEL', claims, unpack(ended)) end
   if counted[1] then call('HDEL', left, unpack(counted)) end
-  if known[4] and is_before(last, known[4]) then last = known[4] end
-  call('HSET', base, 'cut', last, 'in_runs', in_runs)
+  if not known[4] or is_before(known[4], last) then call('HSET', base, 'cut', last) end
   drop_if_empty(main)
   local answers = {}
   for i = 1, number do
