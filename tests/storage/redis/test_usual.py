@@ -10,7 +10,9 @@ import msgspec
 from tests.storage.redis.test_store import OnRedis
 from zaqar_gateway.storage.ids import parse_ids
 from zaqar_gateway.storage.redis import scripts, values
+from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.scripts import Script
+from zaqar_gateway.testing.base import StoreContract, numbered
 
 _USUAL, _GENERAL = b"zg:{p/usual}", b"zg:{p/general}"
 _INCARNATION = "0123456789"
@@ -88,6 +90,7 @@ class UsualTests(OnRedis):
         """What is kept of both is the same."""
         usual, general = await self.held_in(_USUAL), await self.held_in(_GENERAL)
         for found in (usual, general):
+            found[""].pop(b"pieces", None)
             self.write_out(found)
         for name in _RULES:
             general[""].pop(name.encode())
@@ -170,3 +173,24 @@ class UsualTests(OnRedis):
             await self.walk(seed, 80)
         stats = await self.redis.command("INFO", "commandstats")
         self.assertIn(b"cmdstat_xtrim", stats)
+
+
+class RunTests(StoreContract, OnRedis):
+    """Claims that have one entry."""
+
+    async def claim_three(self) -> tuple[list[str], bool]:
+        """Claim three messages: their ids, and whether there is a run then."""
+        ids = [message.id for message in (await self.claim(3)).messages]
+        return ids, bool(await self.redis.command("EXISTS", Keys().queue("p", "q") + b":r"))
+
+    async def test_pieces(self) -> None:
+        """After a part of a run was touched claims are none for a while, and are runs again when enough of them went as a whole."""
+        await self.put(*numbered(80))
+        ids, is_run = await self.claim_three()
+        runs = [is_run]
+        await self.storage.messages.delete_many("p", "q", ids[1:], None)
+        for _ in range(18):
+            ids, is_run = await self.claim_three()
+            runs.append(is_run)
+            await self.storage.messages.delete_many("p", "q", ids, None)
+        self.assertEqual(runs, [True] + [False] * 16 + [True] * 2)

@@ -1,6 +1,6 @@
 -- claim_usual.lua: begins claim.lua with what claims nearly always are: of messages right behind `head`, which nobody has claimed before
 -- and which outlive the claim.  Where there is more to it nothing has been written, and claim.lua goes on with what is known here.
-local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl', 'apart')
+local known = call('HMGET', base, 'inc', 'later', 'head', 'claims', 'dead', 'dead_ttl', 'apart', 'pieces')
 local each, ttl_s, grace_s = ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])
 local lapses = now + ttl_s * 1000
 -- What is the same for nearly all messages of a claim is made once; a number is an argument that is dear to hand over.
@@ -14,7 +14,7 @@ local function claim_behind_head()
   local now_us = now * 1000 + 999 -- so that a message whose rank tells when it was posted has the age that milliseconds give it
   local found = call('XRANGE', main, '(' .. (known[3] or '0'), '+', 'COUNT', limit)
   local number, last, begins, ttl = 0, nil, nil, nil -- of those that are claimed; what the entry of the last one begins with
-  local holds, states, claimed, starts, in_runs, answers = {}, {}, {}, {}, 0, {}
+  local holds, states, claimed, counts, starts, in_runs, answers = {}, {}, {}, {}, {}, 0, {}
   for i = 6, #ARGV, 2 do
     local claim, room = ARGV[i], tonumber(ARGV[i + 1])
     local ranks, first, claim_ttl, age = {}, number, nil, nil -- ttl and age (s) that all have; no age where they differ in one of these
@@ -47,14 +47,24 @@ local function claim_behind_head()
     answers[#answers + 1] = out
     number = first + size
     if size > 0 then
-      local start, n = ranks[1], #states
-      holds[n + 1], holds[n + 2] = lapses_text, start
-      states[n + 1], states[n + 2] = start, cmsgpack.pack(claim, lapses, 0, 0, 0, size > 1 and ranks or 1)
-      claimed[n + 1], claimed[n + 2] = claim, cmsgpack.pack(now, lapses, ttl_s, {start})
-      if size > 1 then
-        starts[#starts + 1], starts[#starts + 2] = start, start
+      local entries, packed = ranks, nil
+      if size == 1 then
+        packed = cmsgpack.pack(claim, lapses, 0, 0, 0, 1)
+      elseif known[8] then
+        packed = cmsgpack.pack(claim, lapses, 0, 0, 0)
+        counts[#counts + 1], counts[#counts + 2] = claim, size
+      else
+        packed = cmsgpack.pack(claim, lapses, 0, 0, 0, ranks)
+        entries = {ranks[1]}
+        starts[#starts + 1], starts[#starts + 2] = ranks[1], ranks[1]
         in_runs = in_runs + size - 1
       end
+      for _, rank in ipairs(entries) do
+        local n = #states
+        holds[n + 1], holds[n + 2] = lapses_text, rank
+        states[n + 1], states[n + 2] = rank, packed
+      end
+      claimed[#claimed + 1], claimed[#claimed + 2] = claim, cmsgpack.pack(now, lapses, ttl_s, entries)
       last = ranks[size]
     end
   end
@@ -63,7 +73,10 @@ local function claim_behind_head()
     call('ZADD', held, unpack(holds))
     call('HSET', state, unpack(states))
     call('HSET', claims, unpack(claimed))
-    if #starts > 0 then
+    if counts[1] then
+      call('HSET', left, unpack(counts))
+    end
+    if starts[1] then
       call('ZADD', runs, unpack(starts))
       call('HINCRBY', base, 'in_runs', in_runs)
     end

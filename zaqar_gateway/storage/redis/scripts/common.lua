@@ -18,7 +18,7 @@
 --   held         zset      claimed messages by the expiry of their claim (ms); of a run the first
 --   delayed      zset      delayed messages by due time (ms)
 --   state        hash      rank: claim, its expiry (ms), expiry (ms, 0: as posted), ttl (s), claim count; and of the first of a run the
---                          ranks of all of it
+--                          ranks of all of it, or 1 where the claim was given this one alone
 --   claims       hash      claim: created (ms), expiry (ms), ttl (s), ranks of the messages that it was given; of a run the first
 --   left         hash      claim: how many of them are left, where it was given more than one, and these are not a run
 --   runs         zset      the first messages of runs by rank.  A run is what a claim was given where nobody had claimed it before and
@@ -40,6 +40,9 @@
 -- (ms); the next one of its name has that rank for its first `cut`.
 --
 -- `in_runs` in the queue's hash is how many messages are in runs, without the first of each: as many more as are in held are claimed.
+--
+-- `pieces` in the queue's hash says that claims are no runs now: lately a part of one was touched, as where each message is deleted when it
+-- is done with, which takes more than to write a claim out in the first place.  It is how many claims have to go as a whole before they are.
 --
 -- `apart` in the queue's hash says that there may be something in bodies.
 --
@@ -245,6 +248,9 @@ local function end_run(run)
   call('HINCRBY', base, 'in_runs', 1 - #run)
 end
 
+-- Claims of several messages that have to go as a whole, after a run was written out, before there is a run again.
+local PIECES = 16
+
 -- Writes down of each message what is said of the run that it is of.
 local function write_out(ranks)
   if call('EXISTS', runs) == 0 then
@@ -267,6 +273,7 @@ local function write_out(ranks)
       each_slice(states, function(...) call('HSET', state, ...) end)
       call('HSET', claims, claim, cmsgpack.pack(created, lapses, ttl_s, run))
       call('HSET', left, claim, #run)
+      call('HSET', base, 'pieces', PIECES)
     end
   end
 end

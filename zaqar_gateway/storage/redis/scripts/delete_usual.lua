@@ -1,6 +1,6 @@
 -- delete_usual.lua: begins delete.lua with what deletions nearly always are: of messages of this queue that live claims hold, each asked for
 -- once.  Where there is more to it nothing has been written, and delete.lua goes on with what is known here.
-local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters', 'apart')
+local known = call('HMGET', base, 'inc', 'later', 'moved', 'cut', 'bytes', 'dead_letters', 'apart', 'pieces')
 local mode, own = ARGV[2], known[1]
 
 -- The ranks of the messages, the claims that are given for them, and the number of requests; nothing where a message is not one of this
@@ -83,7 +83,7 @@ local function delete_held()
     call('HINCRBY', base, 'in_runs', in_runs)
   end
   if cut_off(whole_runs) < #entries then call('XDEL', main, unpack(ranks)) end
-  local counted = {}
+  local counted, wholes = {}, 0
   for claim, gone in pairs(leaving) do
     local count = call('HGET', left, claim)
     if tonumber(count or 1) > gone then
@@ -91,11 +91,15 @@ local function delete_held()
     else
       ended[#ended + 1] = claim
       if count then counted[#counted + 1] = claim end
+      if gone > 1 then wholes = wholes + 1 end
     end
   end
   if ended[1] then call('HDEL', claims, unpack(ended)) end
   if counted[1] then call('HDEL', left, unpack(counted)) end
   if not known[4] or is_before(known[4], last) then call('HSET', base, 'cut', last) end
+  if known[8] and wholes > 0 then
+    if wholes < tonumber(known[8]) then call('HINCRBY', base, 'pieces', -wholes) else call('HDEL', base, 'pieces') end
+  end
   drop_if_empty(main)
   local answers = {}
   for i = 1, number do
