@@ -879,6 +879,14 @@ class Trustees(ConfigCase):
             self.assertIn(expected, problems[0])
             self.assertNotIn(self.SECRET, "".join(problems))
 
+    def test_one_refused(self) -> None:
+        """A setting that is refused does not make others look as if it were missing."""
+        user = "auth_url = 'keystone:5000'\nusername = 'zaqar'\npassword = 's3cr3t'\nproject_name = 'service'"
+        for section in ("trustee", "keystone_authtoken"):
+            text = user if section == "keystone_authtoken" else user.rpartition("\n")[0]
+            (problem,) = self.refused(f"auth_strategy = '{'keystone' if section == 'keystone_authtoken' else ''}'\n[{section}]\n{text}")
+            self.assertIn(f"[{section}] auth_url", problem)
+
 
 class KeystoneUsers(ConfigCase):
     """The Keystone of clients, and the user that looks tokens up."""

@@ -145,6 +145,8 @@ class _Reader:
             values[section][key] = given.value
         parts = {name: class_(**values[name]) for name, class_ in SECTIONS.items() if name}
         settings = Settings(**values[""], **parts)
+        if self.problems:  # what is refused is as if it were not given, and others would seem to contradict it
+            raise ConfigError(self.problems)
         self.problems.extend(self._contradictions(settings))
         redis = self._redis(settings.storage)
         resolved = evolve(
