@@ -56,7 +56,16 @@ class MessageIdTests(SynchronousTestCase):
         else:
             self.assertIsNone(ids.parse_ids(texts))
 
-    @given(st.lists(st.text("0123456789abcdefABF gé", min_size=22, max_size=26), min_size=1, max_size=3))
+    def test_several_with_commas(self) -> None:
+        """Nor are those that have a comma where others would end."""
+        for texts in (
+            ["65b4df4a0607d41111111111", "000000000bb601111111111,"],
+            ["abcdef0123,abcabcdef0123", "00065f8c7ab5e11111111111"],
+            ["00065f8c7ab5e1123456789,", "00065f8c7ab5e1123456789,"],
+        ):
+            self.assertIsNone(ids.parse_ids(texts))
+
+    @given(st.lists(st.text("0123456789abcdefABF ,gé", min_size=22, max_size=26), min_size=1, max_size=3))
     def test_several_texts(self, texts: list[str]) -> None:
         """Texts that are no ids are not read together either."""
         if any(ids.parse_id(text) is None for text in texts):

@@ -73,7 +73,7 @@ def parse_ids(ids: Sequence[str]) -> tuple[str, tuple[int, ...]] | None:
     For each of twenty it takes a third of what :func:`parse_id` takes.
     """
     incarnation, text = ids[0][_RANK_DIGITS:] if ids else "", ",".join(ids) + ","
-    if {*map(len, ids)} != {ID_LENGTH} or text.count(f"{incarnation},") != len(ids):
+    if {*map(len, ids)} != {ID_LENGTH} or not text.count(f"{incarnation},") == text.count(",") == len(ids):
         return None
     digits = "00" + text.replace(f"{incarnation},", "00")[:-2]
     try:

@@ -612,6 +612,19 @@ class ClaimStoreContract(ReadingCase):
             seen += some
         self.assertEqual(seen, left)
 
+    async def test_counted_after_4000_lapsed(self) -> None:
+        """Messages of large claims that lapsed are counted as free, and where they have expired with these they are not counted."""
+        for queue, ttl_s, left in (("long", 3600, 4000), ("short", 60, 0)):
+            for _ in range(8):
+                await self.put(*numbered(500), queue=queue, ttl_s=ttl_s)
+                await self.claim(500, queue=queue, ttl_s=60)
+            self.assertEqual(await self.counts(queue), (0, 4000))
+            self.clock.advance(60)
+            volume = await self.storage.volume()
+            self.assertEqual((volume.free, volume.claimed), (left, 0))
+            self.assertEqual(await self.counts(queue), (left, 0))
+            await self.storage.queues.delete("p", queue)
+
     async def test_claims_lapse_each_at_its_time(self) -> None:
         """Of several claims each lapses by its own ttl, whatever the order of creation."""
         await self.put(*numbered(4))

@@ -39,7 +39,7 @@ from zaqar_gateway.storage.redis.interfaces import IRedis
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import bulk, bulks, number
 from zaqar_gateway.storage.redis.reading import Asking
-from zaqar_gateway.storage.redis.values import end_of
+from zaqar_gateway.storage.redis.values import DIGITS_16, end_of
 
 _T = TypeVar("_T")
 
@@ -53,9 +53,6 @@ where it does."""
 
 _PLUS = ord("+")
 """Behind the ttl in an entry whose body is kept apart."""
-
-_DIGITS_16 = 10**15
-"""The least number of 16 digits, which all ranks of this time have."""
 
 _PASSED_OVER = 8
 """Reads of a queue that go to the script at once after one that asked in vain, so that asking costs little where it mostly is."""
@@ -201,7 +198,7 @@ class PlainReads:
 
 def _behind(rank: int) -> bytes:
     """A range that begins behind a rank, packed."""
-    return b"$17\r\n(%d\r\n" % rank if _DIGITS_16 <= rank < 10 * _DIGITS_16 else bulk(b"(%d" % rank)
+    return b"$17\r\n(%d\r\n" % rank if DIGITS_16 <= rank < 10 * DIGITS_16 else bulk(b"(%d" % rank)
 
 
 def _page(

@@ -30,7 +30,8 @@ from zaqar_gateway.storage.redis.packing import bulks
 
 _numbers = msgspec.json.Decoder(list[int]).decode
 _in_text = msgspec.json.Encoder().encode
-_DECIMALS = 16  # of nearly all
+DIGITS_16 = 10**15
+"""The least number of 16 digits, which all ranks of this time have."""
 
 AGAIN, _ALIKE = 1, 2
 """How an answer of ``scripts/claim.lua`` begins: it is to be asked again, or its messages differ in rank and body alone."""
@@ -131,8 +132,8 @@ def packed_ids(ids: Sequence[str]) -> bytes:
     if (alike := parse_ids(ids)) is not None:
         incarnation, ranks = alike
         # Less than half of what it takes to pack each.
-        texts = _in_text(ranks)[1:-1]
-        if len(texts) == (_DECIMALS + 1) * len(ranks) - 1:
+        if DIGITS_16 <= min(ranks) and max(ranks) < 10 * DIGITS_16:
+            texts = _in_text(ranks)[1:-1]
             return b"$%d\r\n%b\r\n$16\r\n%b\r\n" % (len(incarnation), incarnation.encode(), texts.replace(b",", b"\r\n$16\r\n"))
     return bulks(id_arguments(ids))
 

@@ -11,11 +11,14 @@ local function claim_of(claim, to_change)
   if lapses <= now then
     return
   end
-  local found = states_of(all)
-  local run = found[1] and run_in(found[1])
+  local found, run_of = states_of(all)
+  local run = run_of[1]
   if run then
-    if to_change then write_out(all) end
-    all, found = run, states_of(run)
+    if to_change then write_out(run) end
+    all = run[3]
+    for i = 1, #all do
+      found[i] = run[4]
+    end
   end
   local ranks, states = {}, {}
   for i, one in ipairs(found) do

@@ -208,13 +208,8 @@ local function drop_if_empty(stream)
   end
 end
 
--- The ranks of the run that begins with the message of this state, if one does.
-local function run_in(packed)
-  local run = select(6, cmsgpack.unpack(packed))
-  return type(run) == 'table' and run
-end
-
--- The states of messages: of each its own, or that of its run; false where it has none.
+-- The states of messages, as each had its own; false where it has none.  And of those that are of runs these, by their number among the
+-- messages: {claim, its expiry (ms), ranks, the state that each of its messages is said to have}.
 local function states_of(ranks)
   local states, n = {}, 0
   each_slice(ranks, function(...)
@@ -223,59 +218,54 @@ local function states_of(ranks)
       states[n] = packed
     end
   end)
+  local run_of = {}
   if call('EXISTS', runs) == 0 then
-    return states
+    return states, run_of
   end
-  local first, packed, is_of = nil, nil, {} -- the run that was looked at last: how it begins, and which messages are of it
+  local run_with, looked_at = {}, {} -- each run is looked at once, for it takes as long as it is
   for i, rank in ipairs(ranks) do
-    if not states[i] then
-      if not is_of[rank] then
-        local before = call('ZRANGE', runs, rank, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1)[1]
-        if before ~= first then
-          first, packed, is_of = before, before and call('HGET', state, before), {}
-          for _, other in ipairs(packed and run_in(packed) or {}) do is_of[other] = true end
+    if not run_with[rank] then
+      local packed = states[i]
+      local first = packed and rank or call('ZRANGE', runs, rank, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1)[1]
+      if first and not looked_at[first] then
+        looked_at[first] = true
+        local claim, lapses, _, _, _, run = cmsgpack.unpack(packed or call('HGET', state, first))
+        if type(run) == 'table' then
+          local found = {claim, lapses, run, cmsgpack.pack(claim, lapses, 0, 0, 0)}
+          for _, other in ipairs(run) do run_with[other] = found end
         end
       end
-      states[i] = is_of[rank] and packed or false -- not nil, at which ipairs() ends
     end
+    local run = run_with[rank]
+    if run then states[i], run_of[i] = run[4], run end
   end
-  return states
+  return states, run_of
 end
 
 -- A run is none any more.  Nothing of it is written here, so that it works when Redis has no memory left, and then what comes after.
-local function end_run(run)
-  call('ZREM', runs, run[1])
-  call('HINCRBY', base, 'in_runs', 1 - #run)
+local function end_run(ranks)
+  call('ZREM', runs, ranks[1])
+  call('HINCRBY', base, 'in_runs', 1 - #ranks)
 end
 
 -- Claims of several messages that have to go as a whole, after a run was written out, before there is a run again.
 local PIECES = 16
 
--- Writes down of each message what is said of the run that it is of.
-local function write_out(ranks)
-  if call('EXISTS', runs) == 0 then
-    return
+-- Writes down of each message of a run what is said of all.
+local function write_out(run)
+  local claim, lapses, ranks, alone = unpack(run)
+  local created, _, ttl_s = cmsgpack.unpack(call('HGET', claims, claim))
+  local holds, states, ends = {}, {}, text(lapses)
+  for i, rank in ipairs(ranks) do
+    holds[2 * i - 1], holds[2 * i] = ends, rank
+    states[2 * i - 1], states[2 * i] = rank, alone
   end
-  local seen = {}
-  for _, packed in ipairs(states_of(ranks)) do
-    local run = packed and not seen[packed] and run_in(packed)
-    if run then
-      seen[packed] = true
-      local claim, lapses = cmsgpack.unpack(packed)
-      local created, _, ttl_s = cmsgpack.unpack(call('HGET', claims, claim))
-      local holds, states, ends, alone = {}, {}, text(lapses), cmsgpack.pack(claim, lapses, 0, 0, 0)
-      for i, rank in ipairs(run) do
-        holds[2 * i - 1], holds[2 * i] = ends, rank
-        states[2 * i - 1], states[2 * i] = rank, alone
-      end
-      end_run(run)
-      each_slice(holds, function(...) call('ZADD', held, ...) end)
-      each_slice(states, function(...) call('HSET', state, ...) end)
-      call('HSET', claims, claim, cmsgpack.pack(created, lapses, ttl_s, run))
-      call('HSET', left, claim, #run)
-      call('HSET', base, 'pieces', PIECES)
-    end
-  end
+  end_run(ranks)
+  each_slice(holds, function(...) call('ZADD', held, ...) end)
+  each_slice(states, function(...) call('HSET', state, ...) end)
+  call('HSET', claims, claim, cmsgpack.pack(created, lapses, ttl_s, ranks))
+  call('HSET', left, claim, #ranks)
+  call('HSET', base, 'pieces', PIECES)
 end
 
 -- Removes messages from everywhere but the claims that they are in.  `kept` is {cut, bytes, dead_letters, apart} as the queue's
@@ -393,24 +383,25 @@ local function settle(has_later, kept)
   local more = false
   local lapsed = is_due(held) and call('ZRANGE', held, '-inf', now, 'BYSCORE', 'LIMIT', 0, SLICE) or {}
   if #lapsed > 0 then
-    more = #lapsed == SLICE
-    local ranks, states = {}, {}
-    for i, packed in ipairs(call('HMGET', state, unpack(lapsed))) do
-      if #ranks >= SLICE then
-        more = true
-        break
-      end
-      local run = select(6, cmsgpack.unpack(packed))
-      if type(run) == 'table' then -- as run_in() and end_run(), which nearly all scripts would make anew each time if they were called here
-        call('ZREM', runs, run[1])
-        call('HINCRBY', base, 'in_runs', 1 - #run)
-      else
-        run = {lapsed[i]}
-      end
-      for _, rank in ipairs(run) do
-        ranks[#ranks + 1], states[#states + 1] = rank, packed
+    local ranks, states, at = {}, {}, 1
+    while lapsed[at] and #ranks < SLICE do -- a few at a time: one may be of a run of hundreds, and its state as long
+      for _, packed in ipairs(call('HMGET', state, unpack(lapsed, at, math.min(at + 49, #lapsed)))) do
+        local claim, lapses, _, _, _, run = cmsgpack.unpack(packed)
+        if type(run) == 'table' then -- as end_run(), which nearly all scripts would make anew each time if it were called here
+          call('ZREM', runs, run[1])
+          call('HINCRBY', base, 'in_runs', 1 - #run)
+          packed = cmsgpack.pack(claim, lapses, 0, 0, 0)
+        else
+          run = {lapsed[at]}
+        end
+        for _, rank in ipairs(run) do
+          ranks[#ranks + 1], states[#states + 1] = rank, packed
+        end
+        at = at + 1
+        if #ranks >= SLICE then break end
       end
     end
+    more = #lapsed == SLICE or lapsed[at] ~= nil
     end_claims(claims_in(states))
     give_back(ranks, states)
   end
@@ -433,11 +424,6 @@ local function settle(has_later, kept)
     remove(expired, has_later, kept)
   end
   return more, more or #expired == SLICE
-end
-
--- How many messages live claims hold.  Those of runs that lapsed and that settle() did not get to are among them.
-local function claimed_count()
-  return call('ZCOUNT', held, '(' .. now, '+inf') + (tonumber(call('HGET', base, 'in_runs')) or 0)
 end
 
 -- Tells whoever listens to a channel: that of a queue has its key, that there may be something; that of its changes ':changed' behind it.

@@ -42,36 +42,26 @@ local function leaving_by(states)
   return leaving
 end
 
-local gone, gone_states, out = {}, {}, 0
-
--- Runs that go as a whole are none any more, and those that a part of goes are written out.
-local function leave_runs(states)
-  local numbers = {}
-  for _, packed in ipairs(states) do
-    if packed then numbers[packed] = (numbers[packed] or 0) + 1 end
-  end
-  for packed, number in pairs(numbers) do
-    local run = run_in(packed)
-    if run and number == #run then
-      end_run(run)
-    elseif run then
-      write_out({run[1]})
-    end
-  end
-end
+local gone, gone_states, gone_of, out = {}, {}, {}, 0 -- gone_of: how many of each run
 
 local function take_out(is_out)
   if out > 0 then
-    if call('EXISTS', runs) == 1 then leave_runs(gone_states) end
+    for run, number in pairs(gone_of) do
+      if not run.is_none then
+        if number == #run[3] then end_run(run[3]) else write_out(run) end
+        run.is_none = true -- others of it may follow
+      end
+    end
     remove(gone, has_later, kept, is_out)
     leave_claims(leaving_by(gone_states)) -- after something was removed, so that it works when Redis has no memory left
-    gone, gone_states, out = {}, {}, 0
+    gone, gone_states, gone_of, out = {}, {}, {}, 0
   end
 end
 
-local function add(rank, packed)
+local function add(rank, packed, run)
   out = out + 1
   gone[out], gone_states[out] = rank, packed
+  if run then gone_of[run] = (gone_of[run] or 0) + 1 end
 end
 
 local function delete_each()
@@ -80,7 +70,8 @@ local function delete_each()
     local is_own = ARGV[i + 1] == own and not has_moved
     ranks[#ranks + 1] = is_own and ARGV[i + 2] or meant_by(i + 1, i + 2, own, has_moved)[1] or ''
   end
-  local states, are_alive = states_of(ranks), alive_of(ranks)
+  local states, run_of = states_of(ranks)
+  local are_alive = alive_of(ranks)
   for i, rank in ipairs(ranks) do
     local given, answer = ARGV[3 * i], {0}
     if are_alive[i] and not is_removed[rank] then
@@ -88,7 +79,7 @@ local function delete_each()
       local claim = packed and lapses > now and holder or ''
       if claim == given then
         is_removed[rank] = true
-        add(rank, packed)
+        add(rank, packed, run_of[i])
       elseif given == '' then
         answer = {1, 1}
       else
@@ -130,16 +121,20 @@ local function delete_any()
   if not has_later and not kept[2] and not kept[4] then
     each_slice(ranks, function(...) number_out = number_out + call('XDEL', main, ...) end)
     if number_out == #ranks then
-      gone, gone_states, out = ranks, states_of(ranks), number_out
+      local states, run_of = states_of(ranks)
+      for i, rank in ipairs(ranks) do
+        add(rank, states[i], run_of[i])
+      end
       take_out(true)
       return answers
     end
   end
-  local states, are_alive, is_removed = states_of(ranks), alive_of(ranks), {}
+  local states, run_of = states_of(ranks)
+  local are_alive, is_removed = alive_of(ranks), {}
   for i, rank in ipairs(ranks) do
     if (are_alive[i] or number_out > 0 and call('ZSCORE', alive, rank)) and not is_removed[rank] then
       is_removed[rank] = true
-      add(rank, states[i])
+      add(rank, states[i], run_of[i])
     end
   end
   take_out()
@@ -152,7 +147,8 @@ local function delete_under()
     given[ARGV[i]] = true
   end
   local ranks, numbers = meant_by(4 + number, #ARGV, own, has_moved)
-  local states, are_alive = states_of(ranks), alive_of(ranks)
+  local states, run_of = states_of(ranks)
+  local are_alive = alive_of(ranks)
   for i, rank in ipairs(ranks) do
     if are_alive[i] and not seen[rank] then
       local packed = look(states[i])
@@ -161,7 +157,7 @@ local function delete_under()
         return {{2, numbers and numbers[i] or i}}
       end
       seen[rank] = true
-      add(rank, packed)
+      add(rank, packed, run_of[i])
     end
   end
   take_out()

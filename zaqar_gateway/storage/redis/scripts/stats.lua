@@ -9,12 +9,9 @@ if not known[1] then
 end
 local more, unswept = settle(known[2])
 local total = call('ZCOUNT', alive, '(' .. now, '+inf')
-local out = {now, known[1], total, claimed_count(), 0}
-if total == 0 then
-  return out
-end
-if more or unswept then
-  out[5] = 1
+local claimed = call('ZCOUNT', held, '(' .. now, '+inf') + (tonumber(call('HGET', base, 'in_runs')) or 0) -- after settle(), which changes it
+local out = {now, known[1], total, claimed, (more or unswept) and 1 or 0}
+if out[5] == 1 or total == 0 then
   return out
 end
 -- Nothing that is left has expired, so that the ends of the streams are the edges.
