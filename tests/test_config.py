@@ -881,10 +881,12 @@ class Trustees(ConfigCase):
 
     def test_one_refused(self) -> None:
         """A setting that is refused does not make others look as if it were missing."""
-        user = "auth_url = 'keystone:5000'\nusername = 'zaqar'\npassword = 's3cr3t'\nproject_name = 'service'"
-        for section in ("trustee", "keystone_authtoken"):
-            text = user if section == "keystone_authtoken" else user.rpartition("\n")[0]
-            (problem,) = self.refused(f"auth_strategy = '{'keystone' if section == 'keystone_authtoken' else ''}'\n[{section}]\n{text}")
+        user = "auth_url = 'keystone:5000'\nusername = 'zaqar'\npassword = 's3cr3t'"
+        for section, before, after in (
+            ("trustee", "", ""),
+            ("keystone_authtoken", "auth_strategy = 'keystone'\n", "\nproject_name = 'service'"),
+        ):
+            (problem,) = self.refused(f"{before}[{section}]\n{user}{after}")
             self.assertIn(f"[{section}] auth_url", problem)
 
 

@@ -64,15 +64,15 @@ class LayoutTests(OnRedis):
         self.assertIn("an empty Redis or data directory", why)
         self.assertIsNone(await self.redis.command(b"GET", Keys().layout))
 
-    async def test_read_as_it_is(self) -> None:
-        """Form 2 is part of this one, and is of this one from here on: an earlier version is told so when it connects."""
-        await self.redis.command(b"SET", Keys().layout, b"2")
-        self.assertEqual(await self.join(), _NOW)
-
     async def test_later(self) -> None:
         """So does the number of another form, whatever there is."""
         await self.redis.command(b"SET", Keys().layout, b"4")
         self.assertIn("form 4", await self.refused())
+
+    async def test_read_as_it_is(self) -> None:
+        """Form 2 is part of this one, and is of this one from here on: an earlier version is told so when it connects."""
+        await self.redis.command(b"SET", Keys().layout, b"2")
+        self.assertEqual(await self.join(), _NOW)
 
     async def test_spaces(self) -> None:
         """Each space on a shared Redis has its own."""

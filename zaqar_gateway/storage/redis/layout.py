@@ -30,25 +30,22 @@ async def check_layout(keys: Keys, redis: Commands) -> None:
     :raises StoreUnavailable: they have another form.
     """
     try:
-        number = await redis.execute_command(b"GET", keys.layout)
+        kept = await redis.execute_command(b"GET", keys.layout)
     except Refused as error:
         if is_elsewhere(str(error)):
             return  # it is looked at where it is
         raise
-    if number is None:
-        number = await _found(keys, redis)
-    elif number == _THIS:
-        return
-    if number == _THIS or number in _READ:
-        try:
-            await redis.execute_command(b"SET", keys.layout, _THIS)
-        except Refused:
-            pass  # it takes no writes now; the next connection notes it
-    else:
+    number = await _found(keys, redis) if kept is None else kept
+    if number != _THIS and number not in _READ:
         raise StoreUnavailable(
             f"Its messages have form {number.decode(errors='replace')}, and this version of the gateway reads form {LAYOUT}. Have the"
             " version that stored them serve until they are consumed, or begin with an empty Redis or data directory."
         )
+    if kept != _THIS:
+        try:
+            await redis.execute_command(b"SET", keys.layout, _THIS, b"NX" if kept is None else b"XX")
+        except Refused:
+            pass  # it takes no writes now; the next connection notes it
 
 
 async def _found(keys: Keys, redis: Commands) -> bytes:

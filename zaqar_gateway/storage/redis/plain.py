@@ -238,8 +238,10 @@ def _one(
         return None, False  # an id of this queue may then mean a message that has another rank
     if current != incarnation.encode():
         return [], False
-    if state or later and not entries or entries and head and int(entries[0][0][:-2]) <= int(head):
+    if state or later and not entries:
         return None, False
+    if entries and head and int(entries[0][0][:-2]) <= int(head):
+        return None, False  # it may be of a run
     return _messages(entries, _ids_in(incarnation), now_ms, None)
 
 
