@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
@@ -23,10 +24,12 @@ from zaqar_gateway.direct import (
     Answer,
     goes_first,
     looks,
+    next_turn,
     poll_directly,
     run,
     soon,
     write_all_now,
+    write_later,
     write_now,
 )
 
@@ -175,7 +178,34 @@ class WriteTests(SynchronousTestCase):
         """A transport that is no plain socket is given each piece."""
         transport = StringTransport()
         write_now(transport, b"one", b"two")
-        self.assertEqual(transport.value(), b"onetwo")
+        write_later(transport, b"three")
+        self.assertEqual(transport.value(), b"onetwothree")
+
+    def test_later(self) -> None:
+        """What is written later waits in the transport, which asks the poller once, and is told of all that it holds."""
+        asked: list[int] = []
+
+        class Asking(EPollReactor):
+            def addWriter(self, writer: Any) -> None:
+                asked.append(len(transport._tempDataBuffer))
+
+        reactor = Asking()
+        self.addCleanup(reactor._poller.close)
+        transport, producer = Connection(self.end, Protocol(), reactor), StringTransport()
+        transport.connected = True
+        transport.registerProducer(producer, True)
+        for piece in (b"one", b"two", b"three"):
+            write_later(transport, piece)
+        self.assertEqual((self.received(), asked), (b"", [1]))
+        self.assertEqual(producer.producerState, "producing")
+        write_later(transport, b"x" * transport.bufferSize)
+        self.assertEqual(producer.producerState, "paused")
+        transport.doWrite()
+        self.assertEqual(self.received(), b"onetwothree" + b"x" * transport.bufferSize)
+        self.assertEqual(producer.producerState, "producing")
+        transport.connected = False
+        write_later(transport, b"lost")
+        self.assertEqual(transport._tempDataBuffer, [])
 
 
 class _Reader:
@@ -394,6 +424,47 @@ class PollTests(SynchronousTestCase):
         soon(clock, lambda: done.append(3))
         clock.advance(0)
         self.assertEqual(done, [1, 2, 3])
+
+    def test_next_turn(self) -> None:
+        """What is to be done in the next turn is, once, after what is due, unless it is taken back; what it puts there has the turn after."""
+        done: list[object] = []
+        self.reactor.callLater(0, done.append, "due")
+        next_turn(self.reactor, lambda: done.append("first"))
+        cancel = next_turn(self.reactor, lambda: done.append("taken back"))
+        next_turn(self.reactor, lambda: 1 // 0)  # type: ignore[arg-type]
+        next_turn(self.reactor, lambda: next_turn(self.reactor, lambda: done.append("then")))  # type: ignore[arg-type]
+        next_turn(self.reactor, lambda: soon(self.reactor, lambda: done.append("soon")))
+        cancel()
+        self.reactor.iterate(0)
+        self.assertEqual(done, ["due", "first", "soon"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.reactor.iterate(10)  # which does not wait for that
+        self.assertEqual(done, ["due", "first", "soon", "then"])
+        takes_back = next_turn(self.reactor, lambda: done.append("wrong"))
+        self.reactor.callLater(0, takes_back)
+        self.reactor.iterate(0)
+        takes_back()
+        self.assertEqual(len(done), 4)
+
+    def test_taken_back_in_its_turn(self) -> None:
+        """What another one of the same turn takes back is not done, and a timer that is set in a turn is not waited past."""
+        done: list[object] = []
+        cancels: list[Any] = []
+        next_turn(self.reactor, lambda: cancels[0]())
+        cancels.append(next_turn(self.reactor, lambda: done.append("wrong")))
+        next_turn(self.reactor, lambda: self.reactor.callLater(0, done.append, "timer"))  # type: ignore[arg-type]
+        self.reactor.iterate(10)
+        self.reactor.iterate(0)
+        self.assertEqual(done, ["timer"])
+
+    def test_next_turn_of_a_clock(self) -> None:
+        """Of any other reactor it is a timer."""
+        clock, done = Clock(), []
+        next_turn(clock, lambda: done.append(1))
+        next_turn(clock, lambda: done.append(2))()
+        self.assertEqual(done, [])
+        clock.advance(0)
+        self.assertEqual((done, clock.getDelayedCalls()), ([1], []))
 
     def test_other_reactors(self) -> None:
         """Any other reactor stays as it is."""

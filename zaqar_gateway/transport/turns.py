@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum, auto
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
+
+from zaqar_gateway.direct import next_turn
 
 ROW_S = 0.0005
 """What those of the row may take of a turn together, as long as nobody else can go on: between two of them the row looks."""
@@ -49,7 +51,7 @@ class Manner(Enum):
 class Turns:
     """The row.
 
-    :param clock: a call in 0 seconds comes in its next turn.
+    :param clock: whose turns these are (:func:`~zaqar_gateway.direct.next_turn`).
     :param others_wait: whether anything could go on that is not of the row.
     :param drain_rate: see :data:`DRAIN_RATE`.
     :ivar is_again: whether somebody goes on, in the row, for whom something was done before.
@@ -64,7 +66,7 @@ class Turns:
         self._new: dict[object, tuple[Callable[[], None], Manner]] = {}
         self._old: dict[object, tuple[Callable[[], None], Manner]] = {}
         self._rows = self._new, self._old  # whose turn is next, and whose then
-        self._next: IDelayedCall | None = None
+        self._next: Callable[[], object] | None = None  # what to call to have no next turn
         self._is_on = self.is_again = False
         self._ends = self._waited_for = 0.0  # until when whoever goes on may do so; and whoever waits
         self.now = clock.seconds
@@ -90,12 +92,12 @@ class Turns:
         place, row = object(), self._new if manner is Manner.NEW else self._old
         row[place] = go_on, manner
         if self._next is None and not self._is_on:
-            self._next = self._clock.callLater(0, self._turn)
+            self._next = next_turn(self._clock, self._turn)
 
         def leave() -> None:
             row.pop(place, None)
             if not self._new and not self._old and self._next is not None:
-                self._next.cancel()
+                self._next()
                 self._next = None
 
         return leave
@@ -120,7 +122,7 @@ class Turns:
         finally:  # whatever became of one, the others go on
             self._is_on = self.is_again = False
             if self._new or self._old:
-                self._next = self._clock.callLater(0, self._turn)
+                self._next = next_turn(self._clock, self._turn)
 
 
 class Drain:

@@ -8,7 +8,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.transport.websocket import client
-from zaqar_gateway.transport.websocket.framing import Begun, frame, pieces, unmasked
+from zaqar_gateway.transport.websocket.framing import Begun, frame, payload_of, pieces, unmasked
 
 NO_MASK = b"\0\0\0\0"
 
@@ -23,6 +23,28 @@ class FramingTests(SynchronousTestCase):
             payload, mask = random.randbytes(size), random.randbytes(4)
             sent = client.frame(payload, mask=mask)[-size:] if size else b""
             self.assertEqual(unmasked(sent, mask), payload, size)
+
+    def test_payload_of(self) -> None:
+        """Of one whole text frame there is the payload; of anything else, and of less and more than one, there is none."""
+        random = Random(3)
+        for size in (0, 1, 125, 126, 127, 255, 256, 391, 65535):
+            payload, mask = random.randbytes(size), random.randbytes(4)
+            sent = client.frame(payload, mask=mask)
+            self.assertEqual(payload_of(sent), payload, size)
+            self.assertIsNone(payload_of(sent + b"\x81"), size)
+            for cut in {0, 1, 2, 3, 5, 6, 7, 8, 9, len(sent) - 1} & {*range(len(sent))}:
+                self.assertIsNone(payload_of(sent[:cut]), (size, cut))
+            for kind in (0, client.BINARY, client.CLOSE, client.PING, client.PONG):
+                self.assertIsNone(payload_of(client.frame(payload, kind, mask=mask)), (size, kind))
+            self.assertIsNone(payload_of(client.frame(payload, fin=False)), size)
+            self.assertIsNone(payload_of(client.frame(payload, reserved=4)), size)
+        self.assertIsNone(payload_of(client.frame(b"x" * 65536)))
+        for unmasked_one in (b"\x81\x00\0\0\0\0", b"\x81\x05hello", b"\x81\x7e\x00\x7e" + b"x" * 126):
+            self.assertIsNone(payload_of(unmasked_one))
+        for size in (0, 5, 125):  # a size of two bytes that fits into one (RFC 6455, section 5.2)
+            self.assertIsNone(payload_of(b"\x81\xfe" + size.to_bytes(2, "big") + b"\0\0\0\0" + b"x" * size), size)
+        self.assertIsNone(payload_of(b"\x81\xff" + (300).to_bytes(8, "big") + b"\0\0\0\0" + b"x" * 300))
+        self.assertIsNone(payload_of(b"\x81\xff" + b"x" * 131))  # what is left behind the head has the size that 127 would be
 
     def test_begun(self) -> None:
         """A long frame is put together from pieces of any size, and what comes behind it is left; dropped, nothing is kept."""

@@ -7,8 +7,6 @@ that a post takes.
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from zaqar_gateway.interfaces import IListener
@@ -29,8 +27,9 @@ class Alike(msgspec.Struct, eq=False):
     :ivar after: what follows it.
     :ivar echo_before: what their replies begin with, up to that.
     :ivar echo_after: what follows it.
-    :ivar others: the other fields, where it is a member of the body that can be decoded by itself.
-    :ivar like: the fields of one of them, where they differ in ids alone; those are ``ids``, and ``between`` is what is between two.
+    :ivar like: the fields of one of them, where they differ in less than their bodies: in a member that can be decoded by itself, or in
+        ids; ``None``: they may differ in all.
+    :ivar ids: those, and ``between`` is what is between two; none: it is the member.
     """
 
     action: Action
@@ -38,15 +37,9 @@ class Alike(msgspec.Struct, eq=False):
     after: bytes
     echo_before: bytes
     echo_after: bytes
-    others: dict[str, Any] | None = None
     like: msgspec.Struct | None = None
     ids: tuple[str, ...] = ()
     between: bytes = b""
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether they may differ in all of their bodies."""
-        return self.others is None and self.like is None
 
     def read(self, payload: bytes, listener: IListener | None) -> tuple[msgspec.Struct, Echo] | None:
         """The fields of a frame that begins like these, and the echo of it; ``None``: it is not like them.
@@ -58,27 +51,29 @@ class Alike(msgspec.Struct, eq=False):
         :raises BadBody: something is wrong with it.
         :raises EnvelopeError: likewise.
         """
-        after, others = self.after, self.others
+        after, like = self.after, self.like
         if not payload.endswith(after):
             return None
         text = payload[len(self.before) : -len(after)]
         if not text or text[0] <= _BLANK or text[-1] <= _BLANK:  # which is no part of it
             return None
-        if self.like is not None:
+        if like is None:
+            documents.check(text, 1, is_utf8=True)
+            asked = self.action.fields(text, listener)
+        elif self.ids:
             if not text[0] == text[-1] == _QUOTE:
                 return None
             first, between, second = text[1:-1].partition(self.between) if self.between else (text[1:-1], b"", b"")
             # Whatever JSON has a rule for is read in the ordinary way.
             if not first.isalnum() or between != self.between or (between and not second.isalnum()):
                 return None
-            found = dict(zip(self.ids, (first.decode(), second.decode()), strict=False))
-            asked: msgspec.Struct = msgspec.structs.replace(self.like, **found)
-        elif others is None:
-            documents.check(text, 1, is_utf8=True)
-            asked = self.action.fields(text, listener)
+            if between:
+                asked = codec.with_others(like, self.ids[0], first.decode(), self.ids[1], second.decode())
+            else:
+                asked = codec.with_others(like, self.ids[0], first.decode())
         else:
             documents.check(text, 2, is_utf8=True)
-            asked = self.action.fields_at_once(text, others)
+            asked = self.action.fields_at_once(text, like)
         return asked, (self.echo_before, text, self.echo_after)
 
 
@@ -91,11 +86,12 @@ def closely_alike(
     payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct, listener: IListener | None
 ) -> Alike | None:
     """What all have in common that differ in less than their bodies; ``None``: there are none, or it is not certain where they do."""
-    if action.at_once is not None:
+    if action.operation is not None and action.at_once is not None:
         member = action.at_once[0]
         found = _around(payload, envelope, action, bytes(getattr(asked, member)))
         if found is not None:
-            found.others = {name: getattr(asked, name) for name in asked.__struct_fields__ if name != member}
+            others = {name: getattr(asked, name) for name in asked.__struct_fields__ if name != member}
+            found.like = action.operation.fields(**others)
         return found
     return _with_ids(payload, envelope, action, asked, listener)
 

@@ -15,6 +15,7 @@ _SIZE_16, _SIZE_64 = struct.Struct(">BBH").pack, struct.Struct(">BBQ").pack
 LONG = 65536
 """Bytes of a payload from which on :func:`pieces` does not copy it, and from which on its size takes eight bytes."""
 
+_TEXT = 0x81
 _NO_MASK = b"\0\0\0\0"
 
 
@@ -35,6 +36,22 @@ def frame(kind: int, payload: bytes) -> bytes:
     if size < 65536:
         return _SIZE_16(kind, 126, size) + payload
     return _SIZE_64(kind, 127, size) + payload
+
+
+def payload_of(data: bytes) -> bytes | None:
+    """The payload of the one whole, unfragmented, uncompressed text frame of a client, of less than 64 KiB, that some data are; ``None``:
+    they are something else, of which nothing is said."""
+    have = len(data)
+    if have < 6 or data[0] != _TEXT:
+        return None
+    size, start = data[1] - 0x80, 6  # the high bit: masked
+    if size >= 126:
+        size, start = data[2] << 8 | data[3], 8
+        if size < 126 or data[1] != 0xFE:
+            return None
+    if start + size != have:
+        return None
+    return unmasked(data[start:], data[start - 4 : start])
 
 
 class Begun:

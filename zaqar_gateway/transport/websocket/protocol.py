@@ -44,13 +44,13 @@ from twisted.python.failure import Failure
 from txaio.tx import make_logger
 from zope.interface import implementer
 
-from zaqar_gateway.direct import run, write_all_now, write_now
+from zaqar_gateway.direct import run, write_all_now, write_later, write_now
 from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
-from zaqar_gateway.transport.websocket.framing import LONG, Begun, frame, pieces, unmasked
+from zaqar_gateway.transport.websocket.framing import LONG, Begun, frame, payload_of, pieces, unmasked
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -399,23 +399,48 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         is_enough = self._reads.note(len(data))
-        if self._is_refused or self.failedByMe:
-            self._dropped(len(data))
-        if self._is_refused:
-            if is_enough:
-                self._rest()
-        elif is_enough and self.state != _CLOSED and not self._conduct.takes_turns:
-            self.data += data
-            self._rest()
+        if (
+            not is_enough
+            and not self.data
+            and self.state == _OPEN
+            and not (self._paused or self._consuming or self.inside_message)
+            and self._begun is None
+            and self.current_frame is None
+            and (payload := payload_of(data)) is not None
+            and len(payload) <= self._bounds.message_max
+        ):  # nearly always: to take it off as one of any number takes a tenth of what a request takes
+            if self.autoPingTimeoutCall:
+                self._cancelAutoPingTimeoutCall()
+            self.onMessage(payload, False)
+            self._all_taken()
         else:
-            self.data += data  # without what Autobahn counts, and its log line, which is made up even where it is not written
-            self.consumeData()
-            if not self.data and self.state == _OPEN and not self.inside_message and self._begun is None:
-                if self._was_active and not self._conduct.calm and not self._reads.enough:
-                    self._conduct.is_calm(self.transport)
-                self._reads.clear()
+            if self._is_refused or self.failedByMe:
+                self._dropped(len(data))
+            if not self._is_refused:
+                self._take(data, is_enough)
+            elif is_enough:
+                self._rest()
         if self._paused and not self._deaf:
             self._adjust()
+
+    def _take(self, data: bytes, is_enough: bool) -> None:
+        """Look at what has come.
+
+        :param is_enough: whether the other connections go first.
+        """
+        self.data += data  # without what Autobahn counts, and its log line, which is made up even where it is not written
+        if is_enough and self.state != _CLOSED and not self._conduct.takes_turns:
+            self._rest()
+            return
+        self.consumeData()
+        if not self.data and self.state == _OPEN and not self.inside_message and self._begun is None:
+            self._all_taken()
+
+    def _all_taken(self) -> None:
+        """There is nothing of a frame that is to be looked at later."""
+        if self._was_active and not self._conduct.calm and not self._reads.enough:
+            self._conduct.is_calm(self.transport)
+        self._reads.clear()
 
     def consumeData(self) -> None:
         if self._consuming:
@@ -506,7 +531,7 @@ class GatewayProtocol(WebSocketServerProtocol):
                 break
             start = at + 6
             if size == 126:
-                size, start = int.from_bytes(data[at + 2 : at + 4], "big"), at + 8
+                size, start = data[at + 2] << 8 | data[at + 3], at + 8
                 if size < 126:
                     break
             elif size == 127:
@@ -581,7 +606,9 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._aside = slot
         else:
             self._slots.append(slot)
-            self._count(1)
+            self._running += 1
+            if self._running > 1:
+                self._several.add(self)
             self._reading += request.reads
             self._alone = request.alone
         run(self._serve(request, slot), self._crashed)
@@ -604,7 +631,9 @@ class GatewayProtocol(WebSocketServerProtocol):
             slot.payload = payload = await request.reply()
         finally:
             if not is_aside:
-                self._count(-1)
+                self._running -= 1
+                if self._running == 1:
+                    self._several.discard(self)
                 self._reading -= request.reads
         slots = self._slots
         if is_aside:
@@ -641,7 +670,10 @@ class GatewayProtocol(WebSocketServerProtocol):
                 kind |= _COMPRESSED
                 compress.start_compress_message()
                 payload = compress.compress_message_data(payload) + compress.end_compress_message()
-            self._write(*pieces(kind, payload))
+            if len(payload) < LONG:
+                self._write(frame(kind, payload))
+            else:
+                self._write(*pieces(kind, payload))
         if slot.pushed:
             self._held -= sum(len(message.text) for message in slot.pushed)
             self._write_pushes(slot.pushed)
@@ -792,7 +824,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._joined, self._joined_size = [], 0
         if self._slots:
             for piece in (data, *more):
-                self.transport.write(piece)  # more is on its way, to be joined with this
+                write_later(self.transport, piece)  # more is on its way, to be joined with this
         elif more:
             write_all_now(self.transport, (data, *more))
         else:

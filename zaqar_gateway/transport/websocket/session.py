@@ -75,7 +75,10 @@ class Request(msgspec.Struct, eq=False):
                 answer = await self._authenticate(self._headers)
             else:
                 operation, context = self._session.admit(action, self._headers, asked)
-                answer = self._told(action, await dispatch(operation, context, self))
+                result = await dispatch(operation, context, self)
+                if type(result) is Subscribed and result.listens:
+                    self._session.pushes_binary, self._session.is_subscribed = self._is_binary, True
+                answer = action.answer(asked, result)
         except Exception as error:
             answer = explained(error, codec.describe)
         if action.audit is not None and context is not None:
@@ -91,11 +94,6 @@ class Request(msgspec.Struct, eq=False):
         if not self._session.is_subscribed:
             self._session.pushes_binary = self._is_binary
         return await self._session.authenticate(headers)
-
-    def _told(self, action: Action, result: object) -> Answer:
-        if type(result) is Subscribed and result.listens:
-            self._session.pushes_binary, self._session.is_subscribed = self._is_binary, True
-        return action.answer(self._asked, result)
 
 
 def _is_given(asked: msgspec.Struct, name: str) -> bool:
@@ -185,7 +183,7 @@ class Session:
                         continue  # what is wrong with it is said where it is read anew
                     if found is not None:
                         asked, echo = found
-                        if one.is_whole and size <= _SAME_SIZE_MAX:
+                        if one.like is None and size <= _SAME_SIZE_MAX:
                             if len(self._same) >= _SAME_MAX:
                                 self._same.clear()
                             self._same[payload] = one.action, echo, asked
@@ -223,7 +221,7 @@ class Session:
 
     def _learn(self, payload: bytes, envelope: Envelope, action: Action, asked: msgspec.Struct) -> None:
         """Note what frames are like one whose headers have come before, and that was like none: first those that share most."""
-        known = [one.is_whole for one in self._alike if one.action is action]
+        known = [one.like is None for one in self._alike if one.action is action]
         if True in known:
             return
         found = None if known else closely_alike(payload, envelope, action, asked, self._listener)

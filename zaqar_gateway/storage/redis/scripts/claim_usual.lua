@@ -37,6 +37,9 @@ local function claim_behind_head()
     end
     if age and age == math.floor((now_us - ranks[size]) / 1000000) then -- those between are as old, where their ranks tell
       out[5], out[6], out[7] = claim_ttl, age, table.concat(ranks, ',')
+    elseif size == 1 then
+      local entry = found[first + 1][2]
+      out[1], out[5], out[6], out[7], out[8] = 0, ranks[1], ttl, entry[2], entry[3] and {'', 0, '', entry[4]} or ''
     else
       out[1] = 0
       for nth, rank in ipairs(ranks) do
@@ -59,10 +62,10 @@ local function claim_behind_head()
         starts[#starts + 1], starts[#starts + 2] = ranks[1], ranks[1]
         in_runs = in_runs + size - 1
       end
-      for _, rank in ipairs(entries) do
+      for i = 1, #entries do
         local n = #states
-        holds[n + 1], holds[n + 2] = lapses_text, rank
-        states[n + 1], states[n + 2] = rank, packed
+        holds[n + 1], holds[n + 2] = lapses_text, entries[i]
+        states[n + 1], states[n + 2] = entries[i], packed
       end
       claimed[#claimed + 1], claimed[#claimed + 2] = claim, cmsgpack.pack(now, lapses, ttl_s, entries)
       last = ranks[size]
