@@ -273,12 +273,11 @@ def poll_directly(reactor: Any) -> None:
 
     def do_iteration(timeout: float | None) -> None:
         ends, wait = 0.0, -1 if timeout is None else timeout
-        if of_next_turn:
-            wait = 0  # there may be new timers then, or more for the turn after this one
+        if of_next_turn or calls:
+            wait = 0  # there may be new timers then, or something for the turn after this one
             for place in list(of_next_turn):
                 if (call := of_next_turn.pop(place, None)) is not None:
                     make(call)
-        if calls:
             make_calls()
         seen.clear()
         while True:
