@@ -269,6 +269,60 @@ class Requests(SendingCase):
             await self.send(url)
         self.assertEqual(len({id(transport) for *_, transport in receiver.requests}), 1)
 
+    async def test_kept_connection_that_ends(self) -> None:
+        """A receiver that ends a connection behind its answer, or with the next request, costs no attempt: that goes out on a new one."""
+        came: list[Any] = []  # the connection of each request
+
+        def once(connection: Any) -> None:
+            """Answer the first request of a connection, and none after it."""
+            if factory.got.count(b"POST / ") == len(came):
+                return  # the body of what came before
+            if connection in came:
+                connection.transport.loseConnection()
+            else:
+                write(connection, OK)
+            came.append(connection)
+
+        factory, url = self.raw(once)
+        for _ in range(3):
+            self.assertEqual(await self.send(url), Verdict(True))
+        first, again, second, again_second, third = came
+        self.assertEqual((first is again, second is again_second, len({first, second, third})), (True, True, 3))
+        factory, url = self.raw(partial(hang_up, answer=OK.replace(b"1.1", b"1.0")))
+        for _ in range(5):
+            self.assertEqual(await self.send(url), Verdict(True))
+
+    async def second_of(self, *, is_late: bool) -> list[bool]:
+        """Deliver twice to a receiver that answers the first request alone; of each that came whether it came on the first connection."""
+        came: list[Any] = []
+        second: Deferred[None] = Deferred()
+
+        def answer(connection: Any) -> None:
+            if factory.got.count(b"POST / ") == len(came):
+                return
+            came.append(connection)
+            if len(came) == 1:
+                write(connection, OK)
+            elif is_late:
+                second.callback(None)
+            else:
+                connection.transport.loseConnection()
+
+        factory, url = self.raw(answer)
+        self.assertTrue((await self.send(url)).ok)
+        sending = Deferred.fromCoroutine(self.send(url))
+        if is_late:
+            await second
+            self.clock.advance(10)
+        verdict = await sending
+        self.assertEqual((verdict.ok, verdict.again), (False, True))
+        return [one is came[0] for one in came]
+
+    async def test_sent_again_once(self) -> None:
+        """Where the new connection ends without an answer, too, the attempt has failed; and what is late is not sent again."""
+        self.assertEqual(await self.second_of(is_late=False), [True, True, False])
+        self.assertEqual(await self.second_of(is_late=True), [True, True])
+
     async def test_idle_connection_ends(self) -> None:
         """A connection that nobody needs is closed before usual servers close it."""
         factory, url = self.raw(partial(write, answer=OK))

@@ -30,6 +30,7 @@ from twisted.web.client import (
     BrowserLikePolicyForHTTPS,
     HTTPConnectionPool,
     _HTTP11ClientFactory,
+    _RetryingHTTP11ClientProtocol,
 )
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
@@ -253,10 +254,33 @@ class _QuietFactory(_HTTP11ClientFactory):
     noisy = False
 
 
+class _Kept(_RetryingHTTP11ClientProtocol):
+    """A connection that was used before.  A request that nothing of an answer came to goes out once more, on a new one.
+
+    A receiver may close a connection at any time, be it right after its answer, as one that speaks HTTP/1.0 does; that is no failure of
+    a delivery.  The library sends requests again that have no body and that are idempotent (RFC 9110, section 9.2.2); deliveries are
+    made so by their ids.
+    """
+
+    def _shouldRetry(self, method: bytes, exception: Exception, bodyProducer: IBodyProducer | None) -> bool:
+        return bool(super()._shouldRetry(b"GET", exception, None))
+
+
 class _Pool(HTTPConnectionPool):
     """Idle connections, by host and port; what the library keeps for each host for ever goes with the last one here."""
 
     _factory = _QuietFactory
+
+    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
+        """See :class:`~twisted.web.client.HTTPConnectionPool`."""
+
+        def kept(connection: Any) -> Any:
+            if isinstance(connection, _RetryingHTTP11ClientProtocol):
+                return _Kept(connection._clientProtocol, connection._newConnection)
+            return connection
+
+        found: Deferred[Any] = super().getConnection(key, endpoint)
+        return found.addCallback(kept)
 
     def _removeConnection(self, key: Any, connection: Any) -> None:
         super()._removeConnection(key, connection)
