@@ -377,10 +377,10 @@ class HttpLink {
   }
 
   async fetch(method, path, body, {timeout = this.#options.timeout, action = `${method} ${path}`, signal, type} = {}) {
+    const content = body === undefined ? {} : {body: JSON.stringify(body)}; // what JSON has no form for is no fault of the connection
     const [stop, free] = this.#stopper(signal);
     const timer = setTimeout(() => stop.abort(), timeout);
     try {
-      const content = body === undefined ? {} : {body: JSON.stringify(body)};
       const answer = await this.#fetch(path, {method, ...content, signal: stop.signal}, type);
       return {status: answer.status, body: parsed(await answer.text())};
     } catch (error) {
@@ -829,12 +829,25 @@ class Subscription {
   async refuse(message, delay) {
     const known = this.#known.get(message.id);
     if (!this.explicit) throw new ZaqarError(400, "only what is acknowledged can be refused", "message_refuse");
+    if (!(Number.isInteger(delay) && delay >= 0)) {
+      throw new ZaqarError(400, `delay is ${delay}; it has to be whole seconds, 0 or more`, "message_refuse");
+    }
     if (known?.state !== HELD || known.message !== message) return false;
     known.state = REFUSED;
     this.#held--;
     if (this.isWorker) this.#known.delete(message.id);
     this.#makeRoom();
-    return this.#tell("refuse", message, delay);
+    try {
+      return await this.#tell("refuse", message, delay);
+    } catch (error) {
+      // The application still has it, where it has not come again.
+      if (known.state === REFUSED && !(this.isWorker && this.#known.has(message.id))) {
+        known.state = HELD;
+        this.#known.set(message.id, known);
+        this.#held++;
+      }
+      throw error;
+    }
   }
 
   extend(message, seconds) {
@@ -962,6 +975,7 @@ class Subscription {
 
 export class Zaqar {
   #options;
+  #state;
   #headers;
   #transport;
   #link = null;
@@ -1212,8 +1226,13 @@ export class Zaqar {
   }
 
   #status(state, more) {
-    this.status = {state, transport: this.#link?.transport ?? null, waiting: this.#posts.length, ...more};
+    this.#state = {state, transport: this.#link?.transport ?? null, ...more};
     this.#options.onStatus?.(this.status);
+  }
+
+  get status() {
+    const {state, transport, ...more} = this.#state;
+    return {state, transport, waiting: this.#posts.length, ...more};
   }
 
   // -- tokens --------------------------------------------------------------------------------------------------------

@@ -161,6 +161,32 @@ for (const [way, blocked] of Object.entries(WAYS)) {
       assert.deepEqual(seen.filter(([, again]) => again), [[1, true]]);
     });
 
+    it("keeps what was refused with a delay that is none", async () => {
+      const held = [];
+      const found = collect(await begin({acknowledge: "explicit"}), message => { held.push(message); });
+      gateway.post("q", "a");
+      await time.advance(1000);
+      for (const delay of [-1, 1.5, "x", null, NaN]) {
+        await assert.rejects(held[0].refuse(delay), {status: 400, message: `delay is ${delay}; it has to be whole seconds, 0 or more`});
+      }
+      assert.deepEqual(found, ["a"]);
+      const refused = held[0].refuse();
+      await time.advance(1000);
+      assert.equal(await refused, true);
+      assert.deepEqual(found, ["a", "a"]);
+      assert.equal(await held[1].ack(), true);
+    });
+
+    it("sends what comes behind a post that cannot be written", async () => {
+      await begin();
+      await assert.rejects(client.post("q", 1n), TypeError);
+      const posted = client.post("q", "next");
+      await time.advance(1000);
+      await posted;
+      assert.deepEqual(gateway.stored("q"), ["next"]);
+      assert.deepEqual([client.status.state, client.status.waiting], ["open", 0]);
+    });
+
     it("gives no more than the window until something is acknowledged", async () => {
       const held = [];
       const found = collect(await begin({acknowledge: "explicit", window: 2}), message => { held.push(message); });
@@ -300,6 +326,20 @@ describe("a subscription on a WebSocket", () => {
   it("is refused where the client follows the queue already", () => {
     client.subscribe("q");
     assert.throws(() => client.subscribe("q"), {status: 409, message: "this client follows q already"});
+  });
+
+  it("keeps what the gateway does not take back", async () => {
+    const held = [];
+    collect(client.subscribe("q", {acknowledge: "explicit"}), message => { held.push(message); });
+    await settled();
+    gateway.post("q", "a");
+    await settled();
+    await assert.rejects(held[0].refuse(10 ** 9), {status: 400});
+    assert.equal(await held[0].refuse(), true);
+    await time.advance(1000);
+    assert.deepEqual(held.map(({body, redelivered}) => [body, redelivered]), [["a", false], ["a", true]]);
+    assert.equal(await held[0].refuse(), false);
+    assert.equal(await held[1].ack(), true);
   });
 
   it("hands other pushes to onPush", async () => {
