@@ -454,6 +454,19 @@ class Deflate(ConnectionCase):
         self.clock.pump([0] * 5)
         self.assertTrue(peer.transport.disconnecting)
 
+    def test_end_of_a_broken_one(self) -> None:
+        """A message that ends broken on a connection that is closed for something else keeps nobody busy: what follows is dropped."""
+        peer = self.compressed()
+        broken = frame(b"\x01\x05", reserved=4, fin=False) + frame(b"p" * 126, PING) + frame(b"a", 0)
+        peer.raw(broken)
+        self.assertEqual(peer.close_code(), 1002)
+        peer.raw(frame(b"{}") * 20_000)
+        self.clock.pump([0] * 1000)
+        self.assertEqual((peer.protocol.data, peer.read), (b"", True))
+        peer.raw(frame(b"{}") * 20_000)
+        self.clock.pump([0] * 1000)
+        self.assertEqual((peer.protocol.data, peer.read), (b"", True))
+
     def test_drained(self) -> None:
         """What a peer goes on to send then is read no faster than is allowed, and what it asks is not answered."""
         factory = self.factory(message_max=1000, close_timeout_s=60)
@@ -988,6 +1001,22 @@ class Ending(ConnectionCase):
         self.clock.advance(5)
         self.assertTrue(peer.transport.aborted)
         self.successResultOf(over)
+
+    def test_unread(self) -> None:
+        """Peers that have not read more than they may leave unread get one close frame each, as all others do."""
+        factory = self.factory(write_buffer_max=500)
+        peers = [Peer(factory) for _ in range(3)]
+        for peer in peers[:2]:
+            peer.protocol.pauseProducing()
+            peer.send(*(text("queue_get", queue_name=name) for name in "abcdefgh"))
+            self.queues.release(*"abcdefgh")
+        over = factory.close_all(10)
+        for peer in peers:
+            closing = [payload for first, payload in peer.received() if first == 0x80 | CLOSE]
+            self.assertEqual(closing, [(1001).to_bytes(2, "big") + b"the gateway is stopping"])
+        self.clock.advance(10)
+        self.successResultOf(over)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_bound(self) -> None:
         """What takes longer than the bound is dropped."""

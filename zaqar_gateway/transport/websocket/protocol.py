@@ -178,6 +178,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         "_half_closeable",
         "_held",
         "_idle",
+        "_is_ending",
         "_is_refused",
         "_is_whole",
         "_joined",
@@ -237,6 +238,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._piece = _PIECE_MIN
         self._begun: Begun | None = None
         self._is_whole = False  # the head of the handshake has come, and nothing after it
+        self._is_ending = False  # a close frame is sent, or was
         self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
 
@@ -389,7 +391,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             super().onAutoPingTimeout()
 
     def _close(self, code: int, reason: str) -> None:
-        if self.state == _OPEN:
+        if self.state == _OPEN and not self._is_ending:
+            self._is_ending = True  # to write is to look at what may go on, which may be to close
             self._log.debug("closing {peer}: {code} {reason}", peer=self.peer, code=code, reason=reason)
             self.sendCloseFrame(code, reason.encode())
             self._leave()
@@ -412,7 +415,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             if self.autoPingTimeoutCall:
                 self._cancelAutoPingTimeoutCall()
             self.onMessage(payload, False)
-            self._all_taken()
+            if self.state == _OPEN:
+                self._all_taken()
         else:
             if self._is_refused or self.failedByMe:
                 self._dropped(len(data))
@@ -496,7 +500,10 @@ class GatewayProtocol(WebSocketServerProtocol):
             return bool(super().processData())
         before = self.message_data_total_length
         self.data = data[:piece]
-        super().processData()
+        if not super().processData() and len(self.data) == piece:
+            # The end of a message that failed is no end for Autobahn: what comes after it cannot be told apart from it any more.
+            self.data = b""
+            return False
         self.data += data[piece:]
         much = self.message_data_total_length - before > _INFLATED
         self._piece = max(_PIECE_MIN, piece // 4) if much else min(piece * 4, _PIECE_MAX)
