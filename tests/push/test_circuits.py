@@ -157,15 +157,16 @@ class DeliveriesTests(DispatcherCase):
         return made
 
     def test_left_alone(self) -> None:
-        """However much is owed there, one attempt is made in each half minute."""
+        """However much is owed there, one attempt is made in each half minute, behind the first one at each subscriber."""
         self.subscribers(50)
         self.start()
         self.post(1)
-        self.assertEqual(len(self.receivers.sent), 3)
+        self.assertEqual([each.attempt for each in self.receivers.sent], [1, 2, 3] + [1] * 49)
+        self.post(2)
         self.pass_time(29)
-        self.assertEqual(len(self.receivers.sent), 3)
+        self.assertEqual(len(self.receivers.sent), 52)
         self.pass_time(120)
-        self.assertIn(len(self.receivers.sent), (6, 7))
+        self.assertIn(len(self.receivers.sent), (55, 56))
         self.assertGreater(self.process.dispatcher.counters.held_back, 50)
 
     def test_nothing_is_lost(self) -> None:
@@ -204,7 +205,7 @@ class DeliveriesTests(DispatcherCase):
         self.assertEqual(self.process.dispatcher.counters.given_up, 10)
 
     def test_those_that_work(self) -> None:
-        """A subscriber that took what it was sent last is not held back, nor is one of another project."""
+        """A subscriber that took what it was sent last is not held back, nor one that is new, nor one of another project."""
         other, failing = Place("other", "q"), Place("p", "failing")
         subscribe(self.storage, "http://dead/good")
         subscribe(self.storage, "http://dead/other", place=other)
@@ -217,3 +218,16 @@ class DeliveriesTests(DispatcherCase):
         self.post(4, place=other)
         self.assertEqual(self.receivers.bodies("http://dead/good"), [1, 3])
         self.assertEqual(self.receivers.bodies("http://dead/other"), [4])
+
+    def test_new_ones(self) -> None:
+        """Where a host is left alone a subscriber there that is new is tried at once, and held back like the others when that failed."""
+        self.subscribers(10)
+        self.start()
+        self.post(1)
+        self.assertEqual(self.circuits.open, 1)
+        for subscriber, answer in (("http://dead/works", OK), ("http://dead/fails", AGAIN)):
+            subscribe(self.storage, subscriber, place=Place("p", "new"))
+            self.receivers.answer(subscriber, answer)
+        self.post(2, place=Place("p", "new"))
+        self.assertEqual(self.receivers.bodies("http://dead/works"), [2])
+        self.assertEqual(self.receivers.bodies("http://dead/fails")[:1], [2])

@@ -149,7 +149,7 @@ class Attempts:
         self, project: str, attempt: _Running, work: Callable[[], Coroutine[Deferred[Any], Any, Verdict]]
     ) -> Verdict:
         """Try as far as the circuit of the host lets this one through; and tell the circuit what came of it."""
-        finds_out = attempt.lane is not Lane.GOOD and self._circuits.enter(project, attempt.host)
+        finds_out = attempt.lane is Lane.POOR and self._circuits.enter(project, attempt.host)
         works, reason = None, ""
         try:
             verdict = await self._run(attempt, work())

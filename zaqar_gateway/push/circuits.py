@@ -1,7 +1,8 @@
 """Hosts that keep failing are left alone for a while, and then tried by one attempt at a time (circuit breakers).
 
 A circuit is of a project and a host, since whoever subscribes can make any host fail: nobody's failures hold up the
-deliveries of another project.  Nor do they hold up subscribers of the same project that took what they were sent last.
+deliveries of another project.  Nor do they hold up subscribers of the same project that took what they were sent last, or were
+sent nothing yet.
 
 An attempt that is held back was not made: it does not count in the retry policy, whose next attempt so comes later and
 is not lost.  Circuits are those of one process; the others find out by themselves.
