@@ -34,6 +34,7 @@ from zaqar_gateway.storage.redis.layout import check_layout
 from zaqar_gateway.storage.redis.management import RedisManagement
 from zaqar_gateway.storage.redis.packing import command
 from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
+from zaqar_gateway.storage.redis.rights import check_rights
 from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Told, Watch
 from zaqar_gateway.storage.redis.store import RedisStorage, Sweeper
 
@@ -190,6 +191,8 @@ class RedisBackend:
         if redis.replicas is not None:
             self._replicas = redis.replicas if self._replicas is None else min(redis.replicas, self._replicas)
         await check_layout(self._keys, redis)
+        if not self._address.nodes:
+            await check_rights(self._keys, redis)
         if not self._is_started:
             return  # it is tried only
         durability = await durability_of(
