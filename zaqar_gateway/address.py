@@ -167,6 +167,8 @@ def _parse(uri: str) -> RedisAddress:
     username, password, host = _split_login(authority)
     if scheme == "unix" and host:
         raise ValueError("the path of the socket has to begin with '/': unix:///path/of/socket")
+    if host and "@" in match[3]:  # a password that is not written as it has to be: half of it would be shown as a name
+        raise ValueError("it holds '@' behind the host (write '/' as %2F and '@' as %40 in a user, a password and a key space)")
     if host:
         server = RedisAddress(
             username=username, password=password, database=database, tls=scheme == "rediss", key_prefix=path.removeprefix("/")

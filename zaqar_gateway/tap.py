@@ -32,6 +32,7 @@ from twisted.logger import (
 from twisted.python.failure import Failure
 
 from zaqar_gateway import __version__, plugins
+from zaqar_gateway.address import written
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
 from zaqar_gateway.backends.pooled import PooledBackend
@@ -55,7 +56,7 @@ from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.options import Options
 from zaqar_gateway.order import Order
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
-from zaqar_gateway.show import show
+from zaqar_gateway.show import ShowFailed, show
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, NoRedisServer
 from zaqar_gateway.storage.redis.embedded.program import find_server
@@ -269,6 +270,7 @@ class Gateway(Service):
         super().startService()
         _set_log_level(self._settings.log.level)
         _on_hangup(self._hung_up, self._reactor.stop, self._reactor)
+        self._reactor.callWhenRunning(_stop_once)
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
 
@@ -309,7 +311,10 @@ class Gateway(Service):
             _print("There is no token to show anything with.")
         elif self._shows:
             plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
-            await show(self._reactor, plain_http, plain_websocket, _print)
+            try:
+                await show(self._reactor, plain_http, plain_websocket, _print)
+            except ShowFailed as error:
+                _print(f"That is as far as it goes: {error}. The gateway serves all the same.")
 
     def _tell(self) -> None:
         """Say what was refused, and what waits."""
@@ -532,6 +537,22 @@ def _on_hangup(call: Callable[[], object], stop: Callable[[], object], reactor: 
     signal.signal(signal.SIGHUP, hung_up)
 
 
+def _stop_once() -> None:
+    """Have SIGTERM and SIGINT end the process the first time: to stop a reactor that stops is an error, with a traceback in the log."""
+    known = {}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if callable(handler := signal.getsignal(number)):
+            known[number] = handler
+
+    def stop(number: int, frame: Any) -> None:
+        for each in known:
+            signal.signal(each, lambda *_: None)
+        known[signal.Signals(number)](number, frame)
+
+    for number in known:
+        signal.signal(number, stop)
+
+
 def _has_terminal() -> bool:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
@@ -574,8 +595,8 @@ def _socket_path(host: Any) -> str:
 
 
 def _authority(host: Any) -> str:
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.host, host.host)
-    return f"[{name}]:{host.port}" if ":" in name else f"{name}:{host.port}"
+    """Where a client on this machine finds a listener."""
+    return written({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.host, host.host), host.port)
 
 
 def _url(scheme: str, host: Any, over_tls: bool) -> str:
@@ -649,5 +670,5 @@ def _warn_of_openness(settings: Settings, hosts: Sequence[Any]) -> None:
             _log.warn(
                 "there is no authentication, and {host} is reachable from elsewhere: whoever reaches it can do"
                 " everything in every project",
-                host=_authority(host),
+                host=written(host.host, host.port),
             )

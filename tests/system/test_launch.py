@@ -126,6 +126,16 @@ class EmbeddedTests(LaunchTestCase):
             self.assertIn(part, said)
         gateway.stop()
 
+    def test_show_refused(self) -> None:
+        """Where what is to be shown is refused that is said, and the gateway serves."""
+        policy = new_directory() / "policy.yaml"
+        policy.write_text('"claims:create": "role:admin"\n', "utf-8")
+        gateway = self.gateway("--show", settings={"OSLO_POLICY_POLICY_FILE": str(policy)})
+        gateway.wait_for(r"^That is as far as it goes: claim_create was answered with 403\. The gateway serves", START_S)
+        with closing(Http(gateway.http, "launch")) as http:
+            self.assertEqual(http.post("work", {"task": 1}).status, 201)
+        gateway.stop()
+
     def test_data_survive_a_restart(self) -> None:
         """Messages, metadata and claims are there again after SIGTERM and another start on the same directory."""
         first = self.gateway()
@@ -475,7 +485,7 @@ class ShutdownTests(LaunchTestCase):
         again.stop()
 
     def test_request_in_flight(self) -> None:
-        """A request whose body is still on its way when SIGTERM comes is answered."""
+        """A request whose body is still on its way when SIGTERM comes is answered, however often that comes."""
         gateway = self.gateway()
         content = json.dumps({"messages": [{"body": "late"}]}).encode()
         parts = urlsplit(gateway.http)
@@ -488,6 +498,8 @@ class ShutdownTests(LaunchTestCase):
             client.sendall(content[:10])
             gateway.signal(signal.SIGTERM)
             until(lambda: not listens(gateway.http), 10, "the listener closes")
+            for number in (signal.SIGTERM, signal.SIGINT):
+                gateway.signal(number)
             client.sendall(content[10:])
             answer = b""
             while part := client.recv(10000):

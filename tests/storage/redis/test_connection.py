@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 from twisted.internet.error import ConnectionLost
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -17,7 +21,7 @@ from zaqar_gateway.direct import Answer
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import packing, scripts, together
-from zaqar_gateway.storage.redis.commands import Commands, refusal
+from zaqar_gateway.storage.redis.commands import TOLD_AGAIN_S, Commands, Refused, refusal
 from zaqar_gateway.storage.redis.connection import Redis
 
 
@@ -51,6 +55,27 @@ class ProtocolTests(SynchronousTestCase):
             self.protocol.dataReceived(bytes([byte]))
         self.assertEqual(self.successResultOf(first), b"x")
         self.assertEqual(self.successResultOf(second), 7)
+
+    def test_refusals_told(self) -> None:
+        """What has to be mended at Redis is in the log, once a minute; what passes by itself, or is looked for, is not."""
+
+        def refused(text: bytes) -> list[str]:
+            with capturedLogs() as captured:
+                answer = self.ask(b"SET", b"a", b"b")
+                self.clock.advance(0)
+                self.protocol.dataReceived(b"-" + text + b"\r\n")
+                self.failureResultOf(answer)
+            return [str(formatEvent(event)) for event in captured]
+
+        full = b"OOM command not allowed when used memory > 'maxmemory'."
+        self.assertEqual(refused(b"LOADING Redis is loading the dataset in memory"), [])
+        self.protocol.is_tried = True
+        self.assertEqual(refused(b"NOPERM this user has no permissions"), [])
+        self.protocol.is_tried = False
+        told = f"Redis refuses what it is asked; such requests get 503: {full.decode()}"
+        self.assertEqual([refused(full), refused(full), refused(b"MISCONF x")], [[told], [], []])
+        self.clock.advance(TOLD_AGAIN_S)
+        self.assertEqual(refused(b"ERR Error running script (call to f_0): @user_script:1: -" + full)[0][-len(full) :], full.decode())
 
     def test_bytes_stay_bytes(self) -> None:
         """Digits and UTF-8 in an answer are left as they are."""
@@ -229,6 +254,24 @@ class RedisTests(TestCase):
         wrong = Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, password="wrong")
         with self.assertRaises(Exception):  # noqa: B017 - whatever Redis says of a password that it did not ask for
             await wrong.once("PING")
+
+    async def test_hung_up_on(self) -> None:
+        """A Redis that says why it ends the connection is quoted."""
+
+        class Full(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(b"-ERR max number of clients reached\r\n")
+                self.transport.loseConnection()
+
+        factory: Any = Factory.forProtocol(Full)
+        port: Any = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        for password in ("", "secret"):
+            redis = Redis(TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port), reactor, password=password)
+            with self.assertRaises(Refused) as caught:
+                await redis.once("PING")
+            self.assertEqual(str(caught.exception), "ERR max number of clients reached")
 
     async def test_not_connected(self) -> None:
         """Without a connection the answer comes at once."""

@@ -38,6 +38,11 @@ for each of them."""
 
 _NO_SCRIPT = "NOSCRIPT"
 
+_TOLD = frozenset(("OOM", "MISCONF", "NOREPLICAS", "NOPERM"))
+"""Refusals that say what is to be done at Redis, and that nobody sees but clients; the log has them once in ``TOLD_AGAIN_S``."""
+
+TOLD_AGAIN_S = 60.0
+
 _PASSING = {
     "LOADING": "Redis is loading its data.",
     "READONLY": "This Redis is a replica that takes no writes; a failover may be under way.",
@@ -211,6 +216,8 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self.electable = 0  # replicas that may take its part, as far as Sentinels tell
         self._at_end: Callable[[], None] | None = None
         self.moved: Callable[[Commands, Sent, str], bool] | None = None  # takes over what another node has, where it can
+        self._told_s = -TOLD_AGAIN_S  # when the log last had a refusal
+        self.is_tried = False  # it is only looked what is refused
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
         self._held: list[Sent] = []
 
@@ -342,6 +349,9 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         if _kind(str(error)) in _DEMOTED and not self.transport.disconnecting:
             _log.error("this Redis is a replica now, and takes no writes; the connection to it is ended")
             self.transport.loseConnection()
+        if _kind(str(error)) in _TOLD and not self.is_tried and self._clock.seconds() >= self._told_s + TOLD_AGAIN_S:
+            self._told_s = self._clock.seconds()
+            _log.error("Redis refuses what it is asked; such requests get 503: {text}", text=str(error))
         script = sent.script
         if self.moved is not None and is_elsewhere(str(error)) and self.moved(self, sent, str(error)):
             pass

@@ -24,6 +24,8 @@ from zaqar_gateway.storage.redis.scripts import Script
 _log = Logger()
 
 _PAUSE_MIN_S = 0.05
+_NOT_ASKED = "NOPERM", "ERR unknown command"
+"""How a Redis refuses to be asked for its role: its user may not, or it has none.  A write will tell."""
 _MULTI, _EXEC = b"*1\r\n" + bulk(b"MULTI"), b"*1\r\n" + bulk(b"EXEC")
 
 
@@ -34,8 +36,10 @@ async def _check_role(protocol: Commands) -> None:
     """
     try:
         role = await protocol.execute_command("ROLE")
-    except Refused:  # a user who may not ask; a write will tell
-        return
+    except Refused as error:
+        if str(error).startswith(_NOT_ASKED):
+            return
+        raise
     if role[0] == b"slave":
         raise refusal("READONLY")
     if role[0] == b"master":

@@ -45,6 +45,14 @@ async def check_rights(keys: Keys, redis: Commands) -> None:
     :param keys: of a store that is in no cluster: a node refuses keys of others, which would be taken there.
     :raises StoreUnavailable: that is not so; the text names the commands.
     """
+    redis.is_tried = True
+    try:
+        await _try_all(keys, redis)
+    finally:
+        redis.is_tried = False
+
+
+async def _try_all(keys: Keys, redis: Commands) -> None:
     try:
         await redis.execute_command(b"MULTI")
     except Refused as error:
