@@ -217,5 +217,5 @@ def _value(stored: dict[str, Any], key: str) -> Any:
 def _equal(value: Any, wanted: str) -> bool:
     # A filter that reads as an integer means that number and not its text (API reference, "GET /v2/queues").
     if _INTEGER.fullmatch(wanted):
-        return type(value) is int and value == int(wanted)
+        return type(value) in (int, float) and value == int(wanted)  # 34.0 is that number, too; true is none
     return isinstance(value, str) and value == wanted

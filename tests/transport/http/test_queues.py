@@ -255,6 +255,10 @@ class ListingTests(SiteCase):
         ):
             self.assertEqual(self.names(query), names, query)
         self.assertRefused(self.api("GET", "/v2/queues?node=1&node=1"), 400, "Invalid parameter")
+        for value, is_found in ((34, True), (34.0, True), (34.5, False), ("34", False), (True, False), (1e300, False)):
+            self.api("PUT", "/v2/queues/numbers", {"value": value})
+            self.assertEqual((self.names("?value=34"), self.names("?value=1")), (["numbers"] if is_found else [], []), value)
+            self.api("DELETE", "/v2/queues/numbers")
 
     def test_count(self) -> None:
         """The count is that of the project, whatever is listed, and left out where it is zero."""
