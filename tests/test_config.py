@@ -182,6 +182,8 @@ class Refusals(ConfigCase):
         for text, expected in (
             ("[storage]\ndurabilty = 'fsync'", "FILE: [storage] durabilty is not a setting; did you mean [storage] durability?"),
             ("[storge]\nuri = ''", "FILE: [storge] is not a section; did you mean [storage]?"),
+            ("listen = 5", "FILE: listen is a section: it has to be a table, which begins with [listen]."),
+            ("[[storage]]\nuri = ''", "FILE: storage is a section: it has to be a table, which begins with [storage]."),
             ("[http]\nadmin_mode = true", "FILE: [http] admin_mode is not a setting; did you mean admin_mode?"),
             ("max_claim_ttl = 60", "FILE: max_claim_ttl is not a setting; did you mean [transport] max_claim_ttl?"),
         ):
