@@ -46,7 +46,7 @@ const busy = status => status === 429 || status === 503;
 
 // -- WebSocket --------------------------------------------------------------------------------------------------------
 
-/** Replies come in the order of requests, so they need no number; what is pushed comes in between. */
+/** Replies come in the order of requests; what is pushed comes in between. */
 class Socket {
   transport = "websocket";
   /** Requests do not overtake one another. */
@@ -377,11 +377,11 @@ class HttpLink {
   }
 
   async fetch(method, path, body, {timeout = this.#options.timeout, action = `${method} ${path}`, signal, type} = {}) {
-    const content = body === undefined ? {} : {body: JSON.stringify(body)}; // what JSON has no form for is no fault of the connection
+    const content = JSON.stringify(body);
     const [stop, free] = this.#stopper(signal);
     const timer = setTimeout(() => stop.abort(), timeout);
     try {
-      const answer = await this.#fetch(path, {method, ...content, signal: stop.signal}, type);
+      const answer = await this.#fetch(path, {method, body: content, signal: stop.signal}, type);
       return {status: answer.status, body: parsed(await answer.text())};
     } catch (error) {
       if (!signal?.aborted) this.close("the gateway cannot be reached");
@@ -447,7 +447,7 @@ class HttpLink {
   }
 }
 
-/** A subscription that is followed by requests. What is settled is known here alone. */
+/** A subscription that is followed by requests, and settled here alone. */
 class Followed {
   /** It reads no further than there is room. */
   waits = true;
@@ -692,10 +692,7 @@ class Message {
   }
 }
 
-/**
- * Each message once and in order. Ids sort as their messages do: all up to `cursor` is settled, and what came after that is
- * in `#known`. So of what comes again, the application holds it, has settled it, which is said again, or has refused it.
- */
+/** Each message once and in order. Ids sort as messages do: up to `cursor` all is settled, what came after is in `#known`. */
 class Subscription {
   cursor;
   ended = false;
@@ -829,25 +826,13 @@ class Subscription {
   async refuse(message, delay) {
     const known = this.#known.get(message.id);
     if (!this.explicit) throw new ZaqarError(400, "only what is acknowledged can be refused", "message_refuse");
-    if (!(Number.isInteger(delay) && delay >= 0)) {
-      throw new ZaqarError(400, `delay is ${delay}; it has to be whole seconds, 0 or more`, "message_refuse");
-    }
+    if (delay >>> 0 !== delay || delay > 43200) throw new ZaqarError(400, `delay ${delay} is not 0 to 43200`, "message_refuse");
     if (known?.state !== HELD || known.message !== message) return false;
     known.state = REFUSED;
     this.#held--;
     if (this.isWorker) this.#known.delete(message.id);
     this.#makeRoom();
-    try {
-      return await this.#tell("refuse", message, delay);
-    } catch (error) {
-      // The application still has it, where it has not come again.
-      if (known.state === REFUSED && !(this.isWorker && this.#known.has(message.id))) {
-        known.state = HELD;
-        this.#known.set(message.id, known);
-        this.#held++;
-      }
-      throw error;
-    }
+    return this.#tell("refuse", message, delay);
   }
 
   extend(message, seconds) {
@@ -1231,8 +1216,7 @@ export class Zaqar {
   }
 
   get status() {
-    const {state, transport, ...more} = this.#state;
-    return {state, transport, waiting: this.#posts.length, ...more};
+    return {...this.#state, waiting: this.#posts.length};
   }
 
   // -- tokens --------------------------------------------------------------------------------------------------------

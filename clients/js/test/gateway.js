@@ -203,7 +203,6 @@ export class Gateway {
         return [204, "removed"];
       case "message_acknowledge":
       case "message_refuse": {
-        if (body.delay > 86400) return [400, {error: "delay is too long"}];
         if (!live) return [404, {error: "no such subscription"}];
         const ids = body.message_ids.filter(id => live.outstanding.delete(id));
         for (const id of ids) {

@@ -166,8 +166,8 @@ for (const [way, blocked] of Object.entries(WAYS)) {
       const found = collect(await begin({acknowledge: "explicit"}), message => { held.push(message); });
       gateway.post("q", "a");
       await time.advance(1000);
-      for (const delay of [-1, 1.5, "x", null, NaN]) {
-        await assert.rejects(held[0].refuse(delay), {status: 400, message: `delay is ${delay}; it has to be whole seconds, 0 or more`});
+      for (const delay of [-1, 43201, 1.5, "x", null, NaN]) {
+        await assert.rejects(held[0].refuse(delay), {status: 400, message: `delay ${delay} is not 0 to 43200`});
       }
       assert.deepEqual(found, ["a"]);
       const refused = held[0].refuse();
@@ -326,20 +326,6 @@ describe("a subscription on a WebSocket", () => {
   it("is refused where the client follows the queue already", () => {
     client.subscribe("q");
     assert.throws(() => client.subscribe("q"), {status: 409, message: "this client follows q already"});
-  });
-
-  it("keeps what the gateway does not take back", async () => {
-    const held = [];
-    collect(client.subscribe("q", {acknowledge: "explicit"}), message => { held.push(message); });
-    await settled();
-    gateway.post("q", "a");
-    await settled();
-    await assert.rejects(held[0].refuse(10 ** 9), {status: 400});
-    assert.equal(await held[0].refuse(), true);
-    await time.advance(1000);
-    assert.deepEqual(held.map(({body, redelivered}) => [body, redelivered]), [["a", false], ["a", true]]);
-    assert.equal(await held[0].refuse(), false);
-    assert.equal(await held[1].ack(), true);
   });
 
   it("hands other pushes to onPush", async () => {
