@@ -97,7 +97,7 @@ class _Reader:
                     sections = {known for known, _ in KNOWN if known} | TABLES.keys()
                     near = difflib.get_close_matches(inner, sections, 1)
                     self._unknown(f"{path}: [{inner}] is not a section", [f"[{name}]" for name in near])
-            elif not section and any(known == key for known, _ in KNOWN):
+            elif not section and key in SECTIONS:
                 self.problems.append(f"{path}: {key} is a section: it has to be a table, which begins with [{key}].")
             else:
                 name = Option(section, key, TEXT, None, "").name

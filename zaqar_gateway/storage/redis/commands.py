@@ -91,6 +91,11 @@ def _kind(text: str) -> str:
     return in_script[1] if in_script else text.partition(" ")[0]
 
 
+def is_denied(text: str) -> bool:
+    """Whether a Redis refused what its user may not do (ACL, Redis 6)."""
+    return _kind(text) == "NOPERM"
+
+
 def is_elsewhere(text: str) -> bool:
     """Whether a node of a cluster refused what another one has, or will have."""
     return _kind(text) in _ELSEWHERE
@@ -346,18 +351,20 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         sent.give(value)
 
     def _refused(self, sent: Sent, error: Refused) -> None:
-        if _kind(str(error)) in _DEMOTED and not self.transport.disconnecting:
+        text = str(error)
+        kind = _kind(text)
+        if kind in _DEMOTED and not self.transport.disconnecting:
             _log.error("this Redis is a replica now, and takes no writes; the connection to it is ended")
             self.transport.loseConnection()
-        if _kind(str(error)) in _TOLD and not self.is_tried and self._clock.seconds() >= self._told_s + TOLD_AGAIN_S:
+        if kind in _TOLD and not self.is_tried and self._clock.seconds() >= self._told_s + TOLD_AGAIN_S:
             self._told_s = self._clock.seconds()
-            _log.error("Redis refuses what it is asked; such requests get 503: {text}", text=str(error))
+            _log.error("Redis refuses what it is asked; such requests get 503: {text}", text=text)
         script = sent.script
-        if self.moved is not None and is_elsewhere(str(error)) and self.moved(self, sent, str(error)):
+        if self.moved is not None and is_elsewhere(text) and self.moved(self, sent, text):
             pass
         elif script is None:
             sent.fail(error)
-        elif str(error).startswith(_NO_SCRIPT):
+        elif text.startswith(_NO_SCRIPT):
             if not self._behind:
                 # Those under way will be refused, too, and sent again: what is new has to come after them.
                 self._behind = 1 + sum(each.is_counted for each in self._unanswered) + sum(each.number for each in self._unsent)
@@ -365,7 +372,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             sent.command = sent.command.replace(script.by_sum, script.by_text, 1)
             self._put(sent)
         else:
-            sent.fail(refusal(str(error)))
+            sent.fail(refusal(text))
 
     def _release(self) -> None:
         held, self._held = self._held, []

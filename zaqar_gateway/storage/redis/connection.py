@@ -16,7 +16,16 @@ from zope.interface import implementer
 
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.order import Order
-from zaqar_gateway.storage.redis.commands import Argument, Commands, Growing, Refused, SlotMoved, refusal, together
+from zaqar_gateway.storage.redis.commands import (
+    Argument,
+    Commands,
+    Growing,
+    Refused,
+    SlotMoved,
+    is_denied,
+    refusal,
+    together,
+)
 from zaqar_gateway.storage.redis.interfaces import IConnection, IRedis
 from zaqar_gateway.storage.redis.packing import bulk
 from zaqar_gateway.storage.redis.scripts import Script
@@ -24,8 +33,6 @@ from zaqar_gateway.storage.redis.scripts import Script
 _log = Logger()
 
 _PAUSE_MIN_S = 0.05
-_NOT_ASKED = "NOPERM", "ERR unknown command"
-"""How a Redis refuses to be asked for its role: its user may not, or it has none.  A write will tell."""
 _MULTI, _EXEC = b"*1\r\n" + bulk(b"MULTI"), b"*1\r\n" + bulk(b"EXEC")
 
 
@@ -37,8 +44,8 @@ async def _check_role(protocol: Commands) -> None:
     try:
         role = await protocol.execute_command("ROLE")
     except Refused as error:
-        if str(error).startswith(_NOT_ASKED):
-            return
+        if is_denied(str(error)) or str(error).startswith("ERR unknown command"):
+            return  # a write will tell
         raise
     if role[0] == b"slave":
         raise refusal("READONLY")

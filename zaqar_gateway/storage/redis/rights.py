@@ -9,10 +9,8 @@ from __future__ import annotations
 from twisted.internet.defer import DeferredList
 
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.storage.redis.commands import Commands, Refused
+from zaqar_gateway.storage.redis.commands import Commands, Refused, is_denied
 from zaqar_gateway.storage.redis.keys import Keys
-
-_DENIED = "NOPERM"
 
 _ON_A_KEY = """
     DEL: EXISTS: EXPIRE 1: GET: HDEL f: HEXISTS f: HGET f: HGETALL: HINCRBY f 1: HKEYS: HLEN: HMGET f: HSET f v: HSTRLEN f: INCR: PEXPIRE 1:
@@ -56,18 +54,18 @@ async def _try_all(keys: Keys, redis: Commands) -> None:
     try:
         await redis.execute_command(b"MULTI")
     except Refused as error:
-        if str(error).startswith(_DENIED):
+        if is_denied(str(error)):
             raise _lacking([("MULTI", str(error))]) from None
         return  # nothing can be tried without harm
-    tried = samples(keys)
-    answers = await DeferredList([redis.execute_command(*each) for each in (*tried, [b"DISCARD"])], consumeErrors=True)
+    tried = [*samples(keys), [b"DISCARD"]]
+    answers = await DeferredList([redis.execute_command(*each) for each in tried], consumeErrors=True)
     denied = []
-    for (name, *_), (is_good, answer) in zip((*tried, [b"DISCARD"]), answers, strict=True):
+    for (name, *_), (is_good, answer) in zip(tried, answers, strict=True):
         if is_good:
             continue
         if answer.check(Refused) is None:
             answer.raiseException()
-        if (text := answer.getErrorMessage()).startswith(_DENIED):
+        if is_denied(text := answer.getErrorMessage()):
             denied.append((name.decode(), text))
     if denied:
         raise _lacking(denied)

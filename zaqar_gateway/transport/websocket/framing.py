@@ -15,7 +15,9 @@ _SIZE_16, _SIZE_64 = struct.Struct(">BBH").pack, struct.Struct(">BBQ").pack
 LONG = 65536
 """Bytes of a payload from which on :func:`pieces` does not copy it, and from which on its size takes eight bytes."""
 
-_TEXT = 0x81
+TEXT, BINARY, PING, PONG = 0x81, 0x82, 0x89, 0x8A
+"""First bytes of whole frames."""
+
 _NO_MASK = b"\0\0\0\0"
 
 
@@ -42,7 +44,7 @@ def payload_of(data: bytes) -> bytes | None:
     """The payload of the one whole, unfragmented, uncompressed text frame of a client, of less than 64 KiB, that some data are; ``None``:
     they are something else, of which nothing is said."""
     have = len(data)
-    if have < 6 or data[0] != _TEXT:
+    if have < 6 or data[0] != TEXT:
         return None
     size, start = data[1] - 0x80, 6  # the high bit: masked
     if size >= 126:

@@ -50,7 +50,18 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
-from zaqar_gateway.transport.websocket.framing import LONG, Begun, frame, payload_of, pieces, unmasked
+from zaqar_gateway.transport.websocket.framing import (
+    BINARY,
+    LONG,
+    PING,
+    PONG,
+    TEXT,
+    Begun,
+    frame,
+    payload_of,
+    pieces,
+    unmasked,
+)
 from zaqar_gateway.transport.websocket.session import Request
 
 if TYPE_CHECKING:
@@ -86,7 +97,6 @@ _OPEN, _CLOSING, _CLOSED = (
     WebSocketServerProtocol.STATE_CLOSED,
 )
 
-_TEXT, _BINARY, _PING, _PONG = 0x81, 0x82, 0x89, 0x8A
 _CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
 _AHEAD_MAX = 65536  # bytes that are read while no frame is looked at, to notice a peer that hangs up
@@ -138,7 +148,7 @@ class Pushes:
         return made
 
     def _make(self, message: IPushed, is_binary: bool, window_bits: int) -> tuple[bytes, bool]:
-        kind, payload = (_BINARY, message.packed) if is_binary else (_TEXT, message.text)
+        kind, payload = (BINARY, message.packed) if is_binary else (TEXT, message.text)
         if not window_bits or len(payload) < COMPRESSED_FROM:
             return frame(kind, payload), False
         deflater = zlib.compressobj(wbits=-window_bits)
@@ -178,7 +188,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         "_half_closeable",
         "_held",
         "_idle",
-        "_is_ending",
+        "_has_closed",
         "_is_refused",
         "_is_whole",
         "_joined",
@@ -238,7 +248,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._piece = _PIECE_MIN
         self._begun: Begun | None = None
         self._is_whole = False  # the head of the handshake has come, and nothing after it
-        self._is_ending = False  # a close frame is sent, or was
+        self._has_closed = False  # it has sent a close frame, or does so now
         self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
 
@@ -391,8 +401,8 @@ class GatewayProtocol(WebSocketServerProtocol):
             super().onAutoPingTimeout()
 
     def _close(self, code: int, reason: str) -> None:
-        if self.state == _OPEN and not self._is_ending:
-            self._is_ending = True  # to write is to look at what may go on, which may be to close
+        if self.state == _OPEN and not self._has_closed:
+            self._has_closed = True  # to write is to look at what may go on, which may be to close
             self._log.debug("closing {peer}: {code} {reason}", peer=self.peer, code=code, reason=reason)
             self.sendCloseFrame(code, reason.encode())
             self._leave()
@@ -531,10 +541,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         pongs: list[bytes] = []
         while left > 0 and have - at >= 6 and not self._paused and self.state == _OPEN:
             kind, size = data[at], data[at + 1] - 0x80  # the high bit: masked
-            if kind == _PING:
+            if kind == PING:
                 if not 0 <= size <= _CONTROL_MAX:
                     break
-            elif (kind != _TEXT and kind != _BINARY) or not 0 <= size <= 127:
+            elif (kind != TEXT and kind != BINARY) or not 0 <= size <= 127:
                 break
             start = at + 6
             if size == 126:
@@ -559,10 +569,10 @@ class GatewayProtocol(WebSocketServerProtocol):
             left -= 1
             if self.autoPingTimeoutCall:  # any traffic shows that the peer is there
                 self._cancelAutoPingTimeoutCall()
-            if kind == _PING:
-                pongs.append(frame(_PONG, payload))
+            if kind == PING:
+                pongs.append(frame(PONG, payload))
             else:
-                self.onMessage(payload, kind == _BINARY)
+                self.onMessage(payload, kind == BINARY)
             if have - at < 6 or is_over(ends):  # the least that a frame of a client has
                 break
         if at:
@@ -580,7 +590,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self.autoPingTimeoutCall:
             self._cancelAutoPingTimeoutCall()
         if self.state == _OPEN:
-            self.onMessage(begun.payload(), begun.kind == _BINARY)
+            self.onMessage(begun.payload(), begun.kind == BINARY)
 
     def onMessageEnd(self) -> None:
         if not self.failedByMe:
@@ -613,9 +623,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._aside = slot
         else:
             self._slots.append(slot)
-            self._running += 1
-            if self._running > 1:
-                self._several.add(self)
+            self._count(1)
             self._reading += request.reads
             self._alone = request.alone
         run(self._serve(request, slot), self._crashed)
@@ -638,9 +646,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             slot.payload = payload = await request.reply()
         finally:
             if not is_aside:
-                self._running -= 1
-                if self._running == 1:
-                    self._several.discard(self)
+                self._count(-1)
                 self._reading -= request.reads
         slots = self._slots
         if is_aside:
@@ -671,16 +677,13 @@ class GatewayProtocol(WebSocketServerProtocol):
         """Write one unfragmented frame (RFC 6455, section 5.2), and what is pushed behind it; on a connection that is closing, drop
         them."""
         if self.state == _OPEN:
-            kind = _BINARY if slot.is_binary else _TEXT
+            kind = BINARY if slot.is_binary else TEXT
             compress = self._perMessageCompress
             if compress is not None and len(payload) >= COMPRESSED_FROM:
                 kind |= _COMPRESSED
                 compress.start_compress_message()
                 payload = compress.compress_message_data(payload) + compress.end_compress_message()
-            if len(payload) < LONG:
-                self._write(frame(kind, payload))
-            else:
-                self._write(*pieces(kind, payload))
+            self._write(*pieces(kind, payload))
         if slot.pushed:
             self._held -= sum(len(message.text) for message in slot.pushed)
             self._write_pushes(slot.pushed)

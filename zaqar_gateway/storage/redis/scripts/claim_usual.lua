@@ -37,9 +37,6 @@ local function claim_behind_head()
     end
     if age and age == math.floor((now_us - ranks[size]) / 1000000) then -- those between are as old, where their ranks tell
       out[5], out[6], out[7] = claim_ttl, age, table.concat(ranks, ',')
-    elseif size == 1 then
-      local entry = found[first + 1][2]
-      out[1], out[5], out[6], out[7], out[8] = 0, ranks[1], ttl, entry[2], entry[3] and {'', 0, '', entry[4]} or ''
     else
       out[1] = 0
       for nth, rank in ipairs(ranks) do
