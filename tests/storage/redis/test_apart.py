@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
+from twisted.internet.defer import Deferred
+
 from tests.redis_server import storage_at
 from tests.storage.redis.test_store import EachReadTries, OnRedis
 from zaqar_gateway.errors import QueueMissing, QuotaExceeded, RuleBroken, StoreUnavailable
@@ -178,6 +180,15 @@ class LongBodyTests(OnRedis):
         self.assertEqual((letter.body, await self.kept()), (self.body, 0))
         await self.storage.dead_letters.send_back("p", "dead", SendBack(None, 10))
         self.assertEqual(await self.listed(), [self.body])
+
+    async def test_forgotten_scripts(self) -> None:
+        """Where Redis has forgotten its scripts, posts are stored in the order that they came in, each once."""
+        await self.redis.command("SCRIPT", "FLUSH")
+        posts = [Deferred.fromCoroutine(self.post(body)) for body in (self.body, b"1", self.body, b"2")]
+        ids = [await each for each in posts]
+        self.assertEqual(await self.listed(), [self.body, b"1", self.body, b"2"])
+        self.assertEqual(ids, sorted(ids))
+        self.assertEqual(await self.kept(), 2)
 
     async def test_refused_post(self) -> None:
         """Of a post that is refused nothing is kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -129,6 +129,34 @@ class ProtocolTests(SynchronousTestCase):
         self.assertEqual(self.transport.value().count(script.by_text), 2)
         self.protocol.dataReceived(b":1\r\n:2\r\n:3\r\n")
         self.assertEqual([self.successResultOf(answer) for answer in answers], [1, 2, 3])
+
+    def test_order_with_forgotten_transactions(self) -> None:
+        """A transaction whose script Redis did not know is sent again as a whole, in its place in the order."""
+        script, long = scripts.VOLUME, b"$4\r\nlong\r\n"
+        parts = b"*2\r\n", long, b"*3\r\n", script.by_sum, packing.bulk(b"one")
+        first = self.protocol.send_together(4, b"MULTI", *parts, b"EXEC", script=script)
+        second = self.protocol.send(b"*3\r\n" + script.by_sum + packing.bulk(b"two"), script)
+        self.clock.advance(0)
+        self.assertIn(b"MULTI*2\r\n$4\r\nlong\r\n*3\r\n$7\r\nEVALSHA\r\n", self.transport.value())
+        self.transport.clear()
+        self.protocol.dataReceived(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:1\r\n-NOSCRIPT No matching script\r\n")
+        third = self.ask(b"three")
+        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n")
+        self.clock.advance(0)
+        sent = self.transport.value()
+        self.assertEqual([name for name in sent.split(b"\r\n") if name in (b"long", b"one", b"two", b"three")], [b"long", b"one", b"two", b"three"])
+        self.assertEqual(sent.count(script.by_text), 2)
+        self.protocol.dataReceived(b"+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n:0\r\n*1\r\n:1\r\n:2\r\n:3\r\n")
+        self.assertEqual(self.successResultOf(first), [b"OK", b"QUEUED", b"QUEUED", [0, [1]]])
+        self.assertEqual([self.successResultOf(answer) for answer in (second, third)], [2, 3])
+
+    def test_refused_in_transactions(self) -> None:
+        """Another refusal within a transaction is a part of its answer."""
+        answer = self.protocol.send_together(1, b"EXEC", script=scripts.VOLUME)
+        self.clock.advance(0)
+        self.protocol.dataReceived(b"*2\r\n:1\r\n-OOM command not allowed\r\n")
+        ((put, refused),) = cast("list[Any]", self.successResultOf(answer))
+        self.assertEqual((put, type(refused)), (1, Refused))
 
     def test_forgotten_scripts_take_nothing_in(self) -> None:
         """What waits to be sent when Redis is found to have forgotten its scripts takes in nothing that comes after what is held back."""

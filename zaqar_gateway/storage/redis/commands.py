@@ -157,6 +157,10 @@ class Sent(Answer):
         """It is being sent: add the command, packed, in pieces of any size."""
         pieces.append(self.command)
 
+    def with_text(self, script: Script) -> None:
+        """Redis has forgotten its script: when it is sent again, it has the text."""
+        self.command = self.command.replace(script.by_sum, script.by_text, 1)
+
 
 class Growing(Sent):
     """The answer to a command that more may be added to until it is sent."""
@@ -175,10 +179,13 @@ class Growing(Sent):
 
 
 class SentTogether(Sent):
-    """The answers to several commands in a row, as a list, or our error for the first refusal."""
+    """The answers to several commands in a row, as a list, or our error for the first refusal.
 
-    def __init__(self, number: int, commands: Sequence[bytes]) -> None:
-        super().__init__(b"", None)
+    :param script: that one of them runs by its sum, which is a piece of its own; they are a transaction then.
+    """
+
+    def __init__(self, number: int, commands: Sequence[bytes], script: Script | None) -> None:
+        super().__init__(b"", script)
         self.number = number
         self._commands = commands
         self._answers: list[Any] = []
@@ -186,7 +193,18 @@ class SentTogether(Sent):
 
     def pack(self, pieces: list[bytes]) -> None:
         pieces += self._commands
-        self._commands = ()  # it is not sent again, and they may be long
+        if self.script is None:
+            self._commands = ()  # it is not sent again, and they may be long
+
+    def with_text(self, script: Script) -> None:
+        self._answers.clear()
+        self._commands = [script.by_text if piece is script.by_sum else piece for piece in self._commands]
+
+    def forgotten(self, value: Any) -> Refused | None:
+        """The refusal of the script, if this is the answer to the transaction, and Redis has forgotten it."""
+        if self.script is None or type(value) is not list:
+            return None
+        return next((one for one in value if type(one) is Refused and str(one).startswith(_NO_SCRIPT)), None)
 
     def give(self, value: Any) -> None:
         self._answers.append(value)
@@ -254,13 +272,14 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         found = self._growing.get(kind)
         return found if found is None or not is_ordered or found is self._unsent[-1] else None
 
-    def send_together(self, number: int, *commands: bytes) -> Deferred[Any]:
-        """Send several packed commands in a row, none of which runs a script by its sum.
+    def send_together(self, number: int, *commands: bytes, script: Script | None = None) -> Deferred[Any]:
+        """Send several packed commands in a row.
 
         :param number: of commands; their bytes may come in pieces of any size.
+        :param script: that one of them runs by its sum, where they are a transaction; see :class:`SentTogether` and :meth:`send`.
         :return: the list of their answers; :class:`GatewayError` for the first that was refused.
         """
-        return self.submit(SentTogether(number, commands))
+        return self.submit(SentTogether(number, commands, script))
 
     def submit(self, sent: Sent) -> Sent:
         """Send a command behind all others; one that cannot be sent has failed."""
@@ -340,6 +359,8 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             sent = unanswered.popleft()
             if type(value) is Refused:
                 self._refused(sent, value)
+            elif type(sent) is SentTogether and (forgotten := sent.forgotten(value)) is not None:
+                self._refused(sent, forgotten)
             else:
                 self._answered(sent, value)
             if self._behind and sent.is_counted:
@@ -369,7 +390,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
                 # Those under way will be refused, too, and sent again: what is new has to come after them.
                 self._behind = 1 + sum(each.is_counted for each in self._unanswered) + sum(each.number for each in self._unsent)
                 self._growing.clear()  # what is added to them would come before what is held back, and is not counted
-            sent.command = sent.command.replace(script.by_sum, script.by_text, 1)
+            sent.with_text(script)
             self._put(sent)
         else:
             sent.fail(refusal(text))

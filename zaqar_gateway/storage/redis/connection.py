@@ -321,10 +321,10 @@ class Redis:
         else:
             self._protocol.send_growing(sent, kind)
 
-    async def transaction(self, key: bytes, number: int, *packed: bytes) -> list[Any]:
+    async def transaction(self, key: bytes, number: int, *packed: bytes, script: Script | None = None) -> list[Any]:
         if self._protocol is None:
             raise StoreUnavailable("There is no connection to Redis.")
-        *_, answers = await self._protocol.send_together(number + 2, _MULTI, *packed, _EXEC)
+        *_, answers = await self._protocol.send_together(number + 2, _MULTI, *packed, _EXEC, script=script)
         for answer in answers:
             if isinstance(answer, Refused):
                 raise refusal(str(answer))

@@ -78,13 +78,13 @@ class IRedis(Interface):
         :param kind: what :meth:`growing` finds it by.
         """
 
-    async def transaction(key: bytes, number: int, *packed: bytes) -> list[Any]:
+    async def transaction(key: bytes, number: int, *packed: bytes, script: Script | None = None) -> list[Any]:
         """Run several packed commands with nothing between them: all take effect, or none.
-
-        Scripts among them are run by their text, since those are not sent again that Redis has forgotten.
 
         :param key: one of those that they are about.
         :param number: how many.
+        :param script: that one of them runs, if one does: its ``by_sum`` is a piece of its own.  Where Redis has forgotten it, all
+            are sent again with its text, so what the others do must not change when it is done twice.
         :return: their answers; errors as of :meth:`command`, for the first.
         """
 

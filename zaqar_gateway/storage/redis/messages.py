@@ -173,8 +173,8 @@ class RedisMessages:
             if putting is None:
                 answer = await self._redis.run(script, count, *arguments)
             else:
-                begin = b"*%d\r\n" % (count + 3) + script.by_text
-                _, answer = await self._redis.transaction(putting.key, 2, *putting.packed(), begin, *arguments)
+                commands = (*putting.packed(), b"*%d\r\n" % (count + 3), script.by_sum, *arguments)
+                _, answer = await self._redis.transaction(putting.key, 2, *commands, script=script)
             if new.once is None:
                 (answer,) = answer
             if answer[0] != _AGAIN:

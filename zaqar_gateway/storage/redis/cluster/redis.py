@@ -178,7 +178,7 @@ class ClusterRedis:
         else:
             self._not_there(node, sent)
 
-    async def transaction(self, key: bytes, number: int, *packed: bytes) -> list[Any]:
+    async def transaction(self, key: bytes, number: int, *packed: bytes, script: Script | None = None) -> list[Any]:
         # What a script refuses (common.lua) would not keep the others from taking effect; what is refused here does.
         guard = [packed_command(b"EXISTS", key + b":!")] if b"{" in key else []
         turn = _Turn()
@@ -188,7 +188,7 @@ class ClusterRedis:
             redis: Redis = (await turn).redis
             protocol = redis.protocol
             try:
-                answers = await redis.transaction(key, number + len(guard), *guard, *packed)
+                answers = await redis.transaction(key, number + len(guard), *guard, *packed, script=script)
             except SlotMoved:
                 turn = turn.again()
                 if not self._lines.add(turn, protocol):
