@@ -30,6 +30,7 @@ ALLOWED: dict[str, set[str]] = {
     "instants": set(),
     "direct": set(),
     "order": set(),
+    "kept": set(),
     "model": set(),
     "address": set(),
     "limits": _VALUES,
@@ -37,8 +38,8 @@ ALLOWED: dict[str, set[str]] = {
     "operations": _OPERATIONS,
     "transport": {"transport", "direct", "order", *_OPERATIONS},
     "storage": {"storage", "direct", "order", *_SEAMS},
-    "identity": {"identity", *_OUTWARDS},
-    "push": {"push", *_OUTWARDS},
+    "identity": {"identity", "kept", *_OUTWARDS},
+    "push": {"push", "kept", *_OUTWARDS},
     "live": {"live", *_SEAMS},
     # storage, for what holds of any store: how its ids look, and encryption around it.
     "testing": {"testing", "storage", *_SEAMS},
@@ -48,7 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     "auditfile": {"transport"},
     "config": {"plugins", *_SETTINGS},
     "backends": {"backends", "config", "address", "plugins", "storage", "order", *_SEAMS},
-    "identifying": {"config", "identity", *_SEAMS},
+    "identifying": {"config", "identity", "kept", *_SEAMS},
     "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},
     # storage, for the version of the server that would be started.

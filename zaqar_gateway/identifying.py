@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from treq.client import HTTPClient
-from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.client import Agent
 
 from zaqar_gateway.config import Settings
 from zaqar_gateway.config.settings import KeystoneAuthtoken, Trustee
@@ -14,10 +14,9 @@ from zaqar_gateway.identity.sign_in import SignIn
 from zaqar_gateway.identity.tokens import ServiceToken, Tokens
 from zaqar_gateway.identity.trusts import Trusts
 from zaqar_gateway.interfaces import ISignIn, ITokens, ITrusts
+from zaqar_gateway.kept import KeptConnections
 
 _TIMEOUT_S = 10.0
-_IDLE_S = 4
-"""How long a connection to Keystone is kept; a server that closes it meanwhile, Apache after 5 s, would lose a request."""
 
 
 class Identifying:
@@ -31,18 +30,17 @@ class Identifying:
     def __init__(self, settings: Settings, reactor: Any) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._pool = HTTPConnectionPool(reactor)
-        self._pool.cachedConnectionTimeout = _IDLE_S
+        self._kept = KeptConnections(reactor)
         self.tokens = self._make_tokens() if settings.auth_strategy else None
         self.sign_in = self._make_sign_in(self.tokens) if self.tokens is not None else None
         self.trusts = self._make_trusts() if settings.trustee.auth_url else None
 
     async def stop(self) -> None:
         """Close the connections, once nobody asks any more."""
-        await self._pool.closeCachedConnections()
+        await self._kept.closeCachedConnections()
 
     def _keystone(self, url: str) -> Keystone:
-        return Keystone(HTTPClient(Agent(self._reactor, pool=self._pool)), self._reactor, url, _TIMEOUT_S)
+        return Keystone(HTTPClient(Agent(self._reactor, pool=self._kept)), self._reactor, url, _TIMEOUT_S)
 
     def _make_tokens(self) -> ITokens:
         given = self._settings.keystone_authtoken

@@ -9,17 +9,18 @@ from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseDone
+from twisted.web.client import Agent, ResponseDone
 from twisted.web.http_headers import Headers
 
 from zaqar_gateway.identity.keystone import Keystone
+from zaqar_gateway.kept import KeptConnections, WholeBody
 
 TIMEOUT_S = 30.0
 
 
 def real(case: SynchronousTestCase, url: str) -> Keystone:
     """A Keystone over real sockets, which the end of the test closes."""
-    pool = HTTPConnectionPool(reactor)
+    pool = KeptConnections(reactor)
     case.addCleanup(pool.closeCachedConnections)
     return Keystone(HTTPClient(Agent(reactor, pool=pool)), reactor, url, TIMEOUT_S)
 
@@ -61,9 +62,9 @@ class Scripted:
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         self._waiting: list[Deferred[Response]] = []
 
-    def request(self, method: str, url: str, *, headers: dict[str, str], data: bytes | None, **_: Any) -> Any:
+    def request(self, method: str, url: str, *, headers: dict[str, str], data: WholeBody | None, **_: Any) -> Any:
         """See :meth:`treq.client.HTTPClient.request`."""
-        self.asked.append((method, url, headers, None if data is None else json.loads(data)))
+        self.asked.append((method, url, headers, None if data is None else json.loads(data.content)))
         self._waiting.append(Deferred())
         return self._waiting[-1]
 

@@ -329,7 +329,7 @@ class Requests(SendingCase):
         self.assertTrue((await self.send(url)).ok)
         self.clock.advance(4)
         await factory.lost
-        self.assertEqual(self.notifier._pool._connections, {})
+        self.assertEqual(self.notifier._kept._connections, {})
 
     async def test_nothing_is_remembered(self) -> None:
         """Cookies of an answer come back with no later request."""

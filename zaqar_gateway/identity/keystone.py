@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from zaqar_gateway import instants
 from zaqar_gateway.errors import IdentityUnavailable
 from zaqar_gateway.failures import describe
+from zaqar_gateway.kept import WholeBody
 
 ANSWER_MAX = 1024 * 1024
 """The most bytes that are read of an answer."""
@@ -207,9 +208,8 @@ class Keystone:
     async def _exchange(
         self, method: str, url: str, headers: dict[bytes | str, bytes | str], body: bytes | None
     ) -> tuple[int, _Answer]:
-        response = await self._client.request(
-            method, url, headers=headers, data=body, allow_redirects=False, unbuffered=True
-        )
+        data = None if body is None else WholeBody(body)
+        response = await self._client.request(method, url, headers=headers, data=data, allow_redirects=False, unbuffered=True)
         parts: list[bytes] = []
         read = 0
 

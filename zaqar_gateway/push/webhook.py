@@ -13,25 +13,12 @@ import idna
 from attrs import field, frozen
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.interfaces import (
-    IConsumer,
-    IHostnameResolver,
-    IProtocol,
-    IProtocolFactory,
-    IStreamClientEndpoint,
-)
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IHostnameResolver, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from twisted.web.client import (
-    URI,
-    Agent,
-    BrowserLikePolicyForHTTPS,
-    HTTPConnectionPool,
-    _HTTP11ClientFactory,
-    _RetryingHTTP11ClientProtocol,
-)
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResponse
 from zope.interface import implementer
@@ -40,6 +27,7 @@ from zaqar_gateway import __version__
 from zaqar_gateway.errors import IdentityUnavailable, NotFound, RuleBroken
 from zaqar_gateway.failures import describe
 from zaqar_gateway.interfaces import INotifier, ITrusts
+from zaqar_gateway.kept import KeptConnections, WholeBody
 from zaqar_gateway.model import Delivery, Verdict
 from zaqar_gateway.push.addresses import AddressRefused, AddressRules, CheckedEndpoints
 from zaqar_gateway.push.failures import DeliveryFailed
@@ -58,10 +46,6 @@ BODY_MAX = 8 * 2**20
 _PORTS = {"http": 80, "https": 443}
 _TRUST = "trust+"
 _PLACEHOLDER = b'"$zaqar_message$"'
-
-_IDLE_S = 4
-"""How long a connection is kept for the next delivery: less than the 5 s after which usual servers close theirs, since
-a request that meets the closing is lost."""
 
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,254}}$){_LABEL}(?:\.{_LABEL})*\.?")
@@ -248,46 +232,6 @@ class _BoundedEndpoints:
         return _BoundedEndpoint(self._endpoints.endpointForURI(uri))
 
 
-class _QuietFactory(_HTTP11ClientFactory):
-    """Not each connection is an event."""
-
-    noisy = False
-
-
-class _Kept(_RetryingHTTP11ClientProtocol):
-    """A connection that was used before.  A request that nothing of an answer came to goes out once more, on a new one.
-
-    A receiver may close a connection at any time, be it right after its answer, as one that speaks HTTP/1.0 does; that is no failure of
-    a delivery.  The library sends requests again that have no body and that are idempotent (RFC 9110, section 9.2.2); deliveries are
-    made so by their ids.
-    """
-
-    def _shouldRetry(self, method: bytes, exception: Exception, bodyProducer: IBodyProducer | None) -> bool:
-        return bool(super()._shouldRetry(b"GET", exception, None))
-
-
-class _Pool(HTTPConnectionPool):
-    """Idle connections, by host and port; what the library keeps for each host for ever goes with the last one here."""
-
-    _factory = _QuietFactory
-
-    def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
-        """See :class:`~twisted.web.client.HTTPConnectionPool`."""
-
-        def kept(connection: Any) -> Any:
-            if isinstance(connection, _RetryingHTTP11ClientProtocol):
-                return _Kept(connection._clientProtocol, connection._newConnection)
-            return connection
-
-        found: Deferred[Any] = super().getConnection(key, endpoint)
-        return found.addCallback(kept)
-
-    def _removeConnection(self, key: Any, connection: Any) -> None:
-        super()._removeConnection(key, connection)
-        if not self._connections[key]:
-            del self._connections[key]
-
-
 @implementer(IAgent)
 @frozen
 class _Opaque:
@@ -308,28 +252,6 @@ class _Opaque:
             return response
 
         return self._agent.request(method, uri, headers, bodyProducer).addCallback(opaque)
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """The body of a request, at once."""
-
-    def __init__(self, body: bytes) -> None:
-        self.length = len(body)
-        self._body = body
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        pass
-
-    def resumeProducing(self) -> None:
-        pass
-
-    def stopProducing(self) -> None:
-        pass
 
 
 class _Rest(Protocol):
@@ -388,15 +310,13 @@ class WebhookNotifier:
         self._trusts = trusts
         tls = BrowserLikePolicyForHTTPS(trust_root or system_trust())
         endpoints = _BoundedEndpoints(CheckedEndpoints(reactor, resolver or reactor.nameResolver, rules, tls, pace))
-        self._pool = _Pool(reactor)
-        self._pool.cachedConnectionTimeout = _IDLE_S
-        self._pool.maxPersistentPerHost = per_host
-        agent = _Opaque(Agent.usingEndpointFactory(reactor, endpoints, self._pool))
+        self._kept = KeptConnections(reactor, per_host)
+        agent = _Opaque(Agent.usingEndpointFactory(reactor, endpoints, self._kept))
         self._client = HTTPClient(agent)
 
     def stop(self) -> Deferred[None]:
         """Close what is idle."""
-        closed: Deferred[None] = self._pool.closeCachedConnections()
+        closed: Deferred[None] = self._kept.closeCachedConnections()
         return closed
 
     def check(self, subscriber: str, options: dict[str, object]) -> None:
@@ -459,7 +379,7 @@ class WebhookNotifier:
             "POST",
             target.url,
             headers=sent,
-            data=_Body(body),
+            data=WholeBody(body),
             allow_redirects=False,
             unbuffered=True,
             reactor=self._reactor,
