@@ -19,6 +19,7 @@ from zaqar_gateway.interfaces import IManagingBackend, IStorage, IStorageBackend
 from zaqar_gateway.model import NO_RULES, Pool
 from zaqar_gateway.plugins import PluginError
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.pooled import FOLLOW_S, Directory
 from zaqar_gateway.storage.redis.connection import Redis
 from zaqar_gateway.tap import Gateway
 
@@ -128,6 +129,23 @@ class PooledBackendTests(TestCase):
                 self.assertIn("It has 0 replicas, and storage.replicas is 1.", str(caught.exception))
             else:
                 await backend.directory.check(where)
+
+    async def test_followed_after_a_fault(self) -> None:
+        """What fails as pools are followed is in the log, and they are followed all the same."""
+        calls = []
+
+        async def fail(directory: Directory) -> None:
+            calls.append(directory)
+            raise RuntimeError("this is no fault of a store")
+
+        self.patch(Directory, "follow", fail)
+        clock, given = Clock(), settings("memory:")
+        backend = PooledBackend(make_backend(given, clock), given, clock)
+        await backend.start()
+        clock.advance(FOLLOW_S)
+        self.assertEqual([type(each.value) for each in self.flushLoggedErrors()], [RuntimeError] * len(calls))
+        self.assertEqual(len(calls), 2)
+        await backend.stop()
 
     async def test_starts_without_the_store(self) -> None:
         """A store that is away when the gateway starts keeps it from knowing the pools, and from nothing else."""

@@ -7,6 +7,7 @@ from typing import Any, cast
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, ResponseNeverReceived, readBody
 
@@ -46,7 +47,7 @@ class _Connection(Protocol):
             return
         self._server.requests.append((self._number, self._text))
         self._text = b""
-        if self._answers == self._server.answers:
+        if self._answers >= self._server.answers:
             self.transport.loseConnection()  # type: ignore[union-attr]
         else:
             self._answers += 1
@@ -57,7 +58,8 @@ class KeptConnectionsTests(TestCase):
     """A client over real sockets."""
 
     def setUp(self) -> None:
-        self.kept = KeptConnections(reactor)
+        self.clock = Clock()
+        self.kept = KeptConnections(self.clock)
         self.addCleanup(self.kept.closeCachedConnections)
         self.agent = Agent(reactor, pool=self.kept)
 
@@ -90,9 +92,15 @@ class KeptConnectionsTests(TestCase):
         self.assertEqual(len(server.requests), 1)
 
     async def test_hosts_are_forgotten(self) -> None:
-        """Nothing stays of a host whose last connection here is gone."""
+        """Nothing stays of a host whose connection was idle for long, or was in use and has not come back."""
         _, url = self.server(answers=1)
         await self.post(url)
         self.assertEqual(len(self.kept._connections), 1)
-        await self.kept.closeCachedConnections()
-        self.assertEqual(len(self.kept._connections), 0)
+        self.clock.advance(4)
+        self.assertEqual(self.kept._connections, {})
+        server, url = self.server(answers=1)
+        await self.post(url)
+        server.answers = 0  # the next one, on the same connection and on a new one
+        with self.assertRaises(ResponseNeverReceived):
+            await self.post(url)
+        self.assertEqual(self.kept._connections, {})

@@ -53,11 +53,15 @@ class KeptConnections(HTTPConnectionPool):
             return connection
 
         found: Deferred[Any] = super().getConnection(key, endpoint)
+        self._forget(key)
         return found.addCallback(used)
 
     def _removeConnection(self, key: Any, connection: Any) -> None:
         super()._removeConnection(key, connection)
-        if not self._connections[key]:
+        self._forget(key)
+
+    def _forget(self, key: Any) -> None:
+        if not self._connections.get(key, True):
             del self._connections[key]
 
 

@@ -546,6 +546,39 @@ class Workers(LiveCase):
         self.turn()
         self.assertEqual(self.stats(), (2, 0))
 
+    def test_ended_during_a_look(self) -> None:
+        """A subscription that is deleted while it is looked which are there is told so at once, and not by the next look by the clock."""
+        socket, _ = self.begin(DURABLE)
+        held = self.me.parts["durables"].hold("renew")
+        self.turn(10)
+        self.assertIn("renew", self.me.parts["durables"].calls)
+        now(self.storage.subscriptions.delete("p", "q", self.placed.id))
+        self.turn(0.5)
+        self.assertEqual(self.taken(socket), [])
+        held.callback(None)
+        self.turn(0.5)
+        self.assertEqual(self.taken(socket), [("End", ENDED)])
+
+    def test_refused_during_a_renewal(self) -> None:
+        """What is given back with a delay while others are renewed comes again after that."""
+        socket, _ = self.begin(WorkTerms(3600, 60, 100))
+        self.post(*range(100))
+        self.turn(2)
+        self.taken(socket)
+        last = self.documents[-1]["id"]
+        held = self.me.parts["claims"].hold("update")
+        self.turn(1199)
+        self.assertIn("update", self.me.parts["claims"].calls)
+        self.live(socket).resize(99)
+        self.assertEqual(now(self.live(socket).refuse([last], 5)), 1)
+        held.callback(None)
+        self.turn()
+        other, _ = self.begin(WorkTerms(60, 60, 10))
+        self.turn(4)
+        self.assertEqual(self.taken(other), [])
+        self.turn(2)
+        self.assertEqual(len(self.taken(other)), 1)
+
     def test_killed(self) -> None:
         """What a process had that died is claimed by another one when the claims lapse."""
         self.begin(WORK)

@@ -229,6 +229,18 @@ class SocketsTests(SynchronousTestCase):
         self.clock.pump([0.25] * 20)
         self.assertEqual(self.live(), 0)
 
+    def test_gone_beside_what_is_away(self) -> None:
+        """Subscriptions in a store that is away keep none elsewhere from ending, however many they are."""
+        sockets, others = self.many(60), self.many(20, TOPIC)
+        self.store.is_away = True
+        for socket in (*sockets, *others):
+            self.sockets.gone(socket)
+        self.clock.pump([0.25] * 40)
+        self.assertEqual(self.live(TOPIC), 0)
+        self.store.is_away = False
+        self.clock.pump([0.25] * 120)
+        self.assertEqual(self.live(), 0)
+
     def test_slow_socket(self) -> None:
         """A socket that takes nothing is left at its cursor, whatever the others are pushed; when it takes again all comes in
         order, and its subscription is live meanwhile."""

@@ -30,6 +30,7 @@ from zaqar_gateway.model import (
     SentBack,
 )
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
+from zaqar_gateway.storage.memory.doorbells import MemoryDoorbells
 from zaqar_gateway.storage.pooled import KNOWN_S, LEFT_S
 from zaqar_gateway.storage.pooled.deliveries import PATIENCE_S
 from zaqar_gateway.storage.pooled.directory import CLOSE_AFTER_S
@@ -676,3 +677,32 @@ class InterleavingTests(PlacementCase):
             self.setUp()
             await add_pools(self.management, "a", "b", "c")
             await self.interleave(seed)
+
+    async def test_watches_that_end_when_rung(self) -> None:
+        """Nothing goes on watching in a new pool of which the first watch rings for all."""
+        doorbells = self.here.storage.doorbells
+        await add_pools(self.management, "a")
+        await self.here.directory.refresh()
+        bells: Any = cast("Any", self.store("b")).doorbells
+        watch, watched = MemoryDoorbells.watch, []
+        ends: list[Callable[[], None]] = []
+
+        def ringing(where: MemoryDoorbells, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
+            end = watch(where, place, ring)
+            if where is bells:
+                watched.append(place)
+                ring()
+            return end
+
+        def rung() -> None:
+            while ends:
+                ends.pop()()
+
+        self.patch(MemoryDoorbells, "watch", ringing)
+        for name in ("q", "r"):
+            ends.append(doorbells.watch(Place("p", name), rung))
+        await add_pools(self.management, "b")
+        await self.here.directory.follow()
+        self.assertIn("b", self.here.directory.all())
+        self.assertEqual(len(watched), 1)
+        self.assertEqual(bells._watching, {})

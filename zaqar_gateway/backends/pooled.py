@@ -73,6 +73,8 @@ class PooledBackend:
                 await work()
             except StoreError as error:
                 _log.debug(failed, why=str(error))
+            except Exception:  # the next time may be better; without one nobody would follow any more
+                _log.failure(failed, why="this should not happen")
 
         timer = TimerService(interval_s, lambda: Deferred.fromCoroutine(step()))
         timer.clock = self._reactor

@@ -80,7 +80,7 @@ class _Watch:
         self._over = over
         self._next: IDelayedCall | None = None
         self._looked_s = clock.seconds()
-        self._is_looking = False
+        self._is_looking = self._looks_again = False
         self._timer = LoopingCall(self._look)
         self._timer.clock = clock
         self._timer.start(CHECK_S, now=False).addErrback(
@@ -106,7 +106,9 @@ class _Watch:
         self._look()
 
     def _look(self) -> None:
-        if not self._is_looking:
+        if self._is_looking:
+            self._looks_again = True  # what has changed may have done so behind the look
+        else:
             Deferred.fromCoroutine(self._look_at_all()).addErrback(
                 partial(_log.failure, "it was not looked whether live subscriptions have ended")
             )
@@ -123,6 +125,9 @@ class _Watch:
             _log.debug("it is not known whether live subscriptions of {place} have ended: {why}", place=self._place, why=str(error))
         finally:
             self._is_looking = False
+            if self._looks_again and self._timer.running:
+                self._looks_again = False
+                self._rung()
 
     async def _look_at(self, some: list[_Live]) -> None:
         at = self._place.project, self._place.name

@@ -131,7 +131,9 @@ class Worker:
 
     async def _renew(self) -> None:
         """Renew the claims; a message whose claim is gone was deleted, or is somebody else's by now."""
-        for some in _slices(list(self._held.items())):
+        for part in _slices(list(self._held.items())):
+            # What was given back while another slice was waited for has a claim that is to lapse when the worker said.
+            some = [(message_id, claim) for message_id, claim in part if self._held.get(message_id) == claim]
             renewed = await _together(self._renew_one(claim) for _, claim in some)
             for (message_id, claim), is_live in zip(some, renewed, strict=True):
                 if not is_live and self._held.get(message_id) == claim:

@@ -347,6 +347,9 @@ class Sockets:
                 if all(done):
                     wait_s = END_AGAIN_S
                 else:
+                    for subscription_id, _ in some:  # behind those that were not tried yet, of which other stores may be there
+                        if (place := self._ending.pop(subscription_id, None)) is not None:
+                            self._ending[subscription_id] = place
                     await deferLater(self._clock, wait_s)
                     wait_s = min(wait_s * 2, END_AGAIN_MAX_S)
         finally:

@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
@@ -185,6 +186,29 @@ class DoorbellTests(TestCase):
         await self.post()
         await heard.reach(4)
         self.assertEqual(set(heard.rings[2:]), {Place("p", "q"), "watched"})
+
+    async def test_many_watched(self) -> None:
+        """More may be watched than commands may wait for Redis, and all is heard of again when a connection was lost."""
+        redis = Redis(UNIXClientEndpoint(_reactor, str(shared_server().path)), _reactor, bound=20)
+        redis.start()
+        self.addCleanup(redis.stop)
+        await redis.when_ready()
+        bells = Doorbells(redis, Keys(), _reactor)
+        self.bells.append(bells)
+        bells.start()
+        await bells.when_ready()
+        heard = Heard()
+        for number in range(50):
+            bells.watch(Place("p", f"q{number}"), heard.as_(number))
+        await heard.reach(50)
+        heard.rings.clear()
+        await self.drop_listeners()
+        await heard.reach(50)
+        self.assertEqual(sorted(heard.rings, key=str), sorted(range(50), key=str))
+        for number in range(50):
+            await self.subscribe(f"q{number}")
+            await self.post(f"q{number}")
+        await heard.reach(100)
 
 
 class GreetingTests(SynchronousTestCase):

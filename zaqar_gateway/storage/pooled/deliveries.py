@@ -138,10 +138,14 @@ class PooledDoorbells:
         for ring, missed in self._attending:
             store.doorbells.attend(ring, missed)
             missed()
-        for watch in self._watching:
+        for watch in [*self._watching]:
+            if watch not in self._watching:
+                continue  # another one has rung as it began, and who waited has all that was waited for
             if pool in watch.ends:  # the store that it was before
-                watch.ends[pool]()
+                watch.ends.pop(pool)()
             watch.begin(pool, store)
+            if watch not in self._watching:
+                watch.ends[pool]()
 
     def watch(self, place: Place, ring: Callable[[], None]) -> Callable[[], None]:
         """See :class:`~zaqar_gateway.interfaces.IDoorbells`."""

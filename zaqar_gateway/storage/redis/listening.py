@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +17,14 @@ PING_S = 5.0
 class Listening(Commands):
     """A connection that hears messages beside the answers to its commands.
 
+    What it is asked for is bounded by those who want to hear something: it tells Redis all of their channels at once when it is made anew,
+    and one that is refused would not be heard.
+
     :param heard: is told the channel and the text of each.
     """
 
-    def __init__(self, heard: Callable[[bytes, bytes], None], clock: Any, timeout_s: float, bound: int) -> None:
-        super().__init__(clock, timeout_s, bound)
+    def __init__(self, heard: Callable[[bytes, bytes], None], clock: Any, timeout_s: float, _bound: int) -> None:
+        super().__init__(clock, timeout_s, bound=sys.maxsize)
         self._heard = heard
 
     def _take(self, data: bytes) -> None:
