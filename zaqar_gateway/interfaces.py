@@ -394,8 +394,8 @@ class IDeliveryStore(Interface):
     ) -> Owed | None:
         """Note what was done under a lease, and go on.  A cursor does not go back.
 
-        What was given up is kept for :meth:`failures`: the last 10,000 of a place, for 14 days.  Where it was reported done
-        before, it is not kept again.
+        What was given up is kept for :meth:`failures`: the last 10,000 of a place, and of those as many bytes as its log may have, for
+        14 days.  Where it was reported done before, it is not kept again.
 
         :return: what is owed next, under the same lease, extended; ``None`` where there is nothing more, where it waits
             now, or where the lease had ended: then nothing of this was noted.
@@ -416,7 +416,7 @@ class IDeliveryStore(Interface):
     async def resend(place: Place, ids: Sequence[str] | None, limit: int) -> int:
         """Owe again what was given up, in that order, after all that is owed already, and forget it here.
 
-        What was given up for a subscription that is no longer live is forgotten.
+        What was given up for a subscription that is no longer live is forgotten; what the log has no room for is kept.
 
         :param ids: ``None``: the oldest ones.  Those that are unknown are ignored.
         :param limit: at most so many.

@@ -763,6 +763,21 @@ class DeliveryStoreContract(Hearing):
         self.assertEqual(await self.failing(), {self.place(): 10_000})
         self.assertEqual((await self.failures(limit=1))[0].attempts, 3)
 
+    async def test_bytes_of_failures(self) -> None:
+        """Of what was given up in a place as much is kept as a log may have, the newest of it, and the last one in any case."""
+        self.bound_log(LogBounds(bytes_max=1000))
+        await self.follow()
+        texts = [b'"%030d"' % n for n in range(20)]  # of 32 bytes, each of which counts for 96
+        for some in (texts[:7], texts[7:14], texts[14:]):
+            await self.give_up(*some)
+        self.assertEqual(len(await self.failures()), 10)
+        self.assertEqual(await self.resend(), 10)
+        self.assertEqual(await self.deliver(), {"http://a": texts[10:]})
+        await self.give_up(b"1")
+        await self.give_up(b'"%02000d"' % 0)
+        self.assertEqual(len(await self.failures()), 1)
+        self.assertEqual(await self.resend(), 1)
+
     # -- sending again -----------------------------------------------------------------------------------------------
 
     async def test_resend(self) -> None:
@@ -802,6 +817,23 @@ class DeliveryStoreContract(Hearing):
         kept = [failure.id for failure in await self.failures()]
         self.assertEqual(await self.resend(*kept, limit=1), 1)
         self.assertEqual(await self.deliver(), {"http://a": numbered(1, start=2)})
+
+    async def test_resend_with_little_room(self) -> None:
+        """No more is sent again than the log has room for, and nobody loses anything by that; the rest is kept for later."""
+        self.bound_log(LogBounds(bytes_max=1000))
+        await self.follow()
+        texts = [b'"%030d"' % n for n in range(14)]  # of 32 bytes, each of which counts for 96
+        await self.give_up(*texts[:8])
+        await self.follow("http://slow")
+        await self.put(*texts[8:13])
+        self.assertEqual(await self.resend(), 5)
+        kept = await self.failures()
+        self.assertEqual(len(kept), 3)
+        self.assertEqual(await self.resend(*(failure.id for failure in kept)), 0)
+        self.assertEqual(await self.deliver(), {"http://a": [*texts[8:13], *texts[:5]], "http://slow": texts[8:13]})
+        self.assertEqual(await self.resend(kept[1].id), 1)
+        self.assertEqual(await self.resend(), 2)
+        self.assertEqual(await self.deliver(), {"http://a": [texts[6], texts[5], texts[7]]})
 
     async def test_resend_to_what_ended(self) -> None:
         """What was given up for a subscription that ended is forgotten, and owed to nobody."""

@@ -52,6 +52,14 @@ class RatesContract(StoreContract):
         self.clock.advance(1000)
         self.assertEqual(await self.draw(1000), (100, 500))
 
+    async def test_clock_set_back(self) -> None:
+        """A bucket fills as fast when the clock was set back."""
+        await self.draw(100)
+        self.clock.rightNow -= 3600
+        self.assertEqual(await self.draw(1), (0, 500))
+        self.clock.advance(1)
+        self.assertEqual(await self.draw(5), (2, 500))
+
     async def test_enough(self) -> None:
         """The time to wait is the one until there are as many tokens as make another draw worth while."""
         await self.draw(100)

@@ -119,6 +119,7 @@ class Ledger:
     _log: Ranks = field(factory=Ranks)  # the ranks of _posts
     _addressed: OrderedDict[int, Follower] = field(factory=OrderedDict)  # whose it is, oldest first
     _bytes: int = 0  # that all these count for
+    _failed_bytes: int = 0  # that the failures count for
     _gone: int = 0  # the rank of the last post that left the log
     # Of the followers without owner, who are delivered to: all and the idle ones by their cursors, those of the idle ones
     # to whom something is addressed, and the others by when their lease or their wait ends.
@@ -135,7 +136,7 @@ class Ledger:
             oldest = next(iter(self.failures.values()))
             if now - oldest.at_ms < FAILURES_AGE_MAX_S * 1000:
                 break
-            self.failures.popitem(last=False)
+            self._forget(next(iter(self.failures)))
         self._trim(now)
 
     @property
@@ -366,17 +367,25 @@ class Ledger:
         post = one.addressed.get(rank) or self._posts.get(rank)
         if post is not None and rank > one.cursor:
             self.failures[failure_id] = Failure(one.id, one.subscriber, given.attempts, given.reason, now, post)
-            if len(self.failures) > FAILURES_MAX:
-                self.failures.popitem(last=False)
+            self._failed_bytes += POST_OVERHEAD + len(post.body)
+            while len(self.failures) > FAILURES_MAX or self._failed_bytes > self._bounds.bytes_max and len(self.failures) > 1:
+                self._forget(next(iter(self.failures)))
+
+    def _forget(self, failure_id: str) -> Failure:
+        failure = self.failures.pop(failure_id)
+        self._failed_bytes -= POST_OVERHEAD + len(failure.post.body)
+        return failure
 
     def resend(self, failure_ids: Sequence[str], limit: int, now: int) -> int:
-        """Owe again what was given up, in the order in which it was; give how much of it."""
+        """Owe again what was given up, in the order in which it was, as far as there is room for it; give how much of it."""
         count = 0
         for failure_id in failure_ids:
-            if count == limit:
-                break
-            failure = self.failures.pop(failure_id)
+            failure = self.failures[failure_id]
             one = self.followers.get(failure.subscription_id)
+            used = self._bytes if one is not None else 0
+            if count == limit or used and used + POST_OVERHEAD + len(failure.post.body) > self._bounds.bytes_max:
+                break
+            self._forget(failure_id)
             if one is not None:
                 self._address(one, failure.post, now)
                 count += 1

@@ -23,7 +23,7 @@ class _Bucket:
         tokens = min(asked.burst, self.tokens + max(0.0, now_s - self.at_s) * asked.per_s)
         tokens = min(asked.burst, tokens - asked.owed)
         granted = max(0, min(asked.wanted, floor(tokens)))
-        self.tokens, self.at_s = tokens - granted, max(self.at_s, now_s)
+        self.tokens, self.at_s = tokens - granted, now_s  # also where the clock was set back: they fill from now on
         if granted == asked.wanted:
             return Drawn(granted, 0)
         return Drawn(granted, max(1, ceil((asked.enough - self.tokens) / asked.per_s * 1000)))

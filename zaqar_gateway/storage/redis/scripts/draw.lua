@@ -8,7 +8,8 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local since = tonumber(redis.call('HGET', KEYS[1], 'at') or now)
-local out, kept, full_in = {}, {'at', string.format('%.0f', math.max(now, since))}, 0
+-- Where the clock was set back they fill from now on, and not when it has come as far again.
+local out, kept, full_in = {}, {'at', string.format('%.0f', now)}, 0
 for number = 1, (#ARGV - 1) / 5 do
   local rate, most, owed, wanted, enough = unpack(ARGV, number * 5 - 3, number * 5 + 1)
   local tokens = tonumber(redis.call('HGET', KEYS[1], number) or most)

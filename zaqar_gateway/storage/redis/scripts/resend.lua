@@ -1,14 +1,18 @@
 -- resend.lua: owe again what was given up.
 -- KEYS: queue
 -- ARGV: now, limit, whether those of some ids ('1') or the oldest ('0'), ranks
--- Returns how many are owed again.
+-- Returns how many are owed again: as many as the log has room for, lest it lose others, or these.
 drop_expired()
 forget_old()
-local limit, sent = tonumber(ARGV[2]), 0
+log_settle()
+local limit, sent, is_full = tonumber(ARGV[2]), 0, false
 
 local function send(one)
-  local entry = one[2]
-  if sent < limit and call('XDEL', failed, one[1]) == 1 and subscription(entry[2]) then
+  local entry, told = one[2], log.begun()
+  local is_live = subscription(entry[2])
+  local used = is_live and told.bytes - told.from or 0
+  is_full = is_full or used > 0 and used + #entry[12] + ENTRY > told.max
+  if sent < limit and not is_full and call('XDEL', failed, one[1]) == 1 and is_live then
     owe(entry[2], entry[10], entry[12], entry[14], entry[16], entry[18])
     sent = sent + 1
   end
@@ -24,7 +28,7 @@ if ARGV[3] == '1' then
     send(one)
   end
 else
-  while sent < limit do
+  while sent < limit and not is_full do
     local oldest = call('XRANGE', failed, '-', '+', 'COUNT', 100)
     for _, one in ipairs(oldest) do
       send(one)
