@@ -1,4 +1,4 @@
-// A client of zaqar-gateway. Apache License 2.0. What is public is told in zaqar.d.ts.
+// A client of zaqar-gateway. Apache License 2.0. See zaqar.d.ts.
 
 import {decode, encode} from "./msgpack.js";
 
@@ -9,7 +9,7 @@ export class ZaqarError extends Error {
   }
 }
 
-/** A promise with its ends; nobody need look at its failure. */
+/** A promise with its ends; its failure may go unseen. */
 function deferred() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, {resolve, reject}));
@@ -17,7 +17,7 @@ function deferred() {
   return made;
 }
 
-/** Exponential back-off with full jitter: milliseconds before try number `tries`, from 0. */
+/** Exponential back-off with full jitter: milliseconds. */
 const pause = ({initial, max, factor}, tries) => Math.random() * Math.min(max, initial * factor ** tries);
 
 function sleep(ms, signal) {
@@ -49,7 +49,6 @@ const busy = status => status === 429 || status === 503;
 /** Replies come in the order of requests; what is pushed comes in between. */
 class Socket {
   transport = "websocket";
-  /** Requests do not overtake one another. */
   ordered = true;
   #options;
   #socket;
@@ -171,7 +170,8 @@ class Socket {
     const socket = this.#socket;
     if (!socket) return;
     this.#socket = null;
-    socket.onopen = socket.onmessage = socket.onclose = socket.onerror = null;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.onerror = () => {};
     clearInterval(this.#beat);
     for (const {action, reject} of this.#pending.splice(0)) {
       reject(new ZaqarError(0, "the connection ended before the answer", action, true));
@@ -184,7 +184,6 @@ class Pushed {
   #socket;
   #subscription;
   #hooks;
-  /** Of the subscription, once it is there. */
   id;
   #started;
 
@@ -455,7 +454,6 @@ class Followed {
   #subscription;
   #hooks;
   #stop = new AbortController();
-  #claims = new Map();
   /** The id after which it goes on; empty for the oldest. */
   #at;
   #began = deferred();
@@ -468,7 +466,9 @@ class Followed {
   }
 
   async start() {
-    const {claim, durable = null, window = 100} = this.#subscription.options;
+    const {options, explicit} = this.#subscription;
+    const {claim, durable = null} = options;
+    const window = explicit ? options.window ?? 100 : null;
     const {signal} = this.#stop;
     if (claim) {
       const renewing = setInterval(() => this.#renew(), (claim.ttl * 1000) / 3);
@@ -577,7 +577,7 @@ class Followed {
       const asked = {...this.#subscription.options.claim, limit: 1, wait: WAIT_S};
       const {claim_id, messages} = await this.#wait("claim_create", asked);
       for (const message of messages) {
-        this.#claims.set(message.id, claim_id);
+        this.#subscription.claims.set(message.id, claim_id);
         yield {Message_Type: "Message", ...message, claim_id};
       }
       yield {};
@@ -585,7 +585,7 @@ class Followed {
   }
 
   #renew() {
-    for (const claim_id of this.#claims.values()) {
+    for (const claim_id of this.#subscription.claims.values()) {
       this.#call("claim_update", {claim_id, ...this.#subscription.options.claim}).catch(() => {});
     }
   }
@@ -593,8 +593,8 @@ class Followed {
   async acknowledge(ids) {
     let counted = true;
     for (const id of this.#subscription.isWorker ? ids : []) {
-      const {status} = await this.#call("message_delete", {message_id: id, claim_id: this.#claims.get(id)});
-      this.#claims.delete(id);
+      const {status} = await this.#call("message_delete", {message_id: id, claim_id: this.#subscription.claims.get(id)});
+      this.#subscription.claims.delete(id);
       counted = status < 300;
     }
     return counted;
@@ -608,8 +608,8 @@ class Followed {
   }
 
   async #release(id) {
-    const claim_id = this.#claims.get(id);
-    this.#claims.delete(id);
+    const claim_id = this.#subscription.claims.get(id);
+    this.#subscription.claims.delete(id);
     if (claim_id) await this.#link.call("claim_delete", {queue_name: this.#subscription.queue, claim_id});
   }
 
@@ -620,7 +620,7 @@ class Followed {
 
   async stop() {
     this.#stop.abort();
-    await Promise.all([...this.#claims.keys()].map(id => this.#release(id)));
+    await Promise.all([...this.#subscription.claims.keys()].map(id => this.#release(id)));
   }
 
   #call(action, fields) {
@@ -646,7 +646,7 @@ const SAY_AGAIN_MS = 1000;
 
 const EARLY_MS = 30000;
 
-/** How long the gateway knows the key of a post, if it is not configured otherwise. */
+/** How long a gateway knows the key of a post by default. */
 const KEY_WINDOW_MS = 3600000;
 
 const CLOSE_MS = 2000;
@@ -696,6 +696,8 @@ class Message {
 class Subscription {
   cursor;
   ended = false;
+  /** Of tasks, by message. */
+  claims = new Map();
   #attachment = null;
   #hooks;
   #known = new Map();
@@ -707,6 +709,7 @@ class Subscription {
   #room = deferred();
   #stopping = null;
   #error = null;
+  #why;
   #ready = deferred();
   ready = this.#ready.promise;
 
@@ -801,7 +804,7 @@ class Subscription {
 
   fail(error) {
     if (this.ended) return;
-    this.#error = error;
+    this.#error = this.#why = error;
     this.#finish(error);
     this.#hooks.release(this);
   }
@@ -811,6 +814,8 @@ class Subscription {
   async settle({id}) {
     const known = this.#known.get(id);
     if (!known) return !this.isWorker;
+    if (this.#why) throw this.#why;
+    if (this.ended) return false;
     if (known.state === HELD) this.#held--;
     if (known.state !== SETTLED) {
       known.state = SETTLED;
@@ -873,8 +878,8 @@ class Subscription {
     } catch (error) {
       const {status} = error;
       const passes = status === 429 || status >= 500;
-      if (passes || !status || status === 404) this.#unsaid.unshift(...batch);
-      else for (const {reject} of batch) reject(error);
+      if (!this.ended && (passes || !status || status === 404)) this.#unsaid.unshift(...batch);
+      else for (const {reject} of batch) reject(this.#why ?? error);
       if (passes) await sleep(SAY_AGAIN_MS);
       else if (link === this.#attachment && (!status || status === 404)) this.#attachment = null;
       if (status === 404) this.#hooks.attach(this);
@@ -936,7 +941,7 @@ class Subscription {
     this.ended = true;
     this.#attachment = null;
     this.#buffer = this.#error ? this.#buffer : [];
-    this.#ready.reject(error);
+    for (const {reject} of [this.#ready, ...this.#unsaid.splice(0)]) reject(error);
     for (const wake of this.#waiters.splice(0)) wake();
     this.#makeRoom();
   }

@@ -82,9 +82,13 @@ export class Gateway {
         if (!gateway.silent) setImmediate(() => gateway.sockets.has(this) && gateway.#receive(this, payload));
       }
 
+      /** One that is not open yet fails, and nobody may leave that unheard: `ws` ends the process then. */
       close(code = 1005) {
         gateway.#disconnect(this);
-        setImmediate(() => this.onclose?.({code, reason: ""}));
+        setImmediate(() => {
+          if (!this.wasOpen) this.onerror({message: "closed before the connection was established"});
+          this.onclose?.({code, reason: ""});
+        });
       }
     };
     this.fetch = (url, options) => this.#fetch(url, options);
@@ -149,6 +153,7 @@ export class Gateway {
     }
     this.opened++;
     this.sockets.add(socket);
+    socket.wasOpen = true;
     socket.live = new Map();
     socket.isKnown = this.tokens === null;
     socket.onopen?.({});

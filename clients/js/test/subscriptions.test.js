@@ -220,6 +220,20 @@ for (const [way, blocked] of Object.entries(WAYS)) {
       await time.advance(1000);
       assert.deepEqual(found, ["a", "b", "c", "b"]);
     });
+
+    it("keeps a task through an outage", async () => {
+      Object.assign(gateway, blocked);
+      client = gateway.client({upgradeAfter: 1e9});
+      const tasks = [];
+      const found = collect(client.work("q", {window: 2}), task => { tasks.push(task); });
+      await time.advance(60000);
+      gateway.post("q", "a");
+      await time.advance(1000);
+      await outage();
+      assert.deepEqual(found, ["a"]);
+      assert.equal(await tasks[0].done(), true);
+      assert.deepEqual(gateway.stored("q"), []);
+    });
   });
 }
 
@@ -355,16 +369,30 @@ describe("a subscription on a WebSocket", () => {
     assert.equal(gateway.asked.find(({action}) => action === "message_refuse").body.delay, 1);
   });
 
-  it("keeps a task that comes again over another connection", async () => {
-    const tasks = [];
-    const found = collect(client.work("q"), task => { tasks.push(task); });
+  it("says of what is settled too late that its subscription has ended, and why", async () => {
+    const messages = [];
+    const found = collect(client.subscribe("q", {durable: "d"}), message => { messages.push(message); });
     await settled();
-    gateway.post("q", "a");
+    gateway.post("q", 1, 2);
     await settled();
-    await outage();
-    assert.deepEqual(found, ["a"]);
-    assert.equal(await tasks[0].done(), true);
-    assert.deepEqual(gateway.stored("q"), []);
+    gateway.silent = true;
+    const early = messages[0].ack();
+    gateway.push({Message_Type: "End", queue_name: "q", reason: "taken over"});
+    await assert.rejects(found.end, {status: 409});
+    await assert.rejects(messages[1].ack(), {status: 409, message: "taken over"});
+    gateway.drop();
+    await assert.rejects(early, {status: 409, message: "taken over"});
+  });
+
+  it("does not acknowledge what is settled after it was closed", async () => {
+    const messages = [];
+    const subscription = client.subscribe("q", {durable: "d"});
+    collect(subscription, message => { messages.push(message); });
+    await settled();
+    gateway.post("q", 1);
+    await settled();
+    await subscription.close();
+    assert.equal(await messages[0].ack(), false);
   });
 
   it("changes its window", async () => {
