@@ -323,6 +323,7 @@ class Gateway(Service):
             _log.info("deliveries to {count} hosts are held back, for they keep failing", count=count)
 
     def _hung_up(self) -> None:
+        _log.info("SIGHUP: certificates are read again, and the audit log is opened again; what else is in the settings takes a restart")
         if self._tls is not None:
             self._tls.reload()
         if self._audit_file is not None:

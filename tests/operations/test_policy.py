@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
+from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
 import zaqar_gateway
 from tests.helpers import PROJECT, HttpApi, build_operations
+from tests.logs import logged
 from zaqar_gateway.errors import Forbidden
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations.policy import DEFAULTS, Policy, PolicyError, sample, strangers
@@ -155,6 +157,17 @@ class OrderTests(SynchronousTestCase):
         policy = Policy(dict.fromkeys(DEFAULTS, "!"))
         for row in build_operations(self.storage, policy=policy).operations:
             self.failureResultOf(Deferred.fromCoroutine(dispatch(row, ADMIN, _Unasked())), Forbidden)
+
+    def test_refusals_are_told(self) -> None:
+        """Each operation that is refused is told at level debug, with the reason."""
+        seen = logged(self)
+        api = HttpApi(self.storage, policy=Policy({**DEFAULTS, "queues:create": "!"}))
+        self.assertEqual(api("PUT", "/v2/queues/q", b"{}").status, 403)
+        self.assertEqual(api("GET", "/v2/queues?limit=x").status, 400)
+        told = [(event["log_level"], event["operation"], event["why"]) for event in seen if event["log_namespace"].endswith("registry")]
+        self.assertEqual([level for level, _, _ in told], [LogLevel.debug] * 2)
+        self.assertEqual([operation for _, operation, _ in told], ["queue_create", "queue_list"])
+        self.assertIn("queues:create", told[0][2])
 
     def test_http(self) -> None:
         """A bad body, a bad query and a missing resource are 403 to whoever may not."""

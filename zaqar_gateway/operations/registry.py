@@ -13,8 +13,9 @@ from typing import Any, Protocol
 import msgspec
 from attrs import evolve, field, frozen
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
-from zaqar_gateway.errors import QuotaExceeded
+from zaqar_gateway.errors import GatewayError, QuotaExceeded
 from zaqar_gateway.interfaces import (
     ILive,
     INotifier,
@@ -47,6 +48,8 @@ from zaqar_gateway.operations.urls import Urls
 
 DEFAULT_POLICY = Policy()
 """The policy where nobody has another one."""
+
+_log = Logger()
 
 
 class Body(Enum):
@@ -180,9 +183,10 @@ async def dispatch(operation: Operation, ctx: Context, asked: Asked) -> Any:
         if operation.rule:
             operation.policy.require(ctx, operation.rule)
         return await operation.run(ctx, asked.fields(operation))
-    except QuotaExceeded:
-        if gate is not None:
+    except GatewayError as error:
+        if gate is not None and isinstance(error, QuotaExceeded):
             gate.exceeded(ctx.project)
+        _log.debug("{operation} of project {project!r} is refused: {why}", operation=operation.name, project=ctx.project, why=str(error))
         raise
     finally:
         if gate is not None:

@@ -29,7 +29,7 @@ from zaqar_gateway.limits import TTL_MIN_S, Limits, in_range
 from zaqar_gateway.model import Begun, Context, NewSubscription, Place, Placed, Subscription
 from zaqar_gateway.operations import documents, fields, metadata
 from zaqar_gateway.operations.fields import given
-from zaqar_gateway.operations.live import LiveSubscriptions, is_live, refuse_live
+from zaqar_gateway.operations.live import DURABLE_TTL_MAX_S, LiveSubscriptions, is_live, refuse_live
 from zaqar_gateway.operations.queues import QUEUE, TOPIC, Kind
 
 _log = Logger()
@@ -134,7 +134,7 @@ class Subscriptions:
         if self._sockets is None:
             raise NotSupported("Connections cannot subscribe themselves here; subscriber has to be a URI.")
         text, _ = self._options(asked.options)
-        ttl_s = self._ttl(asked.ttl)
+        ttl_s = self._ttl(asked.ttl, None if asked.durable is UNSET else DURABLE_TTL_MAX_S)
         live = await self._live.prepare(ctx, asked, ttl_s) if self._live is not None and is_live(asked) else None
         new = NewSubscription(
             listener.uri,
@@ -287,12 +287,12 @@ class Subscriptions:
             raise RuleBroken(f"options have {size} bytes; at most {self._limits.post_size_max} are allowed.")
         return bytes(text), options
 
-    def _ttl(self, ttl: Any) -> int:
+    def _ttl(self, ttl: Any, most_s: int | None = None) -> int:
         if ttl is UNSET:
             return self._limits.subscription_ttl_default_s
         if type(ttl) is not int:
             raise RuleBroken(f"ttl must be an integer, of seconds, not {documents.name_of(ttl)}.")
-        return in_range("ttl", ttl, TTL_MIN_S, instants.END_S - int(self._clock.seconds()), "seconds")
+        return in_range("ttl", ttl, TTL_MIN_S, most_s or instants.END_S - int(self._clock.seconds()), "seconds")
 
     def _check_delivery(self, scheme: str, subscriber: str, options: dict[str, Any]) -> None:
         notifier = self._notifiers.get(scheme)

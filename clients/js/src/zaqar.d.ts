@@ -125,7 +125,10 @@ export interface Message<Body = any> {
   readonly age: number;
   /** Whether it came before, to this subscription or its durable name. */
   readonly redelivered: boolean;
-  /** It is done with and does not come again. Kept, once the gateway has that, with whether it was in time. */
+  /**
+   * It is done with and does not come again. Kept, once the gateway has that, with whether it was in time; broken where the
+   * subscription has ended by itself, with the reason.
+   */
   ack(): Promise<boolean>;
   /** It shall come again, after some seconds. Kept with whether it was still unacknowledged. */
   refuse(delay?: number): Promise<boolean>;
