@@ -17,7 +17,7 @@ import zaqar_gateway
 
 PACKAGE = "zaqar_gateway"
 
-_VALUES = {"model", "errors", "instants"}
+_VALUES = {"model", "errors", "instants", "clocks"}
 _SEAMS = {"interfaces", *_VALUES}
 _OUTWARDS = {"failures", *_SEAMS}
 _SETTINGS = {"config", "address", "limits", *_VALUES}
@@ -28,6 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "failures": set(),
     "instants": set(),
+    "clocks": set(),
     "direct": set(),
     "order": set(),
     "kept": set(),

@@ -36,6 +36,7 @@ from zaqar_gateway.address import written
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
 from zaqar_gateway.backends.pooled import PooledBackend
+from zaqar_gateway.clocks import steady
 from zaqar_gateway.config import ConfigError, Settings, without_tls
 from zaqar_gateway.delivering import Delivering
 from zaqar_gateway.direct import looks, poll_directly
@@ -399,6 +400,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    steady(reactor)
     try:
         return Gateway(options.loaded, reactor, shows=bool(options["show"]))
     except (plugins.PluginError, PolicyFileError) as error:

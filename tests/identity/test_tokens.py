@@ -103,6 +103,18 @@ class RememberTests(TokenCase):
         self.identify()
         self.assertEqual(self.subjects(), ["t1", "t1"])
 
+    def test_clock_set_forward(self) -> None:
+        """The end of a token is told by the time of day; for how long it is remembered is not."""
+        cast("Any", self.clock).time_of_day = lambda: self.clock.seconds() + LIFE_S / 2
+        looking = self.identify()
+        self.client.answer(200, token_body(LIFE_S // 2, NOW_S))
+        self.failureResultOf(looking, Unauthorized)
+        found = self.found("t2", LIFE_S)
+        self.clock.advance(AGE_S - 1)
+        self.assertEqual(self.tokens.known("t2"), found)
+        self.clock.advance(1)
+        self.assertIsNone(self.tokens.known("t2"))
+
     def test_end(self) -> None:
         """A token is known no longer than it lives."""
         self.found(lifetime_s=60)

@@ -39,12 +39,9 @@ class Remembered(Generic[Key, Value]):
         self._values.move_to_end(key)
         return found[0]
 
-    def put(self, key: Key, value: Value, until_s: float) -> None:
-        """Keep a value.
-
-        :param until_s: seconds since the epoch.
-        """
-        self._values[key] = value, until_s
+    def put(self, key: Key, value: Value, lasts_s: float) -> None:
+        """Keep a value for so many seconds from now on."""
+        self._values[key] = value, self._seconds() + lasts_s
         self._values.move_to_end(key)
         if len(self._values) > self._size_max:
             self._values.popitem(last=False)

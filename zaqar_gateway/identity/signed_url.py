@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from zaqar_gateway import instants
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import RuleBroken
 from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.model import SignedUrl
@@ -76,7 +77,7 @@ class UrlSigner:
             or not covers(given.paths, path)
             or not given.project
             or expires_s is None
-            or expires_s <= self._clock.seconds()
+            or expires_s <= time_of_day(self._clock)
             or not _DIGEST.fullmatch(given.signature)
         ):
             return False

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import IdentityUnavailable, Unauthorized
 from zaqar_gateway.identity.cache import Remembered, Shared
 from zaqar_gateway.identity.keystone import Credentials, Denied, Described, Keystone
@@ -79,8 +80,8 @@ class ServiceToken:
                 )
             raise _unavailable() from None
         self._refused = False
-        now, expires_s = self._clock.seconds(), issued.described.expires_s
-        self._token, self._until_s = issued.id, expires_s - min(_RENEW_BEFORE_S, (expires_s - now) / 10)
+        left_s = issued.described.expires_s - time_of_day(self._clock)
+        self._token, self._until_s = issued.id, self._clock.seconds() + left_s - min(_RENEW_BEFORE_S, left_s / 10)
         return self._token
 
 
@@ -105,7 +106,7 @@ class Tokens:
         self.age_max_s = age_max_s
         self._keystone = keystone
         self._service = service
-        self._seconds = clock.seconds
+        self._clock = clock
         self._callers: Remembered[bytes, Caller] = Remembered(clock, CALLERS_MAX)
         self._strangers: Remembered[bytes, bool] = Remembered(clock, strangers_max)
         self._calls: Shared[bytes, Caller] = Shared()
@@ -133,11 +134,11 @@ class Tokens:
         if len(self._calls) > LOOK_UPS_MAX:
             raise _unavailable()
         caller = await self._ask(token)
-        now = self._seconds()
-        if caller is None or caller.expires_s <= now:
-            self._strangers.put(key, True, now + min(STRANGER_AGE_S, self.age_max_s))
+        left_s = 0.0 if caller is None else caller.expires_s - time_of_day(self._clock)
+        if caller is None or left_s <= 0:
+            self._strangers.put(key, True, min(STRANGER_AGE_S, self.age_max_s))
             raise _unauthorized()
-        self._callers.put(key, caller, min(now + self.age_max_s, caller.expires_s))
+        self._callers.put(key, caller, min(self.age_max_s, left_s))
         return caller
 
     async def _ask(self, token: str) -> Caller | None:

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from zaqar_gateway import instants
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import Forbidden, IdentityUnavailable, NotFound
 from zaqar_gateway.identity.cache import Remembered, Shared
 from zaqar_gateway.identity.keystone import Credentials, Denied, Keystone
@@ -83,7 +84,7 @@ class Trusts:
                 "project_id": ctx.project,
                 "roles": [{"id": role.id} for role in described.roles if role.name.lower() in ctx.roles],
                 "impersonation": True,
-                "expires_at": _microseconds(self._clock.seconds() + ttl_s),
+                "expires_at": _microseconds(time_of_day(self._clock) + ttl_s),
             }
             answer = await self._keystone.call("POST", "/OS-TRUST/trusts", token=token, body={"trust": trust})
         except Denied as denied:
@@ -120,9 +121,8 @@ class Trusts:
             # The same status stands for a trust that does not exist and for a wrong password.
             await self._log_in()
             raise NotFound("There is no such trust for this service.") from None
-        now = self._clock.seconds()
-        until = min(now + TOKEN_AGE_S, issued.described.expires_s - TOKEN_MARGIN_S)
-        self._tokens.put(trust_id, issued.id, until)
+        left_s = issued.described.expires_s - time_of_day(self._clock)
+        self._tokens.put(trust_id, issued.id, min(TOKEN_AGE_S, left_s - TOKEN_MARGIN_S))
         return issued.id
 
     async def _find_trustee(self) -> str:

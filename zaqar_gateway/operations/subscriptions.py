@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from zaqar_gateway import instants
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import (
     GatewayError,
     IdentityUnavailable,
@@ -292,7 +293,7 @@ class Subscriptions:
             return self._limits.subscription_ttl_default_s
         if type(ttl) is not int:
             raise RuleBroken(f"ttl must be an integer, of seconds, not {documents.name_of(ttl)}.")
-        return in_range("ttl", ttl, TTL_MIN_S, most_s or instants.END_S - int(self._clock.seconds()), "seconds")
+        return in_range("ttl", ttl, TTL_MIN_S, most_s or instants.END_S - int(time_of_day(self._clock)), "seconds")
 
     def _check_delivery(self, scheme: str, subscriber: str, options: dict[str, Any]) -> None:
         notifier = self._notifiers.get(scheme)

@@ -9,6 +9,7 @@ from attrs import define
 from twisted.internet.interfaces import IReactorTime
 
 from zaqar_gateway import instants
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import RuleBroken, repeated
 from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.model import Context, SignedUrl
@@ -54,7 +55,7 @@ class Urls:
         )
 
     def _expires_s(self, given: object) -> int:
-        now_s = self._clock.seconds()
+        now_s = time_of_day(self._clock)
         if given is None:
             return int(now_s) + _DAY_S
         # Digits alone are a date of ISO 8601 at most by accident.

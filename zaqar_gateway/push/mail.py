@@ -23,6 +23,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import RuleBroken
 from zaqar_gateway.failures import describe
 from zaqar_gateway.interfaces import INotifier
@@ -264,7 +265,7 @@ class MailNotifier:
         mail["From"] = sender or Address(addr_spec=self._sender)
         mail["To"] = [Address(addr_spec=each) for each in heading.recipients]
         mail["Subject"] = subject
-        mail["Date"] = format_datetime(datetime.fromtimestamp(self._clock.seconds(), UTC))
+        mail["Date"] = format_datetime(datetime.fromtimestamp(time_of_day(self._clock), UTC))
         # The same for each attempt, so that a mail that comes twice is known to be one (RFC 5322, section 3.6.4).
         unique = hashlib.sha256(delivery.id.encode()).hexdigest()[:32]
         mail["Message-ID"] = f"<{unique}@{self._sender.rpartition('@')[2]}>"

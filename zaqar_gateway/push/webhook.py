@@ -24,6 +24,7 @@ from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IResp
 from zope.interface import implementer
 
 from zaqar_gateway import __version__
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import IdentityUnavailable, NotFound, RuleBroken
 from zaqar_gateway.failures import describe
 from zaqar_gateway.interfaces import INotifier, ITrusts
@@ -369,7 +370,7 @@ class WebhookNotifier:
             sent.setRawHeaders("X-Auth-Token", [await self._token(delivery.options)])
         for name, value in headers.items():
             sent.setRawHeaders(name, [value])
-        timestamp_s = int(self._reactor.seconds())
+        timestamp_s = int(time_of_day(self._reactor))
         sent.setRawHeaders("webhook-id", [delivery.id])
         sent.setRawHeaders("webhook-timestamp", [str(timestamp_s)])
         sent.setRawHeaders("webhook-attempt", [str(delivery.attempt)])

@@ -20,6 +20,8 @@ from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from zaqar_gateway.clocks import time_of_day
+
 _log = Logger()
 
 CHECK_S = 10
@@ -116,7 +118,7 @@ class TlsListeners:
         certificate = SSL.Connection(self._context, None).get_certificate()
         assert certificate is not None
         subject, ends = _subject(certificate), certificate.to_cryptography().not_valid_after_utc
-        if ends <= datetime.fromtimestamp(self._clock.seconds(), UTC):
+        if ends <= datetime.fromtimestamp(time_of_day(self._clock), UTC):
             _log.warn("the TLS certificate of {subject} has expired, {ends}", subject=subject, ends=ends)
         else:
             _log.info("the TLS certificate is that of {subject}, valid until {ends}", subject=subject, ends=ends)

@@ -18,6 +18,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import IdentityUnavailable, TooManyRequests, Unauthorized
 from zaqar_gateway.interfaces import IDelivered, IQueueListener, IQueueReaders, IReading, ITokens
 from zaqar_gateway.model import Message, Place
@@ -173,12 +174,15 @@ class EventStream:
 
     # -- time --------------------------------------------------------------------------------------------------------
 
-    def tick(self, now: float) -> None:
-        """Do what the time asks for: end, look whether the client may still listen, show that the connection lives."""
+    def tick(self, now: float, day_s: float) -> None:
+        """Do what the time asks for: end, look whether the client may still listen, show that the connection lives.
+
+        :param day_s: the time of day, in seconds since the epoch.
+        """
         out, reading = self._out, self._reading
         if out is None or reading is None:
             return
-        if self._until_s is not None and self._until_s <= now:
+        if self._until_s is not None and self._until_s <= day_s:
             self._end(EXPIRED)
         elif not out.is_blocked and now - self._sent_s >= self._streams.heartbeat_s:
             # Where what was posted since is not shown, being the client's own or gone, the client's place moves all the same.
@@ -234,6 +238,7 @@ class Streams:
         self.heartbeat_s = heartbeat_s
         self.tokens = tokens
         self.now = clock.seconds
+        self._clock = clock
         self._refusals = refusals
         self._per_project_max = per_project_max
         self._streams: dict[EventStream, None] = {}
@@ -277,6 +282,6 @@ class Streams:
             self._ticks.stop()
 
     def _tick(self) -> None:
-        now = self.now()
+        now, day_s = self.now(), time_of_day(self._clock)
         for stream in list(self._streams):
-            stream.tick(now)
+            stream.tick(now, day_s)

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import ServerFactory
 
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http.bounds import HttpBounds
@@ -126,7 +127,7 @@ class HttpFactory(ServerFactory):
 
     def _tick(self) -> None:
         self.now = now = self._clock.seconds()
-        date = b"%bDate: %b\r\n" % (protection.ALWAYS, formatdate(now, usegmt=True).encode())
+        date = b"%bDate: %b\r\n" % (protection.ALWAYS, formatdate(time_of_day(self._clock), usegmt=True).encode())
         self.tail = date + b"\r\n"
         self.tail_close = date + b"Connection: close\r\n\r\n"
         self.tail_keep = date + b"Connection: keep-alive\r\n\r\n"

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import IdentityUnavailable, Unauthorized
 from zaqar_gateway.interfaces import ITokens
 from zaqar_gateway.model import Caller
@@ -119,18 +120,18 @@ class Authentication:
     def _watch(self, caller: Caller) -> None:
         """Look again when the token ends, and when it could have been revoked."""
         self._cancel()
-        left_s = max(0.0, caller.expires_s - self._clock.seconds())
+        left_s = max(0.0, caller.expires_s - time_of_day(self._clock))
         self._timer = self._clock.callLater(min(left_s, self._tokens.age_max_s), self._look, caller)
         if self._warning_s and self._warned_of != caller.expires_s:
             self._warning = self._clock.callLater(max(0.0, left_s - self._warning_s), self._send_warning, caller)
 
     def _send_warning(self, caller: Caller) -> None:
         self._warning, self._warned_of = None, caller.expires_s
-        self._warn(max(0, int(caller.expires_s - self._clock.seconds())))
+        self._warn(max(0, int(caller.expires_s - time_of_day(self._clock))))
 
     def _look(self, caller: Caller) -> None:
         self._timer = None
-        if caller.expires_s <= self._clock.seconds():
+        if caller.expires_s <= time_of_day(self._clock):
             self._expire()
         else:
             Deferred.fromCoroutine(self._look_up(self.token)).addErrback(
