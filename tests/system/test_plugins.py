@@ -24,6 +24,7 @@ from tests.system.gateway import (
     environment,
     new_directory,
 )
+from tests.system.receiver import Receiver
 
 INSTALL_S = 120
 TRIAL_S = 240
@@ -31,6 +32,13 @@ TRIAL_S = 240
 CONFIG = r"""
 [storage]
 message_filters = ["redact"]
+
+[transport]
+subscriber_types = ["http", "https", "sms"]
+
+[notifier.sms]
+url = "URL"
+account = "a"
 
 [filter.redact]
 members = ["password"]
@@ -50,18 +58,13 @@ def site() -> Path:
     if not _sites:
         work = new_directory()
         # pip builds in the place of the source, which is not ours to change.
-        for name in ("filter", "backend"):
+        for name in ("filter", "backend", "notifier"):
             shutil.copytree(ROOT / "examples" / name, work / name, ignore=shutil.ignore_patterns("_trial_temp*"))
         subprocess.run(
             [
                 *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"),
-                *(
-                    "--disable-pip-version-check",
-                    "--target",
-                    str(work / "site"),
-                    str(work / "filter"),
-                    str(work / "backend"),
-                ),
+                *("--disable-pip-version-check", "--target", str(work / "site")),
+                *(str(work / name) for name in ("filter", "backend", "notifier")),
             ],
             check=True,
             timeout=INSTALL_S,
@@ -76,12 +79,15 @@ def path() -> str:
 
 
 class PluginTests(SynchronousTestCase):
-    """A gateway with both of them."""
+    """A gateway with all of them."""
 
     def setUp(self) -> None:
         self.directory = new_directory()
+        self.provider = Receiver()
+        self.addCleanup(self.provider.close)
         self.config = self.directory / "gateway.toml"
-        self.config.write_text(CONFIG)
+        self.settings = CONFIG.replace("URL", self.provider.url)
+        self.config.write_text(self.settings)
 
     def gateway(self) -> Gateway:
         """One that is ready."""
@@ -133,13 +139,27 @@ class PluginTests(SynchronousTestCase):
             self.assertEqual(http.all_messages("kept"), [2, 3, 4, 5, 6])
         gateway.stop()
 
+    def test_notifier(self) -> None:
+        """What is posted, as the filter leaves it, goes to the provider; a subscriber that cannot be one is refused with the text of the
+        notifier."""
+        gateway = self.gateway()
+        with closing(Http(gateway.http, "p")) as http:
+            refused = http("POST", "/v2/queues/q/subscriptions", {"subscriber": "sms:0170"})
+            self.assertEqual(refused.status, 400)
+            self.assertIn("subscriber has to be sms: and a number", refused.json["description"])
+            self.assertEqual(http("POST", "/v2/queues/q/subscriptions", {"subscriber": "sms:+491701234567"}).status, 201)
+            self.assertEqual(http.post("q", {"password": "s3cr3t"}).status, 201)
+            (hook,) = self.provider.reach(bool, START_S)
+            self.assertEqual(hook.json, {"account": "a", "to": "+491701234567", "text": '{"password": "***"}'})
+        gateway.stop()
+
     def test_cannot_start(self) -> None:
         """Settings that the filter refuses, and a directory that is taken, end the start with a line that says why."""
         gateway = self.gateway()
         for settings, expected in (
-            (CONFIG, f"cannot start: {self.directory}/data is in use by another gateway"),
+            (self.settings, f"cannot start: {self.directory}/data is in use by another gateway"),
             (
-                CONFIG.replace("members", "member"),
+                self.settings.replace("members", "member"),
                 "cannot start: redact (zaqar-gateway-redact 1.0, entry point zaqar_gateway_redact:Redact of"
                 " zaqar_gateway.filters) refuses its settings: Object contains unknown field `member`",
             ),
@@ -160,7 +180,7 @@ class PluginTests(SynchronousTestCase):
         gateway.stop()
 
     def test_tests_of_the_examples(self) -> None:
-        """The tests of both packages pass where they are installed, those of the contract of stores among them."""
+        """The tests of all packages pass where they are installed, those of the contract of stores among them."""
         done = subprocess.run(
             [
                 *(
@@ -170,7 +190,7 @@ class PluginTests(SynchronousTestCase):
                     "--reporter=summary",
                     f"--temp-directory={self.directory}/trial",
                 ),
-                *("zaqar_gateway_redact", "zaqar_gateway_journal"),
+                *("zaqar_gateway_redact", "zaqar_gateway_journal", "zaqar_gateway_sms"),
             ],
             env=environment({"PYTHONPATH": path()}),
             cwd=self.directory,

@@ -1,0 +1,1 @@
+"""Tests; ``trial zaqar_gateway_redact`` runs them."""
