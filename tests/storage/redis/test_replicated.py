@@ -97,6 +97,19 @@ class ReplicatedTests(SynchronousTestCase):
         self.waited(3)
         self.assertEqual(self.successResultOf(answer), [b"PONG"])
 
+    def test_forgotten_transaction(self) -> None:
+        """One that is sent again, since Redis has forgotten its script, has its own answers, and is promised once."""
+        script = scripts.POST
+        answer = self.protocol.send_together(3, b"MULTI", script.by_sum, packing.bulk(b"a"), b"EXEC", script=script)
+        self.assertEqual(self.sent(), [b"a"])
+        self.hear(b"+OK\r\n+QUEUED\r\n*1\r\n-NOSCRIPT No matching script\r\n")
+        self.assertEqual(self.sent(), [b"a"])
+        self.hear(b"+OK\r\n+QUEUED\r\n*1\r\n*1\r\n:1\r\n")
+        self.assertEqual(self.sent(), [b"WAIT"])
+        self.assertNoResult(answer)
+        self.waited(3)
+        self.assertEqual(self.successResultOf(answer), [b"OK", b"QUEUED", [[1]]])
+
     def test_next_go(self) -> None:
         """What was asked for meanwhile goes before WAIT, which is for it as well; what comes later goes together after its answer."""
         first = self.run_script(b"a")

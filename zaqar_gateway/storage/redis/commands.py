@@ -134,7 +134,7 @@ class Sent(Answer):
     :ivar command: as it was packed.
     :ivar script: that it runs, if it does; a refusal then is our error, and not :class:`Refused`.
     :ivar due_s: when it has to be there.
-    :ivar number: of answers.
+    :ivar number: of answers; :ivar is_last: whether the next one is the last.
     :ivar is_counted: whether somebody asked for it.
     :ivar slot: that its keys are in, where that matters.
     :ivar nth: its place in the order of what was asked for, where that matters.
@@ -142,6 +142,7 @@ class Sent(Answer):
     """
 
     number = 1
+    is_last = True
     is_counted = True
     slot = -1
     nth = 0
@@ -206,9 +207,13 @@ class SentTogether(Sent):
             return None
         return next((one for one in value if type(one) is Refused and str(one).startswith(_NO_SCRIPT)), None)
 
+    @property
+    def is_last(self) -> bool:  # type: ignore[override]
+        return len(self._answers) == self.number - 1
+
     def give(self, value: Any) -> None:
         self._answers.append(value)
-        if len(self._answers) == self.number:
+        if len(self._answers) == self.number and not self._is_over:
             super().give(self._answers)
 
     def fail(self, error: Exception) -> None:

@@ -107,7 +107,7 @@ class ReplicatedCommands(Commands):
         super()._flush()
 
     def _answered(self, sent: Sent, value: Any) -> None:
-        if _promises(sent):
+        if sent.is_last and _promises(sent):
             if not self._kept and not self._is_waiting:
                 soon(self._clock, self._flush)
             self._kept.append((sent, value))
