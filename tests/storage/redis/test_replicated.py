@@ -79,6 +79,21 @@ class ReplicatedTests(SynchronousTestCase):
         self.waited(2)
         self.assertEqual(seen.levels("replicated"), ["error", "info"])
 
+    def test_replaced_while_waiting(self) -> None:
+        """Where Redis becomes a replica meanwhile the outcome is unknown, and the text says why in our words."""
+        for refusal in (
+            b"-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)\r\n",
+            b"-ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0\r\n",
+        ):
+            answer = self.run_script(b"a")
+            self.sent()
+            self.hear(b":1\r\n")
+            self.sent()
+            self.hear(b"+OK\r\n" + refusal)
+            error = self.failureResultOf(answer, StoreUnavailable).value
+            self.assertTrue(error.outcome_unknown)
+            self.assertIn("another Redis has taken the place of this master", str(error))
+
     def test_no_promise(self) -> None:
         """What only looks, and a command, wait for no replica."""
         looked, answered = self.run_script(b"a", scripts.LIST), self.protocol.execute_command("PING")

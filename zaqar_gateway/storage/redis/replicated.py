@@ -18,6 +18,9 @@ from zaqar_gateway.storage.redis.packing import command
 
 _log = Logger()
 
+_NO_MASTER = ("UNBLOCKED", "ERR WAIT cannot be used with replica")
+"""How Redis refuses WAIT, or ends it, once it is a replica."""
+
 _TOUCHES = 8
 """How many keys are tried that another node might have."""
 
@@ -35,7 +38,8 @@ class _Waited(Sent):
         self._protocol.waited(int(value), "")
 
     def fail(self, error: Exception) -> None:
-        self._protocol.waited(0, str(error))
+        why = str(error)
+        self._protocol.waited(0, "another Redis has taken the place of this master." if why.startswith(_NO_MASTER) else why)
 
 
 class _Touched(Sent):
