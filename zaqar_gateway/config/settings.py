@@ -661,7 +661,7 @@ class Log:
     level: str = _setting(
         "info",
         choice("debug", "info", "warn", "error", "critical"),
-        "The least level that is logged. At debug each operation that is refused is told, with the reason.",
+        "The least level that is logged. At debug each operation that is refused is told, with the kind of error.",
     )
     audit_file: str = _setting(
         "",

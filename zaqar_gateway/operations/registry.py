@@ -186,7 +186,9 @@ async def dispatch(operation: Operation, ctx: Context, asked: Asked) -> Any:
     except GatewayError as error:
         if gate is not None and isinstance(error, QuotaExceeded):
             gate.exceeded(ctx.project)
-        _log.debug("{operation} of project {project!r} is refused: {why}", operation=operation.name, project=ctx.project, why=str(error))
+        # Its text is for the client alone: it may repeat what that has sent.
+        kind = type(error).__name__
+        _log.debug("{operation} of project {project!r} is refused: {kind}", operation=operation.name, project=ctx.project, kind=kind)
         raise
     finally:
         if gate is not None:
