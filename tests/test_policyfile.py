@@ -165,6 +165,19 @@ class LookTests(PolicyFileCase):
         self.look()
         self.assertTrue(self.allows("queues:create"))
 
+    def test_wrong_tags(self) -> None:
+        """A value that is not what its tag says is an error as any other, after which the file is looked at as before."""
+        self.write("{}")
+        self.file.load()
+        for value in ("!!bool maybe", '!!int ""', "!!timestamp x", "!!float _", "!!binary é"):
+            self.write(f"queues:create: {value}")
+            ((level, told),) = self.look()
+            self.assertEqual(level, LogLevel.error)
+            self.assertIn(str(self.path), told)
+        self.write('"queues:create": "!"')
+        self.look()
+        self.assertFalse(self.allows("queues:create"))
+
     def test_gone(self) -> None:
         """The rules of a file that goes away stay, which is told once; it may come back."""
         self.write('"queues:create": "!"')

@@ -21,6 +21,8 @@ _KNOWN_MAX = 4096  # names that were found to be valid: most requests name one t
 _KEY = re.compile(r"[!-~]{1,255}")
 _NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}")
 _UUID_DIGITS = re.compile("[0-9a-f]{32}")
+_UUID = "3381af92-2b9e-11e3-b191-71861300734c"
+_UUID_TEXT_MAX = 256  # dashes may be anywhere in one, any number of them; what is remembered has a bound in bytes, too
 _NAME_RULE = f"1 to {NAME_LENGTH_MAX} characters, each a letter a-z or A-Z, a digit, '_', '-' or '.'"
 
 
@@ -29,9 +31,14 @@ def valid_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def _check_name(kind: str, error: type[BadQueueName] | type[BadTopicName], project: str, name: str) -> None:
+def check_project(project: str, error: type[BadQueueName] | type[BadTopicName] = BadQueueName) -> None:
+    """:raises BadQueueName: the project is too long, or ``error`` in its place."""
     if len(project) > PROJECT_LENGTH_MAX:
         raise error(f"X-Project-ID has {len(project)} characters; at most {PROJECT_LENGTH_MAX} are allowed.")
+
+
+def _check_name(kind: str, error: type[BadQueueName] | type[BadTopicName], project: str, name: str) -> None:
+    check_project(project, error)
     if not valid_name(name):
         raise error(f"{kind} name is not valid; it has to be {_NAME_RULE}.")
 
@@ -98,11 +105,13 @@ class ClientIds:
 
         :raises BadClientId: the text is not of the form that this gateway accepts.
         """
+        if self._strict and len(text) > _UUID_TEXT_MAX:
+            raise BadClientId(f"Client-ID has {len(text)} characters; send a UUID such as {_UUID}.")
         digits = text.lower().removeprefix("urn:").removeprefix("uuid:").strip("{}").replace("-", "")
         known = bytes.fromhex(digits) if _UUID_DIGITS.fullmatch(digits) else b""
         if self._strict:
             if not known:
-                raise BadClientId("Client-ID is not a UUID; send one such as 3381af92-2b9e-11e3-b191-71861300734c.")
+                raise BadClientId(f"Client-ID is not a UUID; send one such as {_UUID}.")
         elif not self._length_min <= len(text) <= self._length_max:
             raise BadClientId(
                 f"Client-ID has {len(text)} characters; it has to have {self._length_min} to {self._length_max}."

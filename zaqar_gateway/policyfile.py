@@ -119,6 +119,8 @@ def parse(text: str) -> tuple[dict[str, object], dict[str, int]]:
         raise ValueError(f"it is not YAML: {' '.join(str(error).split())}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except (LookupError, AttributeError, TypeError, OverflowError) as error:  # of a tag that its text does not fit, such as !!bool maybe
+        raise ValueError(f"it is not YAML: a value is not what its tag says ({error})") from None
     finally:
         loader.dispose()
     return rules, lines

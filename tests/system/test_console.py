@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.keystone_server import shared_keystone
 from tests.system.browser import CHROMIUM, Browser, Page
-from tests.system.gateway import CLIENT, ROOT, Gateway, Http, RedisProcess, new_directory, until
+from tests.system.gateway import CLIENT, ROOT, Gateway, Http, RedisProcess, Socket, new_directory, until
 from tests.system.test_keystone import gateway_at
 
 PICTURES = "CONSOLE_PICTURES"
@@ -382,6 +382,22 @@ class QueueListTests(ConsoleCase):
         console.page.wait_for("document.querySelector('svg.chart').getAttribute('aria-label') === 'Messages: now Free 2, Claimed 1'")
         self.http("DELETE", "/v2/queues/orders")
         console.misses("orders", "main")
+
+    def test_dots(self) -> None:
+        """A queue whose name is a dot is listed, and is not taken for another: a browser cannot ask for it."""
+        for name in (".", "..", "orders"):
+            socket = Socket(self.gateway.websocket, PROJECT)
+            self.assertEqual(socket("queue_create", queue_name=name).status, 201)
+            socket.close()
+        self.http.post("orders", 1)
+        console = self.console
+        console.sign_in()
+        console.counts(".queues tbody tr", 3)
+        console.page.wait_for(
+            "[...document.querySelectorAll('.queues tbody tr')].map(row => row.querySelector('.sum').textContent).join() === '–,–,1'"
+        )
+        console.at("/queues/./messages")
+        console.sees("it takes dots out of a path", "body")
 
     def test_create(self) -> None:
         """A queue is made with its metadata; what is wrong is said by the gateway, and nothing that was typed is lost."""

@@ -85,11 +85,18 @@ export class Api {
     return { items, next, first };
   }
 
-  /** The path of a queue, or of something in it. */
+  /**
+   * The path of a queue, or of something in it.
+   * @throws {ApiError} a browser cannot ask for it.
+   */
   queue(name, ...rest) {
+    if (!isReached(name)) throw new ApiError(0, `A browser cannot ask for the queue ${name}: it takes dots out of a path.`);
     return ["v2/queues", name, ...rest].map((part, index) => (index ? encodeURIComponent(part) : part)).join("/");
   }
 }
+
+/** Whether a browser can ask for a queue; it takes a part of a path that is one dot or two for a step, however it is written. */
+export const isReached = name => name !== "." && name !== "..";
 
 /** A text as the bytes of UTF-8, which is how headers take any characters. */
 const wire = text => Array.from(new TextEncoder().encode(text), byte => String.fromCharCode(byte)).join("");

@@ -1,5 +1,6 @@
 // All queues of the project.
 
+import { isReached } from "./api.js";
 import { button, field, h, icon, put, say } from "./dom.js";
 import { Chart, Difference, Spark } from "./chart.js";
 import { count, parse, rate, reveal, span } from "./format.js";
@@ -82,7 +83,8 @@ export function showQueues(app) {
         button("New queue", () => create(app), { picture: "plus" }),
       ]);
     }
-    await each(rows, AT_ONCE, async ([name, row]) => row.count((await api.get(api.queue(name, "stats"), { signal })).messages));
+    const reached = [...rows].filter(([name]) => isReached(name));
+    await each(reached, AT_ONCE, async ([name, row]) => row.count((await api.get(api.queue(name, "stats"), { signal })).messages));
     if (asked !== filter) return;
     const sums = [...rows.values()].map(row => row.last).filter(Boolean);
     const free = sums.reduce((sum, one) => sum + one.free, 0);

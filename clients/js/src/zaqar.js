@@ -94,7 +94,7 @@ class Socket {
     return this.#ask({action, headers: this.#options.headers, body}, this.#held);
   }
 
-  /** Have the owner of a token speak. What is asked meanwhile would be refused, so it is held back. */
+  /** What is asked meanwhile would be refused, so it is held back. */
   async authenticate(token) {
     const held = (this.#held = []);
     try {
@@ -117,7 +117,7 @@ class Socket {
 
   close(reason = "closed here") {
     const socket = this.#socket;
-    // A browser may wait for a minute until it believes that the other side is gone.
+    // A browser waits up to a minute for the other side.
     this.#end(1000, reason);
     socket?.close();
   }
@@ -254,7 +254,7 @@ const MESSAGES = `${QUEUE}/messages`;
 const CLAIMS = `${QUEUE}/claims`;
 const SUBSCRIPTIONS = `${QUEUE}/subscriptions`;
 
-/** The requests that do the same as actions: method, path, and members of a body that go into the query. */
+/** Actions as requests: method, path, and members of a body that go into the query. */
 const ACTIONS = {
   queue_list: ["GET", "/v2/queues"],
   queue_create: ["PUT", QUEUE],
@@ -297,8 +297,11 @@ function request(action, fields) {
   const [method, template, ...queried] = ACTIONS[action];
   const rest = {...fields};
   const path = template.replace(/{(\w+)}/g, (_, name) => {
+    const value = fields[name];
     delete rest[name];
-    return encodeURIComponent(fields[name]);
+    // A browser takes dots out of a path.
+    if (!value || /^\.\.?$/.test(value)) throw new ZaqarError(400, `${name} is ${value}: not over HTTP`, action);
+    return encodeURIComponent(value);
   });
   const bodiless = method === "GET" || method === "DELETE";
   const query = [];
@@ -639,7 +642,6 @@ class Followed {
 
 // -- what is owed to the application ----------------------------------------------------------------------------------
 
-/** How many messages may wait for an application that does not take them. */
 const BUFFER_MAX = 1000;
 
 const SAY_AGAIN_MS = 1000;
@@ -1226,14 +1228,14 @@ export class Zaqar {
 
   // -- tokens --------------------------------------------------------------------------------------------------------
 
-  /** Have the application give a token; it is told why: "connect", "expiring" or "refused". */
+  /** Why: "connect", "expiring" or "refused". */
   async #fresh(why) {
     const {token} = this.#options;
     const given = typeof token === "function" ? await token(why) : token;
     const {token: text, expires} = typeof given === "string" ? {token: given} : given;
     this.#token = text;
     clearTimeout(this.#renewal);
-    if (expires !== undefined) {
+    if (expires !== undefined && !this.#closed.signal.aborted) {
       const left = new Date(expires) - Date.now();
       const wait = Math.min(2 ** 31 - 1, Math.max(left - EARLY_MS, left / 2, 1000));
       this.#renewal = setTimeout(() => this.#renew("expiring").catch(() => {}), wait);

@@ -46,6 +46,22 @@ describe("options", () => {
   });
 });
 
+describe("paths", () => {
+  it("are of what was meant, or of nothing", async () => {
+    client = gateway.client({transports: ["poll"]});
+    for (const asked of [
+      () => client.queueGetStats("."),
+      () => client.messageDeleteMany("..", {pop: 1}),
+      () => client.messageDelete("q", {}),
+      () => client.messagePost(undefined, {messages: [{body: 1}]}),
+      () => client.post(".", 1),
+    ]) {
+      await assert.rejects(asked(), {status: 400, message: /is (\.|\.\.|undefined): not over HTTP/});
+    }
+    assert.deepEqual(gateway.asked.filter(({action}) => !action.endsWith("/ping")), []);
+  });
+});
+
 describe("claims", () => {
   it("are of no messages where nothing is free", async () => {
     client = gateway.client();
@@ -264,6 +280,20 @@ describe("tokens", () => {
     assert.deepEqual(whys, ["connect", "expiring"]);
     assert.equal(gateway.opened, 1);
     assert.equal(gateway.count("authenticate"), 2);
+  });
+
+  it("asks for none after the end, though one comes late", async () => {
+    const whys = [];
+    const give = async why => {
+      whys.push(why);
+      await new Promise(resolve => setTimeout(resolve, 300));
+      return {token: "good", expires: new Date(Date.now() + 2000)};
+    };
+    client = gateway.client({token: give});
+    await time.advance(100);
+    await client.close();
+    await time.advance(60000);
+    assert.deepEqual(whys, ["connect"]);
   });
 
   it("asks for a new one where the gateway does not take it, and asks again", async () => {

@@ -145,6 +145,17 @@ class CallerTests(SynchronousTestCase):
         self.assertEqual(len(set(first)), len(changes))
         self.assertEqual(admission.caller({**base, b"x-tenant-id": b"q"}), first[0])
 
+    def test_long_values(self) -> None:
+        """A client may say much of itself, but not for an id; it is not remembered then."""
+        roles = ",".join(f"role{number}" for number in range(2000))
+        self.assertEqual(len(self.caller(ClientIds(), client_id=CLIENT, x_project_id="p", x_roles=roles).roles), 2000)
+        admission = Admission(Anonymous().identify, ClientIds())
+        headers = {b"client-id": CLIENT.encode(), b"x-project-id": b"p", b"x-roles": roles.encode()}
+        for _ in range(2):
+            self.assertEqual(len(admission.caller(headers).roles), 2000)
+        self.assertEqual(admission._known.cache_info().currsize, 0)
+        self.assertRaises(BadClientId, self.caller, ClientIds(), client_id=CLIENT + "-" * 256, x_project_id="p")
+
     def test_free_client_ids(self) -> None:
         """In the free mode any text of an accepted length is a client."""
         free = ClientIds(strict=False)

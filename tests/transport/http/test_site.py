@@ -21,6 +21,7 @@ from tests.helpers import CLIENT, PROJECT, FailingStorage, HttpApi, RecordedRequ
 from tests.transport.http.base import SEVEN, SiteCase
 from zaqar_gateway.errors import StoreFault, StoreUnavailable
 from zaqar_gateway.limits import Limits
+from zaqar_gateway.model import Quotas
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.http.channel import IHttpApplication
 from zaqar_gateway.transport.http.resources import Place
@@ -206,6 +207,8 @@ class OrderTests(SiteCase):
         self.assertRefused(ask("GET", f"/v2/queues/{name}/claims"), 400, "Empty project header not allowed")
         headers["X-Project-ID"] = "p" * 257
         self.assertRefused(ask("GET", "/v2/queues/q/claims"), 400, "Invalid queue identification")
+        self.assertRefused(ask("GET", "/v2/queues"), 400, "Invalid queue identification")
+        self.assertRefused(ask("GET", "/v2/topics/t/messages"), 400, "Invalid topic identification")
         headers["X-Project-ID"] = "p" * 256
         self.assertRefused(ask("GET", f"/v2/queues/{name}/claims"), 400, "Invalid queue identification")
         self.assertRefused(ask("GET", "/v2/queues/q/claims"), 405, "405 Method Not Allowed")
@@ -418,6 +421,10 @@ class FailureTests(SiteCase):
         for outcome in response.json["operation_status"].values():
             self.assertEqual((outcome["succeeded"], outcome["ref"]), (True, None))
             self.assertIsInstance(outcome["seconds"], float)
+        few = MemoryStorage(Clock(), quotas=Quotas(messages_per_queue=1))
+        response = HttpApi(few)("GET", "/v2/health", headers=admin)
+        self.assertTrue(all(outcome["succeeded"] for outcome in response.json["operation_status"].values()))
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(few.volume())).free, 0)
         failing = HttpApi(FailingStorage(StoreUnavailable("away")))
         self.assertRefused(failing("GET", "/v2/health", headers=admin), 503, "Service temporarily unavailable")
         self.flushLoggedErrors(StoreUnavailable)

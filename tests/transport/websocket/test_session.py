@@ -34,6 +34,7 @@ from zaqar_gateway.operations import fields
 from zaqar_gateway.operations.pools import FlavorShown
 from zaqar_gateway.operations.registry import NOT_IMPLEMENTED
 from zaqar_gateway.storage.memory import MemoryStorage
+from zaqar_gateway.storage.memory.queues import MemoryQueues
 from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.session import Session
@@ -86,6 +87,32 @@ class SessionCase(SynchronousTestCase):
         ids = body["message_ids"]
         self.assertEqual(len(ids), len(bodies))
         return list(ids)
+
+
+class LongNames(SessionCase):
+    """What a store would remember of a frame."""
+
+    def test_project(self) -> None:
+        """A project has 256 characters at most, whatever is asked for."""
+        for length, wanted in ((256, 200), (257, 400)):
+            reply = self.raw("queue_list", {}, {**HEADERS, "X-Project-ID": "p" * length})
+            self.assertEqual(status(reply), wanted, reply)
+
+    def test_queue(self) -> None:
+        """No store sees a name that is longer than any has; the answer is that for a queue that does not exist."""
+        self.post(1, queue="q" * 64)
+        seen: list[str] = []
+        get = MemoryQueues.get
+
+        async def noted(queues: MemoryQueues, project: str, queue: str) -> bytes | None:
+            seen.append(queue)
+            return await get(queues, project, queue)
+
+        self.patch(MemoryQueues, "get", noted)
+        for length in (64, 65, 5000):
+            self.assertEqual(self.ask("queue_get", queue_name="q" * length), (200, {}))
+        self.assertEqual([len(name) for name in seen], [64, 65, 65])
+        self.refused(400, "queue_create", queue_name="q" * 5000)
 
 
 class Envelopes(SessionCase):

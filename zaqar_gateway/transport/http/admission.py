@@ -18,7 +18,9 @@ _FORM = b"application/x-www-form-urlencoded"
 _ADMIT_JSON = (b"*/*", b"application/*", b"application/json")
 _USUAL = frozenset((*_ADMIT_JSON, b""))
 _IDENTITY = (b"x-project-id", b"x-tenant-id", b"x-tenant", b"x-roles", b"x-role", b"x-user-id")
-"""All that an identity is made of; :meth:`Admission.caller` names them one by one."""
+"""All that an identity is made of."""
+
+_KNOWN_SIZE_MAX = 1024  # bytes of what a client says of itself that is remembered
 
 
 @lru_cache(maxsize=256)
@@ -146,12 +148,7 @@ class Admission:
             if not known.project:
                 raise ProjectMissing("The token of X-Auth-Token is good for no project; it has to be one of a project.")
             return Context(known.project, canonical, known.roles, known.user, token)
-        who = self._known(
-            get(b"x-project-id"),
-            get(b"x-tenant-id"),
-            get(b"x-tenant"),
-            get(b"x-roles"),
-            get(b"x-role"),
-            get(b"x-user-id"),
-        )
+        said = [get(name) for name in _IDENTITY]
+        size = sum(map(len, filter(None, said)))
+        who = self._known(*said) if size <= _KNOWN_SIZE_MAX else self._unknown(*said)
         return Context(who.project, canonical, who.roles, who.user, token)

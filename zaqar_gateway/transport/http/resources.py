@@ -19,7 +19,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from zaqar_gateway.direct import run
 from zaqar_gateway.errors import GatewayError
-from zaqar_gateway.limits import Limits, check_queue, check_topic
+from zaqar_gateway.limits import Limits, check_project, check_queue, check_topic
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations.registry import Http, Operation, dispatch, field_of
 from zaqar_gateway.transport.audit import audit_of
@@ -199,6 +199,8 @@ class Place(Resource):
             path = self._variables(head) if known is None else known.path
             if self._check_name is not None:
                 self._check_name(ctx.project, path[_QUEUE])
+            else:
+                check_project(ctx.project)
             plan = known or self._plan(request, path)
         except GatewayError as error:
             # What is wrong with an OPTIONS request is never told (API reference, "Methods").

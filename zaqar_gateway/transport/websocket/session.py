@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from zaqar_gateway.errors import BadBody, NotSupported, Overloaded, Unauthorized
 from zaqar_gateway.interfaces import IAsker, IListener, IUrlSigner
-from zaqar_gateway.limits import ClientIds, valid_name
+from zaqar_gateway.limits import NAME_LENGTH_MAX, ClientIds, check_project, valid_name
 from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
@@ -38,6 +38,10 @@ _ALIKE_MAX = 4
 
 _SAME_MAX, _SAME_SIZE_MAX = 8, 512
 """Frames that are remembered whole, and the bytes of the longest: who claims, pops or polls says the very same again and again."""
+
+
+_NAMED_SIZE_MAX = 1024
+"""Bytes of a frame that is not looked at for a name that is too long."""
 
 
 class Request(msgspec.Struct, eq=False):
@@ -94,6 +98,14 @@ class Request(msgspec.Struct, eq=False):
         if not self._session.is_subscribed:
             self._session.pushes_binary = self._is_binary
         return await self._session.authenticate(headers)
+
+
+def _with_short_name(asked: msgspec.Struct) -> msgspec.Struct:
+    """The same, with a name of a queue that is too long cut, though not to one that there may be: stores remember names, whole."""
+    name: object = getattr(asked, "queue_name", "")
+    if not isinstance(name, str) or len(name) <= NAME_LENGTH_MAX:
+        return asked
+    return replace(asked, queue_name=name[: NAME_LENGTH_MAX + 1])
 
 
 def _is_given(asked: msgspec.Struct, name: str) -> bool:
@@ -216,6 +228,8 @@ class Session:
     def _request(
         self, action: Action, is_binary: bool, echo: Echo, headers: codec.Headers | None, asked: msgspec.Struct, size: int
     ) -> Request:
+        if size > _NAMED_SIZE_MAX:
+            asked = _with_short_name(asked)
         reads = action.reads and not _waits(action.operation, asked)
         return Request(action.alone, self, is_binary, echo, None, action, headers, asked, reads=reads, size=size)
 
@@ -271,6 +285,7 @@ class Session:
         if _waits(operation, asked):
             context = replace(context, asker=self.asker)
         if context.project != self._project:
+            check_project(context.project)
             self.work_for(context.project)
         return operation, context
 

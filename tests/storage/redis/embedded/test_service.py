@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import signal
@@ -14,10 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import SkipTest, TestCase
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import zaqar_gateway
 from tests.programs import redis_server
@@ -25,6 +29,7 @@ from tests.storage.redis.embedded.programs import program, temporary
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.commands import refusal
 from zaqar_gateway.storage.redis.embedded.errors import DataDirInUse, NoRedisServer, StartFailed
+from zaqar_gateway.storage.redis.embedded.process import Line
 from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.redis.embedded.room import LEAST_BYTES, OFTEN_S, Room
 from zaqar_gateway.storage.redis.embedded.service import SOCKET_PATH_MAX, EmbeddedRedis, IEmbeddingReactor
@@ -265,6 +270,43 @@ class AptServer(EveryServer, TestCase):
         self.program = "/usr/bin/redis-server"
 
 
+class _ShortOfProcesses:
+    """A reactor that cannot start a process now and then.
+
+    :ivar failures: how many times more it cannot.
+    """
+
+    failures = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def spawnProcess(self, *args: Any, **kwargs: Any) -> Any:
+        """See :class:`~twisted.internet.interfaces.IReactorProcess`."""
+        if self.failures:
+            self.failures -= 1
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return reactor.spawnProcess(*args, **kwargs)
+
+
+class LineTests(SynchronousTestCase):
+    """A connection that is asked."""
+
+    def test_cancelled(self) -> None:
+        """Where a question was given up the connection ends, and everybody else who waits is told."""
+        line = Line()
+        line.makeConnection(StringTransport())
+        given_up, other = line.ask(b"PING"), line.ask(b"PING")
+        given_up.cancel()
+        self.failureResultOf(given_up, CancelledError)
+        line.dataReceived(b"+PONG\r\n")
+        self.assertNoResult(other)
+        line.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.successResultOf(other), b"")
+        self.assertFalse(line.is_open)
+        self.successResultOf(Deferred.fromCoroutine(line.end()))
+
+
 class Embedding(ServerTests, TestCase):
     """What does not depend on the program; the first one that is found is used."""
 
@@ -299,6 +341,24 @@ class Embedding(ServerTests, TestCase):
             self.assertFalse(alive(int(pid)))
             self.assertEqual(call(service.socket_path, "GET", "key"), b"$1\r\n%d\r\n" % (stop_it + 1))
             await service.stopService()
+
+    async def test_short_of_processes(self) -> None:
+        """Where the system can start no process when one has ended, that is tried again."""
+        directory = temporary(self)
+        short = _ShortOfProcesses()
+        service = EmbeddedRedis(cast("Any", short), str(directory))
+        service.startService()
+        self.addCleanup(lambda: service.stopService() if service.running else None)
+        await service.whenReady()
+        old = service.pid
+        assert old
+        short.failures = 2
+        os.kill(old, signal.SIGKILL)
+        while service.pid == old or not service.pid:
+            await deferLater(reactor, 0.01)
+        await service.whenReady()
+        self.assertEqual(short.failures, 0)
+        self.assertEqual(call(service.socket_path, "PING"), b"+PONG\r\n")
 
     async def test_long_path(self) -> None:
         """Where the directory's path is too long for a socket, it goes to a private one that is removed again."""

@@ -105,12 +105,13 @@ class Line(LineOnlyReceiver):
             self.transport.abortConnection()  # type: ignore[attr-defined]
 
     def lineReceived(self, line: bytes) -> None:
-        if self._asked:
-            self._asked.popleft().callback(line)
+        if self._asked and not (asked := self._asked.popleft()).called:
+            asked.callback(line)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         while self._asked:
-            self._asked.popleft().callback(b"")
+            if not (asked := self._asked.popleft()).called:  # else it was cancelled
+                asked.callback(b"")
         if self._ended is not None:
             ended, self._ended = self._ended, None
             ended.callback(None)

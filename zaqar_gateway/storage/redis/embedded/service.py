@@ -193,9 +193,19 @@ class EmbeddedRedis(Service):
         proven = False
         while True:
             began = self._reactor.seconds()
-            log_start = self._log_size()
-            self._mend()
-            self._child = child = self._spawn(server)
+            try:
+                log_start = self._log_size()
+                self._mend()
+                self._child = child = self._spawn(server)
+            except (OSError, StartFailed) as error:
+                if not proven:
+                    raise
+                self._log.error(
+                    "embedded Redis cannot be started again: {why}; that is tried again in {pause_s:.1f} s", why=str(error), pause_s=pause_s
+                )
+                await deferLater(self._reactor, pause_s)
+                pause_s = min(2 * pause_s, _BACKOFF_MAX_S)
+                continue
             self._guard.begin_anew()
             if await self._until_ready(child):
                 await self._guard.once()
@@ -413,7 +423,7 @@ class EmbeddedRedis(Service):
             with open(self._directory / "redis.log", "rb") as stream:
                 stream.seek(max(log_start, self._log_size() - 65536))
                 logged = stream.read()
-        except FileNotFoundError:
+        except OSError:
             logged = b""
         lines = (logged + child.printed).decode("utf-8", "replace").splitlines()
         return "\n".join(lines[-_LOG_LINES:]) or "(none)"
