@@ -10,10 +10,10 @@ import hypothesis
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from tests.clocks import SetClock
 from zaqar_gateway import instants
 from zaqar_gateway.errors import RuleBroken
 from zaqar_gateway.identity.signed_url import UrlSigner, covers, signed_text
@@ -34,9 +34,7 @@ listed = st.lists(parts, min_size=1, max_size=3)
 
 def signer(*keys: str, now_s: float = EXPIRES_S - 1000.0) -> UrlSigner:
     """A signer at some instant."""
-    clock = Clock()
-    clock.advance(now_s)
-    return UrlSigner(keys, clock)
+    return UrlSigner(keys, SetClock(now_s))
 
 
 class VectorTests(SynchronousTestCase):

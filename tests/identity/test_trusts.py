@@ -9,10 +9,10 @@ from treq.client import HTTPClient
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from tests.clocks import SetClock
 from tests.identity.calls import Scripted, real
 from tests.identity.test_keystone import TOKEN
 from tests.keystone_server import KeystoneServer, Somebody, shared_keystone
@@ -203,8 +203,7 @@ class AgeTests(SynchronousTestCase):
     """How long a token is kept."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(1_000_000_000)
+        self.clock = SetClock(1_000_000_000)
         self.client = Scripted()
         keystone = Keystone(cast(HTTPClient, self.client), self.clock, "http://k", 10.0)
         self.trusts = Trusts(keystone, Credentials("u1"), self.clock)
@@ -213,7 +212,7 @@ class AgeTests(SynchronousTestCase):
         """A token by a trust, which lives so long where a new one is got."""
         asking = Deferred.fromCoroutine(self.trusts.token("x"))
         if not asking.called:
-            expires = instants.text_of(int(self.clock.seconds()) + lifetime_s) + "Z"
+            expires = instants.text_of(int(self.clock.time_of_day()) + lifetime_s) + "Z"
             name = f"token {len(self.client.asked)}"
             self.client.answer(201, {"token": TOKEN | {"expires_at": expires}}, name)
         return self.successResultOf(asking)

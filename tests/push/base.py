@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -17,6 +18,7 @@ from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolu
 from twisted.internet.task import Clock
 from zope.interface import implementer
 
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.model import Delivery, Place
 
 PAYLOAD = b'{"body":{"a":"\xc3\xa4"},"ttl":60,"queue_name":"q","Message_Type":"Notification"}'
@@ -82,6 +84,7 @@ class TimedReactor:
     def __init__(self, reactor: Any, clock: Clock) -> None:
         self.callLater = clock.callLater
         self.seconds = clock.seconds
+        self.time_of_day = partial(time_of_day, clock)
         self._reactor = reactor
 
     def __getattr__(self, name: str) -> Any:

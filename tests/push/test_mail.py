@@ -17,6 +17,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface.verify import verifyObject
 
+from tests.clocks import SetClock
 from tests.push.base import PAYLOAD, TimedReactor, delivery
 from tests.push.smtp_server import NAME, PASSWORD, USER, MailServer
 from zaqar_gateway.errors import RuleBroken
@@ -68,8 +69,7 @@ class SendingCase(TestCase):
         **given: Any,
     ) -> None:
         """Make a notifier."""
-        self.clock = Clock()
-        self.clock.advance(NOW_S)
+        self.clock = SetClock(NOW_S)
         server = smtp.MailServer(TimedReactor(reactor, self.clock), host, port, tls, user, password, trust_root)
         self.notifier = MailNotifier(self.clock, server.send, **{"sender": SENDER, "timeout_s": 30, **given})
 

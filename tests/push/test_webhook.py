@@ -26,6 +26,7 @@ from twisted.web.server import Request, Site
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from tests.clocks import SetClock
 from tests.push.base import PAYLOAD, Resolver, TimedReactor, certificate, delivery
 from zaqar_gateway.errors import IdentityUnavailable, NotFound, RuleBroken
 from zaqar_gateway.interfaces import INotifier, ITrusts
@@ -122,8 +123,7 @@ class SendingCase(TestCase):
     timeout = 20
 
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(NOW_S)
+        self.clock = SetClock(NOW_S)
         self.notifier = self.make()
 
     def make(self, **given: Any) -> WebhookNotifier:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote, urlencode
 
 from twisted.internet.task import LoopingCall
 from twisted.logger import capturedLogs, formatEvent
 
+from tests.clocks import AHEAD_S
 from tests.helpers import CLIENT, OTHER_CLIENT, PROJECT, Response
 from tests.wire.calls import http_error
 from tests.wire.gateway import EventConnection, Gateway, HttpConnection, OnMemory, OnRedis
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import Unauthorized
 from zaqar_gateway.model import Call, Caller, Context, Message
 from zaqar_gateway.operations.filters import Filter
@@ -466,7 +468,9 @@ class TokenTests(OnMemory):
 
     async def begin(self, expires_in_s: int) -> tuple[Gateway, Tokens, EventConnection]:
         """A stream of whoever has a token."""
-        tokens = Tokens(int(self.clock.seconds()) + expires_in_s)
+        # The clock of the system was set forward since the process began.
+        cast("Any", self.clock).time_of_day = lambda: self.clock.seconds() + AHEAD_S
+        tokens = Tokens(int(time_of_day(self.clock)) + expires_in_s)
         gateway = self.start(await self.a_store(), tokens=tokens, timers=self.clock, keys=["s"], clock=self.clock)
         events = await gateway.events()
         self.assertEqual((await events.open(EVENTS, {"X-Auth-Token": "good"})).status, 200)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from msgspec.structs import asdict
-from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 
+from tests.clocks import SetClock
 from tests.helpers import CLIENT, PROJECT, FailingStorage, HttpApi, Response
 from tests.transport.http.base import MESSAGES, SiteCase
 from zaqar_gateway.errors import StoreUnavailable
@@ -26,8 +26,7 @@ class SignedCase(SiteCase):
     """A site with a secret, over an empty store."""
 
     def setUp(self) -> None:
-        self.clock = Clock()
-        self.clock.advance(NOW_S + 0.75)
+        self.clock = SetClock(NOW_S + 0.75)
         self.storage = MemoryStorage(self.clock)
         self.api = self.site(KEY)
 

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import msgpack
-from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.clocks import SetClock
 from tests.helpers import CLIENT, Pushed, RecordedSockets
 from tests.tokens import StubTokens, caller
 from tests.transport.websocket.client import BINARY, Peer, make_factory, status
@@ -47,7 +47,7 @@ class AuthenticationCase(SynchronousTestCase):
     warning_s = 0
 
     def setUp(self) -> None:
-        self.clock = Clock()
+        self.clock = SetClock(0)
         self.tokens = StubTokens(
             t1=caller("p1", "u1", expires_s=LIFE_S),
             t2=caller("p2", "u1", expires_s=2 * LIFE_S),
