@@ -34,7 +34,7 @@ def valid_name(name: str) -> bool:
 def check_project(project: str, error: type[BadQueueName] | type[BadTopicName] = BadQueueName) -> None:
     """:raises BadQueueName: the project is too long, or ``error`` in its place."""
     if len(project) > PROJECT_LENGTH_MAX:
-        raise error(f"X-Project-ID has {len(project)} characters; at most {PROJECT_LENGTH_MAX} are allowed.")
+        raise error(f"X-Project-ID has more than {PROJECT_LENGTH_MAX} characters; at most so many are allowed.")
 
 
 def _check_name(kind: str, error: type[BadQueueName] | type[BadTopicName], project: str, name: str) -> None:

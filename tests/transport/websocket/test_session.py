@@ -93,10 +93,21 @@ class LongNames(SessionCase):
     """What a store would remember of a frame."""
 
     def test_project(self) -> None:
-        """A project has 256 characters at most, whatever is asked for."""
-        for length, wanted in ((256, 200), (257, 400)):
-            reply = self.raw("queue_list", {}, {**HEADERS, "X-Project-ID": "p" * length})
-            self.assertEqual(status(reply), wanted, reply)
+        """No store sees a project that is longer than any that has something; there is nothing in it, and nothing can be made in it."""
+        seen: list[str] = []
+        listed = MemoryQueues.list
+
+        async def noted(queues: MemoryQueues, project: str, *args: Any, **kwargs: Any) -> Any:
+            seen.append(project)
+            return await listed(queues, project, *args, **kwargs)
+
+        self.patch(MemoryQueues, "list", noted)
+        for length in (256, 257, 5000):
+            headers = {**HEADERS, "X-Project-ID": "p" * length}
+            self.assertEqual(self.raw("queue_list", {}, headers)["body"], {"queues": []})
+            made = self.raw("queue_create", {"queue_name": "q"}, headers)
+            self.assertEqual(status(made), 201 if length == 256 else 400)
+        self.assertEqual([len(project) for project in seen], [256, 257, 257])
 
     def test_queue(self) -> None:
         """No store sees a name that is longer than any has; the answer is that for a queue that does not exist."""

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from zaqar_gateway.errors import BadBody, NotSupported, Overloaded, Unauthorized
 from zaqar_gateway.interfaces import IAsker, IListener, IUrlSigner
-from zaqar_gateway.limits import NAME_LENGTH_MAX, ClientIds, check_project, valid_name
+from zaqar_gateway.limits import NAME_LENGTH_MAX, PROJECT_LENGTH_MAX, ClientIds, valid_name
 from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
@@ -285,7 +285,8 @@ class Session:
         if _waits(operation, asked):
             context = replace(context, asker=self.asker)
         if context.project != self._project:
-            check_project(context.project)
+            if len(context.project) > PROJECT_LENGTH_MAX:  # there is nothing in it, nor in one that begins so
+                context = replace(context, project=context.project[: PROJECT_LENGTH_MAX + 1])
             self.work_for(context.project)
         return operation, context
 
