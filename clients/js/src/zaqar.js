@@ -471,7 +471,7 @@ class Followed {
   async start() {
     const {options, explicit} = this.#subscription;
     const {claim, durable = null} = options;
-    const window = explicit ? options.window ?? 100 : null;
+    const window = explicit ? this.#subscription.window : null;
     const {signal} = this.#stop;
     if (claim) {
       const renewing = setInterval(() => this.#renew(), (claim.ttl * 1000) / 3);
@@ -730,6 +730,10 @@ class Subscription {
     return !this.#attachment && !this.#stopping && !this.ended;
   }
 
+  get window() {
+    return this.options.window ?? 100;
+  }
+
   get isLive() {
     return Boolean(this.#attachment?.id);
   }
@@ -755,7 +759,7 @@ class Subscription {
 
   /** What to wait for before reading on, where a connection can wait. */
   get room() {
-    const full = this.explicit ? this.#held >= (this.options.window ?? 100) : this.#buffer.length >= BUFFER_MAX;
+    const full = this.explicit ? this.#held >= this.window : this.#buffer.length >= BUFFER_MAX;
     return full && !this.ended ? this.#room.promise : undefined;
   }
 

@@ -20,7 +20,7 @@ from zaqar_gateway.model import Delivery, Verdict
 TIMEOUT_S = 10
 TEXT_MAX = 160
 
-_NUMBER = re.compile(r"sms:(\+[1-9][0-9]{6,14})")
+_NUMBER = re.compile(r"sms:\+[1-9][0-9]{6,14}")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

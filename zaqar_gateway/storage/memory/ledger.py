@@ -39,6 +39,10 @@ READERS_GRACE_S = 60
 """For how long posts are kept for readers that keep cursors of their own."""
 
 
+def _size(post: Post) -> int:
+    return POST_OVERHEAD + len(post.body)
+
+
 @define(eq=False)
 class Follower:
     """A live subscription.
@@ -133,10 +137,10 @@ class Ledger:
         for subscription_id in self._expiring.take(now):
             self.end(self.followers[subscription_id])
         while self.failures:
-            oldest = next(iter(self.failures.values()))
+            failure_id, oldest = next(iter(self.failures.items()))
             if now - oldest.at_ms < FAILURES_AGE_MAX_S * 1000:
                 break
-            self._forget(next(iter(self.failures)))
+            self._forget(failure_id)
         self._trim(now)
 
     @property
@@ -227,9 +231,9 @@ class Ledger:
 
     def add(self, rank: int, body: bytes, ttl_s: int, delay_s: int | None) -> None:
         """Keep a post that got this rank in its queue."""
-        self._posts[rank] = Post(ids.format_cursor(rank), body, ttl_s, delay_s)
+        self._posts[rank] = post = Post(ids.format_cursor(rank), body, ttl_s, delay_s)
         self._log.add(rank)
-        self._bytes += POST_OVERHEAD + len(body)
+        self._bytes += _size(post)
 
     def notify(self, one: Follower, kind: str, answered_s: int, now: int) -> None:
         """Owe a notice, which may be answered for so many seconds."""
@@ -244,7 +248,7 @@ class Ledger:
             ids.format_cursor(rank), post.body, post.ttl_s, post.delay_s, post.notice, post.until_s
         )
         self._addressed[rank] = one
-        self._bytes += POST_OVERHEAD + len(post.body)
+        self._bytes += _size(post)
         if self._idle.get(one.id) is not None:
             self._called.set(one.id, one.cursor)
 
@@ -278,13 +282,13 @@ class Ledger:
 
     def _drop_post(self, rank: int) -> None:
         self._log.remove(rank)
-        self._bytes -= POST_OVERHEAD + len(self._posts.pop(rank).body)
+        self._bytes -= _size(self._posts.pop(rank))
         self._gone = rank
 
     def move(self, one: Follower, cursor: int) -> None:
         """Be done with everything up to a rank."""
         while one.addressed and (rank := next(iter(one.addressed))) <= cursor:
-            self._bytes -= POST_OVERHEAD + len(one.addressed.pop(rank).body)
+            self._bytes -= _size(one.addressed.pop(rank))
             del self._addressed[rank]
         one.cursor = max(one.cursor, cursor)
         for agenda in (self._cursors, self._idle, self._called):
@@ -367,13 +371,13 @@ class Ledger:
         post = one.addressed.get(rank) or self._posts.get(rank)
         if post is not None and rank > one.cursor:
             self.failures[failure_id] = Failure(one.id, one.subscriber, given.attempts, given.reason, now, post)
-            self._failed_bytes += POST_OVERHEAD + len(post.body)
+            self._failed_bytes += _size(post)
             while len(self.failures) > FAILURES_MAX or self._failed_bytes > self._bounds.bytes_max and len(self.failures) > 1:
                 self._forget(next(iter(self.failures)))
 
     def _forget(self, failure_id: str) -> Failure:
         failure = self.failures.pop(failure_id)
-        self._failed_bytes -= POST_OVERHEAD + len(failure.post.body)
+        self._failed_bytes -= _size(failure.post)
         return failure
 
     def resend(self, failure_ids: Sequence[str], limit: int, now: int) -> int:
@@ -383,7 +387,7 @@ class Ledger:
             failure = self.failures[failure_id]
             one = self.followers.get(failure.subscription_id)
             used = self._bytes if one is not None else 0
-            if count == limit or used and used + POST_OVERHEAD + len(failure.post.body) > self._bounds.bytes_max:
+            if count == limit or used and used + _size(failure.post) > self._bounds.bytes_max:
                 break
             self._forget(failure_id)
             if one is not None:

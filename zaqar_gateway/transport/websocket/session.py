@@ -39,7 +39,6 @@ _ALIKE_MAX = 4
 _SAME_MAX, _SAME_SIZE_MAX = 8, 512
 """Frames that are remembered whole, and the bytes of the longest: who claims, pops or polls says the very same again and again."""
 
-
 _NAMED_SIZE_MAX = 1024
 """Bytes of a frame that is not looked at for a name that is too long."""
 

@@ -1,1 +1,1 @@
-"""Tests; ``trial zaqar_gateway_redact`` runs them."""
+"""Tests; ``trial zaqar_gateway_sms`` runs them."""

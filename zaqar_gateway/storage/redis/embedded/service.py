@@ -203,29 +203,27 @@ class EmbeddedRedis(Service):
                 self._log.error(
                     "embedded Redis cannot be started again: {why}; that is tried again in {pause_s:.1f} s", why=str(error), pause_s=pause_s
                 )
-                await deferLater(self._reactor, pause_s)
-                pause_s = min(2 * pause_s, _BACKOFF_MAX_S)
-                continue
-            self._guard.begin_anew()
-            if await self._until_ready(child):
-                await self._guard.once()
-                self._became_ready(server)
-                proven = True
-                await child.when_ended()
-                self._ready = False
             else:
-                await self._end_child()
-            last = self._last_words(child, log_start)
-            if not proven:
-                raise StartFailed(
-                    f"{server.program} ended with {child.how_it_ended()} before it was ready.  Its last words:\n{last}"
+                self._guard.begin_anew()
+                if await self._until_ready(child):
+                    await self._guard.once()
+                    self._became_ready(server)
+                    proven = True
+                    await child.when_ended()
+                    self._ready = False
+                else:
+                    await self._end_child()
+                last = self._last_words(child, log_start)
+                if not proven:
+                    raise StartFailed(
+                        f"{server.program} ended with {child.how_it_ended()} before it was ready.  Its last words:\n{last}"
+                    )
+                self._log.error(
+                    "embedded Redis ended with {how}; starting it again in {pause_s:.1f} s.  Its last words:\n{last}",
+                    how=child.how_it_ended(),
+                    pause_s=pause_s,
+                    last=last,
                 )
-            self._log.error(
-                "embedded Redis ended with {how}; starting it again in {pause_s:.1f} s.  Its last words:\n{last}",
-                how=child.how_it_ended(),
-                pause_s=pause_s,
-                last=last,
-            )
             await deferLater(self._reactor, pause_s)
             lived_s = self._reactor.seconds() - began
             pause_s = _BACKOFF_MIN_S if lived_s > 2 * _BACKOFF_MAX_S else min(2 * pause_s, _BACKOFF_MAX_S)
