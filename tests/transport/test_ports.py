@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from twisted.internet.unix import Server as UnixServer
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, READ_OF_GREEDY_MAX, share
+from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, READ_MAX, READ_OF_GREEDY_MAX, Conduct, share
 from zaqar_gateway.transport.turns import Manner, Turns
 
 listening: Any = reactor
@@ -225,6 +226,30 @@ class PortTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertEqual((self.made[-1].got, self.made[-1].ended), (b"", [ConnectionDone]))
         self.assertNotIn(transport, listening.getReaders())
+
+    def test_reads_long(self) -> None:
+        """Much is read at once of who sends much, of long requests; not of who just sends much, or has asked for little since."""
+        share(self.port, self.turns, {}, 1_000_000)
+        client, transport = self.connect(), self.accepted()
+        client.setblocking(False)
+        conduct = Conduct()
+
+        def read() -> int:
+            self.made[-1].got = b""
+            with contextlib.suppress(BlockingIOError):
+                client.send(bytes(SIZE))
+            transport.doRead()
+            return len(self.made[-1].got)
+
+        self.assertEqual(read(), READ_MAX)
+        conduct.rest(transport, self.turns, True, lambda: None)
+        self.assertEqual(read(), READ_MAX)
+        conduct.sends_long(transport)
+        self.assertGreater(read(), READ_MAX)
+        conduct.is_calm(transport)
+        self.assertEqual(read(), READ_MAX)
+        conduct.rest(transport, self.turns, True, lambda: None)
+        self.assertEqual(read(), READ_MAX)
 
     def test_buffers(self) -> None:
         """The system keeps little of a connection, in each direction."""

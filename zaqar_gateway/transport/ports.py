@@ -29,8 +29,9 @@ READ_MAX = 65536
 """Bytes that are read of a connection at once."""
 
 READ_OF_GREEDY_MAX = 327680
-"""The same of one that has just sent much: it waits for its turn after each read, which takes longer than the read does.  The longest
-request that may come has room in it."""
+"""The same of one that has just sent much, of long requests that are taken: it waits for its turn after each read, which takes longer
+than the read does.  The longest request that may come has room in it.  Whoever just sends much is not read so: what is not taken yet stays
+in memory, and is moved while what is before it is looked at."""
 
 _KEPT_MAX = 4 * 1024 * 1024
 
@@ -51,7 +52,7 @@ class _Patient:
     server: Any
     _is_full = _waits = False
     _is_to_read = _waits_to_read = False
-    _is_reading = False
+    _is_reading = _sends_long = False
     _manner = Manner.NEW
     _read_max = READ_MAX
 
@@ -61,10 +62,15 @@ class _Patient:
             is_reading = self._is_reading
             self.stopReading()
             self._manner = manner
-            self._read_max = READ_OF_GREEDY_MAX if manner is Manner.GREEDY else READ_MAX
+            self.sends_long(self._sends_long and manner is not Manner.CALM)
             if is_reading:
                 self.startReading()
         return manner in self.server.lobbies
+
+    def sends_long(self, is_long: bool) -> None:
+        """See :meth:`Conduct.sends_long`."""
+        self._sends_long = is_long
+        self._read_max = READ_OF_GREEDY_MAX if is_long and self._manner is Manner.GREEDY else READ_MAX
 
     def startReading(self) -> None:
         """See :class:`~twisted.internet.abstract.FileDescriptor`."""
@@ -183,9 +189,15 @@ def behaves(transport: Any, manner: Manner) -> bool:
     :param transport: any, over TLS too; one that is none of these ports' is left as it is.
     :return: whether each read of it is a turn of the row now.
     """
+    patient = _below(transport)
+    return patient is not None and patient.behaves(manner)
+
+
+def _below(transport: Any) -> _Patient | None:
+    """What a transport goes over, where that is one of these ports'."""
     while transport is not None and not isinstance(transport, _Patient):
         transport = getattr(transport, "transport", None)
-    return transport is not None and transport.behaves(manner)
+    return transport
 
 
 class Conduct:
@@ -195,15 +207,22 @@ class Conduct:
     :ivar takes_turns: whether it has just sent much, and each read of it is a turn of the row: it need not wait for another.
     """
 
-    __slots__ = ("_manner", "calm", "takes_turns")
+    __slots__ = ("_is_long", "_manner", "calm", "takes_turns")
 
     def __init__(self) -> None:
         self._manner = Manner.NEW
-        self.calm = self.takes_turns = False
+        self._is_long = self.calm = self.takes_turns = False
 
     def is_calm(self, transport: Any) -> None:
         """It has asked for one thing that is not long, and all of it was looked at."""
         self._be(transport, Manner.CALM)
+
+    def sends_long(self, transport: Any) -> None:
+        """It sends a request that is longer than what has come of it, and will be taken: as long as it is not calm, much of it is read at
+        once."""
+        if not self._is_long and (patient := _below(transport)) is not None:
+            self._is_long = True
+            patient.sends_long(True)
 
     def rest(self, transport: Any, turns: Turns, is_much: bool, go_on: Callable[[], None]) -> Callable[[], None]:
         """Have it wait for its turn.
@@ -219,6 +238,7 @@ class Conduct:
         if self._manner is not manner:
             self._manner = manner
             self.calm = manner is Manner.CALM
+            self._is_long = self._is_long and not self.calm
             self.takes_turns = behaves(transport, manner) and manner is Manner.GREEDY
 
 

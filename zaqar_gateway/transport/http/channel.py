@@ -47,7 +47,7 @@ from zaqar_gateway.transport.http.request import (
     tokens,
 )
 from zaqar_gateway.transport.peers import RETRY_AFTER_S
-from zaqar_gateway.transport.ports import Conduct
+from zaqar_gateway.transport.ports import READ_MAX, Conduct
 from zaqar_gateway.transport.received import keep
 from zaqar_gateway.transport.turns import PART_S, Reads
 
@@ -749,7 +749,10 @@ class HttpChannel(Protocol):
         if need > limit:
             self._forsaken = waits or need > self._bounds.drain_max
             self._drop_body(request)
-        elif waits:
+            return True
+        if need > READ_MAX:
+            self._conduct.sends_long(self._wire)
+        if waits:
             self._put(_CONTINUE)
         return True
 

@@ -560,6 +560,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             mask = data[start - 4 : start]
             if start + size > have:
                 if size >= LONG and start <= have:
+                    self._conduct.sends_long(self.transport)
                     self._begun = Begun(kind, size, mask)
                     self._begun.take(data[start:], drop=False)
                     at = have
