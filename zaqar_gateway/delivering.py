@@ -21,6 +21,7 @@ from zaqar_gateway.push.addresses import AddressRules
 from zaqar_gateway.push.attempts import Attempts
 from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.dispatcher import Dispatcher
+from zaqar_gateway.push.lookups import LOOKUPS_MAX, Lookups
 from zaqar_gateway.push.mail import MailNotifier
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.payload import Notices
@@ -30,7 +31,6 @@ from zaqar_gateway.push.webhook import WebhookNotifier
 
 _log = Logger()
 
-_RESOLVER_THREADS = 32
 _RESOLVER_STOP_S = 2.0
 
 
@@ -59,7 +59,7 @@ class Delivering:
         self._reactor = reactor
         self._rules = AddressRules(given.allowed_networks, given.denied_networks)
         # Names that take long to look up hold up no other part of the process.
-        self._resolving = ThreadPool(0, _RESOLVER_THREADS, name="resolver of webhooks")
+        self._resolving = ThreadPool(0, LOOKUPS_MAX, name="resolver of webhooks")
         self._webhooks = WebhookNotifier(
             reactor,
             self._rules,
@@ -67,7 +67,7 @@ class Delivering:
             per_host=given.max_deliveries_per_host,
             secrets=settings.webhook_secrets,
             trusts=trusts,
-            resolver=GAIResolver(reactor, lambda: self._resolving),
+            resolver=Lookups(GAIResolver(reactor, lambda: self._resolving)),
             pace=pace,
         )
         self.notifiers: Mapping[str, INotifier] = {

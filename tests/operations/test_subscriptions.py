@@ -630,6 +630,24 @@ class TrustTests(SubscriptionsCase):
         self.delete(made.id)
         self.assertEqual(len(self.trusts.revoked), 2)
 
+    def test_moved(self) -> None:
+        """A trust is for the address that its maker has chosen: for another one whoever changes it makes one, also where it is named."""
+        bob = Context(PROJECT, user="bob", token="bob's token")
+        for number, members in enumerate(({}, {"options": {"trust_id": "trust-3"}}), 1):
+            made = self.create(TRUSTED).placed
+            asked = fields.SubscriptionUpdate(
+                "q", made.id, Raw(json.dumps({"subscriber": f"trust+http://bob/{number}", **members}).encode())
+            )
+            self.run_now(self.subscriptions.update(bob, asked))
+            self.assertEqual(self.trusts.made[-1][:2], (bob, "bob's token"))
+            self.assertEqual(self.options(made.id)["trust_id"], f"trust-{len(self.trusts.made)}")
+            self.assertEqual(self.trusts.revoked[-1], f"trust-{len(self.trusts.made) - 1}")
+            self.delete(made.id)
+        made = self.create(TRUSTED).placed
+        self.trusts.error = Forbidden("There is nobody to trust this service.")
+        self.error(Forbidden, self.update(made.id, subscriber="trust+http://bob/"))
+        self.assertEqual(self.run_now(self.subscriptions.get(CALLER, fields.Subscription("q", made.id))).subscriber, TRUSTED)
+
     def test_update_makes(self) -> None:
         """A subscriber that comes to need a trust gets one, which is revoked where it comes to nothing."""
         made = self.create(ttl=70).placed

@@ -18,6 +18,8 @@ class SubscriberTests(SynchronousTestCase):
             ("https://user:secret@example.org/", "example.org:443"),
             ("trust+https://example.org", "example.org:443"),
             ("trust+http://example.org:8080/x", "example.org:8080"),
+            ("http://\uff11\uff12\uff17.0.0.1/", "127.0.0.1:80"),
+            ("http://ex\uff41mple\u3002org/", "example.org:80"),
             ("http://[2001:db8::1]:81/", "2001:db8::1:81"),
             ("mailto:me@example.org?subject=secret", "example.org"),
             ("plugin:secret", "plugin"),

@@ -277,6 +277,21 @@ class Connections(SendingCase):
             for word in (b"MAIL", b"AUTH", b"HELO "):
                 self.assertNotIn(word, Scripted.got)
 
+    async def test_answers_without_tls(self) -> None:
+        """What comes with the answer to STARTTLS is no answer to what is asked with TLS: the mail is not sent, and tried again."""
+        for script, login in ((Speaking, {"user": USER, "password": PASSWORD}), (SpeakingWithoutLogin, {})):
+            self.make(self.listen(script), "starttls", **login)
+            verdict = await self.send("mailto:a@b.c")
+            self.assertEqual((verdict.ok, verdict.again), (False, True))
+            self.assertIn("without TLS", verdict.reason)
+
+    async def test_taken_before(self) -> None:
+        """A server that says that it has taken the mail before it got it has none."""
+        self.make(self.listen(Hasty), "none")
+        verdict = await self.send("mailto:a@b.c")
+        self.assertEqual((verdict.ok, verdict.again), (False, True))
+        self.assertEqual(verdict.reason, "the mail server answered 250 before it got the mail")
+
     async def test_certificates(self) -> None:
         """A certificate that is not trusted, or of another host, is refused before anything is said."""
         for tls in ("starttls", "tls"):
@@ -403,6 +418,31 @@ class HangingUp(Scripted):
             super().dataReceived(data)
         else:
             self.transport.loseConnection()
+
+
+class Speaking(Scripted):
+    """Has said without TLS, when it is asked for it, all that would be said with it."""
+
+    answers = {
+        **Scripted.answers,
+        b"EHLO": b"250-hello\r\n250 STARTTLS\r\n",
+        b"STAR": b"220 go\r\n250-mx\r\n250 AUTH LOGIN\r\n334 \r\n334 \r\n235 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n",
+    }
+
+
+class SpeakingWithoutLogin(Speaking):
+    """The same where there is no login."""
+
+    answers = {
+        **Speaking.answers,
+        b"STAR": b"220 go\r\n250 mx\r\n250 ok\r\n250 ok\r\n354 go\r\n250 queued\r\n",
+    }
+
+
+class Hasty(Scripted):
+    """Has taken a mail before it got one."""
+
+    answers = {**Scripted.answers, b"DATA": b"250 taken\r\n", b"RSET": b"250 OK\r\n"}
 
 
 class NoSmtp(Scripted):

@@ -199,12 +199,14 @@ class Subscriptions:
         known = msgspec.json.decode(seen.options)
         ours = known.get(TRUST_ID, "") if known.pop(TRUST_IS_OURS, False) else ""
         subscriber = changes.subscriber or seen.subscriber
+        is_moved = subscriber != seen.subscriber
         scheme, wanted = _scheme(subscriber), known if options is None else options
         if not seen.owner and (changes.subscriber is not None or options is not None):
             self._check_delivery(scheme, subscriber, wanted)
         made = unused = ""
         if scheme in _TRUSTING and wanted.get(TRUST_ID) in (None, "", ours):
-            if not ours or (ttl_s is not None and ctx.token):  # a trust lasts as long as what it is for
+            # A trust is for the address that its maker has chosen, and lasts as long as what it is for.
+            if not ours or is_moved or (ttl_s is not None and ctx.token):
                 made, unused = await self._make_trust(ctx, ttl_s or seen.ttl_s), ours
             text = _with_our_trust(wanted, made or ours)
         elif ours:

@@ -8,6 +8,7 @@ nothing is concluded from it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
@@ -168,6 +169,7 @@ class _CheckedHost:
 
     def __init__(self, host: str, resolver: IHostnameResolver, rules: AddressRules, pace: Pace) -> None:
         self.refused = False
+        self._resolution: IHostResolution | None = None
         self._host = host
         self._resolver = resolver
         self._rules = rules
@@ -183,7 +185,15 @@ class _CheckedHost:
     ) -> IHostResolution:
         """See :class:`~twisted.internet.interfaces.IHostnameResolver`; the name is always that of the host."""
         sieve = _Sieve(resolutionReceiver, self._rules, self._refuse, self._pace)
-        return self._resolver.resolveHostName(sieve, self._host, portNumber, addressTypes, transportSemantics)
+        asked = self._resolver.resolveHostName(sieve, self._host, portNumber, addressTypes, transportSemantics)
+        self._resolution = asked
+        return asked
+
+    def give_up(self) -> None:
+        """Nobody waits for what is looked up any more."""
+        if self._resolution is not None:
+            with contextlib.suppress(NotImplementedError):  # Twisted's own look-ups go on
+                self._resolution.cancel()
 
     def _refuse(self) -> None:
         self.refused = True
@@ -222,6 +232,7 @@ class _CheckedEndpoint:
         endpoint = HostnameEndpoint(_Dialler(self._reactor, checked), "subscriber.invalid", self._port)
 
         def explain(failure: Failure) -> Failure:
+            checked.give_up()
             if not failure.check(DNSLookupError):
                 return failure
             if checked.refused:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import urlsplit
 
 import msgspec
@@ -46,7 +47,8 @@ def host_of(subscriber: str) -> str:
     try:
         parts = urlsplit(subscriber)
         if parts.hostname:
-            return f"{parts.hostname}:{parts.port or (443 if parts.scheme.endswith('https') else 80)}"
+            host = normalize("NFKC", parts.hostname).replace("\u3002", ".")  # what IDNA takes for a period
+            return f"{host}:{parts.port or (443 if parts.scheme.endswith('https') else 80)}"
         return parts.path.rpartition("@")[2] if "@" in parts.path else scheme_of(subscriber)
     except ValueError:  # brackets or a port that are none
         return scheme_of(subscriber)

@@ -100,6 +100,30 @@ class _Client(ESMTPClient):
         self._recipients = recipients
         self._mail = mail
         self._verdict: Verdict | None = None
+        self._has_sent = self._is_securing = False
+
+    def dataReceived(self, data: bytes) -> None:
+        """See :class:`~twisted.internet.interfaces.IProtocol`."""
+        self._is_securing = False
+        super().dataReceived(data)
+
+    def esmtpState_starttls(self, code: int, resp: Any) -> None:
+        """The server is ready for TLS."""
+        super().esmtpState_starttls(code, resp)
+        self._is_securing = True
+
+    def lineReceived(self, line: bytes) -> None:
+        """An answer.  What came with the answer to STARTTLS came without TLS, from anybody (RFC 3207, section 4.2)."""
+        if not self._is_securing:
+            super().lineReceived(line)
+        elif not self.done.called:
+            self.done.callback(Verdict(False, True, "the mail server answered without TLS what it was asked with it"))
+            self.transport.abortConnection()
+
+    def smtpState_data(self, code: int, resp: Any) -> None:
+        """The server waits for the mail."""
+        self._has_sent = True
+        super().smtpState_data(code, resp)
 
     def _cut(self, done: Deferred[Verdict]) -> None:
         self.transport.abortConnection()
@@ -121,6 +145,8 @@ class _Client(ESMTPClient):
     def sentMail(self, code: int, resp: Any, numOk: int, addresses: Any, log: object) -> None:
         """The server has taken it, or not."""
         self._verdict = judge(code, resp, addresses)
+        if self._verdict.ok and not self._has_sent:
+            self._verdict = Verdict(False, True, f"the mail server answered {code} before it got the mail")
 
     def sendError(self, exc: Exception) -> None:
         """It did not come to that."""
