@@ -800,6 +800,9 @@ class IAsker(Interface):
     """Whoever has asked for something and waits for the answer."""
 
     left: bool = Attribute("Whether there may be nobody any more to take the answer.")
+    until_s: float | None = Attribute(
+        "When what lets them ask ends, in seconds since the epoch; ``None``: it does not, or they have left by then."
+    )
 
     def when_left(call: Callable[[], None]) -> Callable[[], None]:
         """Have something called when that comes to be so.
@@ -823,7 +826,7 @@ class IWaits(Interface):
         """Look for something until it is there.
 
         :param wait_s: after so many seconds the answer is what the last look has given.
-        :param asker: once they have left, likewise; ``None``: they do not.
+        :param asker: once they have left, or may ask no more, likewise; ``None``: they do not.
         :param look: one look at the store; what it raises ends the wait.
         :param is_found: whether a look has given what is waited for.
         :param takes: whether a look takes something out of the queue, so that one who looks is enough.

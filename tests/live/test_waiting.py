@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import StoreUnavailable, TooManyRequests
 from zaqar_gateway.interfaces import IAsker, IWaits
 from zaqar_gateway.live.waiting import LOOK_S, Waits
@@ -27,6 +28,7 @@ class Asker:
 
     def __init__(self) -> None:
         self.left = False
+        self.until_s: float | None = None
         self.calls: list[Callable[[], None]] = []
 
     def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
@@ -209,6 +211,20 @@ class WaitTests(WaitCase):
         self.assertEqual(asker.calls, [])
         self.post()
         self.assertEqual(len(self.successResultOf(self.pop())), 1)
+
+    def test_access_ends(self) -> None:
+        """A wait ends with what lets somebody ask, with what there was, and takes nothing later; one that lasts longer changes nothing."""
+        asker = Asker()
+        for left_s, waits_s in ((3, 3), (30, 20), (0, 0), (-5, 0)):
+            asker.until_s = time_of_day(self.clock) + left_s
+            waiting = self.pop(asker=asker)
+            if waits_s:
+                self.clock.advance(waits_s - 1)
+                self.assertNoResult(waiting)
+            self.clock.advance(1)
+            self.assertEqual(self.successResultOf(waiting), [])
+        self.post()
+        self.assertEqual(len(self.successResultOf(self.pop(asker=asker))), 1)
 
     def test_failure(self) -> None:
         """A look that fails ends the wait, and that alone."""

@@ -27,6 +27,7 @@ class Hasty:
     """Hangs up when the test says so, and waits before that."""
 
     left: bool = False
+    until_s: float | None = None
 
     def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
         """See :class:`IAsker`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.gateway import Answer, Gateway, Http, RedisProcess, Socket, until
+from tests.system.gateway import CLIENT, Answer, Gateway, GatewayTestCase, Http, RedisProcess, Socket, until
 
 SOON_S = 2.0
 """Within what time somebody is woken by a ring, on a machine that is busy with tests; it is some milliseconds on one that is
@@ -118,3 +119,29 @@ class TwoGateways(SynchronousTestCase):
         self.assertEqual(self.http(0).post("a", 1).status, 201)
         self.assertEqual(waiting.result(20).status, 201)
         self.assertEqual(waiting.result(0).json["messages"][0]["body"], 1)
+
+
+class Ending(GatewayTestCase):
+    """Requests that wait by a signature that ends."""
+
+    def test_signature(self) -> None:
+        """They are answered when it does, on both transports, with what there was: here nothing."""
+        asked, sock = self.http(), self.socket()
+        expires = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + 3))
+        shared = asked("POST", "/v2/queues/q/share", {"methods": ["GET"], "expires": expires}).json
+        signed = {
+            "URL-Signature": shared["signature"],
+            "URL-Expires": shared["expires"],
+            "URL-Methods": shared["methods"],
+            "URL-Paths": shared["paths"],
+        }
+        headers = {"Client-ID": CLIENT, "X-Project-ID": self.project, **signed}
+        began_s = time.monotonic()
+        sock.raw(json.dumps({"action": "message_list", "headers": headers, "body": {"queue_name": "q", "wait": 20}}))
+        in_one = {name: value if isinstance(value, str) else ",".join(value) for name, value in signed.items()}
+        listed = asked("GET", "/v2/queues/q/messages?wait=20", headers=in_one)
+        reply = sock.receive()
+        self.assertLess(time.monotonic() - began_s, 3 + SOON_S)
+        self.assertEqual((listed.status, listed.json["messages"]), (200, []))
+        self.assertEqual((reply.status, reply.body["messages"]), (200, []))
+        self.assertEqual(asked("GET", "/v2/queues/q/messages", headers=in_one).status, 404)

@@ -22,6 +22,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import StoreError, TooManyRequests
 from zaqar_gateway.interfaces import IAsker, IStorage, IWaits
 from zaqar_gateway.model import Place
@@ -230,7 +231,10 @@ class Waits:
         takes: bool,
     ) -> _T:
         """See :meth:`~zaqar_gateway.interfaces.IWaits.until_found`."""
-        until_s = self._clock.seconds() + wait_s
+        left_s = float(wait_s)
+        if asker is not None and asker.until_s is not None:
+            left_s = min(left_s, asker.until_s - time_of_day(self._clock))
+        until_s = self._clock.seconds() + left_s
         result = await look()
         if is_found(result) or self._is_stopped or asker is not None and asker.left:
             return result

@@ -309,7 +309,8 @@ class Asked(msgspec.Struct, eq=False):
 
     @property
     def asker(self) -> IAsker:
-        """Whoever waits for the answer."""
+        """Whoever waits for the answer, as long as they may."""
+        _, self.request.until_s = self.access
         return self.request
 
     @property

@@ -180,7 +180,8 @@ class Request(Struct, eq=False):
     :ivar has_body: whether a Content-Length above 0 was declared, or a chunked body has at least one byte.
     :ivar too_large: whether the body is over the bound that the application gave; ``body`` is ``b""`` then.
     :ivar caller: whose token it came with; ``None``: it was not asked for one.
-    :ivar until_s: when the access ends that somebody signed, in seconds since the epoch; ``None``: it is not signed.
+    :ivar until_s: when the access ends that somebody signed, in seconds since the epoch; ``None``: it is not signed.  Of a request that waits,
+        when its token ends, too.
     :ivar gone: whether the peer has hung up before the reply.
     :ivar left: whether it may have: its side is closed, or so much of further requests is unread that nobody would notice.
     """

@@ -692,6 +692,9 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     # -- requests that wait --------------------------------------------------------------------------------------------
 
+    until_s = None  # it closes where a token ends
+    """See :class:`~zaqar_gateway.interfaces.IAsker`."""
+
     @property
     def left(self) -> bool:
         """See :class:`~zaqar_gateway.interfaces.IAsker`."""

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from functools import partial
 
 import msgspec
-from attrs import define, field
+from attrs import define, field, frozen
 from msgspec.structs import replace
 from twisted.logger import Logger
+from zope.interface import implementer
 
+from zaqar_gateway import instants
 from zaqar_gateway.errors import BadBody, NotSupported, Overloaded, Unauthorized
 from zaqar_gateway.interfaces import IAsker, IListener, IUrlSigner
 from zaqar_gateway.limits import NAME_LENGTH_MAX, PROJECT_LENGTH_MAX, ClientIds, valid_name
@@ -138,6 +140,27 @@ def signed_request(
 
 def _texts(value: object) -> tuple[str, ...] | None:
     return tuple(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else None
+
+
+@implementer(IAsker)
+@frozen(eq=False)
+class _Signed:
+    """Who has asked by a signature, which ends.
+
+    :param asker: the connection.
+    """
+
+    _asker: IAsker
+    until_s: int | None
+
+    @property
+    def left(self) -> bool:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`."""
+        return self._asker.left
+
+    def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`."""
+        return self._asker.when_left(call)
 
 
 @define(eq=False)
@@ -282,7 +305,10 @@ class Session:
             raise NotSupported(f"{action.name} is not available here.")
         context = self.context(operation, headers, caller, is_signed, asked)
         if _waits(operation, asked):
-            context = replace(context, asker=self.asker)
+            asker = self.asker
+            if is_signed and asker is not None:
+                asker = _Signed(asker, instants.parse(headers.url_expires))
+            context = replace(context, asker=asker)
         if context.project != self._project:
             if len(context.project) > PROJECT_LENGTH_MAX:  # there is nothing in it, nor in one that begins so
                 context = replace(context, project=context.project[: PROJECT_LENGTH_MAX + 1])
