@@ -426,7 +426,8 @@ class IDeliveryStore(Interface):
     async def beat(gateway: str) -> tuple[Sequence[str], bool]:
         """Say that a gateway process lives, which has to be said every two seconds.
 
-        Subscriptions of the sockets of processes that have not said so for eight seconds are ended.
+        Subscriptions of the sockets of processes that have not said so for eight seconds are ended.  Where nobody at all has for four
+        it is the store that was away, and all have another eight.
 
         :return: the names of all that live, in order; and whether this one had been taken for dead, so that the
             subscriptions of its sockets are gone.

@@ -398,17 +398,19 @@ class LedgerTests(MemoryCase, TestCase):
         """That a gateway process was taken for dead is remembered for a day."""
         for silence_s, told_so in ((86_400 - 1, True), (86_400, False)):
             await self.storage.deliveries.beat("a")
-            self.clock.advance(8)
-            await self.storage.deliveries.beat("b")
+            for _ in range(4):
+                self.clock.advance(2)
+                await self.storage.deliveries.beat("b")
             self.clock.advance(silence_s)
-            self.assertEqual(await self.storage.deliveries.beat("a"), (["a"], told_so))
+            self.assertEqual(await self.storage.deliveries.beat("a"), (["a", "b"], told_so))
 
     async def test_owner_that_never_said_that_it_lives(self) -> None:
         """A gateway process that makes a subscription lives from then on, until it is silent."""
         await self.follow("ws:1", owner="a")
         self.assertEqual(await self.storage.deliveries.beat("b"), (["a", "b"], False))
-        self.clock.advance(8)
-        await self.storage.deliveries.beat("b")
+        for _ in range(4):
+            self.clock.advance(2)
+            await self.storage.deliveries.beat("b")
         self.assertEqual(await self.storage.subscriptions.list("p", "q", "", 9), [])
 
 

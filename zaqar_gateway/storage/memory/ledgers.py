@@ -164,6 +164,8 @@ class Ledgers:
         """See :meth:`zaqar_gateway.interfaces.IDeliveryStore.beat`."""
         for _ in self._dead.take(now):
             pass  # forgotten
+        if self._alive and now - max(self._alive.values()) >= OWNER_DEAD_MS / 2:
+            self._alive = dict.fromkeys(self._alive, now)
         for each in [each for each, at in self._alive.items() if now - at >= OWNER_DEAD_MS]:
             self.leave(each, now)
             self._dead.set(each, now + OWNER_REMEMBERED_MS)

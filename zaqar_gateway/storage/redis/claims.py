@@ -22,8 +22,7 @@ from zaqar_gateway.storage.redis.packing import NOTHING, bulk, number, packed_no
 
 _log = Logger()
 
-_RELEASE_TRIES = 5
-_RELEASE_AGAIN_S = 1.0
+_RELEASE_AGAIN_S, _RELEASE_AGAIN_MAX_S = 1.0, 5.0
 
 
 def _claim_of(claim_id: str, nth: int) -> str:
@@ -50,14 +49,17 @@ class RedisClaims:
     async def create_each(self, project: str, queue: str, ttl_s: int, grace_s: int, limit: int) -> list[Message]:
         return await self._take(project, queue, self._new_claim_id(), ttl_s, grace_s, limit, each=True)
 
-    async def _release_all(self, project: str, queue: str, claims: Sequence[str]) -> None:
-        for _ in range(_RELEASE_TRIES):
+    async def _release_all(self, project: str, queue: str, claims: Sequence[str], ttl_s: int) -> None:
+        """Release claims; Redis may be away, or refuse all that is written, for longer than they last."""
+        pause_s, tried_s = _RELEASE_AGAIN_S, 0.0
+        while tried_s < ttl_s:
             await self._redis.when_ready(self._keys.queue(project, queue))
             try:
                 await all_of(*(self.release(project, queue, claim) for claim in claims))
             except StoreError as error:
                 _log.debug("claims of which no answer came are not released yet: {why}", why=str(error))
-                await self._redis.pause(_RELEASE_AGAIN_S)
+                await self._redis.pause(pause_s)
+                tried_s, pause_s = tried_s + pause_s, min(pause_s + 1.0, _RELEASE_AGAIN_MAX_S)
             else:
                 return
 
@@ -70,7 +72,7 @@ class RedisClaims:
             if error.outcome_unknown:
                 # They may have been made, and nobody is told their ids: their messages would be out of reach until they lapse.
                 made = [_claim_of(claim_id, nth) for nth in range(1, limit + 1)] if each else [claim_id]
-                releasing = Deferred.fromCoroutine(self._release_all(project, queue, made))
+                releasing = Deferred.fromCoroutine(self._release_all(project, queue, made, ttl_s))
                 releasing.addErrback(lambda failure: _log.failure("claims of which no answer came are not released", failure))
             raise
 

@@ -97,8 +97,9 @@ class ClusterRedis:
         self.parts()
         # PING is answered as well where the cluster is down.
         asking = [Deferred.fromCoroutine(node.redis.command(b"EXISTS", node.tag or b"")) for node in self.nodes.masters.values()]
-        answers = await DeferredList(asking, consumeErrors=True)
-        if not any(is_there for is_there, _ in answers):
+        # One is enough; another may be frozen, and would be waited for until its deadline.
+        answers = await DeferredList(asking, fireOnOneCallback=True, consumeErrors=True)
+        if isinstance(answers, list):
             answers[0][1].raiseException()
 
     # -- commands ----------------------------------------------------------------------------------------------------
