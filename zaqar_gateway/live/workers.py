@@ -29,7 +29,7 @@ SHARE = 20
 
 _ASKED_AT_ONCE = 50
 _RENEWALS = 3
-_RELEASE_AGAIN_S, _RELEASE_AGAIN_MAX_S = 0.5, 5.0
+_RELEASE_TRIES, _RELEASE_AGAIN_S = 4, 0.5
 
 
 @implementer(ILiveSubscription)
@@ -152,12 +152,10 @@ class Worker:
             await _together(self._release(claim) for claim in some)
 
     async def _release(self, claim_id: str) -> None:
-        """Release a claim; where the store does not until it lapses, it lapses."""
-        until_s, pause_s = self._clock.seconds() + self._terms.ttl_s, 0.0
-        while self._clock.seconds() + pause_s < until_s:
-            if pause_s:
-                await deferLater(self._clock, pause_s)
-            pause_s = min(pause_s + _RELEASE_AGAIN_S, _RELEASE_AGAIN_MAX_S)
+        """Release a claim; where the store does not, the claim lapses."""
+        for number in range(_RELEASE_TRIES):
+            if number:
+                await deferLater(self._clock, _RELEASE_AGAIN_S * number)
             try:
                 await self._store.release(*self._at, claim_id)
             except StoreError as error:
