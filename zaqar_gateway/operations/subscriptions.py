@@ -194,12 +194,12 @@ class Subscriptions:
         text, options = (None, None) if bytes(changes.options) == b"null" else self._options(changes.options)
         ttl_s = None if changes.ttl is None else self._ttl(changes.ttl)
         seen = await self._find(ctx, asked.queue_name, asked.subscription_id)
-        if seen.owner and changes.subscriber not in (None, seen.subscriber):
+        subscriber = changes.subscriber or seen.subscriber
+        is_moved = subscriber != seen.subscriber
+        if seen.owner and is_moved:
             raise RuleBroken("subscriber cannot be changed: the subscription belongs to a connection.")
         known = msgspec.json.decode(seen.options)
         ours = known.get(TRUST_ID, "") if known.pop(TRUST_IS_OURS, False) else ""
-        subscriber = changes.subscriber or seen.subscriber
-        is_moved = subscriber != seen.subscriber
         scheme, wanted = _scheme(subscriber), known if options is None else options
         if not seen.owner and (changes.subscriber is not None or options is not None):
             self._check_delivery(scheme, subscriber, wanted)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
-from unicodedata import normalize
 from urllib.parse import urlsplit
 
+import idna
 import msgspec
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
@@ -47,7 +47,7 @@ def host_of(subscriber: str) -> str:
     try:
         parts = urlsplit(subscriber)
         if parts.hostname:
-            host = normalize("NFKC", parts.hostname).replace("\u3002", ".")  # what IDNA takes for a period
+            host = parts.hostname if parts.hostname.isascii() else idna.uts46_remap(parts.hostname)
             return f"{host}:{parts.port or (443 if parts.scheme.endswith('https') else 80)}"
         return parts.path.rpartition("@")[2] if "@" in parts.path else scheme_of(subscriber)
     except ValueError:  # brackets or a port that are none

@@ -114,11 +114,11 @@ class _Client(ESMTPClient):
 
     def lineReceived(self, line: bytes) -> None:
         """An answer.  What came with the answer to STARTTLS came without TLS, from anybody (RFC 3207, section 4.2)."""
-        if not self._is_securing:
-            super().lineReceived(line)
-        elif not self.done.called:
-            self.done.callback(Verdict(False, True, "the mail server answered without TLS what it was asked with it"))
+        if self._is_securing:
+            self._verdict = Verdict(False, True, "the mail server answered without TLS what it was asked with it")
             self.transport.abortConnection()
+        else:
+            super().lineReceived(line)
 
     def smtpState_data(self, code: int, resp: Any) -> None:
         """The server waits for the mail."""

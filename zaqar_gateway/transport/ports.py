@@ -207,11 +207,11 @@ class Conduct:
     :ivar takes_turns: whether it has just sent much, and each read of it is a turn of the row: it need not wait for another.
     """
 
-    __slots__ = ("_is_long", "_manner", "calm", "takes_turns")
+    __slots__ = ("_manner", "calm", "takes_turns")
 
     def __init__(self) -> None:
         self._manner = Manner.NEW
-        self._is_long = self.calm = self.takes_turns = False
+        self.calm = self.takes_turns = False
 
     def is_calm(self, transport: Any) -> None:
         """It has asked for one thing that is not long, and all of it was looked at."""
@@ -220,8 +220,8 @@ class Conduct:
     def sends_long(self, transport: Any) -> None:
         """It sends a request that is longer than what has come of it, and will be taken: as long as it is not calm, much of it is read at
         once."""
-        if not self._is_long and (patient := _below(transport)) is not None:
-            self._is_long = True
+        patient = _below(transport)
+        if patient is not None:
             patient.sends_long(True)
 
     def rest(self, transport: Any, turns: Turns, is_much: bool, go_on: Callable[[], None]) -> Callable[[], None]:
@@ -238,7 +238,6 @@ class Conduct:
         if self._manner is not manner:
             self._manner = manner
             self.calm = manner is Manner.CALM
-            self._is_long = self._is_long and not self.calm
             self.takes_turns = behaves(transport, manner) and manner is Manner.GREEDY
 
 

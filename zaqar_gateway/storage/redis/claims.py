@@ -59,7 +59,7 @@ class RedisClaims:
             except StoreError as error:
                 _log.debug("claims of which no answer came are not released yet: {why}", why=str(error))
                 await self._redis.pause(pause_s)
-                tried_s, pause_s = tried_s + pause_s, min(pause_s + 1.0, _RELEASE_AGAIN_MAX_S)
+                tried_s, pause_s = tried_s + pause_s, min(pause_s + _RELEASE_AGAIN_S, _RELEASE_AGAIN_MAX_S)
             else:
                 return
 

@@ -105,7 +105,7 @@ class Admission:
         paths = [path, f"{path.rpartition('/')[0]}/{shared_as}"] if shared_as else [path]
         if self._signer is None or not any(self._signer.allows(given, method, one) for one in paths):
             raise Refused(404)
-        request.until_s = instants.parse(given.expires)
+        request.signed_until_s = instants.parse(given.expires)
         return given.project
 
     def media(self, request: Request, produces: str = "") -> None:

@@ -302,15 +302,12 @@ class Asked(msgspec.Struct, eq=False):
     @property
     def access(self) -> tuple[str, int | None]:
         """The token that lets the client in, if one does; and when that access ends, in seconds since the epoch."""
-        caller = self.request.caller
-        if caller is None:
-            return "", self.request.until_s
-        return text(self.request.headers[b"x-auth-token"]), caller.expires_s
+        token = "" if self.request.caller is None else text(self.request.headers[b"x-auth-token"])
+        return token, self.request.until_s
 
     @property
     def asker(self) -> IAsker:
-        """Whoever waits for the answer, as long as they may."""
-        _, self.request.until_s = self.access
+        """Whoever waits for the answer."""
         return self.request
 
     @property

@@ -180,8 +180,7 @@ class Request(Struct, eq=False):
     :ivar has_body: whether a Content-Length above 0 was declared, or a chunked body has at least one byte.
     :ivar too_large: whether the body is over the bound that the application gave; ``body`` is ``b""`` then.
     :ivar caller: whose token it came with; ``None``: it was not asked for one.
-    :ivar until_s: when the access ends that somebody signed, in seconds since the epoch; ``None``: it is not signed.  Of a request that waits,
-        when its token ends, too.
+    :ivar signed_until_s: when the access ends that somebody signed, in seconds since the epoch; ``None``: it is not signed.
     :ivar gone: whether the peer has hung up before the reply.
     :ivar left: whether it may have: its side is closed, or so much of further requests is unread that nobody would notice.
     """
@@ -193,7 +192,7 @@ class Request(Struct, eq=False):
     has_body: bool = False
     too_large: bool = False
     caller: Caller | None = None
-    until_s: int | None = None
+    signed_until_s: int | None = None
     gone: bool = False
     left: bool = False
     _when_left: Callable[[], None] | None = None
@@ -222,6 +221,11 @@ class Request(Struct, eq=False):
     def peer(self) -> str:
         """From where it came (:func:`zaqar_gateway.transport.audit.peer_of`); empty once it has been answered."""
         return "" if self._wire is None else self._wire.peer
+
+    @property
+    def until_s(self) -> int | None:
+        """See :class:`~zaqar_gateway.interfaces.IAsker`."""
+        return self.signed_until_s if self.caller is None else self.caller.expires_s
 
     def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
         """See :class:`~zaqar_gateway.interfaces.IAsker`; one at a time."""

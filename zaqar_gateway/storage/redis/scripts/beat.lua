@@ -9,21 +9,22 @@ if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local seen, all, newest = redis.call('HGET', KEYS[1], ARGV[2]), redis.call('HGETALL', KEYS[1]), 0
-for i = 2, #all, 2 do
-  newest = math.max(newest, tonumber(all[i]))
-end
-local was_away = newest <= now - ARGV[3] / 2
+local seen, said = redis.call('HGET', KEYS[1], ARGV[2]), string.format('%.0f', now)
 local was_dead = ARGV[4] ~= 'back' and seen == '0' or ARGV[4] == 'alive' and not seen
 if not was_dead then
-  redis.call('HSET', KEYS[1], ARGV[2], string.format('%.0f', now))
+  redis.call('HSET', KEYS[1], ARGV[2], said)
 end
-local live, dead = {}, {}
-all = redis.call('HGETALL', KEYS[1])
+local live, dead, all, newest = {}, {}, redis.call('HGETALL', KEYS[1]), tonumber(seen or 0)
+for i = 1, #all, 2 do
+  if all[i] ~= ARGV[2] then
+    newest = math.max(newest, tonumber(all[i + 1]))
+  end
+end
+local was_away = newest <= now - ARGV[3] / 2
 for i = 1, #all, 2 do
   local beat = tonumber(all[i + 1])
   if beat > 0 and was_away then
-    redis.call('HSET', KEYS[1], all[i], string.format('%.0f', now))
+    redis.call('HSET', KEYS[1], all[i], said)
   elseif beat > 0 and beat <= now - ARGV[3] then
     redis.call('HSET', KEYS[1], all[i], '0')
     beat = 0
