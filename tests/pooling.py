@@ -72,7 +72,7 @@ class Process:
     @property
     def pooling(self) -> Pooling:
         """What the operations on pools need."""
-        return Pooling(self.management.pools, self.management.flavors, self.directory)
+        return Pooling(self.management.pools, self.management.flavors, self.directory, self.placements)
 
     def _open(self, uri: str) -> Backend:
         self.backends.append(Backend(self.make(uri)))

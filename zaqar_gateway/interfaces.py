@@ -667,6 +667,9 @@ class ICatalog(Interface):
     async def lapsed(limit: int) -> list[tuple[Place, Placement]]:
         """Placements that may be forgotten now."""
 
+    async def kept(pool: str) -> list[Place]:
+        """What was left in a pool and is bound, so that it may have come back without being placed."""
+
     async def forget(place: Place, placement: Placement) -> None:
         """Remove a placement that is still as it was seen."""
 
@@ -706,6 +709,16 @@ class IPoolDirectory(Interface):
 
     async def stores() -> Mapping[str, IStorage]:
         """The stores of all pools, by name, those among them that do not answer; as far as this process can tell."""
+
+
+class IPlacements(Interface):
+    """Where queues and topics are, and what the pools say of it."""
+
+    async def recall(pool: str) -> None:
+        """Have the placements hold of dead letter queues that were deleted and have been made again by their letters.
+
+        :raises StoreError: the pool, or what knows of pools, does not answer.
+        """
 
 
 class IMessageFilter(Interface):

@@ -116,7 +116,7 @@ class Gateway(Service):
         pooling = None
         if settings.pooling:
             self._backend = pooled = PooledBackend(backend, settings, reactor, order)
-            pooling = Pooling(pooled.management.pools, pooled.management.flavors, pooled.directory)
+            pooling = Pooling(pooled.management.pools, pooled.management.flavors, pooled.directory, pooled.placements)
         self._ports: list[IListeningPort] = []
         self._tls: TlsListeners | None = None
         self._starting: Deferred[None] = succeed(None)

@@ -16,8 +16,10 @@ from tests.helpers import FailingStorage
 from tests.pooling import Process, add_pools
 from zaqar_gateway.errors import PoolNeeded, RuleBroken, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import (
     NO_RULES,
+    Context,
     NewMessage,
     NewPost,
     NewSubscription,
@@ -29,6 +31,8 @@ from zaqar_gateway.model import (
     SendBack,
     SentBack,
 )
+from zaqar_gateway.operations import fields
+from zaqar_gateway.operations.pools import Pools
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.memory.doorbells import MemoryDoorbells
 from zaqar_gateway.storage.pooled import KNOWN_S, LEFT_S
@@ -311,6 +315,26 @@ class DeadLetterTests(PlacementCase):
             await self.post(self.here, queue=target)
             await self.here.storage.queues.create("p", name, b"{}", QueueRules(claim_count_max=1, dead_letter_queue=target))
             self.assertEqual(await self.where(name), await self.where(target))
+
+    async def test_back_after_its_end(self) -> None:
+        """One that its letters have made again holds its pool, though its queue is gone; one that nobody made again does not."""
+        await add_pools(self.management, "a")
+        pools = Pools(self.here.pooling, Limits())
+        for name in ("q", "r"):
+            rules = QueueRules(claim_count_max=0, dead_letter_queue=f"dead-{name}")
+            await self.here.storage.queues.create("p", name, b"{}", rules)
+            await self.here.storage.queues.delete("p", f"dead-{name}")
+        await self.post(self.there)
+        self.assertIsNone(await self.there.storage.claims.create("p", "q", 60, 60, 10))
+        for name in ("q", "r"):
+            await self.here.storage.queues.delete("p", name)
+        with self.assertRaises(PoolNeeded) as caught:
+            await pools.delete(Context("p"), fields.Pool("a"))
+        self.assertIn("1 queues", str(caught.exception))
+        self.assertEqual(await self.popped(self.there, "dead-q"), [b"1"])
+        await self.here.storage.queues.delete("p", "dead-q")
+        await pools.delete(Context("p"), fields.Pool("a"))
+        self.assertEqual([pool.name for pool in await self.management.pools.all()], [])
 
     async def test_elsewhere(self) -> None:
         """One that is in another pool is refused, when the queue is made and when it is changed."""

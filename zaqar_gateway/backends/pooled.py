@@ -35,6 +35,7 @@ class PooledBackend:
 
     :ivar management: of the pools.
     :ivar directory: of their stores.
+    :ivar placements: of what is in them.
     :raises PluginError: the store is one of another package that pools cannot be managed in.
     """
 
@@ -52,7 +53,7 @@ class PooledBackend:
         self.where = f"pools, and in {backend.where}"
         self.management = self._backend.management
         self.directory = Directory(self.management.pools, backend.storage, self._open, self._check, reactor)
-        placements = Placements(
+        self.placements = Placements(
             self.management.catalog,
             self.directory,
             virtual=settings.enable_virtual_pool,
@@ -60,11 +61,11 @@ class PooledBackend:
             queues_max=settings.quotas.queues,
         )
         self.storage: IStorage = PooledStorage(
-            self.management.catalog, self.directory, placements, quotas_of(settings).subscriptions_per_queue
+            self.management.catalog, self.directory, self.placements, quotas_of(settings).subscriptions_per_queue
         )
         self._timers = [
             self._timer(FOLLOW_S, self.directory.follow, "the pools are not followed: {why}"),
-            self._timer(SWEEP_S, placements.sweep, "placements are not swept: {why}"),
+            self._timer(SWEEP_S, self.placements.sweep, "placements are not swept: {why}"),
         ]
 
     def _timer(self, interval_s: float, work: Callable[[], Coroutine[Any, Any, None]], failed: str) -> TimerService:

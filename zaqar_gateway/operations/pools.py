@@ -21,7 +21,7 @@ from zaqar_gateway.errors import (
     PoolUnfit,
     StoreError,
 )
-from zaqar_gateway.interfaces import IFlavorStore, IPoolDirectory, IPoolStore
+from zaqar_gateway.interfaces import IFlavorStore, IPlacements, IPoolDirectory, IPoolStore
 from zaqar_gateway.limits import Limits, in_range
 from zaqar_gateway.model import Context, Flavor, Pool, PoolChange
 from zaqar_gateway.operations import documents, fields
@@ -45,11 +45,13 @@ class Pooling:
     """What the operations on pools need.
 
     :ivar directory: the stores of the pools.
+    :ivar placements: what is in them.
     """
 
     pools: IPoolStore
     flavors: IFlavorStore
     directory: IPoolDirectory
+    placements: IPlacements
 
     async def follow(self) -> None:
         """Have this process go by a change at once; should that fail, it does as the others do, a little later."""
@@ -136,6 +138,7 @@ class Pools:
         :raises PoolNeeded: a flavor has no other pool, or something is kept in it.
         """
         _check_name("pool", asked.pool_name)
+        await self._pooling.placements.recall(asked.pool_name)
         await self._pooling.pools.delete(asked.pool_name)
         await self._pooling.follow()
 

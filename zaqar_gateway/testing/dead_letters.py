@@ -70,6 +70,19 @@ class DeadLetterStoreContract(_WithDeadLetters):
             ],
         )
 
+    async def test_none_may_be_claimed(self) -> None:
+        """Where no claim is allowed, or fewer, what is asked for is moved at once, and lives as long as it would have."""
+        for most in (0, -1):
+            queue = f"q{-most}"
+            await self.make(queue, claim_count_max=most, dead_letter_queue="dead")
+            await self.put(b"1", b"2", queue=queue, ttl_s=100)
+            self.assertIsNone(await self.storage.claims.create("p", queue, 60, 60, 10))
+            self.clock.advance(99)
+            letters = [(letter.body, letter.ttl_s, letter.claim_count) for letter in await self.dead()]
+            self.assertEqual(letters, [(b"1", 100, 0), (b"2", 100, 0)])
+            self.clock.advance(1)
+            self.assertEqual(await self.dead(), [])
+
     async def test_no_dead_letters(self) -> None:
         """A queue that is missing has none, nor has one whose messages were all posted there."""
         self.assertEqual(await self.dead(), [])

@@ -1035,6 +1035,16 @@ class DeliveryStoreContract(Hearing):
         self.assertEqual(await self.beat("b"), (["b"], False))
         await self.follow("ws:a", owner="b")
 
+    async def test_leave_after_a_delete_elsewhere(self) -> None:
+        """That no other queue or project has a subscription of its id changes nothing of the one of a socket."""
+        made = await self.follow("ws:a", owner="a")
+        await self.beat("a")
+        self.assertIsNone(await self.storage.subscriptions.delete("p", "other", made))
+        self.assertIsNone(await self.storage.subscriptions.delete("else", "q", made))
+        self.assertIsNone(await self.storage.topic_subscriptions.delete("p", "q", made))
+        await self.storage.deliveries.leave("a")
+        self.assertEqual(await self.storage.subscriptions.list("p", "q", "", 9), [])
+
     async def test_end_of_a_socket_shows_in_the_version(self) -> None:
         """Readers of the log notice that a process has died or left."""
         await self.beat("a")

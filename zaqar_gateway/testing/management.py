@@ -337,6 +337,28 @@ class ManagementContract(_Base):
         await self.management.pools.delete("a")
         self.assertEqual(await self.place("b"), "b")
 
+    async def test_kept(self) -> None:
+        """What was left and is bound is told of its pool, until it is placed again or its pool is gone."""
+        await self.put("a", "b")
+        catalog, topic = self.management.catalog, Place("p/{x}", "a/b", True)
+        for place in (HERE, topic):
+            await catalog.place(place, "a", bound=True)
+        await catalog.place(Place("p", "other"), "a")
+        self.assertEqual(await catalog.kept("a"), [])
+        for place in (HERE, topic, Place("p", "other")):
+            await catalog.leave(place, 60)
+            await catalog.leave(place, 60)
+        self.assertEqual(set(await catalog.kept("a")), {HERE, topic})
+        self.assertEqual(await catalog.kept("b"), [])
+        await self.place("b", topic)
+        self.assertEqual(await catalog.kept("a"), [HERE])
+        await catalog.leave(topic, 60)
+        await self.management.pools.delete("a")
+        await self.put("a")
+        await self.place("b", HERE)
+        await catalog.place(topic, "b", bound=True)
+        self.assertEqual(await catalog.kept("b"), [])
+
     async def test_bound_later(self) -> None:
         """What is placed can be bound where it is."""
         await self.put("a", "b")

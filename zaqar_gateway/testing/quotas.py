@@ -138,6 +138,20 @@ class QuotaContract(StoreContract):
         await self.exceeds(b"123456", queue="dead")
         await self.put(b"12345", queue="dead")
 
+    async def test_bytes_of_dead_letters_in_an_empty_queue(self) -> None:
+        """The bytes of dead letters count as well in a queue that was made, or emptied, before they came."""
+        self.bound(Quotas(bytes_per_queue=10))
+        await self.make(claim_count_max=0, dead_letter_queue="dead")
+        await self.make_plain("dead")
+        for _ in range(2):
+            await self.put(b"12345", b"1234")
+            self.assertEqual(await self.claimed_bodies(), [])
+            self.assertEqual(await self.storage.queues.usage("p"), Usage(2, 9))
+            await self.exceeds(b"12", queue="dead")
+            await self.put(b"1", queue="dead")
+            self.assertEqual(len(await self.popped(3, queue="dead")), 3)
+            self.assertEqual(await self.storage.queues.usage("p"), Usage(0, 0))
+
     async def test_subscriptions(self) -> None:
         """A queue has no more live subscriptions than it may have; one that is there can be made again."""
         self.bound(Quotas(subscriptions_per_queue=2))

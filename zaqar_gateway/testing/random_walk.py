@@ -265,7 +265,7 @@ class _Walk:
             message_ttl_s=rng.choice((None, 60, 240)),
             post_size_max=rng.choice((None, None, 30, 1000)),
             message_delay_s=rng.choice((0, 0, 5, 60)),
-            claim_count_max=rng.choice((None, 0, 1, 1, 2)),
+            claim_count_max=rng.choice((None, -1, 0, 1, 1, 2)),
             dead_letter_queue=grave,
             dead_letter_ttl_s=rng.choice((None, None, 60, 600)),
             retry_policy=rng.choice((b"", b'{"a":1}', b'{"b":2}')),

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.redis_server import RedisServer, connect, shared_server, storage_at
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import LogBounds, NewMessage, NewPost, Quotas
+from zaqar_gateway.model import LogBounds, NewMessage, NewPost, QueueRules, Quotas
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -444,6 +444,20 @@ class SweeperTests(OnRedis):
         self.clock.advance(86400)
         sweeper = self.sweeper()
         for _ in range(8):
+            await sweeper.step()
+        self.assertEqual(await self.keys(), [])
+
+    async def test_frees_ids_of_what_was_moved(self) -> None:
+        """Nothing is left of dead letters an hour after they have gone, though none come any more."""
+        await self.storage.queues.create("p", "q", b"{}", QueueRules(claim_count_max=0, dead_letter_queue="dead"))
+        await self.post("q", 250)
+        while await self.storage.claims.create("p", "q", 60, 60, 100) is not None:
+            pass
+        self.assertEqual(len(await self.storage.messages.pop("p", "dead", 1000)), 250)
+        self.assertEqual(await self.keys(), [b"zg:{p/dead}:i"])
+        self.clock.advance(3601)
+        sweeper = self.sweeper()
+        for _ in range(5):
             await sweeper.step()
         self.assertEqual(await self.keys(), [])
 

@@ -185,6 +185,9 @@ class MemoryCatalog:
         left = [(place, Placement(one.pool, one.left_ms)) for place, one in placed if one.left_ms and one.left_ms <= now]
         return left[:limit]
 
+    async def kept(self, pool: str) -> list[Place]:
+        return [place for place, placed in self._known.placed.items() if placed.pool == pool and placed.left_ms == 0]
+
     async def forget(self, place: Place, placement: Placement) -> None:
         found = self._known.placed.get(place)
         if found is not None and found.left_ms and found.left_ms == placement.left_ms:

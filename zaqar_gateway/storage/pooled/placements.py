@@ -10,9 +10,10 @@ from random import Random, SystemRandom
 
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from zaqar_gateway.errors import GatewayError, RuleBroken, StoreError, StoreUnavailable
-from zaqar_gateway.interfaces import ICatalog, IQueueStore, IStorage, ISubscriptionStore
+from zaqar_gateway.interfaces import ICatalog, IPlacements, IQueueStore, IStorage, ISubscriptionStore
 from zaqar_gateway.model import NO_RULES, Place, Placement, Pool, QueueRules
 from zaqar_gateway.storage import queues_exceeded
 from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory, answers
@@ -50,6 +51,7 @@ async def stores_of(catalog: ICatalog, directory: Directory, project: str, is_to
     return [await directory.store(pool) for pool in pools if await directory.knows(pool)]
 
 
+@implementer(IPlacements)
 class Placements:
     """Finds and makes placements.
 
@@ -256,6 +258,14 @@ class Placements:
     async def _leave(self, place: Place) -> None:
         self._known.pop(place, None)
         await self._catalog.leave(place, self._left_s)
+
+    async def recall(self, pool: str) -> None:
+        """See :meth:`zaqar_gateway.interfaces.IPlacements.recall`."""
+        if kept := await self._catalog.kept(pool):
+            store = await self._directory.store(pool)
+            for place in kept:
+                if await queues_of(store, place).get(place.project, place.name) is not None:
+                    await self._catalog.place(place, pool)
 
     async def sweep(self) -> None:
         """Forget placements of what was deleted.

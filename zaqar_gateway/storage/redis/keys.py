@@ -29,6 +29,7 @@ class Keys:
     :param in_cluster: whether it is a cluster that has them.
     :ivar any_alive: a pattern that fits the ``alive`` of every kind (:meth:`alive` knows them from others').
     :ivar any_main: the same for ``main`` (:meth:`main`).
+    :ivar any_swept: the same for ``alive`` and ``alias``, out of which things go by and by (:meth:`swept`).
     """
 
     def __init__(self, space: str = "", kind: str = "", *, in_cluster: bool = False) -> None:
@@ -41,7 +42,9 @@ class Keys:
         self.packed = lru_cache(maxsize=16384)(self._packed)
         self.packed_with_catalog = lru_cache(maxsize=16384)(self._packed_with_catalog)
         any_queue = "*{*/*}/*" if in_cluster else "*{*/*}"
-        self.any_alive, self.any_main = (f"{_escaped(self._common)}{any_queue}:{end}".encode() for end in "am")
+        self.any_alive, self.any_main, self.any_swept = (
+            f"{_escaped(self._common)}{any_queue}:{end}".encode() for end in ("a", "m", "[ai]")
+        )
         self._beginnings = tuple(f"{self._common}{each}{{".encode() for each in ("", _TOPIC))
 
     def place(self, key: bytes) -> Place:
@@ -86,6 +89,10 @@ class Keys:
         The pattern also fits the keys of spaces whose names begin like this one's.
         """
         return [key.removesuffix(b":a") for key in self.main(found)]
+
+    def swept(self, found: Iterable[bytes]) -> list[bytes]:
+        """The queues and topics of this space among what fits :attr:`any_swept`, each once."""
+        return list(dict.fromkeys(key[:-2] for key in self.main(found)))
 
     def main(self, found: Iterable[bytes]) -> list[bytes]:
         """The streams of this space among what fits :attr:`any_main`."""

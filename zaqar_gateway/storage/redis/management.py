@@ -133,10 +133,12 @@ class RedisCatalog:
         lapsed = []
         for at in range(0, len(found), 4):
             where, name, pool, left_ms = found[at : at + 4]
-            kind, _, project = where.decode().partition(".")
-            place = Place(unquote(project, errors="surrogatepass"), _text(name), kind == "topic")
-            lapsed.append((place, Placement(_text(pool), int(left_ms))))
+            lapsed.append((_named(where, name), Placement(_text(pool), int(left_ms))))
         return lapsed
+
+    async def kept(self, pool: str) -> list[Place]:
+        found = await self._redis.command(b"SMEMBERS", self._base + b":kept." + _bytes(pool))
+        return [_named(*each.split(b"/", 1)) for each in found]
 
     async def forget(self, place: Place, placement: Placement) -> None:
         arguments = [*_place(place), placement.left_ms or 0]
@@ -158,6 +160,12 @@ def _where(project: str, is_topic: bool) -> str:
 
 def _place(place: Place) -> list[Argument]:
     return [_where(place.project, place.is_topic), _bytes(place.name)]
+
+
+def _named(where: bytes, name: bytes) -> Place:
+    """What a script means by what :func:`_place` gives it."""
+    kind, _, project = where.decode().partition(".")
+    return Place(unquote(project, errors="surrogatepass"), _text(name), kind == "topic")
 
 
 def _pool(found: Sequence[bytes]) -> Pool:

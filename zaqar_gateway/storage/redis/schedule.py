@@ -87,11 +87,12 @@ class Gateways:
         """A subscription of a socket was made."""
         self._made[subscription_id] = gateway, place
 
-    async def ended(self, subscription_id: str) -> None:
-        """A subscription has ended; one that was made elsewhere, or is of no socket, is none of ours."""
-        made = self._made.pop(subscription_id, None)
-        if made is not None:
-            await self.exit(*made)
+    async def ended(self, subscription_id: str, place: Place) -> None:
+        """A place has no such subscription any more; one that was made elsewhere, or is of no socket, is none of ours."""
+        gateway, made_in = self._made.get(subscription_id, ("", None))
+        if made_in == place:
+            del self._made[subscription_id]
+            await self.exit(gateway, place)
 
     async def exit(self, gateway: str, place: Place) -> None:
         """Take back what :meth:`enter` noted."""

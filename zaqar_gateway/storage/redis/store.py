@@ -95,19 +95,20 @@ class RedisStorage:
         for part in self._redis.parts():
             cursor = b""
             while cursor != b"0":
-                cursor, queues = await _scan(part, self._keys, cursor)
+                cursor, found = await _scan(part, self._keys.any_alive, cursor)
+                queues = self._keys.alive(found)
                 for alive, claimed in await _each(self._redis, scripts.VOLUME, queues, self._now()):
                     total += alive
                     held += claimed
         return Volume(total - held, held)
 
 
-async def _scan(part: IRedis, keys: Keys, cursor: bytes) -> tuple[bytes, list[bytes]]:
-    """Some of the queues and topics that have messages, and the cursor to go on from; it ends at ``0``, and begins empty."""
-    found = await part.command(
-        b"SCAN", cursor or b"0", b"MATCH", keys.any_alive, b"COUNT", _SCAN_COUNT, b"TYPE", b"zset"
+async def _scan(part: IRedis, pattern: bytes, cursor: bytes) -> tuple[bytes, list[bytes]]:
+    """Some of the sorted sets that a pattern fits, and the cursor to go on from; it ends at ``0``, and begins empty."""
+    cursor, found = await part.command(
+        b"SCAN", cursor or b"0", b"MATCH", pattern, b"COUNT", _SCAN_COUNT, b"TYPE", b"zset"
     )
-    return found[0], keys.alive(found[1])
+    return cursor, found
 
 
 async def _each(redis: IRedis, script: scripts.Script, queues: Sequence[bytes], now: Argument) -> list[Any]:
@@ -151,7 +152,8 @@ class Sweeper:
             # One that cannot be asked is passed over, until all others had their turn.
             self._parts, self._cursor = self._parts[1:] or [*self._redis.parts()], b""
         part, cursor, self._cursor = self._parts[0], self._cursor, b"0"
-        self._cursor, self._waiting = await _scan(part, self._keys, cursor)
+        self._cursor, found = await _scan(part, self._keys.any_swept, cursor)
+        self._waiting = self._keys.swept(found)
 
     async def _leads(self) -> bool:
         holder = await self._redis.command(b"GET", self._keys.lease)

@@ -153,7 +153,8 @@ class RedisSubscriptions:
 
     async def delete(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
         ended = await self._one(scripts.SUBSCRIPTION_DELETE, project, queue, subscription_id)
-        await self._gateways.ended(subscription_id)  # though it had ended otherwise before
+        # Though it had ended otherwise before:
+        await self._gateways.ended(subscription_id, Place(project, queue, self._is_topic))
         return ended
 
     async def purge(self, project: str, queue: str) -> None:

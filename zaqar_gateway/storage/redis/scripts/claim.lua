@@ -40,6 +40,8 @@ local function bury(rank, entry, expires, ttl, count)
   local there = call('HMGET', target, 'inc', 'rank', 'bytes')
   if not there[1] then
     there[2] = create(target, KEYS[2], ARGV[2], '{}')
+  end
+  if not there[3] and call('EXISTS', target .. ':a') == 0 then
     there[3] = call('HEXISTS', base, 'bytes') == 1
   end
   local id = entry[6] or string.format('%014x', tonumber(rank)) .. known[1]
@@ -63,8 +65,8 @@ local function bury(rank, entry, expires, ttl, count)
 end
 
 next_claim()
--- Of a message that is moved without having been claimed, which is what at most 0 claims means, it has to be known exactly.
-local taken, again, moved = each_deliverable(known[3] or '0', known[2], limit, most == 0 and math.huge or lapses,
+-- Of a message that is moved without having been claimed, which is what at most 0 claims, or fewer, mean, it has to be known exactly.
+local taken, again, moved = each_deliverable(known[3] or '0', known[2], limit, most and most <= 0 and math.huge or lapses,
   function(rank, entry, packed, expires, ttl, count)
     if most and count >= most then
       bury(rank, entry, expires, ttl, count)

@@ -1,10 +1,9 @@
 -- moved.lua: what queues keep of messages that are moved into them.
 
--- Notes the id of a message by its rank in the queue that it was moved to.  An id that is gone stays a marker for an hour, and
--- for as long as older messages are there.
-local function remember(target, id, rank)
+-- Forgets some ids of what was moved to a queue.  One whose message is gone stays a marker for an hour, and for as long as older
+-- messages are there.  Returns whether there may be more to forget.
+local function forget_some(target)
   local ids, bound = target .. ':i', micros - 3600000000
-  call('ZADD', ids, rank, id)
   for _, stream in ipairs({':m', ':l'}) do
     local first = call('XRANGE', target .. stream, '-', '+', 'COUNT', 1)[1]
     bound = first and math.min(bound, tonumber(first[1]:sub(1, -3))) or bound
@@ -13,4 +12,11 @@ local function remember(target, id, rank)
   if #gone > 0 then
     call('ZREM', ids, unpack(gone))
   end
+  return #gone == 100
+end
+
+-- Notes the id of a message by its rank in the queue that it was moved to.
+local function remember(target, id, rank)
+  call('ZADD', target .. ':i', rank, id)
+  forget_some(target)
 end

@@ -15,7 +15,7 @@ local number = tonumber(call('HGET', usage, name)) or 0
 if number > 0 then
   return {2, number}
 end
-call('DEL', key)
+call('DEL', key, kept_key(name))
 call('HDEL', uris, known[1])
 call('ZREM', pools, name)
 call('INCR', version)

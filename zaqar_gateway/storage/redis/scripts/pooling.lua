@@ -13,6 +13,7 @@
 --                           is placed for good, or l and k for the same where the queue was deleted
 --   :names.<k>.<p>    zset  the same names, for listing
 --   :used.<k>.<p>     hash  pool: how many of these are in it
+--   :kept.<pool>      set   <k>.<p>/<name> of placements in it that are in state k
 --   :left             zset  <k>.<p>/<name> of placements in state l, by when they may be forgotten (ms)
 local call, base = redis.call, KEYS[1]
 call('EXISTS', base .. ':!') -- as in common.lua
@@ -21,6 +22,10 @@ local projects, left = base .. ':projects', base .. ':left'
 
 local function pool_key(name)
   return base .. ':pool.' .. name
+end
+
+local function kept_key(name)
+  return base .. ':kept.' .. name
 end
 
 local function pool_exists(name)
@@ -64,6 +69,9 @@ local function placement(where, name)
     if holds() then
       count(usage, self.pool, -1)
     end
+    if self.state == 'k' then
+      call('SREM', kept_key(self.pool), member)
+    end
     if not self.state then
       call('ZADD', names, 0, name)
       count(used, pool, 1)
@@ -72,6 +80,8 @@ local function placement(where, name)
     if holds() then
       count(usage, pool, 1)
       call('ZREM', left, member)
+    elseif state == 'k' then
+      call('SADD', kept_key(pool), member)
     end
     call('HSET', placed, name, state .. pool)
   end
@@ -80,6 +90,7 @@ local function placement(where, name)
     call('HDEL', placed, name)
     call('ZREM', names, name)
     call('ZREM', left, member)
+    call('SREM', kept_key(self.pool), member)
     count(used, self.pool, -1)
     self.state, self.pool = nil, nil
   end
