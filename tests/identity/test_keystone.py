@@ -6,14 +6,24 @@ from typing import Any, cast
 
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.error import ConnectionLost, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.identity.calls import Scripted
 from tests.logs import logged
 from zaqar_gateway.errors import IdentityUnavailable
-from zaqar_gateway.identity.keystone import ANSWER_MAX, PAUSE_S, Credentials, Denied, Described, Issued, Keystone, Named
+from zaqar_gateway.identity.keystone import (
+    ANSWER_MAX,
+    PAUSE_S,
+    TELLING_MAX,
+    Credentials,
+    Denied,
+    Described,
+    Issued,
+    Keystone,
+    Named,
+)
 
 TOKEN = {
     "methods": ["password"],
@@ -133,6 +143,28 @@ class FailureTests(KeystoneCase):
         self.assertNoResult(looking)
         self.clock.advance(0.1)
         self.failureResultOf(looking, IdentityUnavailable)
+
+    def test_long_tokens_tell_nothing(self) -> None:
+        """What a proxy does to a token that is too long for it keeps no other out, and does not keep a Keystone away."""
+        long = "x" * (TELLING_MAX + 1)
+
+        def fail(subject: str, status: int) -> None:
+            asking = Deferred.fromCoroutine(self.keystone.look_up(subject, subject))
+            self.client.answer(status, b"") if status else self.client.fail(ConnectionLost())
+            self.failureResultOf(asking, IdentityUnavailable)
+
+        for status in (502, 0):
+            fail(long, status)
+            looking = self.look_up()
+            self.client.answer(200, {"token": TOKEN})
+            self.successResultOf(looking)
+        fail("x" * TELLING_MAX, 502)
+        self.failureResultOf(self.look_up(), IdentityUnavailable)
+        self.clock.advance(PAUSE_S)
+        fail(long, 502)
+        looking = self.look_up()
+        self.client.answer(200, {"token": TOKEN})
+        self.successResultOf(looking)
 
     def test_cancelled(self) -> None:
         """Who gives up is not told that Keystone is away."""

@@ -25,6 +25,10 @@ ANSWER_MAX = 1024 * 1024
 PAUSE_S = 1.0
 """How long a Keystone that was away is left alone; calls are refused at once meanwhile."""
 
+TELLING_MAX = 1024
+"""The most characters of a token by whose call it is found that Keystone is away.  Keystone gives out shorter ones; what is much
+longer may be more than a server in front of it takes, which then answers 502 or ends the connection."""
+
 _AWAY = (429, 502, 503, 504)
 """Statuses of a Keystone that is overloaded, or behind a proxy that cannot reach it."""
 
@@ -123,7 +127,8 @@ class Keystone:
     """A Keystone, by its URL.
 
     While it is away one call in each pause finds out whether it still is, and the others are refused at once, so that
-    nobody waits for what is not there.
+    nobody waits for what is not there.  What befalls a long token says nothing of others: those of anybody's making would
+    keep everybody out.
 
     :param url: where its API begins, with or without ``/v3``.
     :param timeout_s: for one call, from looking the host up to the end of the answer.
@@ -170,11 +175,12 @@ class Keystone:
         :raises Denied: the answer is no.
         :raises IdentityUnavailable: there is no answer in time, or one that says nothing.
         """
+        tells = max(len(token), len(subject)) <= TELLING_MAX
         if self._retry_s is not None:
-            now = self._clock.seconds()
-            if now < self._retry_s:
+            if self._clock.seconds() < self._retry_s:
                 raise _unavailable()
-            self._retry_s = now + PAUSE_S
+            if tells:
+                self._pause()
         named = {"X-Auth-Token": token, "X-Subject-Token": subject, "Content-Type": "application/json"}
         try:
             status, answer = await Deferred.fromCoroutine(
@@ -191,19 +197,26 @@ class Keystone:
             self._retry_s = None
             raise self._unusable(f"an answer of more than {ANSWER_MAX} bytes") from None
         except Exception as error:  # what a network can do has no kind of its own
-            self._retry_s = self._clock.seconds() + PAUSE_S
+            if tells:
+                self._pause()
             late = f"no answer within {self._timeout_s:g} s"
-            raise self._unusable(late if isinstance(error, TimeoutError) else describe(error)) from None
-        self._retry_s = self._clock.seconds() + PAUSE_S if status in _AWAY else None
+            raise self._unusable(late if isinstance(error, TimeoutError) else describe(error), tells) from None
+        if status not in _AWAY:
+            self._retry_s = None
+        elif tells:
+            self._pause()
         if status in _AWAY or not (200 <= status < 300 or 400 <= status < 500):
             # No other status may stand for all calls, lest one token that Keystone fails at keeps everybody out.
-            raise self._unusable(f"status {status}")
+            raise self._unusable(f"status {status}", tells)
         if self._in_trouble:
             self._in_trouble = False
             _log.info("Keystone answers again")
         if status >= 400:
             raise Denied(status)
         return answer
+
+    def _pause(self) -> None:
+        self._retry_s = self._clock.seconds() + PAUSE_S
 
     async def _exchange(
         self, method: str, url: str, headers: dict[bytes | str, bytes | str], body: bytes | None
@@ -234,8 +247,10 @@ class Keystone:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             raise self._unusable("an answer that is not Keystone's") from None
 
-    def _unusable(self, why: str) -> IdentityUnavailable:
-        if not self._in_trouble:
+    def _unusable(self, why: str, tells: bool = True) -> IdentityUnavailable:
+        if not tells:
+            _log.debug("Keystone at {url} cannot be used for a long token: {why}", url=self.url, why=why)
+        elif not self._in_trouble:
             self._in_trouble = True
             _log.warn("Keystone at {url} cannot be used: {why}", url=self.url, why=why)
         return _unavailable()
