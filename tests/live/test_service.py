@@ -656,6 +656,25 @@ class Workers(LiveCase):
         self.turn(1)
         self.assertEqual((len(stopped), self.stats()), (1, (1, 0)))
 
+    def test_given_back_much_later(self) -> None:
+        """However long the store is away, what is held is given back soon after; neither a stop nor who unsubscribes waits for that."""
+        socket, _ = self.begin(WORK)
+        self.post(1)
+        (message,) = self.ids()
+        self.me.away("claims")
+        done: list[Any] = []
+        Deferred.fromCoroutine(self.me.live.unsubscribed(QUEUE, socket, self.placed.id)).addCallback(done.append)
+        Deferred.fromCoroutine(self.me.live.stop()).addCallback(done.append)
+        self.turn(2)
+        self.assertEqual(done, [])
+        self.turn(1)
+        self.assertEqual(len(done), 2)
+        self.turn(30)
+        self.assertEqual(self.stats(), (0, 1))
+        self.me.away()
+        self.turn(5)
+        self.assertEqual((self.stats(), self.ids()), ((1, 0), [message]))
+
     def test_gone_while_claiming(self) -> None:
         """What is claimed for a socket that is gone by then is given back."""
         socket, _ = self.begin(WORK)

@@ -44,6 +44,9 @@ DURABLES_MAX = 1000
 ENDED = "The subscription has ended."
 """The reason of an end: its ttl is over, or it was deleted."""
 
+GIVE_BACK_S = 3.0
+"""For how long it is waited until what a listener held is given back, which goes on as long as the store is away."""
+
 _ASKED_AT_ONCE = 500
 
 
@@ -174,8 +177,8 @@ class Live:
         self._ending: set[Deferred[None]] = set()
 
     async def stop(self) -> None:
-        """Return when what has ended is given back, as far as the store does that."""
-        await DeferredList(list(self._ending))
+        """Return when what has ended is given back, as far as the store does that in time."""
+        await DeferredList([self._in_time(ending) for ending in self._ending])
 
     # -- beginning -----------------------------------------------------------------------------------------------------
 
@@ -300,6 +303,19 @@ class Live:
             ending.addCallback(lambda _: self._ending.discard(ending))
         return ending
 
+    def _in_time(self, ending: Deferred[None]) -> Deferred[None]:
+        """When something has ended, or has taken so long that nobody waits for it."""
+        waited = Deferred[None]()
+        timer = self._clock.callLater(GIVE_BACK_S, waited.callback, None)
+
+        def ended(result: None) -> None:
+            if timer.active():
+                timer.cancel()
+                waited.callback(None)
+
+        ending.addCallback(ended)
+        return waited
+
     # -- what listeners say --------------------------------------------------------------------------------------------
 
     def find(self, place: Place, listener: IListener) -> ILiveSubscription | None:
@@ -327,4 +343,4 @@ class Live:
         if live is not None and live.id == subscription_id:
             self._over(place, listener, ENDED)
             if live.given_back is not None:
-                await live.given_back
+                await self._in_time(live.given_back)

@@ -29,7 +29,7 @@ SHARE = 20
 
 _ASKED_AT_ONCE = 50
 _RENEWALS = 3
-_RELEASE_TRIES, _RELEASE_AGAIN_S = 4, 0.5
+_RELEASE_AGAIN_S, _RELEASE_AGAIN_MAX_S = 0.5, 5.0
 
 
 @implementer(ILiveSubscription)
@@ -148,18 +148,20 @@ class Worker:
             return True
 
     async def _give_back(self, claims: Sequence[str]) -> None:
+        lapse_s = self._clock.seconds() + self._terms.ttl_s
         for some in _slices(claims):
-            await _together(self._release(claim) for claim in some)
+            await _together(self._release(claim, lapse_s) for claim in some)
 
-    async def _release(self, claim_id: str) -> None:
-        """Release a claim; where the store does not, the claim lapses."""
-        for number in range(_RELEASE_TRIES):
-            if number:
-                await deferLater(self._clock, _RELEASE_AGAIN_S * number)
+    async def _release(self, claim_id: str, lapse_s: float) -> None:
+        """Release a claim, however long the store is away; it lapses by an instant."""
+        pause_s = 0.0
+        while self._clock.seconds() < lapse_s:
             try:
                 await self._store.release(*self._at, claim_id)
             except StoreError as error:
-                _log.debug("a claim of a worker was not released: {why}", why=str(error))
+                _log.debug("a claim of a worker is not released yet: {why}", why=str(error))
+                pause_s = min(pause_s + _RELEASE_AGAIN_S, _RELEASE_AGAIN_MAX_S)
+                await deferLater(self._clock, pause_s)
             else:
                 return
 
