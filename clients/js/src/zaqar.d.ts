@@ -17,7 +17,10 @@ export class ZaqarError extends Error {
 /** Why a token is asked for: for a new connection, since the one there is will expire, or since it was not accepted. */
 export type TokenReason = "connect" | "expiring" | "refused";
 
-/** A Keystone token, with the instant of its end where that is known: it is replaced half a minute before. */
+/**
+ * A Keystone token, with the instant of its end where that is known: it is replaced half a minute before. `expires` is ISO
+ * 8601, milliseconds since 1970 or a `Date`; anything else fails as a token that is not to be had does.
+ */
 export type Token = string | {token: string; expires?: string | number | Date};
 
 export type Transport = "websocket" | "sse" | "poll";
@@ -83,6 +86,7 @@ export interface Options {
   heartbeat?: number;
   /** Milliseconds after which it is tried whether WebSockets are blocked still. Default: 60,000. */
   upgradeAfter?: number;
+  /** As with all callbacks, what it throws goes to the console and changes nothing. */
   onStatus?: (status: Status) => void;
   /** Called with frames that are of no subscription made here, such as notifications of a plain one. */
   onPush?: (frame: Record<string, unknown>) => void;
@@ -107,11 +111,11 @@ export interface SubscribeOptions {
   window?: number;
   /** Whether messages have to be acknowledged. Default: `explicit` with `durable`, else `none`. */
   acknowledge?: "none" | "explicit";
-  /** Seconds after which what is not acknowledged comes again. Default: 30. */
+  /** Seconds after which what is not acknowledged comes again, 1 to 43,200. Default: 30. */
   deadline?: number;
   /** Whether messages of this client come too. Default: true. */
   echo?: boolean;
-  /** Seconds for which a durable place is kept after it was last used. */
+  /** Seconds for which a durable place is kept after it was last used, 60 to 1,209,600. */
   ttl?: number;
   /** Called, between two messages, where some were removed before they were read. Default: a warning on the console. */
   onGap?: (gap: Gap) => void;
@@ -160,7 +164,7 @@ export interface Subscription<Item = Message> extends AsyncIterableIterator<Item
   /** Kept once the gateway has it; fails where that refuses it. */
   readonly ready: Promise<Live>;
   readonly ended: boolean;
-  /** Allow another number of unacknowledged messages. */
+  /** Allow another number of unacknowledged messages, 1 to 1,000; fails for any other, and changes nothing then. */
   resize(window: number): Promise<void>;
   /** End it: what was acknowledged is told before, what was not comes again elsewhere. */
   close(): Promise<void>;
@@ -184,7 +188,7 @@ export interface PostOptions {
   /** Seconds; of messages that have none of their own. */
   ttl?: number;
   delay?: number;
-  /** The idempotency key; random, if not given. */
+  /** The idempotency key; random, if not given. Not where messages have keys of their own. */
   key?: string;
 }
 
@@ -192,6 +196,7 @@ export interface NewMessage {
   body: unknown;
   ttl?: number;
   delay?: number;
+  /** A key of its own. Once one message has one, the others of the post get random ones. */
   idempotency_key?: string;
 }
 
@@ -207,7 +212,8 @@ export class Zaqar {
    * Post a message, or several; kept with their ids.
    *
    * It waits while there is no connection, and is sent again where an answer was lost or the gateway was busy, under a key
-   * by which the gateway stores it once. An array is several messages where all its elements have a `body`.
+   * by which the gateway stores it once. An array is several messages where all its elements have a `body`. One that is too
+   * long for the gateway fails with status 413.
    */
   post(queue: string, what: unknown | NewMessage[], options?: PostOptions): Promise<string[]>;
 
@@ -225,7 +231,10 @@ export class Zaqar {
     options?: {type?: string},
   ): Promise<{status: number; body: Answer}>;
 
-  /** The messages of a queue, each once and in order. One client follows a queue once at a time. */
+  /**
+   * The messages of a queue, each once and in order. One client follows a queue once at a time: throws for a second one, and
+   * for an option that is none.
+   */
   subscribe<Body = any>(queue: string, options?: SubscribeOptions): Subscription<Message<Body>>;
 
   /**

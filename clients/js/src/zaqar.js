@@ -1,4 +1,4 @@
-// A client of zaqar-gateway. Apache License 2.0. See zaqar.d.ts.
+// Apache License 2.0. See zaqar.d.ts.
 
 import {decode, encode} from "./msgpack.js";
 
@@ -9,7 +9,6 @@ export class ZaqarError extends Error {
   }
 }
 
-/** A promise with its ends; its failure may go unseen. */
 function deferred() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, {resolve, reject}));
@@ -17,7 +16,7 @@ function deferred() {
   return made;
 }
 
-/** Exponential back-off with full jitter: milliseconds. */
+/** With full jitter. */
 const pause = ({initial, max, factor}, tries) => Math.random() * Math.min(max, initial * factor ** tries);
 
 function sleep(ms, signal) {
@@ -33,7 +32,7 @@ function sleep(ms, signal) {
   });
 }
 
-/** Whether a new token may help. A 403 of the policy is another one. */
+/** A 403 of the policy is another one. */
 const unauthenticated = ({status, body}) =>
   status === 401 || (status === 403 && !body.exception && /^Not authent/.test(body.error));
 
@@ -44,7 +43,16 @@ function refusal({status, body}, action) {
 
 const busy = status => status === 429 || status === 503;
 
-// -- WebSocket --------------------------------------------------------------------------------------------------------
+const complain = error => console.error("zaqar:", error);
+
+/** The failure of what the application gave is not ours. */
+async function notify(call, ...what) {
+  try {
+    await call?.(...what);
+  } catch (error) {
+    complain(error);
+  }
+}
 
 /** Replies come in the order of requests; what is pushed comes in between. */
 class Socket {
@@ -70,7 +78,7 @@ class Socket {
     const failed = () => opened.reject(new ZaqarError(0, `no WebSocket to ${url}`));
     const late = setTimeout(failed, connectTimeout);
     try {
-      const socket = new WebSocket(url);
+      const socket = new WebSocket(`${url.replace(/^http/, "ws")}/`);
       this.#socket = socket;
       socket.binaryType = "arraybuffer";
       socket.onopen = opened.resolve;
@@ -108,7 +116,7 @@ class Socket {
 
   probe(within) {
     this.#ping();
-    setTimeout(() => this.#quiet && this.close("nothing is heard of the gateway"), within);
+    setTimeout(() => this.#quiet && this.#giveUp(), within);
   }
 
   attach(subscription, hooks) {
@@ -123,10 +131,15 @@ class Socket {
   }
 
   #check() {
-    if (this.#quiet && this.#asked) return this.close("nothing is heard of the gateway");
+    if (this.#quiet && this.#asked) return this.#giveUp();
     this.#asked = this.#quiet;
     if (this.#quiet) this.#ping();
     this.#quiet = true;
+  }
+
+  /** What waits for messages holds back all replies behind it. */
+  #giveUp() {
+    if (!this.#pending.some(({until}) => until > Date.now())) this.close("nothing is heard of the gateway");
   }
 
   /** This action is answered without any work. */
@@ -140,7 +153,11 @@ class Socket {
     const send = () => {
       try {
         if (!this.#socket) throw new ZaqarError(0, "the connection has ended", answer.action);
-        this.#socket.send(this.#options.binary ? encode(document) : JSON.stringify(document));
+        const {encoding, heartbeat} = this.#options;
+        const frame = encoding === "msgpack" ? encode(document) : JSON.stringify(document);
+        answer.size = frame.length;
+        answer.until = Date.now() + document.body.wait * 1000 + heartbeat;
+        this.#socket.send(frame);
         this.#pending.push(answer);
       } catch (error) {
         answer.reject(error);
@@ -161,7 +178,6 @@ class Socket {
     this.#quiet = false;
     const {request, headers, body} = frame;
     if (!request) return this.#options.push(frame);
-    // Where nothing is free to claim, no messages are told of.
     if (request.action === "claim_create" && headers.status === 204) body.messages = [];
     this.#pending.shift()?.resolve({status: headers.status, body});
   }
@@ -173,25 +189,26 @@ class Socket {
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.onerror = () => {};
     clearInterval(this.#beat);
-    for (const {action, reject} of this.#pending.splice(0)) {
-      reject(new ZaqarError(0, "the connection ended before the answer", action, true));
+    const pending = this.#pending.splice(0);
+    // A frame was too long, and would be again.
+    const [longest] = code === 1009 ? [...pending].sort((one, other) => other.size - one.size) : [];
+    longest?.reject(new ZaqarError(413, reason || "the frame is too long", longest.action));
+    for (const {action, reject} of pending) {
+      reject(new ZaqarError(0, "the connection has ended", action, true));
     }
     this.#closed.resolve({code, reason});
   }
 }
 
-class Pushed {
-  #socket;
-  #subscription;
-  #hooks;
+class Attachment {
+  constructor(link, subscription, hooks) {
+    Object.assign(this, {link, subscription, hooks});
+  }
+}
+
+class Pushed extends Attachment {
   id;
   #started;
-
-  constructor(socket, subscription, hooks) {
-    this.#socket = socket;
-    this.#subscription = subscription;
-    this.#hooks = hooks;
-  }
 
   start() {
     return (this.#started = this.#start());
@@ -199,15 +216,15 @@ class Pushed {
 
   async #start() {
     for (let tries = 0; ; tries++) {
-      const answer = await this.#socket.call("subscription_create", this.#subscription.request());
+      const answer = await this.link.call("subscription_create", this.subscription.request());
       const {status, body} = answer;
       if (status === 201 && body.live) {
         this.id = body.subscription_id;
         return body.live;
       }
       if (status === 201) throw new ZaqarError(501, "this gateway has no subscriptions that resume", "subscription_create");
-      if (unauthenticated(answer) && !tries) await this.#hooks.renew();
-      else if (busy(status)) await sleep(pause(this.#hooks.backoff, tries));
+      if (unauthenticated(answer) && !tries) await this.hooks.renew();
+      else if (busy(status)) await sleep(pause(this.hooks.backoff, tries));
       else throw refusal(answer, "subscription_create");
     }
   }
@@ -228,22 +245,19 @@ class Pushed {
     return this.#ask("subscription_window", {window});
   }
 
-  /** End it. Nothing comes any more when this is kept. */
   async stop() {
     await this.#started;
     await this.#ask("subscription_delete", {subscription_id: this.id});
   }
 
   async #ask(action, fields) {
-    const answer = await this.#socket.call(action, {queue_name: this.#subscription.queue, ...fields});
+    const answer = await this.link.call(action, {queue_name: this.subscription.queue, ...fields});
     if (answer.status >= 300) throw refusal(answer, action);
     return answer.body;
   }
 }
 
-// -- HTTP -------------------------------------------------------------------------------------------------------------
-
-/** How long to wait for messages, and how many to ask for: what any gateway allows. */
+/** What any gateway allows. */
 const WAIT_S = 20;
 const PAGE = 20;
 
@@ -254,7 +268,7 @@ const MESSAGES = `${QUEUE}/messages`;
 const CLAIMS = `${QUEUE}/claims`;
 const SUBSCRIPTIONS = `${QUEUE}/subscriptions`;
 
-/** Actions as requests: method, path, and members of a body that go into the query. */
+/** Method, path, and members of a body that go into the query. */
 const ACTIONS = {
   queue_list: ["GET", "/v2/queues"],
   queue_create: ["PUT", QUEUE],
@@ -314,7 +328,7 @@ function request(action, fields) {
   return [method, query.length ? `${path}?${query.join("&")}` : path, body];
 }
 
-/** JSON, or the beginning of what is none, such as the page of a proxy. */
+/** A proxy may answer with a page. */
 function parsed(text) {
   try {
     return text ? JSON.parse(text) : {};
@@ -323,7 +337,6 @@ function parsed(text) {
   }
 }
 
-/** The events of a stream, and `{}` for each sign of life. */
 async function* read(stream) {
   const reader = stream.getReader();
   const text = new TextDecoder();
@@ -332,11 +345,12 @@ async function* read(stream) {
   for (;;) {
     const {done, value} = await reader.read();
     if (done) return;
-    const lines = (rest + text.decode(value, {stream: true})).split(/\r?\n/);
+    const lines = (rest + text.decode(value, {stream: true})).split("\n");
     rest = lines.pop();
     for (const line of lines) {
-      const [, name, content] = /^([^:]*):? ?(.*)$/.exec(line);
-      if (line) event[name] = name === "data" && name in event ? `${event.data}\n${content}` : content;
+      const [name, content] = line.split(/: ?(.*)/s);
+      // JSON may have several lines.
+      if (line) event[name] = (event[name] ?? "") + content;
       else {
         yield event;
         event = {};
@@ -346,7 +360,7 @@ async function* read(stream) {
   }
 }
 
-/** A gateway that is reached by requests. It counts as lost once one cannot reach it. */
+/** It counts as lost once a request cannot reach the gateway. */
 class HttpLink {
   transport;
   ordered = false;
@@ -358,7 +372,7 @@ class HttpLink {
 
   constructor(options) {
     this.#options = options;
-    this.transport = options.events ? "sse" : "poll";
+    this.transport = options.streams && options.transports.includes("sse") ? "sse" : "poll";
   }
 
   async open() {
@@ -373,6 +387,7 @@ class HttpLink {
 
   async call(action, fields, signal) {
     if (!ACTIONS[action]) throw new ZaqarError(501, `${action} needs a WebSocket`, action);
+    if (this.#ended.signal.aborted) throw new ZaqarError(0, "the connection has ended", action);
     const {status, body} = await this.fetch(...request(action, fields), {action, signal});
     if (action === "message_get_many" && status === 404) return {status: 200, body: {messages: []}};
     return {status, body: status < 300 && ANSWERS[action] ? ANSWERS[action](body) : body};
@@ -394,7 +409,6 @@ class HttpLink {
     }
   }
 
-  /** The events at a path as they come; whoever does not ask for the next one holds the gateway back. */
   async *events(path, signal) {
     const [stop, free] = this.#stopper(signal);
     let timer = setTimeout(() => stop.abort(), this.#options.connectTimeout);
@@ -418,19 +432,15 @@ class HttpLink {
     const more = {...headers};
     if (this.#token) more["X-Auth-Token"] = this.#token;
     if (options.body) more["Content-Type"] = type;
-    return fetch(url + path, {...options, headers: more, cache: "no-store"});
+    return fetch(url.replace(/^ws/, "http") + path, {...options, headers: more, cache: "no-store"});
   }
 
-  /** What stops a request by itself, with this link, or by a signal; and what forgets all that. */
-  #stopper(signal) {
+  #stopper(signal = this.#ended.signal) {
     const stop = new AbortController();
     const abort = () => stop.abort();
-    const signals = signal ? [signal, this.#ended.signal] : [this.#ended.signal];
-    for (const one of signals) {
-      if (one.aborted) abort();
-      one.addEventListener("abort", abort);
-    }
-    return [stop, () => signals.forEach(one => one.removeEventListener("abort", abort))];
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
+    return [stop, () => signal.removeEventListener("abort", abort)];
   }
 
   attach(subscription, hooks) {
@@ -438,9 +448,10 @@ class HttpLink {
   }
 
   poll() {
-    if (!this.#options.polls) throw new ZaqarError(501, "events do not come through, and polling is not allowed");
+    const {transports, onPoll} = this.#options;
+    if (!transports.includes("poll")) throw new ZaqarError(501, "events do not come through, and polling is not allowed");
     this.transport = "poll";
-    this.#options.onPoll();
+    onPoll();
   }
 
   close(reason = "closed here") {
@@ -449,51 +460,40 @@ class HttpLink {
   }
 }
 
-/** A subscription that is followed by requests, and settled here alone. */
-class Followed {
-  /** It reads no further than there is room. */
+/** Settled here alone. */
+class Followed extends Attachment {
   waits = true;
-  #link;
-  #subscription;
-  #hooks;
   #stop = new AbortController();
-  /** The id after which it goes on; empty for the oldest. */
+  /** An id, or empty for the oldest. */
   #at;
   #began = deferred();
 
-  constructor(link, subscription, hooks) {
-    this.#link = link;
-    this.#subscription = subscription;
-    this.#hooks = hooks;
-    link.closed.then(() => this.#stop.abort());
-  }
-
   async start() {
-    const {options, explicit} = this.#subscription;
+    const {options, explicit, window} = this.subscription;
     const {claim, durable = null} = options;
-    const window = explicit ? this.#subscription.window : null;
     const {signal} = this.#stop;
+    this.link.closed.then(() => this.#stop.abort());
+    signal.addEventListener("abort", () => this.#began.reject(new ZaqarError(0, "the connection has ended")));
     if (claim) {
       const renewing = setInterval(() => this.#renew(), (claim.ttl * 1000) / 3);
       signal.addEventListener("abort", () => clearInterval(renewing));
       this.#began.resolve();
-    } else this.#at = await this.#place();
+    }
     this.#run().catch(error => {
       this.#began.reject(error);
-      if (!signal.aborted) this.#subscription.fail(error);
+      if (!signal.aborted) this.subscription.fail(error);
     });
-    signal.addEventListener("abort", () => this.#began.reject(new ZaqarError(0, "the connection has ended")));
     await this.#began.promise;
-    return {marker: this.#at ?? null, durable, window, resumed: false};
+    return {marker: this.#at ?? null, durable, window: explicit ? window : null, resumed: false};
   }
 
   /** Where to begin; `undefined`: at the latest, which a stream tells. */
   async #place() {
-    const {options, cursor} = this.#subscription;
+    const {options, cursor} = this.subscription;
     const {start = "latest", durable} = options;
     if (cursor !== undefined) return cursor;
-    const {body} = durable ? await this.#call("durable_list") : {body: {}};
-    const found = body.durables?.find(({name}) => name === durable);
+    const {durables} = durable ? await this.#answer("durable_list", {}) : {durables: []};
+    const found = durables.find(({name}) => name === durable);
     return found ? asId(found.marker) : start === "latest" ? undefined : asId(start);
   }
 
@@ -511,35 +511,32 @@ class Followed {
     for (let tries = 0; !signal.aborted; ) {
       let heard = false;
       try {
+        this.#at ??= await this.#place();
         for await (const frame of this.#coming()) {
           heard = true;
           tries = 0;
           this.#at = frame.id || this.#at;
           if (this.#at !== undefined) this.#began.resolve();
-          if (frame.Message_Type) this.#subscription.take(frame);
-          await this.#subscription.room;
+          if (frame.Message_Type) this.subscription.take(frame);
+          await this.subscription.room;
           if (signal.aborted) return;
         }
       } catch (error) {
         if (signal.aborted) return;
         const {status} = error;
-        if (status === 401 && tries < 2) await this.#hooks.renew();
-        else if (status === 404 && this.#link.transport === "sse") this.#link.poll();
+        if (status === 401 && tries < 2) await this.hooks.renew();
+        else if (status === 404 && this.link.transport === "sse") this.link.poll();
         else if (status && status < 500 && status !== 429) throw error;
         // Where the gateway can be reached, it is the stream that does not come through.
-        else if (!status && (await this.#reached()) && !heard && tries) this.#link.poll();
+        else if (!status && (await this.link.open().then(() => !heard && tries, () => false))) this.link.poll();
       }
-      await sleep(pause(this.#hooks.backoff, tries++), signal);
+      await sleep(pause(this.hooks.backoff, tries++), signal);
     }
   }
 
-  #reached() {
-    return this.#link.open().then(() => true, () => false);
-  }
-
   #coming() {
-    if (this.#subscription.isWorker) return this.#tasks();
-    return this.#link.transport === "sse" ? this.#events() : this.#polled();
+    if (this.subscription.isWorker) return this.#tasks();
+    return this.link.transport === "sse" ? this.#events() : this.#polled();
   }
 
   async *#polled() {
@@ -549,23 +546,23 @@ class Followed {
   }
 
   async *#events() {
-    const {queue, options} = this.#subscription;
+    const {queue, options} = this.subscription;
     const marker = this.#at === undefined ? "" : `&marker=${this.#at || "earliest"}`;
     const path = `/v2/queues/${encodeURIComponent(queue)}/events?echo=${options.echo ?? true}${marker}`;
-    for await (const {event, data, id} of this.#link.events(path, this.#stop.signal)) {
+    for await (const {event, data, id} of this.link.events(path, this.#stop.signal)) {
       if (event === "message") yield {Message_Type: "Message", ...JSON.parse(data)};
       else if (event === "gap") yield {Message_Type: "Gap", ...JSON.parse(data)};
-      else if (event === "end" && data.includes("Authentication")) await this.#hooks.renew();
+      else if (event === "end" && data.includes("Authentication")) await this.hooks.renew();
       else yield {id};
     }
   }
 
-  /** Page after page, and what comes meanwhile; without `wait`, to the end. */
+  /** Without `wait`, to the end. */
   async *#pages(marker, wait) {
-    const all = {include_claimed: true, include_delayed: true, echo: this.#subscription.options.echo ?? true};
+    const all = {include_claimed: true, include_delayed: true, echo: this.subscription.options.echo ?? true};
     for (;;) {
       const more = {marker: marker || undefined, wait: wait || undefined};
-      const {messages, links} = await this.#wait("message_list", {...all, limit: PAGE, ...more});
+      const {messages, links} = await this.#answer("message_list", {...all, limit: PAGE, ...more});
       for (const message of messages) yield {Message_Type: "Message", ...message};
       const next = messages.at(-1)?.id ?? /[?&]marker=([^&]*)/.exec(links[0]?.href)?.[1];
       if (!next && !wait) return;
@@ -574,13 +571,12 @@ class Followed {
     }
   }
 
-  /** Tasks, one in a claim, so that each can be given back by itself. */
   async *#tasks() {
     for (;;) {
-      const asked = {...this.#subscription.options.claim, limit: 1, wait: WAIT_S};
-      const {claim_id, messages} = await this.#wait("claim_create", asked);
+      const asked = {...this.subscription.options.claim, limit: 1, wait: WAIT_S};
+      const {claim_id, messages} = await this.#answer("claim_create", asked);
       for (const message of messages) {
-        this.#subscription.claims.set(message.id, claim_id);
+        this.subscription.claims.set(message.id, claim_id);
         yield {Message_Type: "Message", ...message, claim_id};
       }
       yield {};
@@ -588,16 +584,16 @@ class Followed {
   }
 
   #renew() {
-    for (const claim_id of this.#subscription.claims.values()) {
-      this.#call("claim_update", {claim_id, ...this.#subscription.options.claim}).catch(() => {});
+    for (const claim_id of this.subscription.claims.values()) {
+      this.#call("claim_update", {claim_id, ...this.subscription.options.claim}).catch(() => {});
     }
   }
 
   async acknowledge(ids) {
     let counted = true;
-    for (const id of this.#subscription.isWorker ? ids : []) {
-      const {status} = await this.#call("message_delete", {message_id: id, claim_id: this.#subscription.claims.get(id)});
-      this.#subscription.claims.delete(id);
+    for (const id of this.subscription.isWorker ? ids : []) {
+      const {status} = await this.#call("message_delete", {message_id: id, claim_id: this.subscription.claims.get(id)});
+      this.subscription.claims.delete(id);
       counted = status < 300;
     }
     return counted;
@@ -605,15 +601,15 @@ class Followed {
 
   async refuse(message, delay) {
     await sleep(delay * 1000, this.#stop.signal);
-    if (this.#subscription.isWorker) await this.#release(message.id);
-    else this.#subscription.take({...message, Message_Type: "Message"});
+    if (this.subscription.isWorker) await this.#release(message.id);
+    else this.subscription.take({...message, Message_Type: "Message"});
     return true;
   }
 
   async #release(id) {
-    const claim_id = this.#subscription.claims.get(id);
-    this.#subscription.claims.delete(id);
-    if (claim_id) await this.#link.call("claim_delete", {queue_name: this.#subscription.queue, claim_id});
+    const claim_id = this.subscription.claims.get(id);
+    this.subscription.claims.delete(id);
+    if (claim_id) await this.link.call("claim_delete", {queue_name: this.subscription.queue, claim_id});
   }
 
   /** Nothing comes again by itself here. */
@@ -623,14 +619,14 @@ class Followed {
 
   async stop() {
     this.#stop.abort();
-    await Promise.all([...this.#subscription.claims.keys()].map(id => this.#release(id)));
+    await Promise.all([...this.subscription.claims.keys()].map(id => this.#release(id)));
   }
 
   #call(action, fields) {
-    return this.#link.call(action, {queue_name: this.#subscription.queue, ...fields}, this.#stop.signal);
+    return this.link.call(action, {queue_name: this.subscription.queue, ...fields}, this.#stop.signal);
   }
 
-  async #wait(action, fields) {
+  async #answer(action, fields) {
     const began = Date.now();
     const answer = await this.#call(action, fields);
     if (answer.status >= 300) throw refusal(answer, action);
@@ -640,31 +636,52 @@ class Followed {
   }
 }
 
-// -- what is owed to the application ----------------------------------------------------------------------------------
-
 const BUFFER_MAX = 1000;
 
 const SAY_AGAIN_MS = 1000;
 
 const EARLY_MS = 30000;
 
-/** How long a gateway knows the key of a post by default. */
+/** The default of the gateway. */
 const KEY_WINDOW_MS = 3600000;
 
 const CLOSE_MS = 2000;
 
-/** What may be asked again where an answer was lost, since the second time changes nothing. */
+/** The second time changes nothing. */
 const REPEATABLE = /_(get|get_many|get_stats|list|update)$|^(queue_create|message_delete|claim_delete)$/;
+
+/** Bounds, or what JSON looks like. The gateway looks at subscriptions on a WebSocket only. */
+const RULES = {
+  url: [/^"(ws|http)s?:\/\//, "ws(s)://... or http(s)://..."],
+  project: [/^"/, "the id of one"],
+  encoding: [/^"(json|msgpack)"$/, "json or msgpack"],
+  transports: [/^\[("(websocket|sse|poll)",?)+]$/, "some of websocket, sse, poll"],
+  start: [/^"(latest|earliest|[\da-f]{24})"$/, "latest, earliest or the id of a message"],
+  durable: [/^"[\w.-]{1,64}"$/, "1 to 64 of A-Z a-z 0-9 _ . -"],
+  acknowledge: [/^"(none|explicit)"$/, "none or explicit"],
+  echo: [/^(true|false)$/, "true or false"],
+  window: [1, 1000],
+  deadline: [1, 43200],
+  delay: [0, 43200],
+  ttl: [60, 1209600],
+};
+
+function check(name, value, action) {
+  const [low, high] = RULES[name];
+  const json = JSON.stringify(value);
+  const isRight = low.test ? low.test(json) : /^\d+$/.test(json) && value >= low && value <= high;
+  const wrong = `${name} is ${json}: give ${low.test ? high : `a whole number from ${low} to ${high}`}`;
+  if (!isRight) throw action ? new ZaqarError(400, wrong, action) : new TypeError(wrong);
+}
 
 const HELD = 1;
 const REFUSED = 2;
 const SETTLED = 3;
 
-/** Pages without TLS have no crypto.randomUUID, and React Native has no crypto. */
+/** Pages without TLS have no randomUUID, and React Native has no crypto. */
 function uuid() {
-  const {crypto} = globalThis;
-  const byte = () => crypto?.getRandomValues(new Uint8Array(1))[0] ?? Math.random() * 256;
-  return "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, () => (byte() & 15).toString(16));
+  const digit = () => Math.floor(Math.random() * 16).toString(16);
+  return globalThis.crypto?.randomUUID?.() ?? "xxxxxxxx-xxxx-4xxx-8xxx-xxxxxxxxxxxx".replace(/x/g, digit);
 }
 
 class Message {
@@ -673,8 +690,8 @@ class Message {
   constructor(frame, subscription, redelivered = frame.redelivered ?? false) {
     const {id, body, ttl, age, claim_id = null, claim_count = null} = frame;
     this.#subscription = subscription;
-    Object.assign(this, {id, queue: subscription.queue, body, ttl, age, redelivered});
-    Object.assign(this, {claimId: claim_id, claimCount: claim_count});
+    const {queue} = subscription;
+    Object.assign(this, {id, queue, body, ttl, age, redelivered, claimId: claim_id, claimCount: claim_count});
   }
 
   ack() {
@@ -694,11 +711,10 @@ class Message {
   }
 }
 
-/** Each message once and in order. Ids sort as messages do: up to `cursor` all is settled, what came after is in `#known`. */
+/** Ids sort as messages do: up to `cursor` all is settled, what came after is in `#known`. */
 class Subscription {
   cursor;
   ended = false;
-  /** Of tasks, by message. */
   claims = new Map();
   #attachment = null;
   #hooks;
@@ -717,14 +733,13 @@ class Subscription {
 
   constructor(queue, options, hooks) {
     const {claim, durable, acknowledge = durable ? "explicit" : "none"} = options;
+    for (const name of Object.keys(RULES)) if (options[name] !== undefined) check(name, options[name], "subscription_create");
     this.queue = queue;
     this.options = options;
     this.isWorker = Boolean(claim);
     this.explicit = this.isWorker || acknowledge === "explicit";
     this.#hooks = hooks;
   }
-
-  // -- for connections -----------------------------------------------------------------------------------------------
 
   get wantsLink() {
     return !this.#attachment && !this.#stopping && !this.ended;
@@ -757,7 +772,6 @@ class Subscription {
     this.#attachment = null;
   }
 
-  /** What to wait for before reading on, where a connection can wait. */
   get room() {
     const full = this.explicit ? this.#held >= this.window : this.#buffer.length >= BUFFER_MAX;
     return full && !this.ended ? this.#room.promise : undefined;
@@ -785,7 +799,7 @@ class Subscription {
       if (isElsewhere || this.#buffer.includes(known.message)) return;
     } else this.#held++;
     const message = new Message(frame, this, known ? true : frame.redelivered);
-    this.#known.set(id, {message, link, state: HELD});
+    this.#known.set(id, {message, link, state: HELD, expires: Date.now() + (frame.ttl - frame.age + 1) * 1000});
     this.#offer(message);
   }
 
@@ -795,7 +809,7 @@ class Subscription {
     this.#say();
   }
 
-  /** Have no more sent until the application has caught up. What is under way is dropped, and comes again. */
+  /** What is under way is dropped, and comes again. */
   #pause(link) {
     this.#attachment = null;
     this.#stopping = link.stop().catch(() => {}).then(() => {
@@ -814,8 +828,6 @@ class Subscription {
     this.#finish(error);
     this.#hooks.release(this);
   }
-
-  // -- for messages --------------------------------------------------------------------------------------------------
 
   async settle({id}) {
     const known = this.#known.get(id);
@@ -837,7 +849,7 @@ class Subscription {
   async refuse(message, delay) {
     const known = this.#known.get(message.id);
     if (!this.explicit) throw new ZaqarError(400, "only what is acknowledged can be refused", "message_refuse");
-    if (delay >>> 0 !== delay || delay > 43200) throw new ZaqarError(400, `delay ${delay} is not 0 to 43200`, "message_refuse");
+    check("delay", delay, "message_refuse");
     if (known?.state !== HELD || known.message !== message) return false;
     known.state = REFUSED;
     this.#held--;
@@ -861,14 +873,15 @@ class Subscription {
   }
 
   #advance() {
-    for (const [id, {state}] of this.isWorker ? [] : this.#known) {
-      if (state !== SETTLED) break;
+    for (const [id, {state, expires}] of this.isWorker ? [] : this.#known) {
+      // What was refused and has expired does not come again.
+      if (state === HELD || (state === REFUSED && Date.now() < expires)) break;
       this.#known.delete(id);
       this.cursor = id;
     }
   }
 
-  /** Tell the gateway what is settled: one request at a time, and in it all that has come together. */
+  /** One request at a time, and in it all that has come together. */
   async #say() {
     const link = this.#attachment;
     if (this.#saying || !this.#unsaid.length || !link) return;
@@ -894,9 +907,8 @@ class Subscription {
     this.#say();
   }
 
-  // -- for the application -------------------------------------------------------------------------------------------
-
   async resize(window) {
+    check("window", window, "subscription_window");
     this.options = {...this.options, window};
     this.#makeRoom();
     await this.#tell("resize", window);
@@ -909,7 +921,7 @@ class Subscription {
         this.#makeRoom();
         this.#resume();
         if (item instanceof Message) return {value: item, done: false};
-        this.#gap(item);
+        notify(this.options.onGap ?? (gap => this.#warn(gap)), item);
       } else if (this.#error) {
         const error = this.#error;
         this.#error = null;
@@ -962,17 +974,14 @@ class Subscription {
     this.#room = deferred();
   }
 
-  #gap(gap) {
-    const {onGap} = this.options;
-    if (onGap) onGap(gap);
-    else console.warn(`zaqar: messages of ${this.queue} were removed before they were read, after ${gap.after}`);
+  #warn({after}) {
+    console.warn(`zaqar: messages of ${this.queue} were removed before they were read, after ${after}`);
   }
 }
 
 export class Zaqar {
   #options;
   #state;
-  #headers;
   #transport;
   #link = null;
   #blocked = 0;
@@ -981,7 +990,8 @@ export class Zaqar {
   #renewing = null;
   #renewal;
   #entries = new Set();
-  #postsWait = false;
+  #posts = new Set();
+  #held = 0;
   #subscriptions = new Map();
   #closed = new AbortController();
   #waking = new AbortController();
@@ -1003,62 +1013,62 @@ export class Zaqar {
       ...options,
       backoff: {initial: 1000, max: 30000, factor: 2, ...options.backoff},
     };
-    const {share, url, clientId, project = share?.project, encoding} = settings;
+    const {share, clientId} = settings;
     const hasSockets = settings.WebSocket && !share;
+    settings.project ??= share?.project;
     settings.transports ??= hasSockets ? ["websocket", "sse", "poll"] : ["sse", "poll"];
-    const {transports} = settings;
-    const check = (isRight, wrong) => {
-      if (!isRight) throw new TypeError(wrong);
-    };
-    const isWay = one => ["websocket", "sse", "poll"].includes(one);
-    check(/^(ws|http)s?:\/\//.test(url), `url is ${url}: give ws(s)://... or http(s)://...`);
-    check(typeof project === "string", "project is missing: give the id of one");
-    check(["json", "msgpack"].includes(encoding), `encoding is ${encoding}: give json or msgpack`);
-    check(transports.length && transports.every(isWay), `transports is [${transports}]: give some of websocket, sse, poll`);
-    check(hasSockets || !transports.includes("websocket"), "there is no WebSocket here, or none for a share: leave it out");
+    const {project, transports} = settings;
+    for (const name of ["url", "project", "encoding", "transports"]) check(name, settings[name]);
+    if (!hasSockets && transports.includes("websocket")) {
+      throw new TypeError("there is no WebSocket here, or none for a share: leave it out");
+    }
+    settings.url = settings.url.replace(/\/$/, "");
+    settings.headers = {"Client-ID": clientId, "X-Project-ID": project};
+    for (const name of share ? ["Signature", "Expires", "Methods", "Paths"] : []) {
+      settings.headers[`URL-${name}`] = `${share[name.toLowerCase()]}`;
+    }
     this.clientId = clientId;
     this.#options = settings;
     this.#transport = transports[0];
-    this.#headers = {"Client-ID": clientId, "X-Project-ID": project};
-    const {signature, expires, methods, paths} = share ?? {};
-    if (share) {
-      const signed = {"URL-Signature": signature, "URL-Expires": expires, "URL-Methods": methods + "", "URL-Paths": paths + ""};
-      Object.assign(this.#headers, signed);
-    }
     globalThis.addEventListener?.("online", this.#wake);
     globalThis.document?.addEventListener("visibilitychange", this.#wake);
     this.#run();
   }
 
-  // -- for the application -------------------------------------------------------------------------------------------
-
-  async post(queue, what, {ttl, delay, key = uuid()} = {}) {
+  async post(queue, what, {ttl, delay, key} = {}) {
     const areMessages = Array.isArray(what) && what.length && what.every(one => one && Object.hasOwn(one, "body"));
     const messages = (areMessages ? what : [{body: what}]).map(one => ({ttl, delay, ...one}));
-    const {length} = this.#posts;
-    if (length >= this.#options.offlineQueue) {
-      throw new ZaqarError(0, `${length} posts wait, as many as offlineQueue allows`, "message_post");
+    const {size} = this.#posts;
+    if (size >= this.#options.offlineQueue) {
+      throw new ZaqarError(0, `${size} posts wait, as many as offlineQueue allows`, "message_post");
     }
+    // The gateway takes one key for all, or one for each.
+    if (messages.some(one => one.idempotency_key)) for (const one of messages) one.idempotency_key ??= uuid();
+    else key ??= uuid();
     const body = {queue_name: queue, messages, idempotency_key: key};
     return (await this.#ask("message_post", body, true)).message_ids;
   }
 
   async flush() {
-    while (this.#posts.length) await Promise.allSettled(this.#posts.map(({promise}) => promise));
+    while (this.#posts.size) await Promise.allSettled(Array.from(this.#posts, ({promise}) => promise));
   }
 
   async action(name, body = {}) {
     return this.#ask(name, body, false);
   }
 
+  queueList(fields) {
+    return this.action("queue_list", fields);
+  }
+
   async request(method, path, body, {type} = {}) {
     for (let tries = 0; ; tries++) {
       const http = this.#http();
-      if (this.#options.token) await http.authenticate(this.#token ?? (await this.#fresh(tries ? "refused" : "connect")));
+      if (this.#options.token) await http.authenticate(this.#token ?? (await this.#fresh()));
       const answer = await http.fetch(method, path, body, {type});
       if (answer.status < 400) return answer;
       if (answer.status !== 401 || !this.#options.token || tries) throw refusal(answer, `${method} ${path}`);
-      this.#token = undefined;
+      this.#token = null;
     }
   }
 
@@ -1077,9 +1087,9 @@ export class Zaqar {
     return subscription;
   }
 
-  listen(queue, options, call, {onError = error => console.error("zaqar:", error), onGap} = {}) {
+  listen(queue, options, call, {onError = complain, onGap} = {}) {
     const subscription = this.subscribe(queue, {onGap, ...options});
-    this.#serve(subscription, call, onError);
+    this.#serve(subscription, call, (...what) => notify(onError, ...what));
     return () => subscription.close();
   }
 
@@ -1104,14 +1114,12 @@ export class Zaqar {
     await Promise.race([ends, sleep(CLOSE_MS, enough.signal)]);
     enough.abort();
     for (const entry of this.#entries) {
-      this.#settle(entry, "reject", new ZaqarError(0, "the client is closed", entry.action, entry.sent));
+      this.#settle(entry, "reject", new ZaqarError(0, "the client is closed", entry.action, Boolean(entry.link || entry.doubtedAt)));
     }
     this.#waking.abort();
     this.#link?.close();
     this.#status("closed");
   }
-
-  // -- connections ---------------------------------------------------------------------------------------------------
 
   async #run() {
     const {signal} = this.#closed;
@@ -1126,11 +1134,12 @@ export class Zaqar {
         error = found;
         if (await this.#goesOtherWay(error)) continue;
       }
+      if (signal.aborted) return link?.close();
       while (link) {
         const began = Date.now();
         const {code, reason, next} = await this.#use(link);
         if (Date.now() - began > backoff.max || code === 4003) tries = 0;
-        if (code === 4003) this.#token = undefined;
+        if (code === 4003) this.#token = null;
         error = new ZaqarError(0, reason || `the connection ended with ${code}`);
         link = next;
       }
@@ -1142,18 +1151,10 @@ export class Zaqar {
   }
 
   async #open(transport) {
-    const {url, WebSocket, encoding, connectTimeout, heartbeat, token} = this.#options;
-    if (token && this.#token === undefined) await this.#fresh("connect");
-    const link =
-      transport === "websocket"
-        ? new Socket({
-            url: `${url.replace(/^http/, "ws").replace(/\/$/, "")}/`,
-            binary: encoding === "msgpack",
-            headers: this.#headers,
-            push: frame => this.#pushed(frame),
-            ...{WebSocket, connectTimeout, heartbeat},
-          })
-        : this.#http();
+    const {token} = this.#options;
+    if (token && !this.#token) await this.#fresh();
+    const push = frame => this.#pushed(frame);
+    const link = transport === "websocket" ? new Socket({...this.#options, push}) : this.#http();
     await link.open();
     if (this.#closed.signal.aborted) link.close();
     if (token) await this.#authenticate(link);
@@ -1161,18 +1162,11 @@ export class Zaqar {
   }
 
   #http() {
-    const {url, fetch, transports, timeout, connectTimeout} = this.#options;
     const onPoll = () => {
       this.#streams = false;
       this.#status("open");
     };
-    return new HttpLink({
-      url: url.replace(/^ws/, "http").replace(/\/$/, ""),
-      headers: this.#headers,
-      events: this.#streams && transports.includes("sse"),
-      polls: transports.includes("poll"),
-      ...{fetch, timeout, connectTimeout, onPoll},
-    });
+    return new HttpLink({...this.#options, streams: this.#streams, onPoll});
   }
 
   /** WebSockets are blocked where they fail again and again while HTTP is answered. */
@@ -1191,7 +1185,6 @@ export class Zaqar {
     return true;
   }
 
-  /** Use a link until it ends, or until there is a better one: `next`. */
   async #use(link) {
     this.#link = link;
     this.#status("open");
@@ -1223,24 +1216,25 @@ export class Zaqar {
 
   #status(state, more) {
     this.#state = {state, transport: this.#link?.transport ?? null, ...more};
-    this.#options.onStatus?.(this.status);
+    notify(this.#options.onStatus, this.status);
   }
 
   get status() {
-    return {...this.#state, waiting: this.#posts.length};
+    return {...this.#state, waiting: this.#posts.size};
   }
 
-  // -- tokens --------------------------------------------------------------------------------------------------------
-
-  /** Why: "connect", "expiring" or "refused". */
-  async #fresh(why) {
+  async #fresh(why = this.#token === null ? "refused" : "connect") {
     const {token} = this.#options;
     const given = typeof token === "function" ? await token(why) : token;
-    const {token: text, expires} = typeof given === "string" ? {token: given} : given;
+    // A string has no such members.
+    const {token: text = given, expires} = given;
+    const left = expires && new Date(expires) - Date.now();
+    if (Number.isNaN(left)) {
+      throw new TypeError(`expires of the token is ${expires}: give ISO 8601, milliseconds or a Date`);
+    }
     this.#token = text;
     clearTimeout(this.#renewal);
-    if (expires !== undefined && !this.#closed.signal.aborted) {
-      const left = new Date(expires) - Date.now();
+    if (expires && !this.#closed.signal.aborted) {
       const wait = Math.min(2 ** 31 - 1, Math.max(left - EARLY_MS, left / 2, 1000));
       this.#renewal = setTimeout(() => this.#renew("expiring").catch(() => {}), wait);
     }
@@ -1250,103 +1244,101 @@ export class Zaqar {
   async #authenticate(link) {
     const answer = await link.authenticate(this.#token);
     if (answer.status < 300) return;
-    this.#token = undefined;
+    this.#token = null;
     link.close("authentication failed");
     throw refusal(answer, "authenticate");
   }
 
-  /** Have the owner of a new token speak on the link there is; once for all who find that somebody has to. */
-  #renew(why) {
-    this.#renewing ??= (async () => {
-      try {
-        if (!this.#options.token) throw new ZaqarError(401, "the gateway wants a token: give one as option", "authenticate");
-        await this.#fresh(why);
-        if (this.#link) await this.#authenticate(this.#link);
-      } finally {
-        this.#renewing = null;
-      }
-    })();
+  async #renew(why) {
+    await this.#fresh(why);
+    if (this.#link) await this.#authenticate(this.#link);
+  }
+
+  /** Without a new token the link is of no use, and the next one asks again. */
+  #refused() {
+    if (!this.#options.token) throw new ZaqarError(401, "the gateway wants a token: give one as option", "authenticate");
+    const link = this.#link;
+    const fail = ({message}) => {
+      this.#token = null;
+      link?.close(message);
+      throw new ZaqarError(0, message, "authenticate");
+    };
+    this.#renewing ??= this.#renew("refused").catch(fail).finally(() => (this.#renewing = null));
     return this.#renewing;
   }
 
-  // -- actions -------------------------------------------------------------------------------------------------------
-
-  get #posts() {
-    return [...this.#entries].filter(({isPost}) => isPost);
-  }
-
   #ask(action, body, isPost) {
-    const repeats = body.idempotency_key !== undefined || REPEATABLE.test(action);
-    const entry = {action, body, isPost, repeats, sent: false, renewed: false, tries: 0, doubtedAt: 0, ...deferred()};
+    const repeats = isPost || body.idempotency_key !== undefined || REPEATABLE.test(action);
+    const state = {waits: true, link: null, renewed: false, tries: 0, doubtedAt: 0};
+    const entry = {action, body, isPost, repeats, ...state, ...deferred()};
     this.#entries.add(entry);
-    if (!isPost) {
+    if (isPost) this.#posts.add(entry);
+    else {
       const {timeout} = this.#options;
-      const late = () => new ZaqarError(0, `no answer within ${timeout / 1000} s`, action, entry.sent);
+      const late = () => new ZaqarError(0, `no answer within ${timeout / 1000} s`, action, Boolean(entry.link));
       entry.timer = setTimeout(() => this.#settle(entry, "reject", late()), timeout);
     }
     if (this.#closed.signal.aborted) this.#settle(entry, "reject", new ZaqarError(0, "the client is closed", action));
-    else this.#pump();
+    else this.#pump([entry]);
     return entry.promise;
   }
 
   #settle(entry, how, value) {
     clearTimeout(entry.timer);
     this.#entries.delete(entry);
+    this.#posts.delete(entry);
     entry[how](value);
   }
 
-  /** Send what has not been sent: posts in their order, so one after the other where they could overtake. */
-  #pump() {
+  /** Posts go in their order, so one after the other where they could overtake. */
+  #pump(entries = this.#entries) {
     const link = this.#link;
-    let postsWait = this.#postsWait;
-    for (const entry of link ? this.#entries : []) {
-      if (!entry.sent && !(entry.isPost && postsWait)) this.#send(entry, link);
-      postsWait ||= entry.isPost && !link.ordered;
+    const [oldest] = this.#posts;
+    for (const entry of link ? entries : []) {
+      const isNext = entry === oldest || (link.ordered && oldest?.link === link);
+      if (entry.waits && (!entry.isPost || (isNext && !this.#held))) this.#send(entry, link);
     }
   }
 
   async #send(entry, link) {
-    const {action, body, isPost} = entry;
-    if (entry.doubtedAt && Date.now() - entry.doubtedAt > KEY_WINDOW_MS) {
-      const error = new ZaqarError(0, "no answer came, and it is too late to ask again", action, true);
-      return this.#settle(entry, "reject", error);
-    }
-    entry.sent = true;
+    const {action, body, isPost, doubtedAt} = entry;
+    const isLate = doubtedAt && Date.now() - doubtedAt > KEY_WINDOW_MS;
+    entry.waits = false;
+    entry.link = link;
     let answer;
     try {
+      if (isLate) await Promise.reject(new ZaqarError(0, "no answer came, and it is too late to ask again", action, true));
       answer = await link.call(action, body);
     } catch (error) {
-      if (error.status !== 0 || (error.unknown && !entry.repeats)) return this.#settle(entry, "reject", error);
+      entry.waits = error.status === 0 && !(error.unknown && (isLate || !entry.repeats));
+      entry.link = null;
       if (error.unknown) entry.doubtedAt ||= Date.now();
-      entry.sent = false;
-      if (link !== this.#link) this.#pump();
+      if (!entry.waits) this.#settle(entry, "reject", error);
+      if (entry.waits ? link !== this.#link : !link.ordered) this.#pump();
       return;
     }
     const {status} = answer;
+    const renews = unauthenticated(answer) && !entry.renewed && this.#options.token;
     if (status < 300) this.#settle(entry, "resolve", answer.body);
-    else if (unauthenticated(answer) && !entry.renewed && this.#options.token) {
-      entry.renewed = true;
-      await this.#renew("refused").catch(() => {});
-      entry.sent = false;
-    } else if (isPost && (status === 429 || status === 503)) {
+    else if (renews || (isPost && busy(status))) {
       if (status === 503) entry.doubtedAt ||= Date.now();
-      entry.sent = false;
-      // Those behind it wait as well, so that they stay in order.
-      if (this.#postsWait) return;
-      this.#postsWait = true;
-      await sleep(pause(this.#options.backoff, entry.tries++), this.#closed.signal);
-      this.#postsWait = false;
+      entry.link = null;
+      // Those behind it wait as well.
+      this.#held += Number(isPost);
+      if (renews) await this.#refused().catch(() => {});
+      else await sleep(pause(this.#options.backoff, entry.tries++), this.#closed.signal);
+      this.#held -= Number(isPost);
+      entry.renewed ||= renews;
+      entry.waits = true;
     } else this.#settle(entry, "reject", refusal(answer, action));
-    this.#pump();
+    if (entry.waits || !link.ordered) this.#pump();
   }
-
-  // -- subscriptions -------------------------------------------------------------------------------------------------
 
   async #attach(subscription) {
     const link = this.#link;
     if (!link || !subscription.wantsLink) return;
     try {
-      const hooks = {renew: () => this.#renew("refused"), backoff: this.#options.backoff};
+      const hooks = {renew: () => this.#refused(), backoff: this.#options.backoff};
       await subscription.attach(link.attach(subscription, hooks));
     } catch (error) {
       // Without a status the connection is gone, and the next one does it again.
@@ -1356,7 +1348,7 @@ export class Zaqar {
 
   #pushed(frame) {
     const subscription = this.#subscriptions.get(frame.queue_name);
-    if (!["Message", "Gap", "End"].includes(frame.Message_Type)) this.#options.onPush?.(frame);
+    if (!["Message", "Gap", "End"].includes(frame.Message_Type)) notify(this.#options.onPush, frame);
     else if (frame.Message_Type !== "End") subscription?.take(frame);
     // Else it is the end of a forerunner.
     else if (subscription?.isLive) {
@@ -1383,11 +1375,10 @@ export class Zaqar {
   }
 }
 
-// zaqar.queueCreate("tasks", {metadata}) is the action queue_create, and so on.
+// queueCreate is the action queue_create, and so on.
 for (const action of Object.keys(ACTIONS)) {
   const name = action.replace(/_(.)/g, (_, letter) => letter.toUpperCase());
-  Zaqar.prototype[name] =
-    action === "queue_list"
-      ? function (fields) { return this.action(action, fields); }
-      : function (queue, fields) { return this.action(action, {queue_name: queue, ...fields}); };
+  Zaqar.prototype[name] ??= function (queue, fields) {
+    return this.action(action, {queue_name: queue, ...fields});
+  };
 }

@@ -33,11 +33,11 @@ for (const encoding of ["json", "msgpack"]) {
 describe("options", () => {
   it("says which option is wrong, and what would be right", () => {
     for (const [options, told] of [
-      [{project: undefined}, /project is missing/],
-      [{url: "gateway:8888"}, /url is gateway:8888: give/],
-      [{transports: ["carrier pigeon"]}, /transports is \[carrier pigeon\]: give some of/],
-      [{transports: []}, /transports is \[\]: give/],
-      [{encoding: "xml"}, /encoding is xml: give json or msgpack/],
+      [{project: undefined}, /project is undefined: give the id of one/],
+      [{url: "gateway:8888"}, /url is "gateway:8888": give/],
+      [{transports: ["carrier pigeon"]}, /transports is \["carrier pigeon"\]: give some of/],
+      [{transports: []}, /transports is \[\]: give some of/],
+      [{encoding: "xml"}, /encoding is "xml": give json or msgpack/],
       [{WebSocket: undefined, transports: ["websocket"]}, /there is no WebSocket here/],
       [{share: {project: "p", methods: [], paths: []}, transports: ["websocket"]}, /or none for a share/],
     ]) {
@@ -80,6 +80,13 @@ describe("errors", () => {
       );
       return true;
     });
+  });
+
+  it("sends what comes behind a post that goes nowhere over HTTP", async () => {
+    client = gateway.client({transports: ["poll"]});
+    const refused = assert.rejects(client.post(".", 1), {status: 400});
+    await client.post("q", 2);
+    await refused;
   });
 
   it("gives up an action that is not answered", async () => {
@@ -180,6 +187,79 @@ describe("posts", () => {
     assert.deepEqual(gateway.stored("q"), [1, 2, 3]);
   });
 
+  it("stays in order where a new token is needed, whatever is posted meanwhile", async () => {
+    gateway.tokens = new Set(["t1", "t2"]);
+    const posts = [];
+    const WebSocket = class extends gateway.WebSocket {
+      send(payload) {
+        super.send(payload);
+        if (payload.includes('"t2"')) posts.push(client.post("q", 4));
+      }
+    };
+    let given = 0;
+    client = gateway.client({WebSocket, token: () => `t${++given}`});
+    await settled();
+    for (const socket of gateway.sockets) socket.isKnown = false;
+    posts.push(...[1, 2, 3].map(n => client.post("q", n)));
+    await settled();
+    assert.equal((await Promise.all(posts)).length, 4);
+    assert.deepEqual(gateway.stored("q"), [1, 2, 3, 4]);
+  });
+
+  it("stays in order where another link takes over", async () => {
+    gateway.socketsBlocked = true;
+    const fetch = async (url, options) => {
+      if (options.method !== "POST") return gateway.fetch(url, options);
+      await new Promise(resolve => options.signal.addEventListener("abort", resolve));
+      await settled();
+      throw new TypeError("aborted");
+    };
+    client = gateway.client({fetch, upgradeAfter: 10000});
+    await time.advance(20000);
+    const posts = [1, 2, 3].map(n => client.post("q", n));
+    gateway.socketsBlocked = false;
+    await time.advance(20000);
+    assert.equal(client.status.transport, "websocket");
+    await Promise.all(posts);
+    assert.deepEqual(gateway.stored("q"), [1, 2, 3]);
+  });
+
+  it("refuses what is too long for a frame, and sends the others", async () => {
+    for (const encoding of ["json", "msgpack"]) {
+      gateway.frameMax = 1000;
+      await client?.close();
+      client = gateway.client({encoding});
+      await settled();
+      const posts = [client.post(encoding, 1), client.post(encoding, "x".repeat(1000)), client.post(encoding, 2)];
+      const refused = assert.rejects(posts[1], {status: 413, unknown: false, message: /^a frame of 1\d{3} is too long$/});
+      await time.advance(60000);
+      await refused;
+      await Promise.all([posts[0], posts[2]]);
+      assert.deepEqual(gateway.stored(encoding), [1, 2]);
+    }
+  });
+
+  it("takes keys of messages", async () => {
+    client = gateway.client();
+    await client.post("q", [{body: 1, idempotency_key: "order-1"}, {body: 2}]);
+    const {messages: [first, second], idempotency_key} = gateway.asked[0].body;
+    assert.equal(idempotency_key, undefined);
+    assert.equal(first.idempotency_key, "order-1");
+    assert.match(second.idempotency_key, /^[0-9a-f-]{36}$/);
+    gateway.losing = 1;
+    const again = client.post("q", [{body: 3, idempotency_key: "order-3"}]);
+    await time.advance(5000);
+    assert.equal((await again).length, 1);
+  });
+
+  it("takes as long for each of very many", {timeout: 10000}, async () => {
+    client = gateway.client({offlineQueue: 1e6});
+    await settled();
+    const posts = Array.from({length: 30000}, (_, n) => client.post("q", n, {key: `${n}`}));
+    assert.equal((await Promise.all(posts)).length, 30000);
+    assert.equal(client.status.waiting, 0);
+  });
+
   it("does not post again once the key may be forgotten", async () => {
     client = gateway.client();
     await settled();
@@ -244,6 +324,47 @@ describe("connections", () => {
     client.wake();
     await settled();
     assert.equal(client.status.state, "open");
+  });
+
+  it("is kept where a reply waits for messages, and nothing else is heard", async () => {
+    client = gateway.client({heartbeat: 2000});
+    await settled();
+    const claimed = client.claimCreate("q", {ttl: 60, grace: 60, wait: 20});
+    await time.advance(10000);
+    client.wake();
+    await time.advance(11000);
+    assert.deepEqual(await claimed, {claim_id: null, messages: []});
+    assert.equal(gateway.opened, 1);
+    gateway.silent = true;
+    const lost = assert.rejects(client.claimCreate("q", {ttl: 60, grace: 60, wait: 20}), {status: 0, unknown: true});
+    await time.advance(30000);
+    await lost;
+  });
+
+  it("ends as closed, though it is being made", async () => {
+    gateway.tokens = new Set(["good"]);
+    for (const token of [undefined, "good"]) {
+      const states = [];
+      const closing = gateway.client({token, onStatus: ({state}) => states.push(state)});
+      await closing.close();
+      await time.advance(1000);
+      assert.deepEqual(states, ["connecting", "closed"]);
+      assert.equal(gateway.sockets.size, 0);
+    }
+  });
+
+  it("bears callbacks that fail, and tells of it", async t => {
+    const {mock} = t.mock.method(console, "error", () => {});
+    const fail = kind => () => {
+      throw new Error(kind);
+    };
+    const onPush = async () => fail("onPush")();
+    client = gateway.client({onStatus: fail("onStatus"), onPush});
+    assert.equal((await client.post("q", 1)).length, 1);
+    gateway.push({Message_Type: "Notification", queue_name: "q"});
+    await client.queueGet("q");
+    const kinds = new Set(mock.calls.map(({arguments: [, {message}]}) => message));
+    assert.deepEqual(kinds, new Set(["onStatus", "onPush"]));
   });
 
   it("gives up an opening that hangs", async () => {
@@ -334,6 +455,56 @@ describe("tokens", () => {
     await time.advance(10000);
     await post;
     assert.deepEqual(errors, ["Authentication failed.", "the session is over"]);
+  });
+
+  for (const transports of [["websocket"], ["sse"], ["poll"]]) {
+    it(`comes again by ${transports} where a new token is not to be had at first, and says so`, async () => {
+      gateway.tokens = new Set(["t1"]);
+      const whys = [];
+      const errors = [];
+      client = gateway.client({
+        transports,
+        onStatus: ({error}) => error && errors.push(error.message),
+        token: async why => {
+          if (whys.push(why) === 2 || whys.length === 3) throw Object.assign(new Error("sign in again"), {status: 403});
+          return whys.length === 1 ? "t1" : "t2";
+        },
+      });
+      const subscription = client.subscribe("q");
+      await time.advance(1000);
+      await subscription.ready;
+      gateway.tokens = new Set(["t2"]);
+      for (const socket of gateway.sockets) socket.isKnown = false;
+      const posted = client.post("other", 1);
+      if (transports[0] !== "websocket") gateway.drop();
+      await time.advance(20000);
+      await posted;
+      gateway.post("q", "after");
+      await time.advance(1000);
+      assert.equal((await subscription.next()).value.body, "after");
+      assert.deepEqual(whys.slice(0, 4), ["connect", "refused", "refused", "refused"]);
+      assert.ok(errors.includes("sign in again"), String(errors));
+    });
+  }
+
+  it("says what is wrong with the end of one, and asks no more often for that", async () => {
+    const errors = [];
+    const whys = [];
+    const token = why => whys.push(why) && {token: "good", expires: "tomorrow"};
+    client = gateway.client({token, onStatus: ({error}) => error && errors.push(error.message)});
+    await time.advance(60000);
+    const right = "give ISO 8601, milliseconds or a Date";
+    assert.deepEqual(new Set(errors), new Set([`expires of the token is tomorrow: ${right}`]));
+    assert.equal(whys.length, errors.length);
+    assert.ok(whys.length < 20, String(whys.length));
+  });
+
+  it("takes one without an end", async () => {
+    gateway.tokens = new Set(["good"]);
+    let given = 0;
+    client = gateway.client({token: () => ({token: "good", expires: given++ ? undefined : null})});
+    await time.advance(60000);
+    assert.deepEqual([given, client.status.state], [1, "open"]);
   });
 
   it("is not asked for one by a refusal of the policy", async () => {

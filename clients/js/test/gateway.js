@@ -59,6 +59,10 @@ export class Gateway {
   losing = 0;
   /** Statuses with which posts are refused, in turn. */
   refusals = [];
+  /** Statuses with which the listing of durable names is refused, in turn. */
+  durableRefusals = [];
+  /** The length of a frame that is too long closes the socket. */
+  frameMax = Infinity;
   /** Tokens that are good; `null`: none is needed. */
   tokens = null;
   queues = new Map();
@@ -178,18 +182,35 @@ export class Gateway {
     socket.isBinary = typeof payload !== "string";
     const {action, headers, body} = socket.isBinary ? decode(payload) : JSON.parse(payload);
     this.asked.push({action, headers, body});
+    if (payload.length > this.frameMax) {
+      this.#disconnect(socket);
+      return socket.onclose?.({code: 1009, reason: `a frame of ${payload.length} is too long`});
+    }
     const [status, answer] = this.#answer(socket, action, headers, body);
     if (this.losing && (status === 201 || status === 204)) {
       this.losing--;
       return this.drop();
     }
     const echoed = action === "authenticate" ? {} : body;
-    this.#send(socket, {request: {action, headers, body: echoed, api: "v2"}, headers: {status}, body: answer});
+    if (body.wait) this.#wait(socket, body.wait);
+    const reply = () => this.#send(socket, {request: {action, headers, body: echoed, api: "v2"}, headers: {status}, body: answer});
+    if (socket.behind) socket.behind.push(reply);
+    else reply();
     if (action === "subscription_delete") {
       const end = {Message_Type: "End", queue_name: body.queue_name, reason: "The subscription has ended."};
       setImmediate(() => this.#send(socket, end));
     }
     if (body.queue_name) this.#push(socket, body.queue_name);
+  }
+
+  /** No reply leaves until the time is over. */
+  #wait(socket, seconds) {
+    socket.behind ??= [];
+    setTimeout(() => {
+      const replies = socket.behind;
+      socket.behind = null;
+      for (const reply of replies) reply();
+    }, seconds * 1000);
   }
 
   #answer(socket, action, headers, body) {
@@ -291,10 +312,11 @@ export class Gateway {
         const queue = this.queue(body.queue_name);
         const status = this.refusals.shift();
         if (status) return [status, {error: "busy"}];
-        const known = queue.keys.get(body.idempotency_key);
+        const key = body.idempotency_key ?? body.messages.map(one => one.idempotency_key).join();
+        const known = queue.keys.get(key);
         if (known) return [201, {message_ids: known, replayed: true}];
         const ids = this.post(body.queue_name, ...body.messages.map(one => one.body));
-        queue.keys.set(body.idempotency_key, ids);
+        queue.keys.set(key, ids);
         return [201, {message_ids: ids}];
       }
       case "queue_get":
@@ -331,6 +353,13 @@ export class Gateway {
     if (what === "stats") {
       const newest = queue.messages.at(-1);
       return answer(200, {messages: newest ? {newest: {href: `/v2/queues/${name}/messages/${newest.id}`}} : {}});
+    }
+    if (what === "durables") {
+      const status = this.durableRefusals.shift();
+      if (status) return answer(status, {title: "Durables cannot be listed"});
+      const all = [...this.durables].map(([key, {marker}]) => [...key.split(" "), marker]);
+      const durables = all.filter(([its]) => its === name).map(([, durable, marker]) => ({name: durable, marker}));
+      return answer(200, {durables});
     }
     if (what === "claims" && method === "POST") return this.#claim(name, answer, signal);
     if (what === "claims") {

@@ -113,6 +113,45 @@ for (const [way, blocked] of Object.entries(WAYS)) {
       assert.deepEqual(found, numbers(0, 3000));
     });
 
+    it("gives all characters that JSON has", async () => {
+      const found = collect(await begin());
+      gateway.post("q", "\u2028\u2029\u0085", "next");
+      await time.advance(1000);
+      assert.deepEqual(found, ["\u2028\u2029\u0085", "next"]);
+    });
+
+    it("refuses options, and another window, that the gateway would refuse", async () => {
+      const subscription = await begin({acknowledge: "explicit"});
+      for (const [name, bad, right] of [
+        ["start", "newest", "latest, earliest or the id of a message"],
+        ["start", "", "latest, earliest or the id of a message"],
+        ["durable", "a phone", "1 to 64 of A-Z a-z 0-9 _ . -"],
+        ["durable", 5, "1 to 64 of A-Z a-z 0-9 _ . -"],
+        ["acknowledge", true, "none or explicit"],
+        ["echo", "no", "true or false"],
+        ["window", 0, "a whole number from 1 to 1000"],
+        ["deadline", 43201, "a whole number from 1 to 43200"],
+        ["ttl", 59.5, "a whole number from 60 to 1209600"],
+      ]) {
+        const told = {status: 400, action: "subscription_create", message: `${name} is ${JSON.stringify(bad)}: give ${right}`};
+        assert.throws(() => client.subscribe("other", {[name]: bad}), told);
+      }
+      assert.throws(() => client.work("other", {window: "4"}), {status: 400});
+      for (const bad of [0, 1001, 1.5, "2", undefined]) {
+        const message = `window is ${JSON.stringify(bad)}: give a whole number from 1 to 1000`;
+        await assert.rejects(subscription.resize(bad), {status: 400, action: "subscription_window", message});
+      }
+      await subscription.resize(7);
+      const found = collect(subscription);
+      await outage();
+      gateway.post("q", 1);
+      await time.advance(1000);
+      assert.deepEqual(found, [1]);
+      const asked = gateway.asked.filter(({action}) => action === "subscription_create");
+      assert.ok(asked.every(({body}) => body.queue_name === "q"));
+      if (way === "websocket") assert.equal(asked.at(-1).body.window, 7);
+    });
+
     it("ends with its iterator, and another one may follow", async () => {
       const subscription = await begin();
       gateway.post("q", 1, 2);
@@ -167,7 +206,7 @@ for (const [way, blocked] of Object.entries(WAYS)) {
       gateway.post("q", "a");
       await time.advance(1000);
       for (const delay of [-1, 43201, 1.5, "x", null, NaN]) {
-        await assert.rejects(held[0].refuse(delay), {status: 400, message: `delay ${delay} is not 0 to 43200`});
+        await assert.rejects(held[0].refuse(delay), {status: 400, message: `delay is ${JSON.stringify(delay)}: give a whole number from 0 to 43200`});
       }
       assert.deepEqual(found, ["a"]);
       const refused = held[0].refuse();
@@ -310,6 +349,40 @@ describe("a subscription on a WebSocket", () => {
     assert.equal((await subscription.next()).value.body, 1);
     assert.equal((await subscription.next()).value.body, 2);
     assert.deepEqual(told, [{after: "x", continuesAt: null}]);
+  });
+
+  it("goes on behind what was refused and has expired", async () => {
+    const held = [];
+    const subscription = client.subscribe("q", {acknowledge: "explicit"});
+    const found = collect(subscription, message => { held.push(message); });
+    await subscription.ready;
+    gateway.post("q", 0, 1);
+    await settled();
+    gateway.queue("q").messages = [];
+    await Promise.all([held[0].refuse(30), held[1].ack()]);
+    await time.advance(62000);
+    gateway.post("q", 2);
+    await settled();
+    assert.deepEqual(found, [0, 1, 2]);
+    await held[2].ack();
+    await outage();
+    assert.equal(gateway.asked.findLast(({action}) => action === "subscription_create").body.start, held[2].id);
+  });
+
+  it("goes on behind a gap of which it cannot be told", async t => {
+    const {mock} = t.mock.method(console, "error", () => {});
+    const found = [];
+    const onGap = () => {
+      throw new Error("no gaps here");
+    };
+    const stop = client.listen("q", {onGap, acknowledge: "explicit"}, ({body}) => { found.push(body); });
+    await settled();
+    gateway.push({Message_Type: "Gap", queue_name: "q", after: "x", continues_at: null});
+    gateway.post("q", 1);
+    await settled();
+    assert.deepEqual(found, [1]);
+    assert.equal(mock.calls[0].arguments[1].message, "no gaps here");
+    await stop();
   });
 
   it("goes on where it was when its time is up, and ends when it is taken over", async () => {
@@ -456,6 +529,27 @@ describe("ways", () => {
     assert.deepEqual(found, [1]);
     assert.equal(client.status.transport, "poll");
   });
+
+  for (const transports of [["sse"], ["poll"]]) {
+    it(`loses nothing of a durable place that ${transports} learns of at the second time only`, async () => {
+      const before = gateway.client();
+      await before.subscribe("q", {durable: "d"}).ready;
+      await before.close();
+      gateway.post("q", "pending");
+      gateway.durableRefusals = [503];
+      client = gateway.client({transports});
+      const found = collect(client.subscribe("q", {durable: "d"}));
+      await time.advance(5000);
+      assert.deepEqual(found, ["pending"]);
+    });
+
+    it(`does not begin elsewhere than at a durable place that may not be seen, by ${transports}`, async () => {
+      gateway.durableRefusals = [403];
+      client = gateway.client({transports});
+      const subscription = client.subscribe("q", {durable: "d"});
+      await assert.rejects(subscription.ready, {status: 403, action: "durable_list"});
+    });
+  }
 
   it("uses a share without a token or a WebSocket", async () => {
     const share = {project: "s", methods: ["GET", "POST"], paths: ["/v2/queues/q/messages"], expires: "2030", signature: "abc"};
