@@ -1,6 +1,7 @@
 /**
- * The bytes of a value. As with `JSON.stringify`, members that are `undefined` are left out and `toJSON` is asked.
- * Byte strings are `Uint8Array`; integers beyond 2**53 are given as `bigint`, up to 64 bits.
+ * The bytes of a value, which are those of what `JSON.stringify` writes: it asks `toJSON`, leaves out functions and what is
+ * `undefined`, and has `null` for `NaN`. Byte strings are `Uint8Array`; integers beyond 2**53 are given as `bigint`, up to 64
+ * bits. Throws for half of a surrogate pair, which the gateway refuses in JSON.
  */
 export function encode(value: unknown): Uint8Array;
 

@@ -1,14 +1,20 @@
-// MessagePack as the gateway speaks it: what JSON has, and byte strings. Integers beyond 2**53 are BigInt.
+// What JSON has, and byte strings. Integers beyond 2**53 are BigInt.
 
-/** The bytes of a value; what is undefined and what has toJSON is treated as JSON.stringify does. */
+/** What JSON.stringify writes; `undefined` is left out. */
+function seen(one, name) {
+  const asks = typeof one === "object" && typeof one?.toJSON === "function" && !(one instanceof Uint8Array);
+  const found = asks ? one.toJSON(name) : one;
+  return typeof found === "function" || typeof found === "symbol" ? undefined : found;
+}
+
 export function encode(value) {
   const text = new TextEncoder();
   let bytes = new Uint8Array(256);
   let view = new DataView(bytes.buffer);
   let end = 0;
 
-  function room(count) {
-    const start = end;
+  function take(count) {
+    const at = end;
     end += count;
     if (end > bytes.length) {
       const grown = new Uint8Array(end * 2);
@@ -16,18 +22,16 @@ export function encode(value) {
       bytes = grown;
       view = new DataView(bytes.buffer);
     }
-    return start;
+    return at;
   }
 
-  function put(byte, size = 0, number = 0) {
-    const at = room(1 + size);
+  function put(byte, size = 0, number = 0, kind = "Uint") {
+    const at = take(1 + size);
     bytes[at] = byte;
-    if (size === 1) bytes[at + 1] = number;
-    else if (size === 2) view.setUint16(at + 1, number);
-    else if (size === 4) view.setUint32(at + 1, number);
+    if (size) view[`set${kind}${size * 8}`](at + 1, number);
   }
 
-  // A length: in the byte itself where it is short, else after one of the codes for 1, 2 and 4 bytes; 0 is no code.
+  // A code of 0 is none.
   function length(count, fixed, short, code8, code16) {
     if (count < short) put(fixed | count);
     else if (code8 && count < 0x100) put(code8, 1, count);
@@ -35,54 +39,52 @@ export function encode(value) {
     else put(code16 + 1, 4, count);
   }
 
-  function integer(number) {
-    if (number >= -0x20 && number < 0x80) put(number & 0xff);
-    else if (number >= 0 && number < 0x100) put(0xcc, 1, number);
-    else if (number >= 0 && number < 0x10000) put(0xcd, 2, number);
-    else if (number >= 0 && number < 0x100000000) put(0xce, 4, number);
-    else if (number >= -0x80 && number < 0) put(0xd0, 1, number);
-    else if (number >= -0x8000 && number < 0) put(0xd1, 2, number);
-    else if (number >= -0x80000000 && number < 0) put(0xd2, 4, number);
-    else {
-      const big = BigInt(number);
-      if (big < -(2n ** 63n) || big >= 2n ** 64n) throw new RangeError(`${number} has more than 64 bits`);
-      const at = room(9);
-      bytes[at] = big < 0n ? 0xd3 : 0xcf;
-      view.setBigUint64(at + 1, BigInt.asUintN(64, big));
-    }
+  function integer(one) {
+    const number = Number(one);
+    if (number >= -0x20 && number < 0x80) return put(number & 0xff);
+    if (one < -(2n ** 63n) || one >= 2n ** 64n) throw new RangeError(`${one} has more than 64 bits`);
+    const [code, span] = number < 0 ? [0xd0, -2 * number - 1] : [0xcc, number];
+    const power = [0, 1, 2].find(power => span < 2 ** (8 << power));
+    if (power === undefined) put(code + 3, 8, BigInt(one), "BigUint");
+    else put(code + power, 1 << power, number);
+  }
+
+  function copy(content) {
+    const at = take(content.length);
+    bytes.set(content, at);
   }
 
   function write(one) {
     if (one === null || one === undefined) put(0xc0);
     else if (typeof one === "boolean") put(one ? 0xc3 : 0xc2);
-    else if (typeof one === "bigint") integer(one >= -0x80000000n && one < 0x100000000n ? Number(one) : one);
+    else if (typeof one === "bigint" || (Number.isSafeInteger(one) && !Object.is(one, -0))) integer(one);
     else if (typeof one === "number") {
-      if (Number.isSafeInteger(one) && !Object.is(one, -0)) return integer(one);
-      const at = room(9);
-      bytes[at] = 0xcb;
-      view.setFloat64(at + 1, one);
-    } else if (typeof one === "string" || one instanceof Uint8Array) {
-      const content = typeof one === "string" ? text.encode(one) : one;
-      if (content === one) length(one.length, 0, 0, 0xc4, 0xc5);
-      else length(content.length, 0xa0, 32, 0xd9, 0xda);
-      const at = room(content.length);
-      bytes.set(content, at);
-    } else if (one.toJSON) write(one.toJSON());
-    else if (Array.isArray(one)) {
+      if (Number.isFinite(one)) put(0xcb, 8, one, "Float");
+      else put(0xc0);
+    } else if (typeof one === "string") {
+      // It has no UTF-8, and the gateway refuses it in JSON.
+      if (/\p{Cs}/u.test(one)) throw new RangeError("a string has half of a surrogate pair");
+      const content = text.encode(one);
+      length(content.length, 0xa0, 32, 0xd9, 0xda);
+      copy(content);
+    } else if (one instanceof Uint8Array) {
+      length(one.length, 0, 0, 0xc4, 0xc5);
+      copy(one);
+    } else if (Array.isArray(one)) {
       length(one.length, 0x90, 16, 0, 0xdc);
-      one.forEach(write);
-    } else if (typeof one === "object") {
-      const members = Object.entries(one).filter(member => member[1] !== undefined);
-      length(members.length, 0x80, 16, 0, 0xde);
-      members.flat(1).forEach(write);
-    } else throw new TypeError(`MessagePack has no ${typeof one}`);
+      Array.from(one, (each, at) => write(seen(each, `${at}`)));
+    } else {
+      const members = Object.entries(one).map(([name, each]) => [name, seen(each, name)]);
+      const written = members.filter(member => member[1] !== undefined);
+      length(written.length, 0x80, 16, 0, 0xde);
+      written.flat(1).forEach(write);
+    }
   }
 
-  write(value);
+  write(seen(value, ""));
   return bytes.subarray(0, end);
 }
 
-/** The value in an ArrayBuffer or a view of one. */
 export function decode(from) {
   const bytes = ArrayBuffer.isView(from) ? new Uint8Array(from.buffer, from.byteOffset, from.byteLength) : new Uint8Array(from);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -96,7 +98,7 @@ export function decode(from) {
     return at;
   }
 
-  const number = size => view[`getUint${size * 8}`](take(size));
+  const number = (size, kind = "Uint") => view[`get${kind}${size * 8}`](take(size));
   const string = count => text.decode(bytes.subarray(take(count), next));
   const exact = big => (Number.isSafeInteger(Number(big)) ? Number(big) : big);
 
@@ -126,14 +128,10 @@ export function decode(from) {
     if (byte === 0xc0) return null;
     if (byte === 0xc2 || byte === 0xc3) return byte === 0xc3;
     if (byte >= 0xc4 && byte <= 0xc6) return bytes.slice(take(number(1 << (byte - 0xc4))), next);
-    if (byte === 0xca) return view.getFloat32(take(4));
-    if (byte === 0xcb) return view.getFloat64(take(8));
+    if (byte === 0xca || byte === 0xcb) return number(4 << (byte - 0xca), "Float");
     if (byte >= 0xcc && byte <= 0xce) return number(1 << (byte - 0xcc));
-    if (byte === 0xcf) return exact(view.getBigUint64(take(8)));
-    if (byte === 0xd0) return view.getInt8(take(1));
-    if (byte === 0xd1) return view.getInt16(take(2));
-    if (byte === 0xd2) return view.getInt32(take(4));
-    if (byte === 0xd3) return exact(view.getBigInt64(take(8)));
+    if (byte >= 0xd0 && byte <= 0xd2) return number(1 << (byte - 0xd0), "Int");
+    if (byte === 0xcf || byte === 0xd3) return exact(number(8, byte === 0xcf ? "BigUint" : "BigInt"));
     if (byte >= 0xd9 && byte <= 0xdb) return string(number(1 << (byte - 0xd9)));
     if (byte === 0xdc || byte === 0xdd) return array(number(2 << (byte - 0xdc)));
     if (byte === 0xde || byte === 0xdf) return map(number(2 << (byte - 0xde)));
