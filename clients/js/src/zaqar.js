@@ -1318,7 +1318,7 @@ export class Zaqar {
       return;
     }
     const {status} = answer;
-    const renews = unauthenticated(answer) && !entry.renewed && this.#options.token;
+    const renews = this.#options.token && !entry.renewed && unauthenticated(answer);
     if (status < 300) this.#settle(entry, "resolve", answer.body);
     else if (renews || (isPost && busy(status))) {
       if (status === 503) entry.doubtedAt ||= Date.now();

@@ -433,7 +433,9 @@ export class Gateway {
           const due = queue.messages.find(({id}) => id > at);
           if (due) {
             at = due.id;
-            return controller.enqueue(text.encode(`id: ${at}\nevent: message\ndata: ${JSON.stringify(due)}\n\n`));
+            // A body keeps the line ends that it was posted with.
+            const data = JSON.stringify(due, null, 1).replaceAll("\n", "\ndata: ");
+            return controller.enqueue(text.encode(`id: ${at}\nevent: message\ndata: ${data}\n\n`));
           }
           try {
             await gateway.#ring(signal);

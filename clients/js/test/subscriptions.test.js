@@ -446,6 +446,24 @@ describe("a subscription on a WebSocket", () => {
     assert.equal(gateway.asked.find(({action}) => action === "message_refuse").body.delay, 1);
   });
 
+  it("goes on listening where what is told of a failure fails itself", async t => {
+    const {mock} = t.mock.method(console, "error", () => {});
+    const found = [];
+    const call = ({body}) => {
+      found.push(body);
+      throw new Error("not now");
+    };
+    const onError = async () => {
+      throw new Error("not at all");
+    };
+    client.listen("q", {}, call, {onError});
+    await settled();
+    gateway.post("q", 1, 2);
+    await settled();
+    assert.deepEqual(found, [1, 2]);
+    assert.deepEqual(mock.calls.map(({arguments: [, {message}]}) => message), ["not at all", "not at all"]);
+  });
+
   it("says of what is settled too late that its subscription has ended, and why", async () => {
     const messages = [];
     const found = collect(client.subscribe("q", {durable: "d"}), message => { messages.push(message); });
