@@ -231,10 +231,7 @@ export class Zaqar {
     options?: {type?: string},
   ): Promise<{status: number; body: Answer}>;
 
-  /**
-   * The messages of a queue, each once and in order. One client follows a queue once at a time: throws for a second one, and
-   * for an option that is none.
-   */
+  /** The messages of a queue, each once and in order. One client follows a queue once at a time. */
   subscribe<Body = any>(queue: string, options?: SubscribeOptions): Subscription<Message<Body>>;
 
   /**

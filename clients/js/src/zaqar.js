@@ -16,7 +16,6 @@ function deferred() {
   return made;
 }
 
-/** With full jitter. */
 const pause = ({initial, max, factor}, tries) => Math.random() * Math.min(max, initial * factor ** tries);
 
 function sleep(ms, signal) {
@@ -345,7 +344,7 @@ async function* read(stream) {
   for (;;) {
     const {done, value} = await reader.read();
     if (done) return;
-    const lines = (rest + text.decode(value, {stream: true})).split("\n");
+    const lines = (rest + text.decode(value, {stream: true})).split(/\r?\n/);
     rest = lines.pop();
     for (const line of lines) {
       const [name, content] = line.split(/: ?(.*)/s);
@@ -471,6 +470,7 @@ class Followed extends Attachment {
   async start() {
     const {options, explicit, window} = this.subscription;
     const {claim, durable = null} = options;
+    for (const name of Object.keys(RULES)) if (options[name] !== undefined) check(name, options[name], "subscription_create");
     const {signal} = this.#stop;
     this.link.closed.then(() => this.#stop.abort());
     signal.addEventListener("abort", () => this.#began.reject(new ZaqarError(0, "the connection has ended")));
@@ -650,7 +650,7 @@ const CLOSE_MS = 2000;
 /** The second time changes nothing. */
 const REPEATABLE = /_(get|get_many|get_stats|list|update)$|^(queue_create|message_delete|claim_delete)$/;
 
-/** Bounds, or what JSON looks like. The gateway looks at subscriptions on a WebSocket only. */
+/** Bounds, or what JSON looks like. On a WebSocket the gateway itself looks at subscriptions. */
 const RULES = {
   url: [/^"(ws|http)s?:\/\//, "ws(s)://... or http(s)://..."],
   project: [/^"/, "the id of one"],
@@ -730,10 +730,10 @@ class Subscription {
   #why;
   #ready = deferred();
   ready = this.#ready.promise;
+  #warn = ({after}) => console.warn(`zaqar: messages of ${this.queue} were removed before they were read, after ${after}`);
 
   constructor(queue, options, hooks) {
     const {claim, durable, acknowledge = durable ? "explicit" : "none"} = options;
-    for (const name of Object.keys(RULES)) if (options[name] !== undefined) check(name, options[name], "subscription_create");
     this.queue = queue;
     this.options = options;
     this.isWorker = Boolean(claim);
@@ -921,7 +921,7 @@ class Subscription {
         this.#makeRoom();
         this.#resume();
         if (item instanceof Message) return {value: item, done: false};
-        notify(this.options.onGap ?? (gap => this.#warn(gap)), item);
+        notify(this.options.onGap ?? this.#warn, item);
       } else if (this.#error) {
         const error = this.#error;
         this.#error = null;
@@ -972,10 +972,6 @@ class Subscription {
   #makeRoom() {
     this.#room.resolve();
     this.#room = deferred();
-  }
-
-  #warn({after}) {
-    console.warn(`zaqar: messages of ${this.queue} were removed before they were read, after ${after}`);
   }
 }
 
@@ -1114,7 +1110,8 @@ export class Zaqar {
     await Promise.race([ends, sleep(CLOSE_MS, enough.signal)]);
     enough.abort();
     for (const entry of this.#entries) {
-      this.#settle(entry, "reject", new ZaqarError(0, "the client is closed", entry.action, Boolean(entry.link || entry.doubtedAt)));
+      const unknown = Boolean(entry.link || entry.doubtedAt);
+      this.#settle(entry, "reject", new ZaqarError(0, "the client is closed", entry.action, unknown));
     }
     this.#waking.abort();
     this.#link?.close();
