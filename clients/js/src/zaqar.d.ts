@@ -86,7 +86,7 @@ export interface Options {
   heartbeat?: number;
   /** Milliseconds after which it is tried whether WebSockets are blocked still. Default: 60,000. */
   upgradeAfter?: number;
-  /** As with all callbacks, what it throws goes to the console and changes nothing. */
+  /** What it throws goes to the console and changes nothing, as with `onPush`, `onGap` and `onError`. */
   onStatus?: (status: Status) => void;
   /** Called with frames that are of no subscription made here, such as notifications of a plain one. */
   onPush?: (frame: Record<string, unknown>) => void;
