@@ -185,6 +185,9 @@ class Refusals(ConfigCase):
             ("listen = 5", "FILE: listen is a section: it has to be a table, which begins with [listen]."),
             ("[[storage]]\nuri = ''", "FILE: storage is a section: it has to be a table, which begins with [storage]."),
             ("[http]\nadmin_mode = true", "FILE: [http] admin_mode is not a setting; did you mean admin_mode?"),
+            ("[STORAGE]\nuri = ''", "FILE: [STORAGE] is not a section; did you mean [storage]?"),
+            ("[Notifier.x]\nkey = 1", "FILE: [Notifier] is not a section; did you mean [notifier]?"),
+            ("[transport]\nMax_Claim_TTL = 60", "FILE: [transport] Max_Claim_TTL is not a setting; did you mean [transport] max_claim_ttl?"),
             ("max_claim_ttl = 60", "FILE: max_claim_ttl is not a setting; did you mean [transport] max_claim_ttl?"),
         ):
             self.assertEqual(self.refused(text), [expected])
@@ -221,11 +224,61 @@ class Refusals(ConfigCase):
         for value in ("tcp:65536", "tcp:-1", "tcp:port=88888:interface=127.0.0.1", "tcp:interface=127.0.0.1:port=88888", "tcp6:99999:backlog=5"):
             (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
             self.assertIn("; it has to be from 0 to 65535", problem)
+        for value in ("tcp:8_0", "tcp:+80", "tcp: 80", "tcp:٨٠", "tcp6:port=+80", "haproxy:tcp:8_0", "tls:8_0"):
+            (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
+            self.assertIn("; it has to be from 0 to 65535, in digits alone", problem)
+        self.assertIn("cannot be read (there is no path; the form is unix:/PATH", self.refused("[listen]\nhttp = ['unix:']")[0])
         for value in ("tcp:65535", "tcp:0:interface=127.0.0.1:backlog=70000", "unix:/run/70000"):
             self.assertEqual(self.load(f"[listen]\nhttp = ['{value}']").listen.http, (value,))
         problems = self.refused("[listen]\nhttp = []\nwebsocket = []")
         self.assertIn("FILE: [listen] http and websocket are both empty", problems[0])
         self.assertEqual(self.load("[listen]\nwebsocket = []").listen.websocket, ())
+
+    def test_addresses_of_listeners(self) -> None:
+        """An address that is written as elsewhere is refused with the endpoint as it would be, which is accepted."""
+        for value, right in (
+            ("tcp:8888:interface=::1", r"tcp:8888:interface=\:\:1"),
+            ("tcp:8888:interface=[::1]", r"tcp:8888:interface=\:\:1"),
+            ("tcp6:8888:interface=fe80::1:backlog=5", r"tcp6:8888:interface=fe80\:\:1:backlog=5"),
+            ("tcp:interface=2001:db8::1:port=8888", r"tcp:interface=2001\:db8\:\:1:port=8888"),
+            ("haproxy:tcp:8888:interface=::", r"haproxy:tcp:8888:interface=\:\:"),
+            ("tls:8888:interface=::1", r"tls:tcp:8888:interface=\:\:1"),
+            ("tcp:[::1]:8888", r"tcp:8888:interface=\:\:1"),
+            ("tcp:127.0.0.1:8888", "tcp:8888:interface=127.0.0.1"),
+        ):
+            (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
+            self.assertIn(f'"{value}" cannot be read (the form is tcp', problem)
+            self.assertIn(rf"and a colon within a part is written \:; so it would be '{right}')", problem)
+            self.assertNotIn("Error", problem)
+            text = f"[listen]\nhttp = ['{right}']\n[tls]\ncertificate_file = 'a.pem'"
+            self.assertEqual(self.load(text).listen.http, (right,))
+        for value in ("tcp:8888:interface=:x", "tcp:::1:8888", "tcp:80:interface=g::1"):
+            (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
+            self.assertIn("the form is tcp:PORT[:interface=ADDRESS][:backlog=NUMBER]", problem)
+            self.assertNotIn("so it would be", problem)
+
+    def test_sockets_of_systemd(self) -> None:
+        """Sockets that systemd hands over need not be there when settings are read; only how they are written is looked at."""
+        for value in (
+            *("systemd:domain=INET:index=0", "systemd:domain=INET6:name=zaqar", "systemd:UNIX:1"),
+            "haproxy:systemd:domain=INET:index=0",
+        ):
+            self.assertEqual(self.load(f"[listen]\nhttp = ['{value}']").listen.http, (value,))
+        for value, expected in (
+            ("systemd:domain=INET", "one of index and name has to be given"),
+            ("systemd:domain=INET:index=0:name=a", "one of index and name has to be given"),
+            ("systemd:index=0", "the domain is missing"),
+            ("systemd:domain=inet:index=0", "the domain is inet"),
+            ("systemd:domain=INET:index=first", "the index is first"),
+            ("systemd:domain=INET:index=0:backlog=5", "it has other parts than domain, index and name"),
+        ):
+            (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
+            self.assertIn(f"{expected}; the form is systemd:domain=INET, INET6 or UNIX, then :index=NUMBER or :name=NAME", problem)
+
+    def test_digits(self) -> None:
+        """Numbers in the environment are written in digits of ASCII, as those of the file."""
+        for variable, value in (("NOTIFICATION_SMTP_PORT", "٨٠"), ("HTTP_IDLE_TIMEOUT_S", "٨")):
+            self.assertIn("it has to be a ", self.refused("", **{variable: value})[0])
 
     def test_origins_of_sockets(self) -> None:
         """What can be the origin of no page is refused."""
@@ -273,12 +326,47 @@ class Refusals(ConfigCase):
         )
         self.assertIn("FILE: is not TOML: ", self.refused("admin_mode")[0])
         self.assertIn('["drivers:transport:wsgi"]', self.refused("[drivers:transport:wsgi]\nport = 1")[0])
+        self.assertIn('; text stands between quotes, as in uri = "redis', self.refused("auth_strategy = keystone")[0])
         error = self.assertRaises(ConfigError, load, self.file(b"\xff"), {}, {})
         self.assertIn("is not TOML", str(error))
 
 
+    def test_byte_order_mark(self) -> None:
+        """A mark that an editor has put before the text is no part of it, nor of a password."""
+        self.assertTrue(self.load("\ufeffadmin_mode = true").admin_mode)
+        path = self.file("\ufeffpassword")
+        settings = self.load("[storage]\nuri = 'redis://h'", STORAGE_PASSWORD_FILE=path)
+        self.assertEqual(settings.redis, RedisAddress("h", password="password"))
+
+
 class ReferenceSpellings(ConfigCase):
     """Tables of the reference that have another name here."""
+
+    def test_not_here(self) -> None:
+        """Of what has no place here it is told what has that place."""
+        store, top = "[storage] uri says where all is kept.", "the top of this file, before the first section."
+        for text, *expected in (
+            ("[DEFAULT]\nadmin_mode = true", f"[DEFAULT] is not a section; what Zaqar has there stands at {top}"),
+            (
+                "[drivers]\ntransport = 'wsgi'\nmessage_store = 'redis'\nmanagement_store = 'redis'",
+                "[drivers] transport is not a setting; both transports are served, where [listen] http and [listen] websocket say.",
+                f"[drivers] message_store is not a setting; {store}",
+                f"[drivers] management_store is not a setting; {store}",
+            ),
+            (
+                "[Drivers]\ntransport = 'wsgi'",
+                "[Drivers] is not a section; [listen] says where both transports are served, and [storage] uri where all is kept.",
+            ),
+            (
+                '["drivers:management_store:redis"]\nuri = "redis://h"',
+                f"[drivers:management_store:redis] is not a section; {store}",
+            ),
+            (
+                "[drivers.message_store.mongodb]\nuri = 'mongodb://h'",
+                f"[drivers:message_store:mongodb] is not a section; {store}",
+            ),
+        ):
+            self.assertEqual(self.refused(text), [f"FILE: {each}" for each in expected])
 
     def test_listeners(self) -> None:
         """An address and a port make an endpoint, with colons quoted and the reference's defaults."""
@@ -962,6 +1050,24 @@ class Sample(ConfigCase):
         keys |= {("", key) for key, value in tables.items() if not isinstance(value, dict)}
         self.assertEqual(keys, {(option.section, option.key) for option in config.OPTIONS})
         self.assertEqual(self.load("\n".join(lines)), self.load())
+
+    def test_every_line(self) -> None:
+        """Each setting can have its comment sign taken away alone; with all of them taken away it is
+        refused for no other reason than that some say the same."""
+        lines = config.sample().splitlines()
+        settings = [number for number, line in enumerate(lines) if line[:1] == "#" and line[:2] not in ("# ", "#")]
+        in_sections = [option for option in config.ALIASES if option.section != "storage"]
+        self.assertEqual(len(settings), len(config.OPTIONS) + len(in_sections))
+        default = self.load()
+        for number in settings:
+            text = "\n".join([*lines[:number], lines[number][1:], *lines[number + 1 :]])
+            self.assertEqual(self.load(text), default, lines[number])
+        everything = "\n".join(line[1:] if number in settings else line for number, line in enumerate(lines))
+        tables = tomllib.loads(everything)
+        for option in in_sections:
+            self.assertEqual(tables[option.section][option.key], option.default)
+        for problem in self.refused(everything):
+            self.assertIn("say the same thing twice", problem)
 
     def test_effective_is_a_file(self) -> None:
         """What is in effect, written as a file, has the same effect."""

@@ -5,7 +5,7 @@ start (``reading``), the sample file and ``zaqar-gateway check-config`` (``table
 follow from it.
 """
 
-from zaqar_gateway.config.kinds import without_tls
+from zaqar_gateway.config.endpoints import without_tls
 from zaqar_gateway.config.reading import ConfigError, load
 from zaqar_gateway.config.settings import Listen, Settings
 from zaqar_gateway.config.table import (

@@ -14,17 +14,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from attrs import frozen
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.task import Clock
 
 from zaqar_gateway import address, plugins
+from zaqar_gateway.config import endpoints
 from zaqar_gateway.limits import TTL_MIN_S
 
 SIZE_MAX = 2**28
 _PAGE_MAX = 1000
 _DURATION_MAX_S = 2**31 - 1
-_PORT_MAX = 65535
-_TCP_PORT = re.compile(r"(?:haproxy:)?(?:tcp6?|ssl):(?:[a-zA-Z]+=[^:]*:)*(?:port=)?(-?[0-9]+)(?::|$)")
 
 
 @frozen
@@ -71,13 +68,24 @@ def _reader(convert: Callable[[str], object]) -> Callable[[str], object]:
     return read
 
 
+def _number(convert: Callable[[str], object]) -> Callable[[str], object]:
+    """The same for a number: Python takes the digits of every script, TOML those of ASCII."""
+
+    def read(text: str) -> object:
+        if not text.isascii():
+            raise ValueError
+        return convert(text)
+
+    return _reader(read)
+
+
 def whole(low: int, high: int) -> Kind:
     def check(value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise ValueError
         return value
 
-    return Kind(f"a whole number from {low} to {high}", check, _reader(int))
+    return Kind(f"a whole number from {low} to {high}", check, _number(int))
 
 
 def seconds(low: float = 0.01, high: float = 86400) -> Kind:
@@ -86,7 +94,7 @@ def seconds(low: float = 0.01, high: float = 86400) -> Kind:
             raise ValueError
         return float(value)
 
-    return Kind(f"a number of seconds from {low} to {high}", check, _reader(float))
+    return Kind(f"a number of seconds from {low} to {high}", check, _number(float))
 
 
 def choice(*values: str, later: Sequence[str] = ()) -> Kind:
@@ -100,34 +108,11 @@ def choice(*values: str, later: Sequence[str] = ()) -> Kind:
     return Kind(" or ".join(json.dumps(value) for value in values), check)
 
 
-def without_tls(endpoint: str) -> tuple[str, bool]:
-    """What an endpoint of the settings is to Twisted, and whether TLS is spoken there.
-
-    ``tls:`` stands before any endpoint, as Twisted's ``haproxy:`` does; before a port alone it is that of TCP.
-    """
-    if not endpoint.startswith("tls:"):
-        return endpoint, False
-    inner = endpoint.removeprefix("tls:")
-    return f"tcp:{inner}" if inner[:1].isdigit() else inner, True
-
-
-def _check_port(endpoint: str) -> None:
-    """Twisted takes any number for a port, and would fail when it listens."""
-    found = _TCP_PORT.match(endpoint)
-    if found and not 0 <= int(found[1]) <= _PORT_MAX:
-        raise ValueError(f"the port is {found[1]}; it has to be from 0 to {_PORT_MAX}")
-
-
 def _endpoints(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise ValueError
     for item in value:
-        try:
-            # Parsing needs no more of a reactor than that there is one; listening happens elsewhere.
-            serverFromString(Clock(), without_tls(item)[0])
-            _check_port(without_tls(item)[0])
-        except Exception as error:  # each kind of endpoint is a plug-in and raises what it likes
-            raise ValueError(f"{json.dumps(item)} cannot be read ({type(error).__name__}: {error})") from None
+        endpoints.check(item)
     return tuple(value)
 
 
@@ -351,7 +336,7 @@ PIPELINE = Kind(
     _pipeline,
     _reader(_read_list),
 )
-PORT = whole(1, _PORT_MAX)
+PORT = whole(1, endpoints.PORT_MAX)
 PAGE = whole(1, _PAGE_MAX)
 TTL = whole(TTL_MIN_S, _DURATION_MAX_S)
 DELAY = whole(0, _DURATION_MAX_S)

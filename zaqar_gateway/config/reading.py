@@ -15,7 +15,8 @@ from twisted.internet.endpoints import quoteStringArgument
 
 from zaqar_gateway import address, plugins
 from zaqar_gateway.address import RedisAddress
-from zaqar_gateway.config.kinds import ENDPOINTS, TEXT, WEBHOOK_SECRET, scheme, webhook_key, without_tls
+from zaqar_gateway.config.endpoints import without_tls
+from zaqar_gateway.config.kinds import ENDPOINTS, TEXT, WEBHOOK_SECRET, scheme, webhook_key
 from zaqar_gateway.config.settings import Settings, Storage
 from zaqar_gateway.config.table import (
     ENVIRONMENT_PREFIX,
@@ -31,6 +32,18 @@ from zaqar_gateway.config.table import (
 )
 
 _POLICY_FILE = "policy.yaml"
+_TEXT = "utf-8-sig"
+"""How files are read: some editors put a byte order mark first, which is no part of the text."""
+
+_OF_STORE = "[storage] uri says where all is kept"
+_OF_ZAQAR = {
+    "[default]": "what Zaqar has there stands at the top of this file, before the first section",
+    "[drivers]": "[listen] says where both transports are served, and [storage] uri where all is kept",
+    "[drivers] transport": "both transports are served, where [listen] http and [listen] websocket say",
+    "[drivers] message_store": _OF_STORE,
+    "[drivers] management_store": _OF_STORE,
+}
+"""What to do about what stands in a file of Zaqar's and is not known here, by names in lower case."""
 
 
 class ConfigError(Exception):
@@ -71,13 +84,12 @@ class _Reader:
         """Take what a TOML file gives."""
         self._folder = os.path.dirname(os.path.abspath(path))
         try:
-            tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            tables = tomllib.loads(Path(path).read_text(encoding=_TEXT))
         except OSError as error:
             self.problems.append(f"{path}: cannot be read: {error.strerror}; it has to be a TOML file.")
             return
         except ValueError as error:  # what is wrong with UTF-8 is one too
-            hint = '; a section with colons is written ["drivers:transport:wsgi"]' if "Expected ']'" in str(error) else ""
-            self.problems.append(f"{path}: is not TOML: {error}{hint}.")
+            self.problems.append(f"{path}: is not TOML: {error}{_hint(str(error))}.")
             return
         self._table(path, "", tables)
 
@@ -94,14 +106,11 @@ class _Reader:
                 elif any(known == inner or known.startswith(f"{inner}:") for known, _ in KNOWN):
                     self._table(path, inner, value)
                 else:
-                    sections = {known for known, _ in KNOWN if known} | TABLES.keys()
-                    near = difflib.get_close_matches(inner, sections, 1)
-                    self._unknown(f"{path}: [{inner}] is not a section", [f"[{name}]" for name in near])
+                    self._unknown(path, f"[{inner}]", "a section", _near_section(inner))
             elif not section and key in SECTIONS:
                 self.problems.append(f"{path}: {key} is a section: it has to be a table, which begins with [{key}].")
             else:
-                name = Option(section, key, TEXT, None, "").name
-                self._unknown(f"{path}: {name} is not a setting", _near(section, key))
+                self._unknown(path, Option(section, key, TEXT, None, "").name, "a setting", _near(section, key))
 
     def _plugin_tables(self, path: str, section: str, tables: Mapping[str, object]) -> None:
         known = plugins.installed(TABLES[section])
@@ -127,7 +136,7 @@ class _Reader:
                 self._take(option, text, 1, f"environment: {variable}", read=True)
             elif variable.startswith(ENVIRONMENT_PREFIX) and variable != FILE_VARIABLE:
                 near = difflib.get_close_matches(variable, [*VARIABLES, FILE_VARIABLE], 1, 0.8)
-                self._unknown(f"environment: {variable} is not a setting", near)
+                self._unknown("environment", variable, "a setting", near)
 
     def overrides(self, overrides: Mapping[str, object]) -> None:
         """Take what the command line gives, by names such as ``storage.uri``."""
@@ -180,9 +189,14 @@ class _Reader:
         else:
             self._given[option.section, option.key] = _Given(option, value, rank, place)
 
-    def _unknown(self, what: str, near: Sequence[str]) -> None:
-        hint = f"did you mean {near[0]}?" if near else "'zaqar-gateway check-config --sample' shows all there are."
-        self.problems.append(f"{what}; {hint}")
+    def _unknown(self, source: str, name: str, what: str, near: Sequence[str]) -> None:
+        if told := _OF_ZAQAR.get(name.lower()):
+            hint = f"{told}."
+        elif re.fullmatch(r"\[drivers:(?:message|management)_store:[^]]*\]", name):
+            hint = f"{_OF_STORE}."
+        else:
+            hint = f"did you mean {near[0]}?" if near else "'zaqar-gateway check-config --sample' shows all there are."
+        self.problems.append(f"{source}: {name} is not {what}; {hint}")
 
     def _resolve_aliases(self) -> None:
         """Turn the reference's spellings into ours."""
@@ -402,7 +416,7 @@ class _Reader:
 
     def _password(self, name: str, path: str, what: str = "password") -> str:
         try:
-            password = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            password = Path(path).read_text(encoding=_TEXT).rstrip("\r\n")
         except OSError as error:
             why = error.strerror or "an error"
         except UnicodeDecodeError:
@@ -413,6 +427,22 @@ class _Reader:
             why = "it is empty"
         self.problems.append(f"{name}: {path} cannot be used: {why}; it has to be a file that holds the {what}.")
         return ""
+
+
+def _hint(error: str) -> str:
+    """What is wrong with TOML for those who write it as Zaqar's file is written."""
+    if "Expected ']'" in error:
+        return '; a section with colons is written ["drivers:transport:wsgi"]'
+    if "Invalid value" in error:
+        return '; text stands between quotes, as in uri = "redis://localhost", and truth is true or false'
+    return ""
+
+
+def _near_section(section: str) -> list[str]:
+    """The section that somebody may have meant."""
+    sections = {known for known, _ in KNOWN if known} | TABLES.keys()
+    names = {name.lower(): f"[{name}]" for name in sections}
+    return [names[near] for near in difflib.get_close_matches(section.lower(), names, 1)]
 
 
 def _near(section: str, key: str) -> list[str]:

@@ -150,15 +150,22 @@ def sample() -> str:
             section = option.section
             lines += ["", "", f"[{section}]"]
         form = f"{option.variable}: {option.kind.accepts}."
-        lines += ["", *(f"# {line}" for text in (option.text, form) for line in textwrap.wrap(text, 117))]
-        lines.append(f"#{option.key} = {to_toml(option.default)}")
+        lines += ["", *(f"# {line}" for text in (option.text, form) for line in textwrap.wrap(text, 117)), _commented(option)]
     lines += ["", "", "# Spellings of OpenStack Zaqar, each in place of the setting above that says the same."]
+    # TOML has each section once.
+    lines += [f"# {option.name} (in that section above): {option.text}" for option in ALIASES if option.section in SECTIONS]
     for option in ALIASES:
+        if option.section in SECTIONS:
+            continue
         if option.section != section:
             section = option.section
-            lines += ["", f'#["{section}"]']
-        lines += [f"# {option.text}", f"#{option.key} = {to_toml(option.default)}"]
+            lines += ["", f'["{section}"]']
+        lines += [f"# {option.text}", _commented(option)]
     return "\n".join(lines) + "\n"
+
+
+def _commented(option: Option) -> str:
+    return f"#{option.key} = {to_toml(option.default)}"
 
 
 def effective(settings: Settings) -> str:
