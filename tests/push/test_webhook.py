@@ -630,6 +630,8 @@ class Checks(SynchronousTestCase):
             "http://localhost:3000",
             "http://[::1]:80/x",
             "http://0",
+            "http://h:080/",
+            "http://user:8_0@h/a:8_0?b=//c:+1",
             "https://CCC.com",
             "http://10.0.0.1/",
             "trust+https://münchen.example:8443/ä?ö#ü",
@@ -642,6 +644,11 @@ class Checks(SynchronousTestCase):
             )
         self.notifier.check("http://h", {"post_headers": None, "post_data": None})
 
+    def test_empty_port(self) -> None:
+        """A colon that no port follows means the port of the scheme (RFC 3986, section 3.2.3)."""
+        for subscriber in ("http://h:", "https://h:/x", "http://[::1]:?a", "http://user:password@h:#a", "trust+https://h:/"):
+            self.notifier.check(subscriber, {})
+
     def test_subscriber(self) -> None:
         """A URL that leads nowhere is refused, with what is wrong and what would be right."""
         for subscriber, what in (
@@ -651,7 +658,14 @@ class Checks(SynchronousTestCase):
             ("https:", "has no host"),
             ("http://h:0", "port 0"),
             ("http://h:65536", "port 65536"),
-            ("http://h:x", "cannot be read"),
+            ("http://h:x", "cannot be read: its port is no number; it has to be a URL with a port from 1 to 65535, or without one"),
+            *(
+                (url, "its port is no number")
+                for url in (
+                    *("http://h:8_0", "http://h:+80/x", "http://h:-80", "https://h:٨٠/", "http://h:８０", "http://h:²", "http://h:0x50"),
+                    *("http://[::1]:8_0/", "http://user:pass@h:+80", "http://user@h:8_0?a", "http://h:80:90/", "trust+http://h:+80#a"),
+                )
+            ),
             ("http://[::1", "cannot be read"),
             ("http://[fe80::1%25eth0]", "cannot be read"),
             ("http://h h", "spaces"),

@@ -32,6 +32,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no host": ({"subscriber": "http:///path"}, "subscriber has no host"),
     "bad host": ({"subscriber": "http://a_b c/"}, "spaces or control characters"),
     "bad port": ({"subscriber": "http://example.org:99999/"}, "subscriber"),
+    "port that is no number": ({"subscriber": "http://example.org:8_0/"}, "its port is no number"),
     "trust without a host": ({"subscriber": "trust+http://", "options": {"trust_id": "t"}}, "subscriber has no host"),
     "no mail address": ({"subscriber": "mailto:nobody"}, "no mail address"),
     "line end in an address": ({"subscriber": "mailto:a@b.c%0d%0aBcc:x@y.z"}, "mail address|line ends"),

@@ -45,9 +45,11 @@ BODY_MAX = 8 * 2**20
 """Bytes that a request may have once the payload is in its template, which may name it many times."""
 
 _PORTS = {"http": 80, "https": 443}
+_PORT_RIGHT = "a URL with a port from 1 to 65535, or without one"
 _TRUST = "trust+"
 _PLACEHOLDER = b'"$zaqar_message$"'
 
+_PORT = re.compile(r"[^:/?#]+://(?:[^@/?#]*@)?+(?:\[[^][/?#]*\]|[^]:[/?#]*):([^/?#]*)")
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,254}}$){_LABEL}(?:\.{_LABEL})*\.?")
 _FIELD_NAME = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -98,6 +100,19 @@ def _host(host: str) -> str:
     return name
 
 
+def _without_empty_port(url: str) -> str:
+    """A URL without a colon that no port follows; a port is digits of ASCII (RFC 3986, section 3.2.3), the library takes others.
+
+    :raises RuleBroken: it is something else.
+    """
+    found = _PORT.match(url)
+    if found is None or re.fullmatch("[0-9]+", found[1]):
+        return url
+    if found[1]:  # not shown, since it is a password where '@' is missing
+        raise _wrong("cannot be read: its port is no number", _PORT_RIGHT)
+    return url[: found.start(1) - 1] + url[found.end(1) :]
+
+
 def _target(subscriber: str) -> _Target:
     """:raises RuleBroken: the URL cannot be delivered to."""
     if len(subscriber) > URL_LENGTH_MAX:
@@ -106,7 +121,7 @@ def _target(subscriber: str) -> _Target:
         raise _wrong("holds spaces or control characters", "a URL in which they are written as %20 and so on")
     is_trust = subscriber.lower().startswith(_TRUST)
     try:
-        given = EncodedURL.from_text(subscriber[len(_TRUST) :] if is_trust else subscriber)
+        given = EncodedURL.from_text(_without_empty_port(subscriber[len(_TRUST) :] if is_trust else subscriber))
     except ValueError:
         raise _wrong("cannot be read", "a URL such as https://example.org/path") from None
     if not given.host:
@@ -114,7 +129,7 @@ def _target(subscriber: str) -> _Target:
     scheme = given.scheme.lower()
     port = _PORTS.get(scheme, 0) if given.port is None else given.port
     if not 1 <= port <= 65535:
-        raise _wrong(f"has the port {port}", "a URL with a port from 1 to 65535, or without one")
+        raise _wrong(f"has the port {port}", _PORT_RIGHT)
     # The host is put in last, since encoding a URL would refuse some that exist.
     path = given.replace(scheme=scheme, host="host", port=port, userinfo="", fragment="").to_uri()
     return _Target(_Ascii.from_text(path.replace(host=_host(given.host)).to_text()), is_trust, _login(given.userinfo))
