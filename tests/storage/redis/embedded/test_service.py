@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
 import zaqar_gateway
+from tests.logs import logged
 from tests.programs import redis_server
 from tests.storage.redis.embedded.programs import program, temporary
 from zaqar_gateway.errors import StoreUnavailable
@@ -373,10 +374,17 @@ class Embedding(ServerTests, TestCase):
         self.assertFalse(place.exists())
 
     async def test_bad_program(self) -> None:
-        """A program that cannot be run fails the start and leaves the directory free."""
+        """A program that cannot be run fails the start and leaves the directory free; whoever waits is told, and the log alone
+        where nobody does."""
         directory = temporary(self)
+        log = logged(self)
         await self.assertFailure(self.service(directory, "/nowhere/redis-server").whenReady(), NoRedisServer)
+        self.assertEqual(log.levels("EmbeddedRedis"), [])
         await self.start(directory)
+        failing = self.service(temporary(self), "/nowhere/redis-server")
+        while "critical" not in log.levels("EmbeddedRedis"):
+            await deferLater(reactor, 0)
+        await self.assertFailure(failing.whenReady(), NoRedisServer)
 
     async def test_unreadable_data(self) -> None:
         """A server that ends at once fails the start, with its last words."""

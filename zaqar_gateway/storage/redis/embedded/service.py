@@ -143,16 +143,20 @@ class EmbeddedRedis(Service):
         if not self.running:  # what was waited for was cancelled; _stop lets go when the child has ended
             error = CancelledError()
         else:
-            if isinstance(error, EmbeddedRedisError):
-                self._log.critical("embedded Redis: {error}", error=str(error))
-            else:
-                self._log.failure("embedded Redis cannot be started", failure)
+            if not self._waiting:  # whoever waits is told, and it is theirs to say
+                self._log_failure(failure)
             self._let_go()
         self._ready = False
         self._error = error
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.errback(error)
+
+    def _log_failure(self, failure: Failure) -> None:
+        if failure.check(EmbeddedRedisError):
+            self._log.critical("embedded Redis: {error}", error=failure.getErrorMessage())
+        else:
+            self._log.failure("embedded Redis cannot be started", failure)
 
     def _let_go(self) -> None:
         for watch in self._watches:
