@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "direct": set(),
     "order": set(),
     "kept": set(),
+    "signals": set(),
     "model": set(),
     "address": set(),
     "limits": _VALUES,
@@ -54,7 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},
     # storage, for the version of the server that would be started.
-    "cli": {"tap", "options", "config", "operations", "plugins", "policyfile", "storage"},
+    "cli": {"tap", "signals", "options", "config", "operations", "plugins", "policyfile", "storage"},
     "__main__": {"cli"},
 }
 """What the parts of the package may import of it, themselves named where they may; ``tap`` may import all."""

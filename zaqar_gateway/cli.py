@@ -1,4 +1,7 @@
-"""The console script ``zaqar-gateway``."""
+"""The console script ``zaqar-gateway``.
+
+What a command needs is imported by that command: signals that come in the meantime have to find the handlers of ``run``.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,15 @@ import platform
 import sys
 from collections.abc import Sequence
 
-import twisted
-from twisted.python import usage
-
 import zaqar_gateway
-from zaqar_gateway import config
-from zaqar_gateway.operations import policy
-from zaqar_gateway.options import Options
-from zaqar_gateway.plugins import PluginError
-from zaqar_gateway.policyfile import PolicyFile, PolicyFileError
+from zaqar_gateway import signals
 
 _DESCRIPTION = "OpenStack Messaging (Zaqar v2) over HTTP and WebSocket, on Twisted and Redis."
 
 
 def _parser() -> argparse.ArgumentParser:
+    from zaqar_gateway import config
+
     parser = argparse.ArgumentParser("zaqar-gateway", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"zaqar-gateway {zaqar_gateway.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -50,8 +48,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(arguments: Sequence[str]) -> int:
     """Serve in the foreground, with Twisted's own machinery, until a signal ends it."""
-    # Late, since twistd's options are made from all plug-ins that are installed.
+    signals.until_it_runs()
+    from twisted.python import usage
     from twisted.scripts.twistd import ServerOptions, runApp  # type: ignore[attr-defined]  # has it, in no __all__
+
+    from zaqar_gateway.options import Options
 
     if not {"-h", "--help"}.isdisjoint(arguments):
         shown = Options()
@@ -70,7 +71,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def check_config(path: str | None) -> int:
     """Validate the settings, and what they name, and print them."""
-    from zaqar_gateway.tap import check  # late, since it has all there is imported
+    from zaqar_gateway import config
+    from zaqar_gateway.operations import policy
+    from zaqar_gateway.plugins import PluginError
+    from zaqar_gateway.policyfile import PolicyFile, PolicyFileError
+    from zaqar_gateway.tap import check
 
     try:
         settings = config.load(path, os.environ, {})
@@ -85,9 +90,27 @@ def check_config(path: str | None) -> int:
     return 0
 
 
+def sample() -> int:
+    """Print a file with every setting."""
+    from zaqar_gateway import config
+
+    print(config.sample(), end="")
+    return 0
+
+
+def sample_policy() -> int:
+    """Print a policy file with every rule."""
+    from zaqar_gateway.operations import policy
+
+    print(policy.sample(), end="")
+    return 0
+
+
 def version() -> int:
     """Print versions."""
-    # Late, since only this command needs it.
+    import twisted
+
+    from zaqar_gateway import config
     from zaqar_gateway.storage.redis.embedded.errors import NoRedisServer
     from zaqar_gateway.storage.redis.embedded.program import find_server
 
@@ -118,9 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command == "version":
         return version()
     if given.sample:
-        print(config.sample(), end="")
-        return 0
+        return sample()
     if given.sample_policy:
-        print(policy.sample(), end="")
-        return 0
+        return sample_policy()
     return check_config(given.config)

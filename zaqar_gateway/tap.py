@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import os
 import resource
 import secrets
-import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.resources import files
@@ -31,7 +31,7 @@ from twisted.logger import (
 )
 from twisted.python.failure import Failure
 
-from zaqar_gateway import __version__, plugins
+from zaqar_gateway import __version__, plugins, signals
 from zaqar_gateway.address import written
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
@@ -73,6 +73,7 @@ from zaqar_gateway.transport.http.factory import HttpFactory
 from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.lobby import Lobbies, lobbies_of
+from zaqar_gateway.transport.paths import DirectoryBusy, ListeningReactor
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.ports import keep_memory, share
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
@@ -97,6 +98,8 @@ _SHUTDOWN_S = 15.0
 _TELL_S = 60.0
 _SPARE_FILES = 256
 _FILES_MAX = 1_048_576
+_BUSY_PAUSE_S, _BUSY_TRIES = 0.02, 250
+"""How another process is waited for that looks at the sockets of a directory."""
 
 
 class Gateway(Service):
@@ -270,8 +273,8 @@ class Gateway(Service):
         """Begin to start; a failure ends the process with status 1."""
         super().startService()
         _set_log_level(self._settings.log.level)
-        _on_hangup(self._hung_up, self._reactor.stop, self._reactor)
-        self._reactor.callWhenRunning(_stop_once)
+        signals.on_hangup(self._hung_up, self._reactor.stop, self._reactor)
+        self._reactor.callWhenRunning(signals.stop_once, self._reactor)
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
 
@@ -337,13 +340,33 @@ class Gateway(Service):
         try:
             described, over_tls = without_tls(endpoint)
             served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
-            port: IListeningPort = await serverFromString(self._reactor, described).listen(served)
+            port = await self._bind(described, served)
             share(port, self._turns, self._lobbies, self._settings.listen.socket_buffer)
             return port
         except (CannotListenError, OSError) as error:
             which = "websocket" if factory is self._websocket else "http"
             why = str(error) if isinstance(error, CannotListenError) else f"Couldn't listen there: {error.strerror}."
             raise OSError(f"{why} Another endpoint for {endpoint!r} has to be given, by listen.{which} or --{which}.") from None
+
+    async def _bind(self, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
+        """Listen, whatever a process that was killed has left there.
+
+        :raises CannotListenError: it cannot be listened there.
+        :raises OSError: the same; its text is for people.
+        """
+        try:
+            place = serverFromString(ListeningReactor(self._reactor), endpoint)
+        except (IndexError, KeyError):  # of what Twisted looks in for the sockets of systemd
+            raise OSError(
+                errno.ENOENT, "systemd has not handed over such a socket (it does where a socket unit starts the service)"
+            ) from None
+        for _ in range(_BUSY_TRIES):
+            try:
+                port: IListeningPort = await place.listen(factory)
+                return port
+            except DirectoryBusy:
+                await deferLater(self._reactor, _BUSY_PAUSE_S)
+        raise OSError(errno.EAGAIN, "another process keeps a lock on the directory of the socket")
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):
@@ -523,45 +546,6 @@ def _set_log_level(level: str) -> None:
     for observer in list(globalLogPublisher._observers):
         globalLogPublisher.removeObserver(observer)
         globalLogPublisher.addObserver(FilteringLogObserver(observer, [wanted]))
-
-
-def _on_hangup(call: Callable[[], object], stop: Callable[[], object], reactor: Any) -> None:
-    """Have SIGHUP call something, besides what it called before; it would end the process otherwise.
-
-    Where it comes because the terminal is gone that the process was started from, the process ends in good order.
-    """
-    previous, had_terminal = signal.getsignal(signal.SIGHUP), _has_terminal()
-
-    def hung_up(number: int, frame: Any) -> None:
-        reactor.callFromThread(stop if had_terminal and not _has_terminal() else call)
-        if callable(previous):
-            previous(number, frame)
-
-    signal.signal(signal.SIGHUP, hung_up)
-
-
-def _stop_once() -> None:
-    """Have SIGTERM and SIGINT end the process the first time: to stop a reactor that stops is an error, with a traceback in the log."""
-    known = {}
-    for number in (signal.SIGTERM, signal.SIGINT):
-        if callable(handler := signal.getsignal(number)):
-            known[number] = handler
-
-    def stop(number: int, frame: Any) -> None:
-        for each in known:
-            signal.signal(each, lambda *_: None)
-        known[signal.Signals(number)](number, frame)
-
-    for number in known:
-        signal.signal(number, stop)
-
-
-def _has_terminal() -> bool:
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
 
 
 def _exit_with_failure() -> None:

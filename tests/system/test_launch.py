@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import re
 import signal
 import socket
@@ -11,6 +14,7 @@ import sys
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -34,6 +38,15 @@ from tests.system.gateway import (
 )
 
 LISTENERS = ["--http", "tcp:0:interface=127.0.0.1", "--websocket", "tcp:0:interface=127.0.0.1"]
+
+SYSTEMD = """
+import os, socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+os.dup2(os.dup(listener.detach()), 3)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="zaqar")
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""What systemd does for a service that a socket unit starts (sd_listen_fds(3))."""
 
 
 def listens(url: str) -> bool:
@@ -190,7 +203,8 @@ class EmbeddedTests(LaunchTestCase):
         second = Process([*TWISTD, *LISTENERS, "--data-dir", str(first.data_dir)], environment(), first.data_dir)
         self.assertEqual(second.end(START_S), 1)
         self.assertIn("zaqar-gateway cannot start", second.output)
-        self.assertIn(f"{first.data_dir} is in use by another gateway (process {first.pid})", second.output)
+        self.assertEqual(second.output.count(f"{first.data_dir} is in use by another gateway (process {first.pid})"), 1, second.output)
+        self.assertEqual(second.output.count("#critical]"), 1)
         self.assertNotIn("Traceback", second.output)
         self.check_serves(first)
         first.stop()
@@ -246,6 +260,74 @@ class EmbeddedTests(LaunchTestCase):
         self.assertIn(f"cannot start: Couldn't listen there: No such file or directory. Another endpoint for '{endpoint}'", process.output)
         self.assertIn("by listen.http or --http", process.output)
         self.assertNotIn("Traceback", process.output)
+
+    def test_unix_socket_of_a_killed_gateway(self) -> None:
+        """After SIGKILL a gateway listens on the same Unix socket again, be there a process with the old number or not; a
+        second one beside it says which socket is in use, and by whom."""
+        directory = new_directory()
+        path = directory / "socket"
+        command = [*TWISTD, "--http", f"unix:{path}", "--websocket", "tcp:0:interface=127.0.0.1", "--storage", "memory:"]
+        for other_pid in (0, 1, os.getpid()):
+            process = Process(command, environment(), directory)
+            self.addCleanup(process.kill)
+            process.wait_for("is ready", START_S)
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(ANSWER_S)
+                client.connect(str(path))
+                client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                self.assertTrue(client.recv(1000).startswith(b"HTTP/1.1 300 "))
+            second = Process(command, environment(), directory)
+            self.assertEqual(second.end(START_S), 1)
+            self.assertIn(
+                f"cannot start: Couldn't listen there: somebody listens at {path} already (process {process.pid}, says {path}.lock).",
+                second.output,
+            )
+            self.assertNotIn("Traceback", second.output)
+            process.kill()
+            self.assertTrue(path.is_socket())
+            if other_pid:
+                Path(f"{path}.lock").unlink()
+                Path(f"{path}.lock").symlink_to(str(other_pid))
+
+    def test_file_in_place_of_a_socket(self) -> None:
+        """A file that is no socket stays where it is, and is told."""
+        directory = new_directory()
+        path = directory / "socket"
+        path.write_text("kept", "utf-8")
+        process = Process([*TWISTD, "--http", f"unix:{path}", "--storage", "memory:"], environment(), directory)
+        self.assertEqual(process.end(START_S), 1)
+        self.assertIn(f"cannot start: Couldn't listen there: {path} is there, and is no socket. Another endpoint", process.output)
+        self.assertEqual(path.read_text("utf-8"), "kept")
+
+    def test_directory_of_a_socket_that_is_locked(self) -> None:
+        """Where another process would not let it look at the sockets of a directory, that is told in the end."""
+        directory = new_directory()
+        held = os.open(directory, os.O_RDONLY)
+        self.addCleanup(os.close, held)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = Process([*TWISTD, "--http", f"unix:{directory}/socket", "--storage", "memory:"], environment(), directory)
+        self.assertEqual(process.end(START_S), 1)
+        self.assertIn("Couldn't listen there: another process keeps a lock on the directory of the socket. Another endp", process.output)
+        self.assertNotIn("Traceback", process.output)
+
+    def test_sockets_of_systemd(self) -> None:
+        """A socket that systemd hands over is listened on; where it has handed over none, that is told."""
+        directory = new_directory()
+        endpoint = "systemd:domain=INET:name=zaqar"
+        command = [*TWISTD, "--http", endpoint, "--websocket", "tcp:0:interface=127.0.0.1", "--storage", "memory:"]
+        process = Process(command, environment(), directory)
+        self.assertEqual(process.end(START_S), 1)
+        self.assertIn(
+            "cannot start: Couldn't listen there: systemd has not handed over such a socket (it does where a socket unit starts the"
+            f" service). Another endpoint for '{endpoint}' has to be given, by listen.http or --http.",
+            process.output,
+        )
+        self.assertNotIn("Traceback", process.output)
+        process = Process([sys.executable, "-c", SYSTEMD, *command], environment(), directory)
+        self.addCleanup(process.kill)
+        url = process.wait_for(r"HTTP and WebSocket on (http://\S+)/$", START_S)[1]
+        with closing(Http(url, "launch")) as http:
+            self.assertEqual(http("GET", "/v2/queues").status, 200)
 
     def test_no_redis(self) -> None:
         """What answers there and is no Redis is told in one line; the gateway goes on trying."""
@@ -431,6 +513,85 @@ class ConsoleTests(LaunchTestCase):
             self.assertNotEqual(process.end(START_S), 0)
             self.assertIn(key, process.output)
             self.assertNotIn("Traceback", process.output)
+
+
+class EarlyTests(LaunchTestCase):
+    """Signals that come while a gateway starts, which a pipe holds up: it goes on when something was written there."""
+
+    RUN = [*CONSOLE, "run", *LISTENERS, "--storage", "memory:"]
+
+    def held_up(self, *arguments: str, pipe: Path, environ: dict[str, str] | None = None) -> tuple[Process, BinaryIO]:
+        """A gateway that reads from a pipe, and the other end of that."""
+        process = Process([*self.RUN, *arguments], environment(environ), pipe.parent)
+        self.addCleanup(process.kill)
+        writer = pipe.open("wb")  # that waits for a reader
+        self.addCleanup(writer.close)
+        return process, writer
+
+    def by_settings(self) -> tuple[Process, BinaryIO]:
+        """One that reads its settings."""
+        pipe = new_directory() / "gateway.toml"
+        os.mkfifo(pipe)
+        return self.held_up("--config", str(pipe), pipe=pipe)
+
+    def test_hangup(self) -> None:
+        """SIGHUP leaves a gateway that starts alone: what it would read again it is just reading."""
+        process, pipe = self.by_settings()
+        process.signal(signal.SIGHUP)
+        pipe.close()
+        process.wait_for("is ready", START_S)
+        process.signal(signal.SIGHUP)
+        process.wait_for("SIGHUP: certificates are read again", ANSWER_S)
+        process.signal(signal.SIGTERM)
+        self.assertIn(process.end(), (0, -signal.SIGTERM))
+
+    def test_terminal_gone(self) -> None:
+        """SIGHUP ends it where the terminal is gone that it was started from."""
+        pipe = new_directory() / "gateway.toml"
+        os.mkfifo(pipe)
+        pid, terminal = pty.fork()
+        if not pid:
+            os.execve(self.RUN[0], [*self.RUN, "--config", str(pipe)], environment())
+        with pipe.open("wb"):
+            os.close(terminal)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), -signal.SIGHUP)
+
+    def test_interrupt(self) -> None:
+        """SIGINT and SIGTERM just end it."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process, _ = self.by_settings()
+            process.signal(number)
+            self.assertEqual((process.end(), process.output), (-number, ""))
+
+    def test_interrupt_of_plugins(self) -> None:
+        """So it is while Twisted looks for plug-ins, which takes what comes then for an error of one of them."""
+        folder = new_directory() / "twisted" / "plugins"
+        folder.mkdir(parents=True)
+        pipe = folder / "pipe"
+        os.mkfifo(pipe)
+        (folder / "slow_plugin.py").write_text(f"open({str(pipe)!r}).read()\n", "utf-8")
+        path = os.pathsep.join([str(folder.parents[1]), environment().get("PYTHONPATH", "")])
+        process, _ = self.held_up(pipe=pipe, environ={"PYTHONPATH": path})
+        process.signal(signal.SIGINT)
+        self.assertEqual((process.end(), process.output), (-signal.SIGINT, ""))
+
+    def test_interrupt_of_redis(self) -> None:
+        """A Redis that was started, and is not ready, ends with it, in good order."""
+        directory = new_directory()
+        mute = directory / "redis-server"
+        mute.write_text('#!/bin/sh\ncase "$1" in --version) echo Redis server v=7.0.0; exit;; esac\nexec sleep 600\n', "utf-8")
+        mute.chmod(0o755)
+        settings = {"ZAQAR_GATEWAY_STORAGE_REDIS_SERVER": str(mute)}
+        data = directory / "data"
+        process = Process([*CONSOLE, "run", *LISTENERS, "--data-dir", str(data)], environment(settings), directory)
+        self.addCleanup(process.kill)
+        lock = data / "redis.lock"
+        until(lambda: lock.exists() and bool(lock.read_text()), START_S, "a Redis is started")
+        pid = int(lock.read_text())
+        process.signal(signal.SIGINT)
+        self.assertEqual(process.end(), -signal.SIGINT)
+        self.assertNotIn("Traceback", process.output)
+        self.assertFalse(Path(f"/proc/{pid}/exe").exists())
 
 
 class ShutdownTests(LaunchTestCase):

@@ -262,4 +262,4 @@ def share(port: Any, turns: Turns, lobbies: Lobbies, buffer: int) -> None:
     shared.transport = _PATIENT.get(port.transport, port.transport)
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         port.socket.setsockopt(socket.SOL_SOCKET, option, buffer)
-    port.socket.listen(max(QUEUE_MIN, port.backlog))
+    port.socket.listen(max(QUEUE_MIN, port.backlog or 0))  # one that was handed over knows none
