@@ -228,7 +228,7 @@ class Refusals(ConfigCase):
             (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
             self.assertIn("; it has to be from 0 to 65535, in digits alone", problem)
         self.assertIn("cannot be read (there is no path; the form is unix:/PATH", self.refused("[listen]\nhttp = ['unix:']")[0])
-        for value in ("tcp:65535", "tcp:0:interface=127.0.0.1:backlog=70000", "unix:/run/70000"):
+        for value in ("tcp:65535", "tcp:0:interface=127.0.0.1:backlog=70000", "unix:/run/70000", r"unix:/run/a\=b\:c"):
             self.assertEqual(self.load(f"[listen]\nhttp = ['{value}']").listen.http, (value,))
         problems = self.refused("[listen]\nhttp = []\nwebsocket = []")
         self.assertIn("FILE: [listen] http and websocket are both empty", problems[0])
@@ -252,7 +252,7 @@ class Refusals(ConfigCase):
             self.assertNotIn("Error", problem)
             text = f"[listen]\nhttp = ['{right}']\n[tls]\ncertificate_file = 'a.pem'"
             self.assertEqual(self.load(text).listen.http, (right,))
-        for value in ("tcp:8888:interface=:x", "tcp:::1:8888", "tcp:80:interface=g::1"):
+        for value in ("tcp:8888:interface=:x", "tcp:::1:8888", "tcp:80:interface=g::1", "tcp:99999:interface=127.0.0.1", "tcp:127.0.0.1:99999"):
             (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
             self.assertIn("the form is tcp:PORT[:interface=ADDRESS][:backlog=NUMBER]", problem)
             self.assertNotIn("so it would be", problem)

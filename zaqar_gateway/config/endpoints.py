@@ -19,6 +19,7 @@ _FORMS = {
     "systemd": "systemd:domain=INET, INET6 or UNIX, then :index=NUMBER or :name=NAME",
 }
 _PART = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
+_PAIR = re.compile(r"((?:\\.|[^=\\])*)=(.*)", re.DOTALL)
 _INTERFACE = re.compile(r"(.*:interface=)\[?([0-9A-Fa-f.:]+(?:%\w+)?)\]?(:\w+=.*)?")
 _ADDRESS_FIRST = re.compile(r"((?:haproxy:)?tcp6?:)(\[[^\]]*\]|[0-9.]+):([0-9]+)")
 
@@ -70,8 +71,9 @@ class _Parts:
     @classmethod
     def of(cls, endpoint: str) -> _Parts:
         kind, *parts = _PART.findall(endpoint.removeprefix(_PROXIED))
-        pairs = [part.partition("=") for part in parts]
-        return cls(kind, tuple(name for name, equals, _ in pairs if not equals), {name: value for name, equals, value in pairs if equals})
+        pairs = [_PAIR.fullmatch(part) for part in parts]
+        unnamed = tuple(part for part, pair in zip(parts, pairs, strict=True) if not pair)
+        return cls(kind, unnamed, {pair[1]: pair[2] for pair in pairs if pair})
 
     def get(self, name: str, place: int) -> str | None:
         """A part by its name or by its place among those without one."""
@@ -115,6 +117,8 @@ def _meant(endpoint: str) -> str:
         return ""
     try:
         is_v6 = isinstance(ip_address(address), IPv6Address)
-    except ValueError:
+        meant = before + (quoteStringArgument(address) if is_v6 else address) + after
+        _check(meant, _Parts.of(meant))
+    except Exception:  # as it is with all endpoints
         return ""
-    return before + (quoteStringArgument(address) if is_v6 else address) + after
+    return meant
