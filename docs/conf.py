@@ -65,7 +65,7 @@ def _operations() -> list[registry.Operation]:
     clock = Clock()
     storage = MemoryStorage(clock)
     backend = PooledBackend(MemoryBackend(LogBounds(), Quotas(), clock), config.load(None, {}, {"storage.uri": "memory:"}), clock)
-    pooling = Pooling(backend.management.pools, backend.management.flavors, backend.directory)
+    pooling = Pooling(backend.management.pools, backend.management.flavors, backend.directory, backend.placements)
     return registry.operations(storage, Limits(), UrlSigner((), clock), clock, pooling=pooling)
 
 

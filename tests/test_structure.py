@@ -21,7 +21,7 @@ _VALUES = {"model", "errors", "instants", "clocks"}
 _SEAMS = {"interfaces", *_VALUES}
 _OUTWARDS = {"failures", *_SEAMS}
 _SETTINGS = {"config", "address", "limits", *_VALUES}
-_OPERATIONS = {"operations", "limits", *_SEAMS}
+_OPERATIONS = {"operations", "limits", "locks", *_SEAMS}
 
 ALLOWED: dict[str, set[str]] = {
     "": set(),
@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "clocks": set(),
     "direct": set(),
     "order": set(),
+    "locks": set(),
     "kept": set(),
     "signals": set(),
     "model": set(),
@@ -39,7 +40,7 @@ ALLOWED: dict[str, set[str]] = {
     "interfaces": _VALUES,
     "operations": _OPERATIONS,
     "transport": {"transport", "direct", "order", *_OPERATIONS},
-    "storage": {"storage", "direct", "order", *_SEAMS},
+    "storage": {"storage", "direct", "order", "locks", *_SEAMS},
     "identity": {"identity", "kept", *_OUTWARDS},
     "push": {"push", "kept", *_OUTWARDS},
     "live": {"live", *_SEAMS},

@@ -7,8 +7,9 @@ from twisted.trial.unittest import TestCase
 
 from tests.pooling import Process, add_pools, memory_process
 from tests.redis_server import connect, shared_server, storage_at
+from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import LogBounds, Quotas
+from zaqar_gateway.model import LogBounds, Place, Quotas
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
@@ -53,6 +54,22 @@ class RedisManagementTests(ManagementContract, TestCase):
 
     def tearDown(self) -> Deferred[None]:  # type: ignore[override]
         return Deferred.fromCoroutine(self.redis.stop())
+
+    async def test_leave_a_full_redis(self) -> None:
+        """What is deleted leaves its place while Redis has no memory left: what frees memory has to go then."""
+        await self.put("a")
+        placements = {Place("p", "q"): False, Place("p", "dead"): True}
+        for place, is_bound in placements.items():
+            await self.management.catalog.place(place, "a", bound=is_bound)
+        await self.redis.command("CONFIG", "SET", "maxmemory", 1)
+        try:
+            with self.assertRaises(StoreUnavailable):
+                await self.management.catalog.place(Place("p", "other"), "a")
+            for place in placements:
+                await self.management.catalog.leave(place, 60)
+            await self.management.pools.delete("a")
+        finally:
+            await self.redis.command("CONFIG", "SET", "maxmemory", 0)
 
 
 class PooledMemoryCase(StoreContract):

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 from zaqar_gateway.errors import BadBody, NotFound, RuleBroken, StoreUnavailable
 from zaqar_gateway.interfaces import IFlavorStore, IQueueStore, ISubscriptionStore
 from zaqar_gateway.limits import Limits, check_queue, check_topic
+from zaqar_gateway.locks import Locks
 from zaqar_gateway.model import NO_RULES, Context, QueueEntry, QueueRules, QueueStats
 from zaqar_gateway.operations import documents, fields, metadata, patch
 from zaqar_gateway.operations.fields import given
@@ -74,6 +75,7 @@ class Queues:
     _kind: Kind = QUEUE
     _flavors: IFlavorStore | None = None
     _reserved: dict[str, Any] = field(init=False)
+    _changing: Locks = field(init=False, factory=Locks)
 
     def __attrs_post_init__(self) -> None:
         self._reserved = self._kind.reserved(self._limits)
@@ -108,6 +110,11 @@ class Queues:
         text = bytes(asked.changes)
         self._check_size(text)
         changes = patch.parse(documents.load(text))
+        # One after the other, for of those who change the same at one time one succeeds; other processes are few.
+        async with self._changing.held((ctx.project, asked.queue_name)):
+            return await self._apply(ctx, asked, changes)
+
+    async def _apply(self, ctx: Context, asked: fields.QueueUpdate, changes: list[patch.Change]) -> bytes:
         for _ in range(_UPDATE_TRIES):
             seen = await self._store.get(ctx.project, asked.queue_name)
             if seen is None:
@@ -119,10 +126,10 @@ class Queues:
                 await self._check_ring(ctx, asked.queue_name, rules)
                 if result.get("_flavor") != before.get("_flavor"):
                     await self._check_flavor(ctx, result)
+                new = msgspec.json.encode(result)
+                self._check_size(new)
             except RuleBroken as error:
                 raise BadBody(str(error)) from None
-            new = msgspec.json.encode(result)
-            self._check_size(new)
             if await self._store.update(ctx.project, asked.queue_name, seen, new, rules):
                 return new
         raise StoreUnavailable(f"The metadata of the {self._kind.noun} are changed by many at once.")

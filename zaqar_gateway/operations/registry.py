@@ -554,7 +554,12 @@ def _of_subscriptions(subscriptions: Subscriptions) -> list[Operation]:
             "subscription:create",
             fields.SubscriptionCreate,
             subscriptions.create,
-            Http("POST", SUBSCRIPTIONS, body=Body.OPTIONAL, fixed={"confirmable": True, "listener": None}),
+            Http(
+                "POST",
+                SUBSCRIPTIONS,
+                body=Body.OPTIONAL,
+                fixed={"confirmable": True, "listener": None, **dict.fromkeys(LIVE_FIELDS, msgspec.UNSET)},
+            ),
             Frame(
                 only=("queue_name", "subscriber", "ttl", "options", *LIVE_FIELDS),
                 types={"subscriber": str, "ttl": int},

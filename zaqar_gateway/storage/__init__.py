@@ -68,7 +68,9 @@ def subscriber_taken(subscriber: str) -> SubscriberTaken:
 
 def queues_exceeded(limit: int) -> QuotaExceeded:
     """A project has as many queues, or topics, as it may have."""
-    return QuotaExceeded(f"The project may have at most {limit} of these, and has as many; one has to be deleted first.")
+    return QuotaExceeded(
+        f"The project may have at most {limit} queues, and as many topics, and has as many of these; one has to be deleted first."
+    )
 
 
 def messages_exceeded(limit: int) -> QuotaExceeded:

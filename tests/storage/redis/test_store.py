@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.redis_server import RedisServer, connect, shared_server, storage_at
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import LogBounds, NewMessage, NewPost, QueueRules, Quotas
+from zaqar_gateway.model import LogBounds, NewMessage, NewPost, NewSubscription, QueueRules, Quotas
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.ids import new_claim_id, new_incarnation
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -500,6 +500,19 @@ class SweeperTests(OnRedis):
             await self.storage.messages.delete("p", "q", first, claim.id)
             await self.storage.messages.delete_many("p", "q", [*others, first], None)
             self.assertEqual(await self.keys(), [])
+        finally:
+            await self.redis.command("CONFIG", "SET", "maxmemory", 0)
+
+    async def test_purges_a_full_redis(self) -> None:
+        """Where Redis has no memory left, messages and subscriptions can be purged."""
+        await self.post("q", 2)
+        made = await self.storage.subscriptions.create("p", "q", NewSubscription("http://a", 3600, b"{}"))
+        await self.redis.command("CONFIG", "SET", "maxmemory", 1)
+        try:
+            await self.storage.queues.purge("p", "q")
+            await self.storage.subscriptions.purge("p", "q")
+            self.assertEqual(await self.storage.messages.pop("p", "q", 5), [])
+            self.assertIsNone(await self.storage.subscriptions.get("p", "q", made.id))
         finally:
             await self.redis.command("CONFIG", "SET", "maxmemory", 0)
 

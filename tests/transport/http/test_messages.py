@@ -27,6 +27,14 @@ class PostTests(MessageCase):
         self.assertEqual([message["id"] for message in self.listed().json["messages"]], ids)
         self.assertEqual([message["ttl"] for message in self.listed().json["messages"]], [60, 3600])
 
+    def test_location_of_many(self) -> None:
+        """So many ids that clients and proxies would not take the header are in the body alone."""
+        few = self.api("POST", MESSAGES, {"messages": [{"body": 1}] * 140})
+        self.assertEqual(few.header("Location"), MESSAGES + "?ids=" + ",".join(each.rpartition("/")[2] for each in few.json["resources"]))
+        for count in (141, 5000):
+            many = self.api("POST", MESSAGES, {"messages": [{"body": 1}] * count})
+            self.assertEqual((many.status, many.header("Location"), len(many.json["resources"])), (201, MESSAGES, count))
+
     def test_any_body(self) -> None:
         """Every kind of JSON comes back as it was posted."""
         self.post(*BODIES)

@@ -178,6 +178,8 @@ class PoolTests(PoolCase):
         self.assertEqual([pool["name"] for pool in response.json["pools"]], ["c", "d"])
         self.assertEqual(self.shown("/pools?marker=d"), {"pools": [], "links": []})
         self.assertNotIn("options", self.shown("/pools")["pools"][0])
+        absolute = self.api("GET", "http://example/v2/pools?limit=1", headers={"X-ROLES": "admin"})
+        self.assertEqual(absolute.header("Content-Location"), "/v2/pools?limit=1")
         for limit in (0, 21, -1):
             self.assertRefused(self.ask("GET", f"/pools?limit={limit}"), 400, "Invalid API request")
 

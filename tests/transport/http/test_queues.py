@@ -88,6 +88,15 @@ class QueueTests(SiteCase):
         self.assertRefused(response, 400, "Invalid API request")
         self.assertEqual(response.json["description"], "The body has 65 bytes; at most 64 are allowed.")
 
+    def test_size_of_a_result(self) -> None:
+        """Changes that would make metadata larger than the limit are refused as all that is wrong with a change is."""
+        api = HttpApi(MemoryStorage(Clock()), Limits(queue_metadata_max=64))
+        self.assertEqual(api("PUT", "/v2/queues/q", {"a": "x" * 50}).status, 201)
+        change = [{"op": "add", "path": "/metadata/b", "value": 100}]
+        response = api("PATCH", "/v2/queues/q", change, {"Content-Type": PATCH_TYPE})
+        self.assertRefused(response, 400, "Invalid request body")
+        self.assertIn("at most 64", response.json["description"])
+
     def test_non_ascii(self) -> None:
         """Text of any language comes back unescaped."""
         self.api("PUT", "/v2/queues/q", '{"k": "ж"}'.encode())

@@ -70,6 +70,10 @@ class QueueTests(SubscriptionsCase):
         link = {"rel": "next", "href": f"{self.base}?marker={subscription_id}"}
         self.assertEqual(self.api("GET", self.base).json, {"subscriptions": [shown], "links": [link]})
 
+    def test_unknown_members(self) -> None:
+        """Members that HTTP does not know are ignored, those among them that a connection may subscribe itself with."""
+        self.create(echo=True, start=7, durable=None, window="x", acknowledge=[], deadline=-1, claim={"ttl": 1})
+
     def test_missing(self) -> None:
         """Without a queue there are none; ids of nothing are 404, save where they are deleted."""
         self.assertEqual(self.api("GET", self.base).json, {"subscriptions": [], "links": []})

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from random import Random, SystemRandom
 
-from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from zaqar_gateway.errors import GatewayError, RuleBroken, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import ICatalog, IPlacements, IQueueStore, IStorage, ISubscriptionStore
+from zaqar_gateway.locks import Locks
 from zaqar_gateway.model import NO_RULES, Place, Placement, Pool, QueueRules
 from zaqar_gateway.storage import queues_exceeded
 from zaqar_gateway.storage.pooled.directory import CONFIGURED, Directory, answers
@@ -81,7 +81,7 @@ class Placements:
         self._virtual = virtual
         self._left_s = left_s
         self._queues_max = queues_max
-        self._making: dict[tuple[str, bool], DeferredLock] = {}
+        self._making = Locks()
         self._random = random or SystemRandom()
         self._monotonic = monotonic
         self._known: OrderedDict[Place, tuple[str, float]] = OrderedDict()  # pool, and until when it counts
@@ -189,18 +189,12 @@ class Placements:
             return await self._make(place, metadata, rules)
         # No pool sees what is in the others, so it is counted here, for one at a time.
         key = place.project, place.is_topic
-        lock = self._making.setdefault(key, DeferredLock())
-        await lock.acquire()
-        try:
+        async with self._making.held(key):
             if await self.count(*key) >= self._queues_max:
                 if await queues_of(await self.store(place), place).get(place.project, place.name) is not None:
                     return False  # somebody has made it meanwhile
                 raise queues_exceeded(self._queues_max)
             return await self._make(place, metadata, rules)
-        finally:
-            if not lock.waiting:
-                self._making.pop(key, None)
-            lock.release()
 
     async def count(self, project: str, is_topics: bool) -> int:
         """How many queues, or topics, a project has in all pools."""

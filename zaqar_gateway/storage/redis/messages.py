@@ -9,10 +9,10 @@ from math import inf
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import DeferredSemaphore
 from zope.interface import implementer
 
-from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing, StoreError
+from zaqar_gateway.errors import EncryptionDiffers, KeyUnknown, QueueMissing
 from zaqar_gateway.interfaces import IMessageStore
 from zaqar_gateway.model import (
     EARLIEST,
@@ -181,10 +181,8 @@ class RedisMessages:
                 return answer
 
     def _nudge(self, project: str, queue: str) -> None:
-        # Not waited for: should it be lost, whoever answers the ring has no need of it, and who takes over from this
-        # process looks everywhere.
-        nudged = Deferred.fromCoroutine(self._schedule.nudge(self._keys.queue(project, queue)))
-        nudged.addErrback(lambda failure: failure.trap(StoreError) and None)
+        # Should it be lost, whoever answers the ring has no need of it, and who takes over from this process looks everywhere.
+        self._schedule.nudge_soon(self._keys.queue(project, queue))
 
     def _packed_terms(self, size_max: int, ttl_default_s: int, encrypted: bool) -> bytes:
         """The arguments that are the same for nearly all posts."""

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 
+from zaqar_gateway.errors import StoreError
 from zaqar_gateway.model import Place
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.commands import Argument
@@ -55,6 +57,11 @@ class Schedule:
     async def nudge(self, key: bytes, in_ms: int = 0) -> None:
         """Look at a place after some time at the latest."""
         await self._redis.script(scripts.SCHEDULE_NUDGE, [self._keys.schedule], [self._now(), key, min(in_ms, IDLE_MS)])
+
+    def nudge_soon(self, key: bytes) -> None:
+        """Look at a place soon; nobody waits for that, nor hears that it could not be noted."""
+        nudged = Deferred.fromCoroutine(self.nudge(key))
+        nudged.addErrback(lambda failure: failure.trap(StoreError) and None)
 
     async def put_off(self, key: bytes, seen: bytes, at_ms: int | None) -> None:
         """Look at a place at an instant, ``None``: never, unless it was nudged since it was seen."""

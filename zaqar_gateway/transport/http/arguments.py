@@ -312,8 +312,8 @@ class Asked(msgspec.Struct, eq=False):
 
     @property
     def target(self) -> bytes:
-        """Path and query as they were sent."""
-        return self.request.target
+        """See :class:`~zaqar_gateway.transport.http.answers.IAsked`."""
+        return self.request.head.origin
 
     def fields(self, operation: Operation) -> msgspec.Struct:
         """See :meth:`Arguments.named` and :meth:`Arguments.read`."""

@@ -149,16 +149,16 @@ class Head(Struct, eq=False):
     @property
     def path(self) -> bytes:
         """The path of the target, percent-encoded as sent; ``b"*"`` for the asterisk form of OPTIONS."""
-        return self._origin.partition(b"?")[0] or b"/"
+        return self.origin.partition(b"?")[0] or b"/"
 
     @property
     def query(self) -> bytes:
         """What follows the first ``?``, ``b""`` where there is none."""
-        return self._origin.partition(b"?")[2]
+        return self.origin.partition(b"?")[2]
 
     @property
-    def _origin(self) -> bytes:
-        """The target without what comes before its path in absolute form."""
+    def origin(self) -> bytes:
+        """The target in origin form: without what comes before its path in absolute form (RFC 9112, section 3.2)."""
         target = self.target
         absolute = None if target[:1] == b"/" else ABSOLUTE.fullmatch(target)
         return target if absolute is None else absolute[2]

@@ -96,6 +96,7 @@ local function placement(where, name)
   end
 
   function self.leave(at)
+    call('ZREM', left, member) -- after something was removed, so that it works when Redis has no memory left
     if self.state == 'b' then
       self.set('k', self.pool)
     elseif self.state == 'p' or self.state == 'l' then
