@@ -217,7 +217,7 @@ class Refusals(ConfigCase):
 
     def test_listeners(self) -> None:
         """What is no endpoint is refused when settings are read, and so is listening nowhere."""
-        for value in ("8888", "127.0.0.1:8888", "tcp:http", "tpc:80", "tcp:80:interfaces=::1", "ssl:443:privateKey=/nowhere"):
+        for value in ("8888", "127.0.0.1:8888", "tcp:http", "tpc:80", "tcp:80:interfaces=::1"):
             problems = self.refused(f"[listen]\nhttp = ['{value}']")
             self.assertIn(f'"{value}" cannot be read', problems[0])
             self.assertIn("it has to be a list of Twisted server endpoint strings", problems[0])
@@ -227,6 +227,8 @@ class Refusals(ConfigCase):
         for value in ("tcp:8_0", "tcp:+80", "tcp: 80", "tcp:٨٠", "tcp6:port=+80", "haproxy:tcp:8_0", "tls:8_0"):
             (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
             self.assertIn("; it has to be from 0 to 65535, in digits alone", problem)
+        for value in ("ssl:443", "ssl:443:privateKey=/nowhere", "haproxy:ssl:443:certKey=/nowhere"):
+            self.assertIn("(TLS is spoken at tls:PORT, with the files that are named in [tls])", self.refused(f"[listen]\nhttp = ['{value}']")[0])
         self.assertIn("cannot be read (there is no path; the form is unix:/PATH", self.refused("[listen]\nhttp = ['unix:']")[0])
         for value in ("tcp:65535", "tcp:0:interface=127.0.0.1:backlog=70000", "unix:/run/70000", r"unix:/run/a\=b\:c"):
             self.assertEqual(self.load(f"[listen]\nhttp = ['{value}']").listen.http, (value,))

@@ -84,10 +84,12 @@ def _check(endpoint: str, parts: _Parts) -> None:
     if parts.kind == "systemd":
         _check_systemd(parts)
         return
+    if parts.kind == "ssl":
+        raise _Wrong("TLS is spoken at tls:PORT, with the files that are named in [tls]")
     # Parsing needs no more of a reactor than that there is one; listening happens elsewhere.
     serverFromString(Clock(), endpoint)
     # Twisted takes whatever int() does, and any number; it would fail, or listen elsewhere than it seems, when it listens.
-    port = parts.get("port", 0) if parts.kind in ("tcp", "tcp6", "ssl") else None
+    port = parts.get("port", 0) if parts.kind in ("tcp", "tcp6") else None
     if port is not None and not (re.fullmatch("[0-9]{1,9}", port) and int(port) <= PORT_MAX):
         raise _Wrong(f"the port is {port}; it has to be from 0 to {PORT_MAX}, in digits alone")
     if parts.kind == "unix" and not parts.get("address", 0):
