@@ -14,7 +14,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from tests.helpers import CLIENT, PROJECT, build_operations
-from zaqar_gateway.interfaces import ISockets, IStorage, ITokens, IUrlSigner
+from zaqar_gateway.interfaces import ISockets, IStorage, ITokens, IUrlSigner, IWaits
 from zaqar_gateway.limits import ClientIds, Limits
 from zaqar_gateway.order import Order
 from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
@@ -96,12 +96,13 @@ def make_factory(
     tokens: ITokens | None = None,
     signer: IUrlSigner | None = None,
     order: Order | None = None,
+    waits: IWaits | None = None,
 ) -> GatewayFactory:
     """The factory of connections to the operations over a store.
 
     :param alone: operations that run alone on their socket, besides those that always do.
     """
-    built = build_operations(storage, limits, sockets=sockets)
+    built = build_operations(storage, limits, sockets=sockets, waits=waits)
     actions = Actions(built.operations, frozenset(alone))
     return GatewayFactory(actions, ClientIds(), clock, bounds or WebSocketBounds(), signer, sockets, tokens, order=order)
 

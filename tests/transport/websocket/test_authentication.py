@@ -16,7 +16,8 @@ from tests.transport.websocket.client import BINARY, Peer, make_factory, status
 from tests.transport.websocket.test_protocol import HeldQueues
 from zaqar_gateway.errors import IdentityUnavailable, Unauthorized
 from zaqar_gateway.identity.signed_url import UrlSigner
-from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.interfaces import IStorage, IWaits
+from zaqar_gateway.live.waiting import Waits
 from zaqar_gateway.model import Caller
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport import audit
@@ -61,7 +62,7 @@ class AuthenticationCase(SynchronousTestCase):
         self.signer = UrlSigner(("s3cr3t",), self.clock)
         self.peer = self.connect(MemoryStorage(self.clock))
 
-    def connect(self, storage: IStorage) -> Peer:
+    def connect(self, storage: IStorage, waits: IWaits | None = None) -> Peer:
         """A client of a gateway over a store."""
         bounds = WebSocketBounds(
             authentication_timeout_s=TIMEOUT_S,
@@ -72,7 +73,7 @@ class AuthenticationCase(SynchronousTestCase):
         )
         return Peer(
             make_factory(
-                storage, self.clock, bounds, sockets=self.sockets, tokens=self.tokens, signer=self.signer
+                storage, self.clock, bounds, sockets=self.sockets, tokens=self.tokens, signer=self.signer, waits=waits
             )
         )
 
@@ -98,6 +99,55 @@ class AuthenticationCase(SynchronousTestCase):
             **changes,
         }
         return json.dumps(made).encode()
+
+
+class WaitTests(AuthenticationCase):
+    """Requests that wait for messages, by whoever spoke when they came."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.storage = MemoryStorage(self.clock)
+        self.peer = self.connect(self.storage, Waits(self.storage, self.clock))
+        self.authenticate()
+
+    def wait(self, project: str = "p1", action: str = "message_list") -> None:
+        """Ask and get no answer."""
+        self.peer.send(frame(action, project, queue_name="q", wait=20))
+        self.pass_time(0)
+        self.assertEqual(self.peer.received(), [])
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([0] * 4)
+        self.clock.advance(seconds)
+        self.clock.pump([0] * 4)
+
+    def test_another_project(self) -> None:
+        """What waits ends, with nothing, before somebody else speaks, or the same user in another project."""
+        for token, project in (("t2", "p2"), ("t1", "p1"), ("t3", "p1")):
+            for action in ("message_list", "claim_create"):
+                self.wait("p2" if token == "t1" else "p1", action)
+            self.peer.send(frame("authenticate", project, token))
+            listed, claimed, reply = self.peer.replies()
+            self.assertEqual((status(listed), listed["body"]["messages"], status(claimed)), (200, [], 204))
+            self.assertEqual(status(reply), 200)
+        self.wait()
+        self.pass_time(20)
+        self.assertEqual(status(self.peer.replies()[0]), 200)
+
+    def test_ends_with_its_token(self) -> None:
+        """What waits ends with the token it was asked with, though the user has come with another one meanwhile."""
+        self.pass_time(LIFE_S - 5)
+        self.wait()
+        self.assertEqual(self.authenticate("later")[0], 200)
+        self.pass_time(4)
+        self.assertEqual(self.peer.received(), [])
+        self.pass_time(1)
+        self.assertEqual(len(self.peer.replies()), 1)
+        self.wait()
+        self.pass_time(19)
+        self.assertEqual(self.peer.received(), [])
+        self.pass_time(1)
+        self.assertEqual(len(self.peer.replies()), 1)
 
 
 class StateTests(AuthenticationCase):

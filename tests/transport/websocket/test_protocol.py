@@ -47,7 +47,7 @@ from zaqar_gateway.transport.turns import DRAIN_S, PART_S
 from zaqar_gateway.transport.turns import Turns as Row
 from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.factory import GatewayFactory
-from zaqar_gateway.transport.websocket.protocol import TURN_MAX
+from zaqar_gateway.transport.websocket.protocol import ROW_MAX, TURN_MAX
 
 DEFLATE = "permessage-deflate"
 
@@ -785,7 +785,7 @@ class Order(ConnectionCase):
         self.assertEqual(self.queues.started, [*"ab"])
         self.assertFalse(peer.read)
         self.queues.release("b")
-        self.assertEqual(self.queues.started, [*"ab"])  # its reply still waits, and counts
+        self.assertEqual(self.queues.started, [*"abc"])  # its reply waits, and is no longer under way
         self.queues.release("a")
         self.assertEqual(self.queues.started, [*"abcd"])
         self.assertFalse(peer.read)
@@ -793,6 +793,46 @@ class Order(ConnectionCase):
         self.assertTrue(peer.read)
         self.queues.release("e")
         self.assertEqual(self.answered(peer), [*"abcde"])
+
+    def test_replies_that_wait(self) -> None:
+        """Replies behind one that is not there yet are counted as unread, and beyond the bound of a socket nothing more is asked."""
+        factory = self.factory(write_buffer_max=1000)
+        peer, unread = Peer(factory), factory.unread
+        peer.send(*self.get(*"abcdefghij"))
+        self.assertEqual(unread.total, 0)
+        self.queues.release("b")
+        size = unread.total
+        self.assertTrue(100 < size < 300, size)
+        least = 1000 // size
+        for count, queue in enumerate("cdefgh", 2):
+            self.queues.release(queue)
+            self.assertEqual((unread.total, peer.read), (count * size, count <= least))
+        self.assertFalse(peer.read)
+        self.queues.release("a")
+        self.assertEqual(unread.total, 0)
+        self.assertTrue(peer.read)
+        self.queues.release(*"ij")
+        self.assertEqual(self.answered(peer), [*"abcdefghij"])
+        peer.send(*self.get(*"kl"))
+        self.queues.release("l")
+        self.assertGreater(unread.total, 100)
+        peer.transport.abortConnection()
+        self.assertEqual(unread.total, 0)
+        self.queues.release("k")
+        self.assertEqual(unread.total, 0)
+
+    def test_long_row(self) -> None:
+        """So many replies may wait for one before them; then nothing more is read."""
+        peer = self.peer(write_buffer_max=10**7)
+        peer.send(*self.get("first"))
+        for number in range(ROW_MAX - 1):
+            self.assertTrue(peer.read)
+            peer.send(*self.get(f"q{number}"))
+            self.queues.release(f"q{number}")
+        self.assertFalse(peer.read)
+        self.queues.release("first")
+        self.assertTrue(peer.read)
+        self.assertEqual(len(peer.replies()), ROW_MAX)
 
     def test_default_bound(self) -> None:
         """Sixty-four requests of a socket run at a time."""

@@ -14,9 +14,10 @@ from twisted.logger import Logger
 
 from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import IdentityUnavailable, Unauthorized
-from zaqar_gateway.interfaces import ITokens
+from zaqar_gateway.interfaces import IAsker, ITokens
 from zaqar_gateway.model import Caller
 from zaqar_gateway.transport.replies import text_of
+from zaqar_gateway.transport.websocket.access import Access
 from zaqar_gateway.transport.websocket.codec import (
     AUTHENTICATED,
     AUTHENTICATION_FAILED,
@@ -57,6 +58,7 @@ class Authentication:
     token: str = field(default="", init=False, repr=False)
     running: bool = field(default=False, init=False)
     _caller: Caller | None = field(default=None, init=False)
+    _access: Access | None = field(default=None, init=False)
     _frames: int = field(default=0, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _warning: IDelayedCall | None = field(default=None, init=False)
@@ -96,6 +98,14 @@ class Authentication:
             raise Unauthorized(NOT_AUTHENTICATED)
         return self._caller
 
+    def access(self, asker: IAsker) -> IAsker:
+        """As whom a connection asks now, for what has to wait: that ends with the token, and where somebody else takes over."""
+        until_s = None if self._caller is None else int(self._caller.expires_s)
+        if self._access is None:
+            self._access = Access(asker, until_s)
+        self._access.until_s = until_s  # the user may have come with another token
+        return self._access
+
     async def authenticate(self, token: str) -> Answer:
         """Have the owner of a token speak from now on; where it cannot be, whoever did before."""
         self.running = True
@@ -111,6 +121,9 @@ class Authentication:
             return AUTHENTICATION_FAILED
         if self._caller is not None and (caller.user, caller.project) != (self._caller.user, self._caller.project):
             self._changed()
+            if self._access is not None:
+                self._access.end()
+                self._access = None
         self._caller, self.token = caller, token
         self._watch(caller)
         return AUTHENTICATED

@@ -82,6 +82,9 @@ PUSHED_MAX = 64 * 1024
 """Bytes of pushes that may wait here for replies, before the peer is pushed no more.  As many wait in the transport until it
 says that it is congested."""
 
+ROW_MAX = 1024
+"""Requests of one socket whose replies have not left: those that are answered behind one that waits are among them."""
+
 _FRAMES_KEPT = 128
 _FRAMES_SIZE_MAX = 4 * 1024 * 1024
 
@@ -174,6 +177,7 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     __slots__ = (  # with those of Autobahn more than thirty attributes: without, each is looked up in a dictionary
         "_alone",
+        "_answered",
         "_aside",
         "_begun",
         "_bounds",
@@ -219,6 +223,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._slots: deque[_Slot] = deque()
         self._waiting: dict[object, Callable[[], None]] = {}  # what ends the waits of requests that wait for messages
         self._running = 0  # requests in slots that are not answered yet and do not wait
+        self._answered = 0  # bytes of replies that wait for one before them
         self._reading = 0  # of all in slots, those that change nothing and may make several steps
         self._next: tuple[Request, bool] | None = None  # read, and waiting until none runs
         self._alone = False
@@ -628,7 +633,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._reading += request.reads
             self._alone = request.alone
         run(self._serve(request, slot), self._crashed)
-        if self._alone or self._paused or len(self._slots) >= self._bounds.in_flight_max:
+        if self._alone or self._paused or self._is_full:
             self._adjust()
 
     # -- replies out ---------------------------------------------------------------------------------------------------
@@ -653,12 +658,30 @@ class GatewayProtocol(WebSocketServerProtocol):
         if is_aside:
             self._aside = None
             self._write_reply(slot, payload)
+        elif slots and slots[0] is not slot:
+            self._note_unread(len(payload))
+            if self._is_full:
+                self._adjust()
         while slots and (ready := slots[0].payload) is not None:
-            self._write_reply(slots.popleft(), ready)
+            first = slots.popleft()
+            if first is not slot:
+                self._note_unread(-len(ready))
+            self._write_reply(first, ready)
         if self._left:  # it may just have subscribed
             self._leave()
         if self._alone or self._paused or self._finishing or self._next is not None:
             self._go_on()
+
+    def _note_unread(self, answered: int = 0) -> None:
+        """There is more, or less, of the replies that wait for one before them, or of what the peer has not read."""
+        self._answered += answered
+        self.factory.unread.note(self, self._answered + self._unsent)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether no further request may begin until one is done, or a reply has left."""
+        bounds = self._bounds
+        return self._running >= bounds.in_flight_max or len(self._slots) >= ROW_MAX or self._answered > bounds.write_buffer_max
 
     def _go_on(self) -> None:
         """Start the request that waits until none runs, where it can; then read, or do not."""
@@ -692,7 +715,7 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     # -- requests that wait --------------------------------------------------------------------------------------------
 
-    until_s = None  # it closes where a token ends
+    until_s = None  # see :class:`~zaqar_gateway.transport.websocket.access.Access`
     """See :class:`~zaqar_gateway.interfaces.IAsker`."""
 
     @property
@@ -845,7 +868,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             write_now(self.transport, data)
         if self._congested:
             self._unsent += len(data) + sum(map(len, more))
-            self.factory.unread.note(self, self._unsent)
+            self._note_unread()
             if self._unsent > self._bounds.write_buffer_max:
                 self._adjust()  # here, too, for pongs are no replies
 
@@ -858,7 +881,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     def resumeProducing(self) -> None:
         """The peer has read all that was written."""
         self._congested, self._unsent = False, 0
-        self.factory.unread.note(self, 0)
+        self._note_unread()
         self._adjust()
         self._look_taking()
 
@@ -877,8 +900,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             if self._finishing and not self._slots and self._next is None and self._aside is None:
                 self._close(GOING_AWAY, "the gateway is stopping")
                 return
-            full = len(self._slots) >= self._bounds.in_flight_max
-            blocked = blocked or full or slow or self._alone or self._finishing or self._next is not None
+            blocked = blocked or self._is_full or slow or self._alone or self._finishing or self._next is not None
         # A closing connection is read: what comes is dropped, but the peer's close frame has to be seen.
         was_paused, self._paused = self._paused, blocked
         # While requests wait a peer that hangs up is noticed, as far as what it sends besides can be kept.

@@ -11,10 +11,9 @@ from collections.abc import Callable
 from functools import partial
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, field
 from msgspec.structs import replace
 from twisted.logger import Logger
-from zope.interface import implementer
 
 from zaqar_gateway import instants
 from zaqar_gateway.errors import BadBody, NotSupported, Overloaded, Unauthorized
@@ -25,6 +24,7 @@ from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport.replies import explained
 from zaqar_gateway.transport.websocket import codec
+from zaqar_gateway.transport.websocket.access import Access
 from zaqar_gateway.transport.websocket.alike import Alike, alike, closely_alike
 from zaqar_gateway.transport.websocket.authentication import Authentication
 from zaqar_gateway.transport.websocket.codec import Action, Actions, Answer, Echo, Envelope, EnvelopeError
@@ -140,27 +140,6 @@ def signed_request(
 
 def _texts(value: object) -> tuple[str, ...] | None:
     return tuple(value) if isinstance(value, list) and all(isinstance(one, str) for one in value) else None
-
-
-@implementer(IAsker)
-@frozen(eq=False)
-class _Signed:
-    """Who has asked by a signature, which ends.
-
-    :param asker: the connection.
-    """
-
-    _asker: IAsker
-    until_s: int | None
-
-    @property
-    def left(self) -> bool:
-        """See :class:`~zaqar_gateway.interfaces.IAsker`."""
-        return self._asker.left
-
-    def when_left(self, call: Callable[[], None]) -> Callable[[], None]:
-        """See :class:`~zaqar_gateway.interfaces.IAsker`."""
-        return self._asker.when_left(call)
 
 
 @define(eq=False)
@@ -306,8 +285,10 @@ class Session:
         context = self.context(operation, headers, caller, is_signed, asked)
         if _waits(operation, asked):
             asker = self.asker
-            if is_signed and asker is not None:
-                asker = _Signed(asker, instants.parse(headers.url_expires))
+            if asker is not None and is_signed:
+                asker = Access(asker, instants.parse(headers.url_expires))
+            elif asker is not None and self._authentication is not None:
+                asker = self._authentication.access(asker)
             context = replace(context, asker=asker)
         if context.project != self._project:
             if len(context.project) > PROJECT_LENGTH_MAX:  # there is nothing in it, nor in one that begins so
