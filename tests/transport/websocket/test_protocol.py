@@ -395,6 +395,41 @@ class Deflate(ConnectionCase):
             self.assertNotIn(b"Extensions", peer.head)
             self.assertTrue(peer.open)
 
+    def test_declined(self) -> None:
+        """An offer that cannot be taken up is declined, and the next one considered (RFC 7692, section 5)."""
+        for parameters in (
+            "server_max_window_bits=8",
+            "server_max_window_bits=08",
+            "server_max_window_bits",
+            "client_max_window_bits=8; client_no_context_takeover",
+            "client_max_window_bits=16",
+            "server_no_context_takeover=1",
+            "client_no_context_takeover; client_no_context_takeover",
+            "unknown",
+        ):
+            peer = self.compressed(f"{DEFLATE}; {parameters}")
+            self.assertNotIn(b"Extensions", peer.head)
+            peer.send(text("queue_list"))
+            self.assertEqual([status(reply) for reply in peer.replies()], [200], parameters)
+            for offer in (f"{DEFLATE}; {parameters}, {DEFLATE}", f"{DEFLATE}, {DEFLATE};{parameters}"):
+                self.assertIn(b"Sec-WebSocket-Extensions: permessage-deflate", self.compressed(offer).head)
+        for parameters in ("client_max_window_bits", "client_max_window_bits=15; server_max_window_bits = 9"):
+            self.assertIn(b"Sec-WebSocket-Extensions: permessage-deflate", self.compressed(f"{DEFLATE};{parameters}").head)
+
+    def test_last_blocks(self) -> None:
+        """A message may end with a block that says that it is the last one; later messages may refer to what was before it all the same."""
+        peer = self.compressed()
+        names = [f"{number * 7919:040}" for number in range(4)]
+        before = b""
+        for name in names:
+            payload = text("queue_get", queue_name=name)
+            deflater = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=before)
+            peer.raw(frame(deflater.compress(payload) + deflater.flush(zlib.Z_FINISH) + b"\0", reserved=4))
+            before = payload
+        peer.raw(frame(self.deflate(before), reserved=4) + frame(before))
+        asked = [reply["request"]["body"]["queue_name"] for reply in peer.replies()]
+        self.assertEqual(asked, [*names, names[-1], names[-1]])
+
     def test_window(self) -> None:
         """A client that can hold a small window only gets no larger one; none gets more than 4 KiB."""
         for bits, offer in ((10, f"{DEFLATE}; server_max_window_bits=10"), (12, DEFLATE)):

@@ -50,6 +50,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
 from zaqar_gateway.transport.turns import PART_S, Reads
+from zaqar_gateway.transport.websocket import offers
 from zaqar_gateway.transport.websocket.framing import (
     BINARY,
     LONG,
@@ -100,6 +101,7 @@ _OPEN, _CLOSING, _CLOSED = (
     WebSocketServerProtocol.STATE_CLOSED,
 )
 
+_WINDOW_MAX = 32768  # bytes of a message that a later one may refer to (RFC 1951, section 2)
 _CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
 _AHEAD_MAX = 65536  # bytes that are read while no frame is looked at, to notice a peer that hangs up
@@ -314,6 +316,8 @@ class GatewayProtocol(WebSocketServerProtocol):
         elif self.data.count(b"\r\n", 0, max(end, 0)) > self._bounds.headers_max:
             self.failHandshake(f"The request has more than {self._bounds.headers_max} headers.", 431)
         else:
+            if end >= 0:
+                self.data = offers.without_unfit(self.data[:end]) + self.data[end:]
             super().processHandshake()
 
     def onConnect(self, request: ConnectionRequest) -> None:
@@ -599,9 +603,14 @@ class GatewayProtocol(WebSocketServerProtocol):
             self.onMessage(begun.payload(), begun.kind == BINARY)
 
     def onMessageEnd(self) -> None:
-        if not self.failedByMe:
-            self.onMessage(b"".join(self.message_data), self.message_is_binary)
-        self.message_data = []
+        data, self.message_data = b"".join(self.message_data), []
+        if self.failedByMe:
+            return
+        deflate: Any = self._perMessageCompress
+        if self._isMessageCompressed and deflate._decompressor.eof:
+            # It ended with a block that says that it is the last one, which a message may (RFC 7692, section 7.2.3.4).
+            deflate._decompressor = zlib.decompressobj(-deflate.client_max_window_bits, data[-_WINDOW_MAX:])
+        self.onMessage(data, self.message_is_binary)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         if self.state != _OPEN:
