@@ -231,6 +231,9 @@ class IClaimStore(Interface):
     async def release(project: str, queue: str, claim_id: str) -> None:
         """End a claim; its messages are free at once.  An unknown claim is no error."""
 
+    async def live(project: str, queue: str, claim_ids: Sequence[str]) -> Collection[str]:
+        """Those of some ids whose claims are live."""
+
 
 class IDeadLetterStore(Interface):
     """Dead letters: messages that claims moved to a queue because they were handed out too often, and that are there still.
@@ -911,7 +914,7 @@ class ILiveSubscription(Interface):
         """
 
     def up_to(message_id: str) -> Sequence[str]:
-        """What is outstanding and was sent no later than a message."""
+        """What is outstanding and was sent no later than a message, which itself may be done already."""
 
     async def refuse(ids: Sequence[str], delay_s: int) -> int:
         """Messages are to come again, after a delay.

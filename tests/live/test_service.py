@@ -18,6 +18,7 @@ from zaqar_gateway.live.outstanding import TOTAL_MAX
 from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.live.service import CHECK_S, ENDED, Live
 from zaqar_gateway.live.subscriber import LULL_S, TAKEN_OVER
+from zaqar_gateway.live.workers import LIVE_S
 from zaqar_gateway.model import (
     EARLIEST,
     LATEST,
@@ -593,13 +594,71 @@ class Workers(LiveCase):
         self.assertEqual(self.taken(there), [1, 2])
 
     def test_claim_lost(self) -> None:
-        """A message that was deleted elsewhere leaves the window with the next renewal; acknowledging it counts nothing."""
-        socket, _ = self.begin(WorkTerms(60, 60, 1))
-        self.post(1, 2)
+        """What is deleted elsewhere, or given back, by whatever way leaves the window soon, however long claims last; what was
+        given back is claimed again."""
+        worker = WorkTerms(43_200, 60, 2)
+
+        def deleted(ids: list[str], claims: list[str]) -> None:
+            now(self.storage.messages.delete("p", "q", ids[0], claims[0]))
+
+        def deleted_in_bulk(ids: list[str], claims: list[str]) -> None:
+            now(self.storage.messages.delete_many("p", "q", ids[:1], None))
+
+        def purged(ids: list[str], claims: list[str]) -> None:
+            now(self.storage.queues.purge("p", "q"))
+            post(self.storage, 3)
+
+        def queue_deleted(ids: list[str], claims: list[str]) -> None:
+            now(self.storage.queues.delete("p", "q"))
+            post(self.storage, 3)
+
+        def released(ids: list[str], claims: list[str]) -> None:
+            now(self.storage.claims.release("p", "q", claims[0]))
+
+        for act, comes in ((deleted, 3), (deleted_in_bulk, 3), (purged, 3), (queue_deleted, 3), (released, 1)):
+            socket, _ = self.begin(worker)
+            self.post(1, 2, 3)
+            self.assertEqual(self.taken(socket), [1, 2])
+            act([each["id"] for each in self.documents], [each["claim_id"] for each in self.documents])
+            self.turn(LIVE_S)
+            self.assertEqual(self.taken(socket), [comes], act)
+            self.me.sockets.gone(socket)
+            now(self.storage.queues.delete("p", "q"))
+            self.turn()
+
+    def test_claims_are_looked_at_without_room_alone(self) -> None:
+        """Whether claims are there is asked of the store while they fill the window, and changes nothing where they are, or the store is away."""
+        socket, _ = self.begin(WorkTerms(43_200, 60, 2))
+        self.post(1)
+        calls = self.me.parts["claims"].calls
+        self.turn(3 * LIVE_S)
+        self.assertNotIn("live", calls)
+        self.post(2)
+        self.turn(LIVE_S)
+        self.assertEqual(calls.count("live"), 1)
+        now(self.storage.queues.purge("p", "q"))
+        self.me.away("claims")
+        self.post(3)
+        self.turn(LIVE_S)
+        self.assertEqual(self.taken(socket), [1, 2])
+        self.me.away()
+        self.turn(LIVE_S)
+        self.assertEqual(self.taken(socket), [3])
+
+    def test_claimed_again_during_a_look(self) -> None:
+        """What is claimed anew while it is looked which claims are there stays in the window under its new claim."""
+        socket, _ = self.begin(WorkTerms(43_200, 60, 1))
+        self.post(1)
+        held = self.me.parts["claims"].hold("live")
+        self.turn(LIVE_S)
+        self.taken(socket)
+        self.live(socket).resize(2)
+        now(self.storage.claims.release("p", "q", self.documents[0]["claim_id"]))
+        self.turn()
         self.assertEqual(self.taken(socket), [1])
-        now(self.storage.messages.delete_many("p", "q", self.ids()[:1], None))
-        self.turn(20)
-        self.assertEqual(self.taken(socket), [2])
+        held.callback(None)
+        self.turn(1)
+        self.assertEqual((self.done(socket, self.ids()), self.ids()), (1, []))
 
     def test_lapsed(self) -> None:
         """An acknowledgement under a claim that has lapsed counts nothing, and the message is not deleted."""
@@ -686,7 +745,7 @@ class Workers(LiveCase):
         self.assertEqual((self.taken(socket)[:1] == [1], self.stats()), (False, (1, 0)))
 
     def test_up_to(self) -> None:
-        """All up to a message are those that were handed out before it; one that is not held means none."""
+        """All up to a message are those that were handed out before it; one that was not means none."""
         socket, _ = self.begin(WORK)
         self.post(1, 2, 3)
         ids = self.ids()
@@ -709,3 +768,30 @@ class Workers(LiveCase):
         self.assertEqual(now(self.live(socket).refuse(self.ids(), 0)), 1)
         self.turn()
         self.assertEqual(self.taken(socket), [1])
+    def test_up_to_what_is_done(self) -> None:
+        """A message that is done already means those before it as well, and not what came again behind it."""
+        socket, _ = self.begin(WorkTerms(60, 60, 5))
+        self.post(1, 2, 3, 4)
+        ids = self.ids()
+        live = self.live(socket)
+        self.assertEqual(self.done(socket, ids[2:3]), 1)
+        self.assertEqual(live.up_to(ids[2]), ids[:2])
+        self.assertEqual(now(live.refuse(ids[:1], 0)), 1)
+        self.turn()
+        self.assertEqual(self.taken(socket), [1, 2, 3, 4, 1])
+        self.assertEqual((live.up_to(ids[2]), set(live.up_to(ids[0]))), (ids[1:2], {ids[0], ids[1], ids[3]}))
+        self.assertEqual((self.done(socket, live.up_to(ids[2])), live.up_to(ids[2])), (1, []))
+
+    def test_up_to_what_was_done_long_ago(self) -> None:
+        """In which order all was handed out is not remembered for ever, but of what is held it is."""
+        socket, _ = self.begin(WorkTerms(60, 60, 5))
+        self.post(*range(100))
+        ids = self.ids()
+        live: Any = self.live(socket)
+        self.done(socket, ids[1:2])
+        self.assertEqual(live.up_to(ids[1]), ids[:1])
+        for each in ids[2:]:
+            self.done(socket, [each])
+        self.assertEqual((live.up_to(ids[1]), live.up_to(ids[0]), live.up_to(ids[99])), ([], ids[:1], ids[:1]))
+        self.assertLess(len(live._numbers), 30)
+

@@ -14,6 +14,7 @@ from tests.tokens import StubTokens, caller
 from tests.transport.websocket.client import frames
 from tests.wire.gateway import Gateway, LiveCase, OnMemory, OnRedis, SocketConnection
 from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.live.workers import LIVE_S
 from zaqar_gateway.operations.policy import Policy
 
 HEADERS = {"Client-ID": CLIENT, "X-Project-ID": "p"}
@@ -634,6 +635,25 @@ class _Live:
         self.assertEqual((await me.ask("claim_delete", queue_name="q", claim_id=second["claim_id"]))[0], 204)
         (again,) = await me.messages(1)
         self.assertEqual((again["id"], again["claim_id"] != second["claim_id"]), (second["id"], True))
+
+    async def test_ended_elsewhere(self: Any) -> None:
+        """What others delete or release makes room for a worker soon, however long its claims last."""
+        me, other = await self.one(), await self.client(self.gateway, client=OTHER_CLIENT)
+        await me.subscribe(claim={"ttl": 43_200}, window=1)
+        await self.post(1, 2, 3)
+        (had,) = await me.messages(1)
+        for action, which, body in (
+            ("message_delete", ("message_id", "claim_id"), 2),
+            ("claim_delete", ("claim_id",), 2),
+            ("message_delete_many", ("message_ids",), 3),
+        ):
+            ids = {"message_id": had["id"], "message_ids": [had["id"]], "claim_id": had["claim_id"]}
+            status, _ = await other.ask(action, queue_name="q", **{name: ids[name] for name in which})
+            self.assertEqual(status, 204)
+            await me.nothing()
+            self.clock.advance(LIVE_S)
+            (had,) = await me.messages(1)
+            self.assertEqual(had["body"], body, action)
 
     async def test_dead_letters(self: Any) -> None:
         """What is refused too often goes where it goes otherwise; how often it was claimed is told."""

@@ -24,10 +24,17 @@ T = TypeVar("T")
 LOOK_S = 1.0
 """How often it is looked whether there is something to claim though nobody rings: a claim may have lapsed, a delay ended."""
 
+LIVE_S = 5.0
+"""How often it is looked whether the claims of a worker without room are still there: they may have ended elsewhere."""
+
 SHARE = 20
 """So many messages are claimed for a worker before the next one has its turn."""
 
+_REMEMBERED = 2
+"""Of so many windows of messages that were handed out last it is known, though they are done, when they were."""
+
 _ASKED_AT_ONCE = 50
+_LOOKED_AT_ONCE = 500
 _RENEWALS = 3
 _RELEASE_AGAIN_S, _RELEASE_AGAIN_MAX_S = 0.5, 5.0
 
@@ -69,6 +76,8 @@ class Worker:
         self._over = over
         self._ring = ring
         self._held: dict[str, str] = {}  # messages, and their claims
+        self._numbers: dict[str, int] = {}  # of what is held, and of what was lately: in which order it was handed out
+        self._last = 0
         self._waits = False
         self._is_ended = False
         self._renewals = LoopingCall(lambda: Deferred.fromCoroutine(self._renew()))
@@ -76,12 +85,18 @@ class Worker:
         self._renewals.start(terms.ttl_s / _RENEWALS, now=False).addErrback(
             lambda failure: _log.failure("claims of a worker are not renewed", failure)
         )
+        self._looks = LoopingCall(lambda: Deferred.fromCoroutine(self._look()))
+        self._looks.clock = clock
+        self._looks.start(LIVE_S, now=False).addErrback(
+            lambda failure: _log.failure("it is not looked whether claims of a worker have ended", failure)
+        )
 
     def end(self) -> Coroutine[Any, Any, None]:
         """Claim nothing more, and give back what is held."""
         self._is_ended = True
-        if self._renewals.running:
-            self._renewals.stop()
+        for timer in (self._renewals, self._looks):
+            if timer.running:
+                timer.stop()
         held, self._held = self._held, {}
         return self._give_back(list(held.values()))
 
@@ -126,7 +141,12 @@ class Worker:
 
     def _hand_out(self, claimed: Sequence[Message]) -> None:
         for one in claimed:
-            self._held[one.id] = one.claim_id or ""
+            self._last += 1
+            self._held[one.id], self._numbers[one.id] = one.claim_id or "", self._last
+        most = _REMEMBERED * self._window
+        if len(self._numbers) > 2 * most:
+            oldest = self._last - most
+            self._numbers = {each: at for each, at in self._numbers.items() if at > oldest or each in self._held}
         self.listener.push(*(frames.task(self._place, one) for one in claimed))
 
     async def _renew(self) -> None:
@@ -135,9 +155,7 @@ class Worker:
             # What was given back while another slice was waited for has a claim that is to lapse when the worker said.
             some = [(message_id, claim) for message_id, claim in part if self._held.get(message_id) == claim]
             renewed = await _together(self._renew_one(claim) for _, claim in some)
-            for (message_id, claim), is_live in zip(some, renewed, strict=True):
-                if not is_live and self._held.get(message_id) == claim:
-                    del self._held[message_id]
+            self._lost(each for each, is_live in zip(some, renewed, strict=True) if not is_live)
         self._ring()
 
     async def _renew_one(self, claim_id: str) -> bool:
@@ -146,6 +164,24 @@ class Worker:
         except StoreError as error:  # there are more tries before it lapses
             _log.debug("a claim of a worker was not renewed: {why}", why=str(error))
             return True
+
+    async def _look(self) -> None:
+        """See that claims which ended elsewhere take no room: messages may be deleted or purged, claims released, by whatever way."""
+        if len(self._held) < self._window:
+            return  # it gets what comes
+        try:
+            for some in _slices(list(self._held.items()), _LOOKED_AT_ONCE):
+                live = set(await self._store.live(*self._at, [claim for _, claim in some]))
+                self._lost(each for each in some if each[1] not in live)
+        except StoreError as error:  # the next look, or renewal, finds out
+            _log.debug("it is not known whether claims of a worker have ended: {why}", why=str(error))
+        self._ring()
+
+    def _lost(self, some: Iterable[tuple[str, str]]) -> None:
+        """Messages are not claimed for this worker any more, unless they are again."""
+        for message_id, claim in some:
+            if self._held.get(message_id) == claim:
+                del self._held[message_id]
 
     async def _give_back(self, claims: Sequence[str]) -> None:
         lapse_s = self._clock.seconds() + self._terms.ttl_s
@@ -190,8 +226,8 @@ class Worker:
 
     def up_to(self, message_id: str) -> Sequence[str]:
         """See :class:`~zaqar_gateway.interfaces.ILiveSubscription`."""
-        ids = list(self._held)
-        return ids[: ids.index(message_id) + 1] if message_id in self._held else []
+        number = self._numbers.get(message_id, -1)
+        return [each for each in self._held if self._numbers.get(each, 0) <= number]
 
     async def refuse(self, ids: Sequence[str], delay_s: int) -> int:
         """See :class:`~zaqar_gateway.interfaces.ILiveSubscription`: the claims end, or lapse when the delay is over."""
@@ -242,8 +278,8 @@ async def _together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [result for _, result in results]
 
 
-def _slices(items: Sequence[T]) -> Iterable[Sequence[T]]:
-    return (items[at : at + _ASKED_AT_ONCE] for at in range(0, len(items), _ASKED_AT_ONCE))
+def _slices(items: Sequence[T], size: int = _ASKED_AT_ONCE) -> Iterable[Sequence[T]]:
+    return (items[at : at + size] for at in range(0, len(items), size))
 
 
 class Shift:

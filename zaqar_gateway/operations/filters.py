@@ -302,6 +302,9 @@ class _Claims:
         await self._request("claim_release", project, queue, [claim_id])
         await self._store.release(project, queue, claim_id)
 
+    async def live(self, project: str, queue: str, claim_ids: Sequence[str]) -> Collection[str]:
+        return await self._store.live(project, queue, claim_ids)  # of no request
+
     async def _request(
         self, name: str, project: str, queue: str, claim_ids: Sequence[str] = (), limit: int | None = None
     ) -> Call:

@@ -43,6 +43,45 @@ class ClaimStoreContract(ReadingCase):
         """The store has the methods of the interface, with their arguments."""
         verifyObject(IClaimStore, self.storage.claims)
 
+    async def live(self, *claim_ids: str, queue: str = "q", project: str = "p") -> list[str]:
+        """Which claims are live, in order."""
+        found = set(await self.storage.claims.live(project, queue, claim_ids))
+        return [each for each in claim_ids if each in found]
+
+    async def test_live(self) -> None:
+        """Of some claims those are told that are live: not what lapsed, was released or was never given out, nor one whose
+        messages were all deleted, by whichever way."""
+        self.assertEqual(await self.live("a", "b"), [])
+        ids = await self.put(*numbered(6))
+        a, b, c = [one.claim_id or "" for one in await self.storage.claims.create_each("p", "q", 60, 60, 3)]
+        d = (await self.claim(2, ttl_s=90)).id
+        self.assertEqual(await self.live(a, "x", b, c, d, a), [a, b, c, d, a])
+        self.assertEqual(await self.live(a, queue="other"), [])
+        self.assertEqual(await self.live(a, project="other"), [])
+        await self.drop(ids[0], a)
+        await self.storage.messages.delete_many("p", "q", [ids[1], ids[3]], None)
+        self.assertEqual(await self.live(a, b, c, d), [c, d])
+        await self.storage.claims.release("p", "q", c)
+        self.assertEqual(await self.live(c, d), [d])
+        self.assertTrue(await self.storage.claims.update("p", "q", d, 120, 60))
+        self.clock.advance(119)
+        self.assertEqual(await self.live(d), [d])
+        self.clock.advance(1)
+        self.assertEqual(await self.live(d), [])
+
+    async def test_live_of_many(self) -> None:
+        """A thousand claims can be asked for at once; none is live when the messages were purged, or the queue deleted and made anew."""
+        await self.put(*numbered(1000))
+        many = [one.claim_id or "" for one in await self.storage.claims.create_each("p", "q", 60, 60, 1000)]
+        self.assertEqual(await self.live(*many), many)
+        await self.storage.queues.purge("p", "q")
+        self.assertEqual(await self.live(*many), [])
+        await self.put(b"1")
+        claim = await self.claim()
+        await self.storage.queues.delete("p", "q")
+        await self.put(b"1")
+        self.assertEqual(await self.live(claim.id), [])
+
     # -- create ------------------------------------------------------------------------------------------------------
 
     async def test_claim(self) -> None:

@@ -251,6 +251,9 @@ class EncryptingClaims:
     def release(self, project: str, queue: str, claim_id: str) -> Coroutine[Any, Any, None]:
         return self._store.release(project, queue, claim_id)
 
+    def live(self, project: str, queue: str, claim_ids: Sequence[str]) -> Coroutine[Any, Any, Collection[str]]:
+        return self._store.live(project, queue, claim_ids)
+
 
 @implementer(IDeadLetterStore)
 @define

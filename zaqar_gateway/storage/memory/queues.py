@@ -757,6 +757,10 @@ class MemoryClaims:
             found.end(claim_id)
             self._space.ring(project, queue)
 
+    async def live(self, project: str, queue: str, claim_ids: Sequence[str]) -> Collection[str]:
+        found = self._space.find(project, queue, self._space.now())
+        return () if found is None else [each for each in claim_ids if each in found.claims]
+
 
 @implementer(IDeadLetterStore)
 @define(eq=False)

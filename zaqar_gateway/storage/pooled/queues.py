@@ -218,6 +218,9 @@ class PooledClaims:
     async def release(self, project: str, queue: str, claim_id: str) -> None:
         await (await self._at(project, queue)).release(project, queue, claim_id)
 
+    async def live(self, project: str, queue: str, claim_ids: Sequence[str]) -> Collection[str]:
+        return await (await self._at(project, queue)).live(project, queue, claim_ids)
+
 
 @implementer(IDeadLetterStore)
 @define(eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -120,3 +120,7 @@ class RedisClaims:
     async def release(self, project: str, queue: str, claim_id: str) -> None:
         key = self._keys.queue(project, queue)
         await self._redis.script(scripts.CLAIM_RELEASE, [key], [self._now(), claim_id])
+
+    async def live(self, project: str, queue: str, claim_ids: Sequence[str]) -> Collection[str]:
+        key = self._keys.queue(project, queue)
+        return [claim_ids[at] for at in await self._redis.script(scripts.CLAIM_LIVE, [key], [self._now(), *claim_ids])]

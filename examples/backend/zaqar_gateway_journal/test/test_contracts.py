@@ -53,7 +53,7 @@ class JournalCase(StoreContract):
 READS = {
     "queues": {"get", "list", "count", "usage", "stats"},
     "messages": {"get", "list", "read", "due_in"},
-    "claims": {"get"},
+    "claims": {"get", "live"},
     "dead_letters": {"list", "letters"},
     "subscriptions": {"count", "get", "list", "read", "live"},
     "durables": {"list"},
