@@ -900,7 +900,7 @@ class ISockets(Interface):
 class ILiveSubscription(Interface):
     """A live subscription or a worker, as whoever has made it speaks to it.
 
-    Ids of what is not outstanding are ignored, and not counted.
+    Ids of what is not outstanding are ignored, and not counted; so are those of what only an earlier connection was sent.
     """
 
     is_worker: bool = Attribute("Whether messages are claimed for it.")

@@ -115,6 +115,28 @@ class Rules(SynchronousTestCase):
         self.assertTrue(them.send(name(4), 0))
         self.assertEqual(them.again(10), names(6))
 
+    def test_unseen(self) -> None:
+        """Of what an earlier connection was sent nothing is acknowledged, refused, extended or found before it is sent here."""
+        them = Outstanding(1, 30)
+        them.begin(names(4, 6, 8))
+        them.send(name(4), 0)
+        self.assertEqual([them.is_unseen(each) for each in names(4, 6, 8, 9)], [False, True, True, False])
+        self.assertEqual(them.known(names(4, 6, 9)), names(4))
+        self.assertEqual((them.refuse(names(6), 100, 0), them.extend(names(6, 8), 1000, 0)), (0, 0))
+        for last in (4, 5, 6, 99):
+            self.assertEqual(them.up_to(name(last)), names(4))
+        self.assertEqual((them.done(names(4)), them.again(10)), (1, names(6)))
+        them.send(name(6), 0)
+        self.assertEqual((them.known(names(6)), them.up_to(name(99))), (names(6), names(6)))
+
+    def test_ready_behind(self) -> None:
+        """What is ready behind a message does not hang on the window, nor on whether that one is ready."""
+        them = Outstanding(1, 30)
+        them.begin(names(4, 6, 8))
+        self.assertEqual((them.ready_behind(name(4), 1), them.ready_behind(name(4), 9)), (names(6), names(6, 8)))
+        them.send(name(4), 0)
+        self.assertEqual((them.ready_behind(name(4), 9), them.ready_behind(name(8), 9)), (names(6, 8), []))
+
     def test_total(self) -> None:
         """Refused messages do not add up without end."""
         them = Outstanding(1000, 30)
@@ -159,6 +181,7 @@ class Model(SynchronousTestCase):
         them, now_s, last = Outstanding(window, deadline_s), 0, pending - 1
         model: dict[int, tuple[str, int]] = {number: ("ready", 0) for number in range(pending)}
         them.begin(names(*model))
+        unseen = set(model)
         for what, arg in steps:
             if what == "new":
                 for _ in range(min(arg, them.room_for_new)):
@@ -172,6 +195,7 @@ class Model(SynchronousTestCase):
                 for number in ready[: len(found)]:
                     self.assertTrue(them.send(name(number), now_s))
                     model[number] = "sent", now_s + deadline_s
+                    unseen.discard(number)
             elif what == "pass":
                 now_s += arg
                 them.settle(now_s)
@@ -179,23 +203,25 @@ class Model(SynchronousTestCase):
                     if state != "ready" and at_s <= now_s:
                         model[number] = "ready", 0
             elif what == "done":
+                self.assertEqual(them.known(names(*arg)), names(*dict.fromkeys(n for n in arg if n in model and n not in unseen)))
                 gone = {number for number in arg if model.pop(number, None)}
                 self.assertEqual(them.done(names(*arg)), len(gone))
+                unseen -= gone
             elif what == "up_to":
-                below = [number for number in model if number <= arg]
+                below = [number for number in model if number <= arg and number not in unseen]
                 self.assertEqual(sorted(them.up_to(name(arg))), sorted(names(*below)))
                 them.done(names(*below))
                 for number in below:
                     del model[number]
             elif what == "refuse":
                 numbers, delay_s = arg
-                known = {number for number in numbers if number in model}
+                known = {number for number in numbers if number in model and number not in unseen}
                 self.assertEqual(them.refuse(names(*numbers), delay_s, now_s), len(known))
                 for number in known:
                     model[number] = ("waiting", now_s + delay_s) if delay_s else ("ready", 0)
             elif what == "extend":
                 numbers, extra_s = arg
-                known = {number for number in numbers if model.get(number, ("waiting",))[0] != "waiting"}
+                known = {number for number in numbers if model.get(number, ("waiting",))[0] != "waiting"} - unseen
                 self.assertEqual(them.extend(names(*numbers), extra_s, now_s), len(known))
                 for number in known:
                     model[number] = "sent", now_s + extra_s

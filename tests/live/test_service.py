@@ -501,6 +501,165 @@ class DurableNames(LiveCase):
             (shown,) = now(self.storage.durables.list("p", "q"))
             self.assertTrue(shown.attached)
 
+    def leave(self, *numbers: int) -> list[str]:
+        """Have messages be pending under the name ``d``, which nobody holds; their ids."""
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, "d", 1000))
+        self.post(*numbers)
+        self.taken(socket)
+        self.me.sockets.gone(socket)
+        self.turn()
+        return self.ids()
+
+    def gaps(self) -> list[tuple[str | None, str | None]]:
+        """Of what was taken last the gaps: where they begin and end."""
+        return [(each["after"], each["continues_at"]) for each in self.documents if each["Message_Type"] == "Gap"]
+
+    def pending(self) -> int:
+        """How many messages are pending under the only name."""
+        (shown,) = now(self.storage.durables.list("p", "q"))
+        return int(shown.pending)
+
+    def test_gaps_of_pending_messages(self) -> None:
+        """Each run of pending messages that are gone is one gap, behind what was sent before it and up to what follows it,
+        which may be something new, whatever the window."""
+        for window in (1, 2, 100):
+            ids = self.leave(*range(8))
+            self.post(8)
+            (new,) = self.ids()[8:]
+            now(self.storage.messages.delete_many("p", "q", [ids[n] for n in (0, 2, 3, 5, 6, 7)], None))
+            socket, _ = self.begin(LiveTerms(FIRST, 3600, "d", window))
+            gaps, seen = [], []
+            for _ in range(4):
+                seen += self.taken(socket)
+                gaps += self.gaps()
+                self.done(socket, [each["id"] for each in self.documents if each["Message_Type"] == "Message"])
+                self.turn(1)
+            gap = ("Gap", None)
+            self.assertEqual(seen, [gap, (1, "again"), gap, (4, "again"), gap, 8])
+            self.assertEqual(gaps, [(None, ids[1]), (ids[1], ids[4]), (ids[4], new)])
+            self.assertEqual(self.pending(), 0)
+            now(self.storage.queues.delete("p", "q"))
+            now(self.storage.durables.delete("p", "q", "d"))
+            self.me.sockets.gone(socket)
+            self.turn()
+
+    def test_gap_of_all_that_was_pending(self) -> None:
+        """Hundreds of pending messages that are gone are one gap; where nothing follows it says so."""
+        self.leave(*range(200))
+        now(self.storage.queues.purge("p", "q"))
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, "d", 5))
+        self.assertEqual((self.taken(socket), self.gaps(), self.pending()), ([("Gap", None)], [(None, None)], 0))
+
+    def test_store_away_behind_a_gap(self) -> None:
+        """A store that goes away while it is asked what follows a gap is asked again."""
+        ids = self.leave(1, 2)
+        now(self.storage.messages.delete("p", "q", ids[0], None))
+        get, fails = self.me.storage.messages.get, [False, True]
+
+        async def failing(project: str, queue: str, some: Sequence[str]) -> Any:
+            if fails and fails.pop(0):
+                raise StoreUnavailable("It is away.")
+            return await get(project, queue, some)
+
+        self.me.storage.messages.get = failing
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, "d", 1))
+        self.assertEqual(self.taken(socket), [])
+        self.turn(1)
+        self.assertEqual((self.taken(socket), self.gaps()), ([("Gap", None), (2, "again")], [(None, ids[1])]))
+
+    def test_not_sent_here(self) -> None:
+        """Of what was pending before nothing is acknowledged, refused or extended before it is sent on this connection."""
+        ids = self.leave(*range(10))
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, "d", 1))
+        self.assertEqual(self.taken(socket), [(0, "again")])
+        live = self.live(socket)
+        self.assertEqual(now(live.extend([ids[5]], 43_200)), 0)
+        self.assertEqual(now(live.refuse([ids[5]], 43_200)), 0)
+        self.assertEqual((self.done(socket, ids[5:]), self.pending()), (0, 10))
+        for last in (ids[0], ids[5], ids[9]):
+            self.assertEqual(live.up_to(last), ids[:1])
+        live.resize(100)
+        self.turn()
+        self.assertEqual(self.taken(socket), [(number, "again") for number in range(1, 10)])
+        self.assertEqual((self.done(socket, live.up_to(ids[8])), self.pending()), (9, 1))
+
+    def test_taken_over_while_it_was_held_up(self) -> None:
+        """A process that was held up so long that its subscriptions have ended says of a name that somebody else has attached
+        since that it was taken over, and refuses late acknowledgements."""
+        socket, _ = self.begin(DURABLE)
+        self.post(1)
+        self.taken(socket)
+        now(self.storage.subscriptions.delete("p", "q", self.placed.id))
+        self.begin(DURABLE, process=Process(self.storage, self.clock, "g2"))
+        self.turn(0.1)
+        self.assertEqual(self.taken(socket), [("End", TAKEN_OVER)])
+        self.assertRaises(Conflict, self.me.live.find, QUEUE, socket)
+
+    def test_sent_again_by_the_holder_alone(self) -> None:
+        """A holder that was not told for a while that it is one asks before it sends anything again: another one may have it, and be done
+        with it.  Nothing is asked where the name was in use just now."""
+        socket, _ = self.begin(LiveTerms(FIRST, 3600, "d", 100, 4))
+        self.post(1)
+        self.me.parts["durables"].calls.clear()
+        self.turn(4)
+        self.assertEqual((self.taken(socket), self.me.parts["durables"].calls), ([1, (1, "again")], []))
+        self.turn(4)
+        self.assertEqual((self.taken(socket), self.me.parts["durables"].calls), ([(1, "again")], ["renew"]))
+        other = Process(self.storage, self.clock, "g2")
+        self.me.away("durables")  # it hears, and is told, nothing
+        there, _ = self.begin(DURABLE, process=other)
+        self.assertEqual(self.taken(there), [(1, "again")])
+        self.assertEqual(now(self.live(there, other).acknowledge(self.ids())), 1)
+        self.me.away()
+        look = self.me.parts["durables"].hold("renew")
+        self.clock.advance(9)  # all at once: it was held up
+        self.assertEqual(self.taken(socket), [("End", TAKEN_OVER)])
+        look.callback(None)
+        self.turn()
+        self.assertEqual(self.taken(socket), [])
+
+    def test_pending_for_who_acknowledges_nothing(self) -> None:
+        """Who attaches a name without acknowledgements gets what is pending under it once, in order and marked, and gaps; then the rest."""
+        ids = self.leave(*range(70))
+        now(self.storage.messages.delete_many("p", "q", ids[40:42], None))
+        self.post(70)
+        terms = LiveTerms(FIRST, 3600, "d", deadline_s=5)
+        socket, begun = self.begin(terms)
+        self.assertEqual((begun.resumed, begun.window, (begun.marker or "") < ids[0]), (True, None, True))
+        pending = [(number, "again") for number in range(70)]
+        self.assertEqual(self.taken(socket), [*pending[:40], ("Gap", None), *pending[42:], 70])
+        self.assertEqual((self.gaps(), self.pending()), ([(ids[39], ids[42])], 0))
+        with self.assertRaises(RuleBroken):
+            now(self.live(socket).acknowledge(ids))
+        self.turn(30)
+        self.post(71)
+        self.assertEqual(self.taken(socket), [71])
+        self.me.sockets.gone(socket)
+        self.turn()
+        self.assertEqual(self.taken(self.begin(terms)[0]), [])
+
+    def test_pending_is_not_lost(self) -> None:
+        """What is pending stays so until it was sent: where nobody reads it, or the connection is cut before the store has that it was sent,
+        the next one gets it."""
+        self.leave(*range(40))
+        terms, slow = LiveTerms(FIRST, 3600, "d"), Socket("http://127.0.0.1:1/slow")
+        slow.takes = False
+        self.begin(terms, slow)
+        self.turn(10)
+        self.assertEqual((slow.pushed, self.pending()), ([], 40))
+        self.me.sockets.gone(slow)
+        held = self.me.parts["durables"].hold("acknowledge")
+        cut, _ = self.begin(terms)
+        self.assertEqual(len(self.taken(cut)), 32)
+        self.post(40)
+        self.assertEqual(self.taken(cut), [])
+        other = Process(self.storage, self.clock, "g2")
+        there, _ = self.begin(terms, process=other)
+        held.callback(None)
+        self.turn()
+        self.assertEqual(self.taken(there), [*((number, "again") for number in range(40)), 40])
+        self.assertEqual(self.taken(cut), [("End", TAKEN_OVER)])
+
     def test_without_acknowledgements(self) -> None:
         """A durable name without acknowledgements goes on behind what was sent."""
         terms = LiveTerms(FIRST, 3600, "d")
@@ -756,18 +915,6 @@ class Workers(LiveCase):
         self.post(4)
         self.assertEqual(self.taken(socket), [1, 2, 3])
 
-    def test_refusal_that_fails(self) -> None:
-        """A refusal that the store does not take can be repeated."""
-        socket, _ = self.begin(WORK)
-        self.post(1)
-        self.me.away("claims")
-        with self.assertRaises(StoreUnavailable):
-            now(self.live(socket).refuse(self.ids(), 0))
-        self.me.away()
-        self.taken(socket)
-        self.assertEqual(now(self.live(socket).refuse(self.ids(), 0)), 1)
-        self.turn()
-        self.assertEqual(self.taken(socket), [1])
     def test_up_to_what_is_done(self) -> None:
         """A message that is done already means those before it as well, and not what came again behind it."""
         socket, _ = self.begin(WorkTerms(60, 60, 5))
@@ -795,3 +942,15 @@ class Workers(LiveCase):
         self.assertEqual((live.up_to(ids[1]), live.up_to(ids[0]), live.up_to(ids[99])), ([], ids[:1], ids[:1]))
         self.assertLess(len(live._numbers), 30)
 
+    def test_refusal_that_fails(self) -> None:
+        """A refusal that the store does not take can be repeated."""
+        socket, _ = self.begin(WORK)
+        self.post(1)
+        self.me.away("claims")
+        with self.assertRaises(StoreUnavailable):
+            now(self.live(socket).refuse(self.ids(), 0))
+        self.me.away()
+        self.taken(socket)
+        self.assertEqual(now(self.live(socket).refuse(self.ids(), 0)), 1)
+        self.turn()
+        self.assertEqual(self.taken(socket), [1])

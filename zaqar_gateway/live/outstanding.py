@@ -1,13 +1,14 @@
 """What a subscription with acknowledgements was sent and is not done with, and what comes again when.  Pure.
 
 A message is *sent* (on its way, or at work), *waiting* (refused, until its delay is over) or *ready* (to be sent again).
-Instants are seconds of one clock.
+What an earlier connection was sent is ready, and *unseen* until this one is sent it: until then whoever is sent messages here
+can say nothing of it.  Instants are seconds of one clock.
 """
 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
 
 TOTAL_MAX = 5_000
@@ -34,6 +35,7 @@ class Outstanding:
         self._sent: dict[str, float] = {}  # with their deadlines
         self._waiting: dict[str, float] = {}  # with the ends of their delays
         self._ready: list[int] = []  # places, in order
+        self._unseen: set[str] = set()  # the last of all that is ready, since these are sent in order
         self._agenda: list[tuple[float, str]] = []  # has what is in the two dictionaries, and what was
         self._last = 0
 
@@ -49,6 +51,7 @@ class Outstanding:
         """Have messages be ready that an earlier connection was sent; in their order."""
         for message_id in ids:
             self._ready.append(self._enter(message_id))
+            self._unseen.add(message_id)
 
     def _enter(self, message_id: str) -> int:
         self._last += 1
@@ -87,6 +90,11 @@ class Outstanding:
         """The oldest that are ready, as many as may be sent."""
         return [self._ids[place] for place in self._ready[: min(limit, self.room)]]
 
+    def ready_behind(self, message_id: str, limit: int) -> list[str]:
+        """Those that are ready behind one that is outstanding, whatever the window."""
+        at = bisect_right(self._ready, self._places[message_id])
+        return [self._ids[place] for place in self._ready[at : at + limit]]
+
     @property
     def room_for_new(self) -> int:
         """How many new ones may be sent: none while older ones are ready."""
@@ -102,6 +110,7 @@ class Outstanding:
             self._enter(message_id)
         else:
             self._take_out(message_id, place)
+            self._unseen.discard(message_id)
         self._plan(self._sent, message_id, now_s + self._deadline_s)
         return place is not None
 
@@ -109,6 +118,10 @@ class Outstanding:
         """Whether a message is to be sent again."""
         place = self._places.get(message_id)
         return place is not None and self._at(place) is not None
+
+    def is_unseen(self, message_id: str) -> bool:
+        """Whether a message was sent by an earlier connection alone."""
+        return message_id in self._unseen
 
     def _at(self, place: int) -> int | None:
         at = bisect_left(self._ready, place)
@@ -132,16 +145,16 @@ class Outstanding:
     # -- what the subscriber says --------------------------------------------------------------------------------------
 
     def known(self, ids: Iterable[str]) -> list[str]:
-        """Those of some ids that are outstanding, each once."""
-        return [message_id for message_id in dict.fromkeys(ids) if message_id in self._places]
+        """Those of some ids that are outstanding and were sent here, each once."""
+        return [one for one in dict.fromkeys(ids) if one in self._places and one not in self._unseen]
 
     def up_to(self, message_id: str) -> list[str]:
-        """What is outstanding and was first sent no later than a message, which itself may be done already."""
+        """What is outstanding and was first sent here no later than a message, which itself may be done already."""
         place = self._places.get(message_id)
         if place is not None:
-            return [one for one, its in self._places.items() if its <= place]
+            return self.known(one for one, its in self._places.items() if its <= place)
         whose = message_id[-_INCARNATION:]
-        return [one for one in self._places if one <= message_id and one[-_INCARNATION:] == whose]
+        return self.known(one for one in self._places if one <= message_id and one[-_INCARNATION:] == whose)
 
     def done(self, ids: Sequence[str]) -> int:
         """Forget messages.
@@ -153,6 +166,7 @@ class Outstanding:
             place = self._places.get(message_id)
             if place is not None:
                 self._take_out(message_id, place)
+                self._unseen.discard(message_id)
                 del self._places[message_id], self._ids[place]
                 count += 1
         return count

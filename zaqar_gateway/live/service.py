@@ -134,15 +134,21 @@ class _Watch:
 
     async def _look_at(self, some: list[_Live]) -> None:
         at = self._place.project, self._place.name
+        # First who holds the durable names: where this process was held up, subscriptions may have ended whose names somebody else
+        # has attached since, which is what their holders have to know.
+        holders = {(held.name, held.owner): (each, held) for each in some if (held := _held(each)) is not None}
+        if holders:
+            asked_s = self._clock.seconds()
+            kept = set(await self._storage.durables.renew(*at, list(holders), hold_ms=HOLD_MS))
+            for holder, (each, held) in holders.items():
+                if holder in kept:
+                    held.asked_s = asked_s
+                else:
+                    self._over(each, TAKEN_OVER)
         live = await self._storage.subscriptions.live(*at, [each.id for each in some])
         for each in some:
             if each.id not in live:
                 self._over(each, ENDED)
-        holders = {(held.name, held.owner): each for each in some if (held := _held(each)) is not None}
-        if holders:
-            kept = await self._storage.durables.renew(*at, list(holders), hold_ms=HOLD_MS)
-            for holder in holders.keys() - set(kept):
-                self._over(holders[holder], TAKEN_OVER)
 
 
 def _before(message_id: str) -> str:
@@ -188,7 +194,7 @@ class Live:
         """See :class:`~zaqar_gateway.interfaces.ILive`."""
         held, marker, resumed, pending = None, terms.marker, False, list[str]()
         if terms.durable:
-            held = Held(self._storage.durables, place, terms.durable, self._new_id())
+            held = Held(self._storage.durables, place, terms.durable, self._new_id(), self._clock)
             attached = await self._storage.durables.attach(
                 place.project,
                 place.name,
@@ -200,7 +206,7 @@ class Live:
                 most=DURABLES_MAX,
             )
             marker, resumed = attached.marker, not attached.is_new
-            pending = attached.pending if terms.window is not None else []
+            pending = attached.pending
         self._make_room(place, listener)
         over = partial(self._over, place, listener)
         does = Subscriber(place, terms, listener, messages, held, pending, self._clock, over)

@@ -25,12 +25,15 @@ from zaqar_gateway.interfaces import (
 )
 from zaqar_gateway.live import frames
 from zaqar_gateway.live.outstanding import Outstanding
-from zaqar_gateway.model import LiveTerms, Place
+from zaqar_gateway.model import LiveTerms, Message, Place
 
 _log = Logger()
 
 HOLD_MS = 30_000
 """For how long a durable name stays held when its gateway says nothing any more."""
+
+SURE_S = 5.0
+"""For how long a durable name is taken for held by who was last told so.  Gateways that say nothing are taken for dead later than that."""
 
 AGAIN_S, AGAIN_MAX_S = 0.25, 5.0
 """After what time something is asked of the store again that it could not do; twice as long each time."""
@@ -53,21 +56,42 @@ class Held:
     """A durable name, held.
 
     :ivar owner: the token under which.
+    :ivar asked_s: when the store was last asked something of it and said that it is held.
     """
 
-    def __init__(self, store: IDurableStore, place: Place, name: str, owner: str) -> None:
+    def __init__(self, store: IDurableStore, place: Place, name: str, owner: str, clock: IReactorTime) -> None:
         self.name = name
         self.owner = owner
+        self.asked_s = clock.seconds()
         self._store = store
         self._at = place.project, place.name, name, owner
+        self._clock = clock
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it was said just now that it is held."""
+        return self._clock.seconds() < self.asked_s + SURE_S
 
     async def advance(self, step: int, marker: str, ids: Sequence[str]) -> bool:
         """See :meth:`~zaqar_gateway.interfaces.IDurableStore.advance`."""
-        return await self._store.advance(*self._at, step, marker, ids, hold_ms=HOLD_MS)
+        asked_s = self._clock.seconds()
+        return self._noted(asked_s, await self._store.advance(*self._at, step, marker, ids, hold_ms=HOLD_MS))
 
     async def acknowledge(self, ids: Sequence[str]) -> bool:
         """See :meth:`~zaqar_gateway.interfaces.IDurableStore.acknowledge`."""
-        return await self._store.acknowledge(*self._at, ids, hold_ms=HOLD_MS)
+        asked_s = self._clock.seconds()
+        return self._noted(asked_s, await self._store.acknowledge(*self._at, ids, hold_ms=HOLD_MS))
+
+    async def renew(self) -> bool:
+        """Say that it is still held; whether it is."""
+        project, queue, name, owner = self._at
+        asked_s = self._clock.seconds()
+        return self._noted(asked_s, bool(await self._store.renew(project, queue, [(name, owner)], hold_ms=HOLD_MS)))
+
+    def _noted(self, asked_s: float, is_held: bool) -> bool:
+        if is_held:
+            self.asked_s = asked_s
+        return is_held
 
     async def detach(self) -> None:
         """See :meth:`~zaqar_gateway.interfaces.IDurableStore.detach`."""
@@ -104,10 +128,13 @@ class Subscriber:
         self._messages = messages
         self._clock = clock
         self._over = over
-        self._outstanding = None if terms.window is None else Outstanding(terms.window, terms.deadline_s)
-        if self._outstanding is not None:
+        self._is_acknowledged = terms.window is not None
+        # Who acknowledges nothing has none, save for what is pending from before, until that is sent.
+        self._outstanding: Outstanding | None = None
+        if self._is_acknowledged or pending:
+            self._outstanding = Outstanding(terms.window or _ANY_NUMBER, terms.deadline_s)
             self._outstanding.begin(pending)
-        self._unseen = set(pending)  # what this connection was not sent yet
+        self._after: str | None = None  # the last of what was pending that was sent here
         self._reading: IReading | None = None
         self._timer: IDelayedCall | None = None
         self._lull: IDelayedCall | None = None
@@ -273,8 +300,15 @@ class Subscriber:
         self._go_on()
 
     async def _send_again(self, outstanding: Outstanding, ids: Sequence[str]) -> None:
+        if self.held is not None and not self.held.is_sure and not await self._until_done(self.held.renew):
+            if not self._is_ended:  # who holds the name now may have done with them
+                self._over(TAKEN_OVER)
+            return
         try:
-            found = {one.id: one for one in await self._messages.get(self._place.project, self._place.name, ids)}
+            found = {one.id: one for one in await self._get(ids)}
+            more, continues_at = list[str](), None
+            if ids[-1] not in found and outstanding.is_unseen(ids[-1]):  # it is told where that gap ends
+                more, continues_at = await self._behind(outstanding, ids[-1])
         except StoreError as error:
             self._told(error)
             await deferLater(self._clock, AGAIN_S)
@@ -285,41 +319,59 @@ class Subscriber:
             return
         if self._is_ended:
             return
-        gone, batch = [], []
-        after: str | None = None
+        batch: list[frames.Frame] = []
+        is_gap = False
         now_s = self._clock.seconds()
         for message_id in ids:
-            if outstanding.is_ready(message_id):  # it may be done by now
-                message = found.get(message_id)
-                if message is None:
-                    gone.append(message_id)
-                else:
-                    batch += self._gap_before(after, gone, message_id)
-                    outstanding.send(message_id, now_s)
-                    batch.append(frames.redelivered(self._place, message))
-                    after = message_id
-        batch += self._gap_before(after, gone, None)
+            if not outstanding.is_ready(message_id):
+                continue  # it is done by now
+            message, is_unseen = found.get(message_id), outstanding.is_unseen(message_id)
+            if message is None:
+                is_gap = is_gap or is_unseen  # of what was sent here nothing more is told
+                continue
+            if is_unseen:
+                if is_gap:
+                    batch.append(frames.gap(self._place, self._after, message_id))
+                    is_gap = False
+                self._after = message_id
+            outstanding.send(message_id, now_s)
+            batch.append(frames.redelivered(self._place, message))
+        if is_gap:
+            batch.append(frames.gap(self._place, self._after, continues_at))
         if batch:
             self.listener.push(*batch)
-        lost = [message_id for message_id in ids if message_id not in found]
-        outstanding.done(lost)
-        if self.held is not None and lost and not await self._until_done(partial(self.held.acknowledge, lost)):
+        over = [one for one in ids if one not in found] if self._is_acknowledged else ids
+        await self._done_with(outstanding, [*over, *more])
+
+    async def _get(self, ids: Sequence[str]) -> Sequence[Message]:
+        return await self._messages.get(self._place.project, self._place.name, ids)
+
+    async def _behind(self, outstanding: Outstanding, message_id: str) -> tuple[list[str], str | None]:
+        """What is behind a message that is gone: those that are gone as well, and the one that follows, if any."""
+        gone: list[str] = []
+        while ids := outstanding.ready_behind(gone[-1] if gone else message_id, _AT_ONCE):
+            there = {one.id for one in await self._get(ids)}
+            for each in ids:
+                if each in there:
+                    return gone, each
+                gone.append(each)
+        assert self._reading is not None
+        page = await self._messages.read(self._place.project, self._place.name, self._reading.marker, 1)
+        return gone, page.posted[0].message.id if page.posted else None
+
+    async def _done_with(self, outstanding: Outstanding, ids: Sequence[str]) -> None:
+        """Messages do not come again: they are gone, or nobody acknowledges them."""
+        outstanding.done(ids)
+        if not self._is_acknowledged and not len(outstanding):
+            self._outstanding = None
+        if self.held is not None and ids and not await self._until_done(partial(self.held.acknowledge, ids)):
             if not self._is_ended:
                 self._over(TAKEN_OVER)
-
-    def _gap_before(self, after: str | None, gone: list[str], continues_at: str | None) -> list[frames.Frame]:
-        """Tell of messages that are gone and that this connection was never sent."""
-        is_told = not self._unseen.isdisjoint(gone)
-        self._unseen.difference_update(gone)
-        gone.clear()
-        if continues_at is not None:
-            self._unseen.discard(continues_at)
-        return [frames.gap(self._place, after, continues_at)] if is_told else []
 
     # -- what the subscriber says --------------------------------------------------------------------------------------
 
     def _acknowledged(self) -> Outstanding:
-        if self._outstanding is None:
+        if self._outstanding is None or not self._is_acknowledged:
             raise RuleBroken("The subscription has no acknowledgements; it has to be made with acknowledge explicit.")
         return self._outstanding
 
@@ -332,7 +384,6 @@ class Subscriber:
                 self._over(TAKEN_OVER)
             raise taken_over(self._place)
         count = outstanding.done(known)
-        self._unseen.difference_update(known)
         self._made_room(outstanding)
         return count
 
