@@ -230,6 +230,17 @@ class Refusals(ConfigCase):
         for value in ("ssl:443", "ssl:443:privateKey=/nowhere", "haproxy:ssl:443:certKey=/nowhere"):
             self.assertIn("(TLS is spoken at tls:PORT, with the files that are named in [tls])", self.refused(f"[listen]\nhttp = ['{value}']")[0])
         self.assertIn("cannot be read (there is no path; the form is unix:/PATH", self.refused("[listen]\nhttp = ['unix:']")[0])
+        for value, expected in (
+            ("unix:/a:mode=999", "the mode is 999; it has to be an octal number"),
+            ("unix:/a:lockfile=no", "the lockfile is no; it has to be 0 or 1"),
+            ("unix:/a:backlog=x", "the backlog is x; it has to be a number, in digits alone"),
+            ("tcp:80:backlog=-1", "the backlog is -1; it has to be a number, in digits alone"),
+            ("tcp:80:backlog=1_0", "the backlog is 1_0; it has to be a number, in digits alone"),
+            ("tcp:99999:port=80", "the port is given twice"),
+            ("tcp:80:interfaces=x", "it has no part interfaces"),
+            ("tcp:80:a:b:c", "it has too many parts"),
+        ):
+            self.assertIn(f"({expected}; the form is", self.refused(f"[listen]\nhttp = ['{value}']")[0])
         for value in ("tcp:65535", "tcp:0:interface=127.0.0.1:backlog=70000", "unix:/run/70000", r"unix:/run/a\=b\:c"):
             self.assertEqual(self.load(f"[listen]\nhttp = ['{value}']").listen.http, (value,))
         problems = self.refused("[listen]\nhttp = []\nwebsocket = []")
@@ -262,7 +273,7 @@ class Refusals(ConfigCase):
     def test_sockets_of_systemd(self) -> None:
         """Sockets that systemd hands over need not be there when settings are read; only how they are written is looked at."""
         for value in (
-            *("systemd:domain=INET:index=0", "systemd:domain=INET6:name=zaqar", "systemd:UNIX:1"),
+            *("systemd:domain=INET:index=0", "systemd:domain=INET6:name=zaqar", "systemd:INET:1"),
             "haproxy:systemd:domain=INET:index=0",
         ):
             self.assertEqual(self.load(f"[listen]\nhttp = ['{value}']").listen.http, (value,))
@@ -272,10 +283,13 @@ class Refusals(ConfigCase):
             ("systemd:index=0", "the domain is missing"),
             ("systemd:domain=inet:index=0", "the domain is inet"),
             ("systemd:domain=INET:index=first", "the index is first"),
-            ("systemd:domain=INET:index=0:backlog=5", "it has other parts than domain, index and name"),
+            ("systemd:domain=INET:index=0:backlog=5", "it has no part backlog"),
+            ("systemd:domain=INET:name=", "one of index and name has to be given"),
+            ("systemd:", "the domain is missing"),
+            ("systemd:domain=UNIX:index=0", "a Unix socket cannot be taken over; unix:/PATH makes one"),
         ):
             (problem,) = self.refused(f"[listen]\nhttp = ['{value}']")
-            self.assertIn(f"{expected}; the form is systemd:domain=INET, INET6 or UNIX, then :index=NUMBER or :name=NAME", problem)
+            self.assertIn(f"{expected}; the form is systemd:domain=INET or INET6, then :index=NUMBER or :name=NAME", problem)
 
     def test_digits(self) -> None:
         """Numbers in the environment are written in digits of ASCII, as those of the file."""
@@ -331,7 +345,6 @@ class Refusals(ConfigCase):
         self.assertIn('; text stands between quotes, as in uri = "redis', self.refused("auth_strategy = keystone")[0])
         error = self.assertRaises(ConfigError, load, self.file(b"\xff"), {}, {})
         self.assertIn("is not TOML", str(error))
-
 
     def test_byte_order_mark(self) -> None:
         """A mark that an editor has put before the text is no part of it, nor of a password."""

@@ -99,7 +99,7 @@ _TELL_S = 60.0
 _SPARE_FILES = 256
 _FILES_MAX = 1_048_576
 _BUSY_PAUSE_S, _BUSY_TRIES = 0.02, 250
-"""How another process is waited for that looks at the sockets of a directory."""
+"""How another process is waited for that looks at the sockets of a directory: 5 s in all."""
 
 
 class Gateway(Service):
@@ -355,7 +355,7 @@ class Gateway(Service):
         :raises OSError: the same; its text is for people.
         """
         try:
-            place = serverFromString(ListeningReactor(self._reactor), endpoint)
+            place, alone = (serverFromString(ListeningReactor(self._reactor, locks=locks), endpoint) for locks in (True, False))
         except (IndexError, KeyError):  # of what Twisted looks in for the sockets of systemd
             raise OSError(
                 errno.ENOENT, "systemd has not handed over such a socket (it does where a socket unit starts the service)"
@@ -366,7 +366,9 @@ class Gateway(Service):
                 return port
             except DirectoryBusy:
                 await deferLater(self._reactor, _BUSY_PAUSE_S)
-        raise OSError(errno.EAGAIN, "another process keeps a lock on the directory of the socket")
+        _log.warn("another process keeps a lock on the directory of {endpoint}; it is listened there all the same", endpoint=endpoint)
+        port = await alone.listen(factory)
+        return port
 
     def _failed(self, failure: Failure) -> None:
         if failure.check(CancelledError):

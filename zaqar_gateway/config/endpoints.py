@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 
 from attrs import frozen
@@ -16,11 +17,19 @@ _FORMS = {
     "tcp": "tcp:PORT[:interface=ADDRESS][:backlog=NUMBER]",
     "tcp6": "tcp6:PORT[:interface=ADDRESS][:backlog=NUMBER]",
     "unix": "unix:/PATH[:mode=OCTAL][:backlog=NUMBER][:lockfile=0 or 1]",
-    "systemd": "systemd:domain=INET, INET6 or UNIX, then :index=NUMBER or :name=NAME",
+    "systemd": "systemd:domain=INET or INET6, then :index=NUMBER or :name=NAME",
 }
+_PARTS = {
+    "tcp": ("port", "interface", "backlog"),
+    "tcp6": ("port", "interface", "backlog"),
+    "unix": ("address", "mode", "backlog", "lockfile"),
+    "systemd": ("domain", "index", "name"),
+}
+"""The names of parts, in the order in which they stand where they have none."""
 _PART = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
 _PAIR = re.compile(r"((?:\\.|[^=\\])*)=(.*)", re.DOTALL)
 _INTERFACE = re.compile(r"(.*:interface=)\[?([0-9A-Fa-f.:]+(?:%\w+)?)\]?(:\w+=.*)?")
+_NUMBER = re.compile("[0-9]{1,9}")
 _ADDRESS_FIRST = re.compile(r"((?:haproxy:)?tcp6?:)(\[[^\]]*\]|[0-9.]+):([0-9]+)")
 
 
@@ -47,9 +56,9 @@ def check(endpoint: str) -> None:
     except Exception as error:  # each kind of endpoint is a plug-in and raises what it likes
         why = str(error) if isinstance(error, _Wrong) else f"{type(error).__name__}: {error}"
         if form := _FORMS.get(parts.kind):
-            why = f"{f'{why}; ' if isinstance(error, _Wrong) else ''}the form is {form}, and a colon within a part is written \\:"
-        if meant := _meant(described):
-            why = f"{why}; so it would be '{'tls:' if over_tls else ''}{meant}'"
+            form = f"the form is {form}, and a colon within a part is written \\:"
+            meant = _meant(described)
+            why = f"{form}; so it would be '{'tls:' if over_tls else ''}{meant}'" if meant else f"{why}; {form}"
         raise ValueError(f"{json.dumps(endpoint)} cannot be read ({why})") from None
 
 
@@ -75,38 +84,67 @@ class _Parts:
         unnamed = tuple(part for part, pair in zip(parts, pairs, strict=True) if not pair)
         return cls(kind, unnamed, {pair[1]: pair[2] for pair in pairs if pair})
 
-    def get(self, name: str, place: int) -> str | None:
-        """A part by its name or by its place among those without one."""
-        return self.named.get(name, self.unnamed[place] if place < len(self.unnamed) else None)
+    def by_name(self) -> dict[str, str]:
+        """All parts by their names.
+
+        :raises _Wrong: there are others than a kind that is known has.
+        """
+        names = _PARTS[self.kind]
+        if len(self.unnamed) > len(names) or (other := self.named.keys() - set(names)):
+            raise _Wrong(f"it has no part {sorted(other)[0]}" if len(self.unnamed) <= len(names) else "it has too many parts")
+        given = dict(zip(names, self.unnamed, strict=False))
+        if twice := given.keys() & self.named.keys():
+            raise _Wrong(f"the {sorted(twice)[0]} is given twice")
+        return given | self.named
 
 
 def _check(endpoint: str, parts: _Parts) -> None:
-    if parts.kind == "systemd":
-        _check_systemd(parts)
-        return
     if parts.kind == "ssl":
         raise _Wrong("TLS is spoken at tls:PORT, with the files that are named in [tls]")
-    # Parsing needs no more of a reactor than that there is one; listening happens elsewhere.
-    serverFromString(Clock(), endpoint)
-    # Twisted takes whatever int() does, and any number; it would fail, or listen elsewhere than it seems, when it listens.
-    port = parts.get("port", 0) if parts.kind in ("tcp", "tcp6") else None
-    if port is not None and not (re.fullmatch("[0-9]{1,9}", port) and int(port) <= PORT_MAX):
+    if parts.kind in _PARTS:
+        given = parts.by_name()
+        _CHECKS[parts.kind](given)
+        # Twisted takes whatever int() does, and any number; it would fail, or listen elsewhere than it seems, when it listens.
+        if not _NUMBER.fullmatch(backlog := given.get("backlog", "0")):
+            raise _Wrong(f"the backlog is {backlog}; it has to be a number, in digits alone")
+    if parts.kind != "systemd":  # which would be looked for, and is there only where systemd has started this very process
+        # Parsing needs no more of a reactor than that there is one; listening happens elsewhere.
+        serverFromString(Clock(), endpoint)
+
+
+def _check_tcp(given: dict[str, str]) -> None:
+    port = given.get("port", "")
+    if not (_NUMBER.fullmatch(port) and int(port) <= PORT_MAX):
         raise _Wrong(f"the port is {port}; it has to be from 0 to {PORT_MAX}, in digits alone")
-    if parts.kind == "unix" and not parts.get("address", 0):
+
+
+def _check_unix(given: dict[str, str]) -> None:
+    if not given.get("address"):
         raise _Wrong("there is no path")
+    if not re.fullmatch("[0-7]{1,4}", mode := given.get("mode", "666")):
+        raise _Wrong(f"the mode is {mode}; it has to be an octal number")
+    if (lock := given.get("lockfile", "0")) not in ("0", "1"):
+        raise _Wrong(f"the lockfile is {lock}; it has to be 0 or 1")
 
 
-def _check_systemd(parts: _Parts) -> None:
-    """Twisted would look for the socket, which is there only where systemd has started this very process."""
-    domain, index, name = (parts.get(*each) for each in (("domain", 0), ("index", 1), ("name", 2)))
-    if len(parts.unnamed) > 3 or parts.named.keys() - {"domain", "index", "name"}:
-        raise _Wrong("it has other parts than domain, index and name")
-    if domain not in ("INET", "INET6", "UNIX"):
-        raise _Wrong("the domain is missing" if domain is None else f"the domain is {domain}")
-    if (index is None) == (name is None):
+def _check_systemd(given: dict[str, str]) -> None:
+    domain, index, name = (given.get(part, "") for part in ("domain", "index", "name"))
+    if domain == "UNIX":  # Twisted would change its mode, and remove it in the end
+        raise _Wrong("a Unix socket cannot be taken over; unix:/PATH makes one")
+    if domain not in ("INET", "INET6"):
+        raise _Wrong(f"the domain is {domain}" if domain else "the domain is missing")
+    if bool(index) == bool(name):
         raise _Wrong("one of index and name has to be given")
-    if index is not None and not re.fullmatch("[0-9]{1,9}", index):
+    if index and not _NUMBER.fullmatch(index):
         raise _Wrong(f"the index is {index}")
+
+
+_CHECKS: dict[str, Callable[[dict[str, str]], None]] = {
+    "tcp": _check_tcp,
+    "tcp6": _check_tcp,
+    "unix": _check_unix,
+    "systemd": _check_systemd,
+}
 
 
 def _meant(endpoint: str) -> str:

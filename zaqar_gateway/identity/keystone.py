@@ -127,8 +127,8 @@ class Keystone:
     """A Keystone, by its URL.
 
     While it is away one call in each pause finds out whether it still is, and the others are refused at once, so that
-    nobody waits for what is not there.  What befalls a long token says nothing of others: those of anybody's making would
-    keep everybody out.
+    nobody waits for what is not there.  What befalls a long token says nothing of others, and begins no pause: those of anybody's
+    making would keep everybody out.
 
     :param url: where its API begins, with or without ``/v3``.
     :param timeout_s: for one call, from looking the host up to the end of the answer.

@@ -100,7 +100,7 @@ class _Spot:
         self._due_in = due_in
         self._clock = clock
         self._looking: _Waiter | None = None  # the taker whose turn it is
-        self._read_at_s = 0.0  # when readers may look again
+        self._read_at_s = clock.seconds()  # when readers may look again
         self._look_at_s = clock.seconds() + LOOK_S
         self._asking: IDelayedCall | None = clock.callLater(0, self._ask)
         self._ringing: IDelayedCall | None = None  # when messages become deliverable

@@ -354,6 +354,7 @@ class ManagementContract(_Base):
         self.assertEqual(await catalog.kept("a"), [HERE])
         await catalog.leave(topic, 60)
         await self.management.pools.delete("a")
+        self.assertEqual(await catalog.kept("a"), [])
         await self.put("a")
         await self.place("b", HERE)
         await catalog.place(topic, "b", bound=True)

@@ -8,7 +8,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -33,10 +33,12 @@ class ListeningReactor:
     it is none, as in another container with the same directory, it takes away one that is.  So the socket itself is asked.
 
     :param reactor: which does all else.
+    :param locks: whether gateways that do so in one directory do it one after the other.
     """
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, *, locks: bool = True) -> None:
         self._reactor = reactor
+        self._locks = locks
         directlyProvides(self, providedBy(reactor))
 
     def __getattr__(self, name: str) -> Any:
@@ -52,7 +54,7 @@ class ListeningReactor:
         """
         if address.startswith("\0"):  # one of Linux's, outside of all directories, goes with its process
             return self._listen(address, factory, backlog, mode, wantPID)
-        with _alone(os.path.dirname(address) or "."):
+        with _alone(os.path.dirname(address) or ".") if self._locks else nullcontext():
             if _was_left(address):
                 _remove(address)
             if wantPID and _is_lock(f"{address}.lock"):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import msgpack
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,7 +19,7 @@ from zaqar_gateway.errors import IdentityUnavailable, Unauthorized
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IStorage, IWaits
 from zaqar_gateway.live.waiting import Waits
-from zaqar_gateway.model import Caller
+from zaqar_gateway.model import Caller, NewMessage, NewPost
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport import audit
 from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
@@ -133,6 +134,43 @@ class WaitTests(AuthenticationCase):
         self.wait()
         self.pass_time(20)
         self.assertEqual(status(self.peer.replies()[0]), 200)
+
+    def test_found_meanwhile(self) -> None:
+        """What a look finds that was under way when somebody else came is told before these speak."""
+        self.wait()
+        kind, gate = type(self.storage.messages), Deferred[None]()
+        get, looks = kind.list, list[int]()
+
+        async def held(*given: Any, **named: Any) -> Any:
+            found = await get(*given, **named)
+            looks.append(len(found.messages))
+            await gate
+            return found
+
+        self.patch(kind, "list", held)
+        post = NewPost(b"c", [NewMessage(b'"former"')], size=8, ttl_default_s=60, size_max=100)
+        self.successResultOf(Deferred.fromCoroutine(self.storage.messages.post("p1", "q", post)))
+        self.pass_time(10)
+        self.assertEqual(looks, [1])
+        self.peer.send(frame("authenticate", "p2", "t2"))
+        self.assertEqual(self.peer.received(), [])
+        gate.callback(None)
+        self.pass_time(0)
+        found, reply = self.peer.replies()
+        self.assertEqual([message["body"] for message in found["body"]["messages"]], ["former"])
+        self.assertEqual((status(reply), reply["request"]["action"]), (200, "authenticate"))
+        self.assertEqual(self.ask("queue_list", "p2")[0], 200)
+        self.assertEqual(self.ask("queue_list", "p1")[0], 403)
+
+    def test_pushes(self) -> None:
+        """Pushes do not wait for what waits, nor for what is answered behind it."""
+        self.wait()
+        self.peer.send(frame("queue_list"), frame("queue_list"))
+        self.assertEqual(self.peer.received(), [])
+        self.peer.protocol.push(Pushed("1"))
+        self.assertEqual(len(self.peer.received()), 1)
+        self.pass_time(20)
+        self.assertEqual(len(self.peer.replies()), 3)
 
     def test_ends_with_its_token(self) -> None:
         """What waits ends with the token it was asked with, though the user has come with another one meanwhile."""

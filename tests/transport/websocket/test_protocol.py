@@ -20,6 +20,7 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IHalfCloseableDescriptor
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
@@ -45,6 +46,7 @@ from zaqar_gateway.model import QueueEntry, QueueRules, QueueStats, Usage
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.transport.turns import DRAIN_S, PART_S
 from zaqar_gateway.transport.turns import Turns as Row
+from zaqar_gateway.transport.unread import Unread as AllUnread
 from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.factory import GatewayFactory
 from zaqar_gateway.transport.websocket.protocol import ROW_MAX, TURN_MAX
@@ -406,6 +408,7 @@ class Deflate(ConnectionCase):
             "server_no_context_takeover=1",
             "client_no_context_takeover; client_no_context_takeover",
             "unknown",
+            'server_max_window_bits="8"',
         ):
             peer = self.compressed(f"{DEFLATE}; {parameters}")
             self.assertNotIn(b"Extensions", peer.head)
@@ -413,11 +416,17 @@ class Deflate(ConnectionCase):
             self.assertEqual([status(reply) for reply in peer.replies()], [200], parameters)
             for offer in (f"{DEFLATE}; {parameters}, {DEFLATE}", f"{DEFLATE}, {DEFLATE};{parameters}"):
                 self.assertIn(b"Sec-WebSocket-Extensions: permessage-deflate", self.compressed(offer).head)
-        for parameters in ("client_max_window_bits", "client_max_window_bits=15; server_max_window_bits = 9"):
+        self.assertNotIn(b"Extensions", self.compressed("Permessage-Deflate; Server_Max_Window_Bits=7").head)
+        for parameters in (
+            "client_max_window_bits",
+            "client_max_window_bits=15; server_max_window_bits = 9",
+            'server_max_window_bits="10"',
+            "Client_Max_Window_Bits",
+        ):
             self.assertIn(b"Sec-WebSocket-Extensions: permessage-deflate", self.compressed(f"{DEFLATE};{parameters}").head)
 
     def test_last_blocks(self) -> None:
-        """A message may end with a block that says that it is the last one; later messages may refer to what was before it all the same."""
+        """A message may end with a block that says that it is the last one; the next one may refer to it.  Nothing may come behind it."""
         peer = self.compressed()
         names = [f"{number * 7919:040}" for number in range(4)]
         before = b""
@@ -429,6 +438,10 @@ class Deflate(ConnectionCase):
         peer.raw(frame(self.deflate(before), reserved=4) + frame(before))
         asked = [reply["request"]["body"]["queue_name"] for reply in peer.replies()]
         self.assertEqual(asked, [*names, names[-1], names[-1]])
+        deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+        peer.raw(frame(deflater.compress(before) + deflater.flush(zlib.Z_FINISH) + b"more", reserved=4))
+        ((first, payload),) = peer.received()
+        self.assertEqual((first, payload), (0x80 | CLOSE, b"\x03\xefcompressed data goes on behind its last block"))
 
     def test_window(self) -> None:
         """A client that can hold a small window only gets no larger one; none gets more than 4 KiB."""
@@ -855,6 +868,19 @@ class Order(ConnectionCase):
         self.assertEqual(unread.total, 0)
         self.queues.release("k")
         self.assertEqual(unread.total, 0)
+
+    def test_shed(self) -> None:
+        """What leaves too much is dropped once, however long that takes."""
+        factory = self.factory()
+        factory.unread = AllUnread(1000)
+        peer = Peer(factory)
+        self.patch(peer.transport, "abortConnection", lambda: None)
+        peer.send(*self.get(*(f"q{number}" for number in range(20))))
+        with capturedLogs() as events:
+            self.queues.release(*(f"q{number}" for number in range(1, 20)))
+        self.assertEqual(len(events), 1)
+        self.assertEqual(factory.unread.total, 0)
+        self.queues.release("q0")
 
     def test_long_row(self) -> None:
         """So many replies may wait for one before them; then nothing more is read."""

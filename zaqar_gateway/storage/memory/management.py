@@ -186,6 +186,8 @@ class MemoryCatalog:
         return left[:limit]
 
     async def kept(self, pool: str) -> list[Place]:
+        if not self._known.has_pool(pool):
+            return []
         return [place for place, placed in self._known.placed.items() if placed.pool == pool and placed.left_ms == 0]
 
     async def forget(self, place: Place, placement: Placement) -> None:

@@ -28,7 +28,7 @@ LEFT_S = 60
 
 KNOWN_MAX = 100_000
 SWEEP_S = 5.0
-_SWEPT_AT_ONCE = 100
+_SWEPT_AT_ONCE = _RECALLED_AT_ONCE = 100
 _TRIES = 5
 
 
@@ -255,10 +255,12 @@ class Placements:
 
     async def recall(self, pool: str) -> None:
         """See :meth:`zaqar_gateway.interfaces.IPlacements.recall`."""
-        if kept := await self._catalog.kept(pool):
-            store = await self._directory.store(pool)
-            for place in kept:
-                if await queues_of(store, place).get(place.project, place.name) is not None:
+        kept = await self._catalog.kept(pool)
+        for at in range(0, len(kept), _RECALLED_AT_ONCE):
+            some, store = kept[at : at + _RECALLED_AT_ONCE], await self._directory.store(pool)
+            found = await answers([queues_of(store, place).get(place.project, place.name) for place in some])
+            for place, metadata in zip(some, found, strict=True):
+                if metadata is not None:
                     await self._catalog.place(place, pool)
 
     async def sweep(self) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IAsker
@@ -23,6 +26,7 @@ class Access:
     until_s: int | None
     _is_over: bool = field(default=False, init=False)
     _waiting: dict[object, Callable[[], None]] = field(factory=dict, init=False)  # what ends the waits
+    _ending: Deferred[None] | None = field(default=None, init=False)
 
     @property
     def left(self) -> bool:
@@ -37,11 +41,17 @@ class Access:
         def back() -> None:
             del self._waiting[key]
             stay()
+            if not self._waiting and self._ending is not None:
+                self._ending.callback(None)
 
         return back
 
-    def end(self) -> None:
-        """Somebody else speaks from now on: who waits gets what there was, and nothing that comes."""
+    async def end(self, clock: IReactorTime) -> None:
+        """End the waits; return when all are answered, for one may be just about to find something."""
         self._is_over = True
         for end in list(self._waiting.values()):
             end()
+        if self._waiting:
+            self._ending = Deferred()
+            await self._ending
+            await deferLater(clock, 0)  # the last one is answered in this turn

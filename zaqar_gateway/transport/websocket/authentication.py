@@ -100,10 +100,10 @@ class Authentication:
 
     def access(self, asker: IAsker) -> IAsker:
         """As whom a connection asks now, for what has to wait: that ends with the token, and where somebody else takes over."""
-        until_s = None if self._caller is None else int(self._caller.expires_s)
+        until_s = None if self._caller is None else self._caller.expires_s
         if self._access is None:
             self._access = Access(asker, until_s)
-        self._access.until_s = until_s  # the user may have come with another token
+        self._access.until_s = until_s  # of the token that there is now; a wait looks when it begins
         return self._access
 
     async def authenticate(self, token: str) -> Answer:
@@ -111,19 +111,24 @@ class Authentication:
         self.running = True
         try:
             caller = await self._tokens.identify(token)
+            return await self._change(caller, token)
         except Unauthorized:
             return AUTHENTICATION_FAILED
         except IdentityUnavailable as error:
             return Answer(503, {"error": text_of(error, 503)})
         finally:
             self.running = False
-        if not caller.project or self._stopped:  # without a project there is nothing to ask for
+
+    async def _change(self, caller: Caller, token: str) -> Answer:
+        if not caller.project:  # there is nothing to ask for
             return AUTHENTICATION_FAILED
         if self._caller is not None and (caller.user, caller.project) != (self._caller.user, self._caller.project):
             self._changed()
             if self._access is not None:
-                self._access.end()
-                self._access = None
+                access, self._access = self._access, None
+                await access.end(self._clock)
+        if self._stopped:
+            return AUTHENTICATION_FAILED
         self._caller, self.token = caller, token
         self._watch(caller)
         return AUTHENTICATED

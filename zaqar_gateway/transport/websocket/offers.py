@@ -30,12 +30,14 @@ def _fit(header: re.Match[bytes]) -> bytes:
 
 
 def _is_fit(offer: bytes) -> bool:
-    name, *parameters = (part.strip() for part in offer.split(b";"))
+    name, *parameters = (part.strip() for part in offer.lower().split(b";"))
     if name != _DEFLATE:
         return True  # it is passed over
     seen = set()
     for parameter in parameters:
         key, is_given, value = (part.strip() for part in parameter.partition(b"="))
+        if len(value) > 1 and value[:1] == value[-1:] == b'"':
+            value = value[1:-1]
         values, may_be_bare = _PARAMETERS.get(key, (None, None))
         if may_be_bare is None or key in seen:
             return False

@@ -4,12 +4,13 @@ The session decides what a frame means; this decides when it may run.  Autobahn 
 fragments, compression and the closing handshake; whole frames without compression, which are nearly all, are cut and
 written here, because that takes a quarter of the time.
 
-Notifications (pushes) have a place among the replies: behind those to all requests that were read before they came.  They
-do not count as requests in flight.  Whoever pushes looks first whether the peer takes any: one that does not read what it is
+Notifications (pushes) have a place among the replies: behind those to all requests that were read before they came, save where all of
+these are answered, or wait for messages, and none of them subscribes.  They do not count as requests in flight.  Whoever pushes looks first whether the peer takes any: one that does not read what it is
 sent falls behind where it is read for, and little waits for it here.  The pushes of one turn of the reactor leave in two
 writes at most.
 
-Requests that wait for messages are not running: others go on beside them, and their replies come after.
+Requests that wait for messages are not running: others go on beside them, and their replies come after.  Of these there may be many,
+and as many bytes of them as a peer may leave unread.
 
 Requests take effect in the order in which they came (API reference, "WebSocket").  Those of one step overlap, since the one connection
 to the store keeps their order.  One that may make several steps and changes something runs alone; one that only reads lets others read
@@ -126,6 +127,8 @@ class _Slot(Struct, eq=False):
     """The place of a reply among the replies."""
 
     is_binary: bool
+    subscribes: bool
+    """Whether pushes may be of what it asks for."""
     payload: bytes | None = None
     pushed: list[IPushed] = []
     """What is written after the reply."""
@@ -196,6 +199,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         "_idle",
         "_has_closed",
         "_is_refused",
+        "_is_shed",
         "_is_whole",
         "_joined",
         "_joined_size",
@@ -256,6 +260,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._begun: Begun | None = None
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._has_closed = False  # it has sent a close frame, or does so now
+        self._is_shed = False  # it is dropped since it left too much unread
         self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
 
@@ -300,7 +305,9 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._resting = None
         if self._ending is not None and self._ending.active():
             self._ending.cancel()
+        self._answered = self._unsent = 0
         self.factory.unread.note(self, 0)
+        self._is_shed = True  # nothing is left unread from now on
         self._leave()
         if self.closeHandshakeTimeoutCall is not None:  # Autobahn leaves this one running
             self.closeHandshakeTimeoutCall.cancel()
@@ -385,7 +392,10 @@ class GatewayProtocol(WebSocketServerProtocol):
         """Drop the connection now."""
         self.transport.abortConnection()
 
-    shed = abort  # see zaqar_gateway.transport.unread.Reader
+    def shed(self) -> None:
+        """See :class:`~zaqar_gateway.transport.unread.Reader`."""
+        self._is_shed = True
+        self.abort()
 
     def dropConnection(self, abort: bool = False) -> None:
         if not abort and self.state != _CLOSED:
@@ -608,7 +618,11 @@ class GatewayProtocol(WebSocketServerProtocol):
             return
         deflate: Any = self._perMessageCompress
         if self._isMessageCompressed and deflate._decompressor.eof:
-            # It ended with a block that says that it is the last one, which a message may (RFC 7692, section 7.2.3.4).
+            # It ended with a block that says that it is the last one, which a message may (RFC 7692, section 7.2.3.4).  What was
+            # before this message is not kept, which a later one could refer to.
+            if deflate._decompressor.unused_data.strip(b"\0") not in (b"", b"\xff\xff"):
+                self._close(INVALID_PAYLOAD, "compressed data goes on behind its last block")
+                return
             deflate._decompressor = zlib.decompressobj(-deflate.client_max_window_bits, data[-_WINDOW_MAX:])
         self.onMessage(data, self.message_is_binary)
 
@@ -632,7 +646,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _start(self, request: Request, is_binary: bool) -> None:
         """Run a request at once: requests take effect in the order in which they start, because the commands on the
         one connection to the store do."""
-        slot = _Slot(is_binary, None, self._pushed_next)
+        slot = _Slot(is_binary, request.alone, None, self._pushed_next)
         self._pushed_next = []
         if request.aside:
             self._aside = slot
@@ -684,7 +698,8 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _note_unread(self, answered: int = 0) -> None:
         """There is more, or less, of the replies that wait for one before them, or of what the peer has not read."""
         self._answered += answered
-        self.factory.unread.note(self, self._answered + self._unsent)
+        if not self._is_shed:
+            self.factory.unread.note(self, self._answered + self._unsent)
 
     @property
     def _is_full(self) -> bool:
@@ -803,7 +818,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._close(POLICY_VIOLATION, f"notifications of more than {most} bytes were not read")
         elif self._next is not None:
             self._hold(messages, self._pushed_next)
-        elif len(self._slots) > len(self._waiting):
+        elif self._running or any(slot.subscribes for slot in self._slots):
             self._hold(messages, self._slots[-1].pushed)
         elif self._aside is not None:
             self._hold(messages, self._aside.pushed)

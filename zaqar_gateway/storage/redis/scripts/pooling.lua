@@ -96,7 +96,7 @@ local function placement(where, name)
   end
 
   function self.leave(at)
-    call('ZREM', left, member) -- after something was removed, so that it works when Redis has no memory left
+    call('ZREM', left, member) -- first what needs no memory, so that all of it works when Redis has none left
     if self.state == 'b' then
       self.set('k', self.pool)
     elseif self.state == 'p' or self.state == 'l' then
