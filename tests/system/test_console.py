@@ -12,6 +12,7 @@ import socket
 import struct
 from contextlib import closing
 from functools import partial
+from itertools import pairwise
 from typing import Any
 from unittest import SkipTest
 from urllib.parse import quote, urlsplit
@@ -21,13 +22,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.keystone_server import shared_keystone
 from tests.system.browser import CHROMIUM, Browser, Page
 from tests.system.gateway import CLIENT, ROOT, Gateway, Http, RedisProcess, Socket, new_directory, until
+from tests.system.receiver import Receiver
 from tests.system.test_keystone import gateway_at
 
 PICTURES = "CONSOLE_PICTURES"
 """The environment variable that says where the pictures of the documentation go; without it they are made and thrown away."""
 
 PROJECT = "web"
-WIDE, PHONE = (1280, 800), (360, 740)
+WIDE, PHONE, NARROW = (1280, 800), (360, 740), (320, 640)
 SOON_S = 30.0
 
 # What a page could do that has been tricked; whatever of it happens is found in the end.
@@ -174,6 +176,27 @@ class Console:
         """Wait until no dialog is open."""
         self.counts("dialog", 0)
 
+    def beside(self) -> None:
+        """Click beside a dialog."""
+        for kind in ("mousePressed", "mouseReleased"):
+            self.page.command("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, x=5, y=400)
+
+    def asks_to_stay(self) -> bool:
+        """Whether the page asks before it is left."""
+        event = "new Event('beforeunload', {cancelable: true})"
+        return bool(self.page.evaluate(f"(event => (dispatchEvent(event), event.defaultPrevented))({event})"))
+
+    def refuses(self, label: str, said: str) -> None:
+        """Wait until it is said at a field what is wrong with it."""
+        self.page.wait_for(_LABELLED % json.dumps(label), SOON_S)
+        self.page.wait_for(
+            "document.querySelector('[data-found]').getAttribute('aria-invalid') === 'true'"
+            " && document.activeElement.matches('[data-found]') && document.querySelector('[data-found]').checkVisibility()"
+            " && document.querySelector('[data-found]').getAttribute('aria-describedby').split(' ')"
+            f".some(id => document.getElementById(id).textContent.includes({json.dumps(said)}))",
+            SOON_S,
+        )
+
     def pressed(self, *keys: str) -> None:
         """Press keys."""
         for key in keys:
@@ -319,11 +342,13 @@ class SignInTests(ConsoleCase):
         console.fill("Project", PROJECT)
         console.click("Client and roles")
         console.fill("Client-ID", "not a uuid")
-        console.click("Sign in")
-        console.sees("UUID", "#toasts")
-        console.fill("Project", PROJECT)
         console.click("Client and roles")
+        console.click("Sign in")
+        console.refuses("Client-ID", "Client-ID is not a UUID")
+        self.assertNotEqual(console.page.evaluate("localStorage.getItem('zaqar-gateway:client')"), "not a uuid")
+        self.assertEqual(console.page.evaluate("sessionStorage.length"), 0)
         console.fill("Client-ID", CLIENT)
+        console.counts(".refused", 0)
         console.click("Sign in")
         console.sees("no queues in this project", "main")
         console.sees(PROJECT, "#bar")
@@ -410,6 +435,12 @@ class QueueListTests(ConsoleCase):
         console.click("Create")
         console.sees("name", "dialog [role=alert]")
         self.assertEqual(console.value("Name"), "no spaces please")
+        console.sees("- _ and .", "dialog")
+        for name, said in (("a/b", "digits, - _ and . only"), ("ü", "digits, - _ and . only"), ("y" * 70, "has 70 characters")):
+            console.fill("Name", name)
+            console.click("Create")
+            console.refuses("Name", said)
+        self.assertEqual(self.http("GET", "/v2/queues").json["queues"], [])
         console.fill("Name", "orders")
         console.click("Metadata")
         console.fill("Metadata", '{"a": ')
@@ -438,6 +469,19 @@ class QueueListTests(ConsoleCase):
         console.counts(".queues tbody tr", 10)
         console.fill("Filter queues", "<none>")
         console.sees("No queue has “<none>” in its name.")
+        # However many are shown, a window asks for some ten things a second.
+        console.fill("Filter queues", "q-")
+        console.counts(".queues tbody tr", 25)
+        for number in range(25, 60):
+            self.http("PUT", f"/v2/queues/q-{number:02}")
+        for shown in (40, 60):
+            console.click("More queues")
+            console.counts(".queues tbody tr", shown)
+        console.page.evaluate("performance.clearResourceTimings(), performance.setResourceTimingBufferSize(5000)")
+        read = "performance.getEntriesByType('resource').filter(one => one.name.endsWith('q-59/stats')).map(one => one.startTime)"
+        console.page.wait_for(f"{read}.length >= 2")
+        one, other = console.page.evaluate(read)[:2]
+        self.assertGreater(other - one, 5_000)
         console.fill("Filter queues", "q-07")
         console.click("q-07")
         console.sees("q-07", "h1")
@@ -520,6 +564,13 @@ class MessageTests(ConsoleCase):
         console.click("Previous")
         console.page.wait_for(f"{shown}[0] === 20")
         console.sees("Page 2")
+        # Where the last page is full, none is behind it.
+        self.assertEqual(self.http("DELETE", "/v2/queues/orders/messages?pop=5").status, 200)
+        console.click("Previous")
+        console.page.wait_for(f"{shown}[0] === 5")
+        console.click("Next")
+        console.page.wait_for(f"{shown}[0] === 25 && {shown}.length === 20")
+        self.assertFalse(console.can_click("Next"))
 
     def test_delete(self) -> None:
         """Messages are deleted one by one or several together, claimed ones too, and only after the question."""
@@ -535,6 +586,8 @@ class MessageTests(ConsoleCase):
         console.click("Delete message")
         console.closed()
         console.counts(".messages tbody tr:not(.more)", 3)
+        # The focus is on the row that is now where the other one was.
+        console.page.wait_for("document.activeElement.textContent === '\"b\"'")
         console.click("Choose all of this page", "input")
         console.click("Delete 3 messages")
         console.sees("Delete 3 messages of orders?", "dialog h2")
@@ -547,6 +600,114 @@ class MessageTests(ConsoleCase):
         console.closed()
         console.page.wait_for("document.querySelectorAll('.messages .text').length === 1")
         self.assertEqual(self.bodies("orders"), ["b"])
+        console.page.wait_for("document.activeElement.textContent === '\"b\"'")
+        console.pressed("Enter")
+        console.click("Delete", ".facts button")
+        console.click("Delete message")
+        console.sees("nothing to show")
+        console.page.wait_for("document.activeElement.matches('.panel > .card')")
+
+    def test_numbers(self) -> None:
+        """What is no number is not taken for nothing; it is said at the field, and nothing is done."""
+        self.http.post("orders", "a", "b")
+        console = self.in_queue()
+        console.click("Post")
+        console.fill("Body", "1")
+        console.fill("Lifetime", "1e")
+        console.click("Post")
+        console.refuses("Lifetime", "This is not a number; write one such as 60, or nothing.")
+        console.fill("Lifetime", "600")
+        console.counts(".refused", 0)
+        console.click("Post")
+        console.closed()
+        self.assertEqual(self.http("GET", "/v2/queues/orders/messages?echo=true").json["messages"][2]["ttl"], 600)
+        console.click("Claim")
+        console.fill("Lifetime", "-")
+        console.click("Claim", "dialog button")
+        console.refuses("Lifetime", "This is not a number")
+        console.fill("Lifetime", "")
+        console.fill("Most messages", "")
+        console.click("Claim", "dialog button")
+        console.refuses("Most messages", "A number is missing, such as 1.")
+        console.fill("Most messages", "1")
+        console.click("Claim", "dialog button")
+        console.closed()
+        self.assertEqual(self.http("GET", "/v2/queues/orders/stats").json["messages"]["claimed"], 1)
+        console.click("Renew")
+        console.fill("Lifetime", "1e")
+        console.click("Renew", "dialog button")
+        console.refuses("Lifetime", "This is not a number")
+        console.pressed("Escape", "Escape")
+        console.closed()
+        console.at("/queues/orders/subscriptions")
+        console.click("Subscribe")
+        console.fill("Subscriber", "mailto:a@b.example")
+        console.fill("Lifetime", "+")
+        console.click("Subscribe", "dialog button")
+        console.refuses("Lifetime", "This is not a number")
+        self.assertEqual(self.http("GET", "/v2/queues/orders/subscriptions").json["subscriptions"], [])
+
+    def test_drafts(self) -> None:
+        """What is typed is not lost by a slip: it is there again, or is asked about; "Cancel" drops it."""
+        console = self.in_queue()
+        console.click("Post")
+        console.beside()
+        console.closed()
+        console.click("Post")
+        console.fill("Body", '{"a": 1}')
+        console.beside()
+        self.assertEqual(console.value("Body"), '{"a": 1}')
+        console.pressed("Escape")
+        console.closed()
+        self.assertTrue(console.asks_to_stay())
+        console.click("Post")
+        console.sees("was not sent", "dialog")
+        self.assertEqual(console.value("Body"), '{"a": 1}')
+        console.click("Cancel")
+        console.closed()
+        self.assertFalse(console.asks_to_stay())
+        console.click("Post")
+        self.assertEqual(console.value("Body"), "")
+        console.fill("Body", '{"b": 2}')
+        console.pressed("Escape")
+        console.at("/queues/other/messages")
+        console.sees("other", "h1")
+        console.click("Post")
+        self.assertEqual(console.value("Body"), "")
+        console.pressed("Escape")
+        console.at("/queues/orders/messages")
+        console.sees("orders", "h1")
+        console.click("Post")
+        console.click("Post", "dialog button")
+        console.closed()
+        self.assertEqual(self.bodies("orders"), [{"b": 2}])
+        console.click("Post")
+        self.assertEqual(console.value("Body"), "")
+        console.pressed("Escape")
+        console.closed()
+        self.http("POST", "/v2/queues/orders/subscriptions", {"subscriber": "mailto:a@b.example", "ttl": 600})
+        console.at("/queues/orders/subscriptions")
+        console.click("Edit mailto:a@b.example")
+        console.fill("Options", '{"subject": "x"}')
+        console.pressed("Escape")
+        console.sees("would be lost", "dialog [role=alert]")
+        self.assertEqual(console.value("Options"), '{"subject": "x"}')
+        console.pressed("Escape")
+        console.closed()
+
+    def test_back(self) -> None:
+        """A dialog does not outlast its queue: who goes back is not asked about the other one."""
+        self.http.post("orders", "a")
+        self.http.post("other", "b")
+        console = self.in_queue()
+        console.at("/queues/other/messages")
+        console.sees("other", "h1")
+        console.click("Purge")
+        console.sees("Purge other?", "dialog")
+        console.page.evaluate("history.back()")
+        console.sees("orders", "h1")
+        console.closed()
+        self.assertEqual(self.bodies("other"), ["b"])
 
     def test_arrivals(self) -> None:
         """The first page follows what comes, but not while somebody reads it."""
@@ -640,7 +801,7 @@ class MessageTests(ConsoleCase):
         other = self.http("POST", "/v2/queues/orders/claims?limit=1", {"ttl": 600, "grace": 60}).headers["Location"]
         console.click("Refresh")
         console.counts(".claim", 2)
-        console.sees(other.rpartition("/")[2], ".claim h3")
+        console.sees(other.rpartition("/")[2], ".claim h2")
         console.page.evaluate("document.querySelector('.claim li button').focus()")
         console.pressed("Enter")
         console.sees("Its work is done", "dialog")
@@ -707,6 +868,40 @@ class MessageTests(ConsoleCase):
         console.fill("_max_claim_count", "3")
         console.click("Save 1 change")
         console.sees("A queue is made by a first message", "[role=alert]")
+        console.click("Undo")
+        console.misses("A queue is made by a first message")
+
+    def test_unsaved_metadata(self) -> None:
+        """What somebody is changing is kept until it is saved, and they are asked before they leave it."""
+        self.http("PUT", "/v2/queues/orders", {"color": "red"})
+        console = self.in_queue("metadata")
+        console.fill("color", '"blue"')
+        console.click("Post")
+        console.fill("Body", "1")
+        console.click("Post", "dialog button")
+        console.closed()
+        console.page.wait_for("document.querySelectorAll('.vitals dd')[2].textContent === '1'")
+        console.click("Refresh")
+        console.sees("Save or undo", "#toasts")
+        self.assertEqual(console.value("color"), '"blue"')
+        self.assertTrue(console.asks_to_stay())
+        for leave in ("Live", "Queues"):
+            console.click(leave)
+            console.sees("1 change to the metadata of orders would be lost.", "dialog")
+            console.click("Cancel")
+            console.closed()
+            self.assertEqual(console.value("color"), '"blue"')
+            self.assertEqual(console.page.evaluate("location.hash"), "#/queues/orders/metadata")
+        console.click("Sign out")
+        console.sees("Sign out without saving?", "dialog h2")
+        console.click("Cancel")
+        console.click("Live")
+        console.click("Leave")
+        console.sees("Live", "[aria-selected=true]")
+        self.assertFalse(console.asks_to_stay())
+        self.assertEqual(self.metadata("orders")["color"], "red")
+        console.click("Metadata")
+        self.assertEqual(console.value("color"), '"red"')
 
     def test_subscriptions(self) -> None:
         """Subscribers are added, changed, suspended and removed; what was given up is told, and sent again."""
@@ -757,6 +952,65 @@ class MessageTests(ConsoleCase):
         console.sees("1 delivery will be sent again.", "#toasts")
 
 
+    def test_many_given_up(self) -> None:
+        """All that were given up are sent again, also where there are more than are shown."""
+        answers = [400]
+        receiver = Receiver(lambda hook: answers[0])
+        self.addCleanup(receiver.close)
+        self.http("POST", "/v2/queues/orders/subscriptions", {"subscriber": receiver.url, "ttl": 3600})
+        for start in range(0, 120, 20):
+            self.http.post("orders", *range(start, start + 20))
+        overview = partial(self.http, "GET", "/v2/deliveries", headers={"X-ROLES": "admin"})
+        until(lambda: [one["count"] for one in overview().json["deliveries"]] == [120], SOON_S, "the deliveries were not given up")
+        console = self.console
+        console.sign_in(roles="admin")
+        console.at("/queues/orders/subscriptions")
+        console.sees("These are the first 100.", ".sub")
+        console.sees("100 or more given up", ".subscriptions")
+        answers[0] = 200
+        console.click("Send all again")
+        console.sees("120 deliveries will be sent again.", "#toasts")
+        receiver.reach(lambda hooks: len(hooks) == 240, SOON_S)
+
+
+class StrictTests(ConsoleCase):
+    """A gateway that lets few messages be named in a request, and wants their claims named as well."""
+
+    settings = {"TRANSPORT_MAX_MESSAGES_PER_PAGE": "7", "TRANSPORT_MESSAGE_DELETE_WITH_CLAIM_ID": "true"}
+
+    def test_delete(self) -> None:
+        """Those that are chosen are deleted, claimed or not, and what is said of claims is so."""
+        self.http.post("orders", *range(22))
+        for _ in range(2):
+            self.http("POST", "/v2/queues/orders/claims?limit=1", {"ttl": 300, "grace": 60})
+        console = self.console
+        console.sign_in()
+        console.at("/queues/orders/messages")
+        console.counts(".messages tbody tr:not(.more)", 21)
+        console.click("Choose all of this page", "input")
+        console.click("Delete 21 messages")
+        console.sees("2 of them are under a claim", "dialog")
+        console.click("Delete 21 messages")
+        console.closed()
+        console.counts(".messages tbody tr:not(.more)", 1)
+        self.assertEqual(self.http("GET", "/v2/queues/orders/stats").json["messages"]["total"], 1)
+
+    def test_refused(self) -> None:
+        """Where some cannot be deleted that is said; the others are."""
+        self.http.post("orders", "a", "b")
+        console = self.console
+        console.sign_in()
+        console.at("/queues/orders/messages")
+        console.counts(".messages tbody tr:not(.more)", 2)
+        console.click("Choose all of this page", "input")
+        self.http("POST", "/v2/queues/orders/claims?limit=1", {"ttl": 300, "grace": 60})
+        console.click("Delete 2 messages")
+        console.click("Delete 2 messages")
+        console.sees("1 message could not be deleted: ", "dialog [role=alert]")
+        console.counts(".messages tbody tr:not(.more)", 1)
+        console.sees("claimed", ".messages")
+
+
 class DeadLetterTests(ConsoleCase):
     """Messages that were claimed too often."""
 
@@ -789,6 +1043,10 @@ class DeadLetterTests(ConsoleCase):
         console.fill("Messages a second", "0")
         console.click("Send back")
         console.sees("rate", "dialog [role=alert]")
+        console.fill("Messages a second", "1e")
+        console.click("Send back")
+        console.refuses("Messages a second", "This is not a number; write one such as 1, or nothing.")
+        self.assertEqual(self.bodies("work"), [])
         console.fill("Messages a second", "")
         console.click("Send back")
         console.closed()
@@ -796,6 +1054,9 @@ class DeadLetterTests(ConsoleCase):
         self.assertEqual(self.bodies("work"), ["<b>c</b>"])
         console.counts(".messages tbody tr:not(.more)", 3)
         console.click("Send back")
+        console.fill("Most messages", "")
+        console.click("Send back", "dialog button")
+        console.refuses("Most messages", "A number is missing")
         console.fill("Most messages", "2")
         console.fill("To the queue", "no such name!")
         console.click("Send back")
@@ -887,12 +1148,21 @@ class LiveTests(ConsoleCase):
         self.http.close()
         self.gateway.stop()
         console.sees("trying again", ".toolbar")
+        before = len(console.page.requests)
+        readings = "the counts were not asked for"
+        until(lambda: console.page.evaluate("true") and self.count_readings(before) >= 3, SOON_S, readings)
         self.gateway = again(self.gateway, storage="memory:", settings=self.settings)
         self.addCleanup(self.gateway.kill)
         console.sees("Live", ".toolbar")
+        # The counts, which wait longer and longer, 16 seconds by now, are woken by it.
+        console.page.wait_for("document.querySelector('#bar .state').textContent === 'Live'", 3)
         self.client().post("orders", "after")
         console.sees('"after"', ".tail")
         console.counts(".tail .gap", 1)
+
+    def count_readings(self, since: int) -> int:
+        """How often the counts of the queue were asked for."""
+        return sum(url.endswith("/stats") for url in self.console.page.requests[since:])
 
 
 class ResumeTests(ConsoleCase):
@@ -1160,14 +1430,16 @@ class UseTests(ConsoleCase):
                 )
                 if not page.evaluate("[...window.__all].filter(one => one.isConnected).length"):
                     break
+            levels = page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4')].map(one => Number(one.tagName[1]))")
+            self.assertTrue(levels[0] == 1 and all(next - one <= 1 for one, next in pairwise(levels)), (path, levels))
             missed = page.evaluate("[...window.__all].filter(one => one.isConnected).map(one => one.outerHTML)")
             self.assertEqual(missed, [], path)
 
     def test_phone(self) -> None:
-        """On a screen of 360 pixels nothing is cut off, or so small that a finger misses it."""
+        """On a screen of 320 pixels nothing is cut off, or so small that a finger misses it."""
         self.filled()
         console, page = self.console, self.console.page
-        page.viewport(*PHONE, mobile=True)
+        page.viewport(*NARROW, mobile=True)
         page.goto(f"{console.origin}/console/")
         console.sign_in(roles="admin")
         for path in ("/queues", *(f"/queues/orders/{tab}" for tab in ("messages", "claims", "subscriptions", "metadata", "live", "dead-letters"))):
@@ -1183,18 +1455,18 @@ class UseTests(ConsoleCase):
             page.wait_for("!!document.querySelector('dialog')")
             self.check_fits(name)
             box = page.evaluate("(({left, right, top, bottom}) => [left, right, top, bottom])(document.querySelector('dialog').getBoundingClientRect())")
-            self.assertTrue(0 <= box[0] and box[1] <= PHONE[0] and 0 <= box[2] and box[3] <= PHONE[1], (name, box))
+            self.assertTrue(0 <= box[0] and box[1] <= NARROW[0] and 0 <= box[2] and box[3] <= NARROW[1], (name, box))
             console.click("Cancel")
             console.closed()
 
     def check_fits(self, what: str) -> None:
-        """Nothing sticks out, and nothing is tiny."""
+        """Nothing sticks out, and nothing is tiny (WCAG 2.2, "Target Size (Minimum)")."""
         page = self.console.page
-        self.assertEqual(page.evaluate("document.documentElement.scrollWidth"), PHONE[0], what)
+        self.assertEqual(page.evaluate("document.documentElement.scrollWidth"), NARROW[0], what)
         small = page.evaluate(
-            """[...document.querySelectorAll("button, input, select, a[role=tab]")].filter(one => one.checkVisibility())
-            .map(one => [one.outerHTML.slice(0, 120), (one.type === "checkbox" ? one.closest("label, td, th") ?? one : one).getBoundingClientRect()])
-            .filter(([, box]) => Math.min(box.width, box.height) < 20).map(([text]) => text)"""
+            """[...document.querySelectorAll("a:not(.skip), button, input, select, summary")].filter(one => one.checkVisibility())
+            .map(one => [one.outerHTML.slice(0, 120), (one.type === "checkbox" ? one.closest("label") ?? one : one).getBoundingClientRect()])
+            .filter(([, box]) => Math.min(box.width, box.height) < 24).map(([text]) => text)"""
         )
         self.assertEqual(small, [], what)
 
@@ -1371,7 +1643,7 @@ class KeystoneTests(ConsoleCase):
 
     def made(self) -> Gateway:
         self.server = shared_keystone()
-        gateway = gateway_at(self.server, LOG_LEVEL="debug")
+        gateway = gateway_at(self.server, LOG_LEVEL="debug", KEYSTONE_AUTHTOKEN_TOKEN_CACHE_TIME="1")
         self.addCleanup(gateway.kill)
         return gateway
 
@@ -1427,4 +1699,45 @@ class KeystoneTests(ConsoleCase):
         console.fill("Token", self.server.token(self.server.ann, "beta", lifetime_s=12))
         console.click("Sign in")
         console.sees(self.server.projects["beta"], "#bar")
+        console.at("/queues/orders/messages")
+        console.click("Post")
+        console.fill("Body", '{"long": 1}')
         console.sees("Your token has ended", ".sign-in")
+        # What was typed is there for who comes back, and for nobody else.
+        console.sees("What you have typed is kept", ".sign-in")
+        for project, body in (("beta", '{"long": 1}'), ("alpha", "")):
+            token = self.enter(project)
+            console.sees("orders", "h1")
+            console.click("Post")
+            self.assertEqual(console.value("Body"), body)
+            self.server.revoke(token)
+            console.sees("Token", ".sign-in")
+
+    def enter(self, project: str) -> str:
+        """Sign in with a token, and return it."""
+        token = self.server.token(self.server.ann, project)
+        self.console.click("Token")
+        self.console.fill("Token", token)
+        self.console.click("Sign in")
+        self.console.sees("ends in", "#bar")
+        return token
+
+    def test_keystone_away(self) -> None:
+        """While Keystone is away a page that is loaded again keeps its token, and goes on; a token that was revoked is forgotten."""
+        console = self.console
+        token = self.enter("beta")
+        console.at("/queues/orders/messages")
+        console.sees("orders", "h1")
+        self.addCleanup(self.server.start)
+        self.server.stop()
+        console.sees("Error 503", "#bar")
+        console.page.reload()
+        console.sees("You are still signed in", "main")
+        console.click("Try again")
+        self.assertIn(token, console.page.evaluate("sessionStorage.getItem('zaqar-gateway:session')"))
+        self.server.start()
+        console.sees("orders", "h1")
+        console.sees("ends in", "#bar")
+        self.server.revoke(token)
+        console.sees("Token", ".sign-in")
+        self.assertEqual(console.page.evaluate("sessionStorage.length"), 0)

@@ -69,20 +69,25 @@ export class Api {
    * @param {string} from the path of the first one.
    * @param {string} key of its array.
    * @param {number} want how many at least, where there are so many.
-   * @returns {Promise<{items: any[], next: string, first: any}>} `next`: the path of the next page, empty at the end.
+   * @param {boolean} [options.sure] look whether a further page has anything: a listing names one behind its last page, too.
+   * @returns {Promise<{items: any[], next: string, first: any, asked: number}>} `next`: the path of the next page, empty
+   *   at the end; `asked`: how many pages it took.
    */
-  async page(from, key, want, { signal } = {}) {
+  async page(from, key, want, { signal, sure = false } = {}) {
     const items = [];
+    let asked = 0;
     let first = null;
     let next = from;
     while (next && items.length < want) {
       const document = await this.get(next, { signal });
       first ??= document;
+      asked += 1;
       items.push(...document[key]);
       const link = (document.links ?? []).find(one => one.rel === "next");
       next = document[key].length && link ? relative(link.href) : "";
     }
-    return { items, next, first };
+    if (sure && next && !(await this.get(next, { query: { limit: 1 }, signal }))[key].length) next = "";
+    return { items, next, first, asked };
   }
 
   /**

@@ -1,9 +1,9 @@
 // Claims of a queue: those made here, and those that its messages tell of.
 
-import { button, field, h, put } from "./dom.js";
+import { button, field, h, numberIn, put } from "./dom.js";
 import { plural, preview, reveal, span } from "./format.js";
 import { ask, dialog, toast } from "./overlay.js";
-import { claimOf, nothing, toolbar, trouble } from "./parts.js";
+import { claimOf, nothing, redraw, toolbar, trouble } from "./parts.js";
 
 const LOOKED_AT = 100;
 
@@ -34,8 +34,8 @@ export function takeClaim(queue) {
     ],
     action: "Claim",
     run: async () => {
-      const asked = Object.fromEntries([["ttl", ttl.value], ["grace", grace.value]].filter(([, value]) => value !== "").map(([name, value]) => [name, Number(value)]));
-      const { status, headers } = await queue.api.call("POST", queue.path("claims"), { query: { limit: limit.value }, body: JSON.stringify(asked) });
+      const asked = { ttl: numberIn(ttl), grace: numberIn(grace) };
+      const { status, headers } = await queue.api.call("POST", queue.path("claims"), { query: { limit: numberIn(limit, true) }, body: JSON.stringify(asked) });
       if (status === 204) throw new Error("There is no free message to claim.");
       const id = headers.get("Location").split("/").pop();
       remember(queue, [...remembered(queue), id]);
@@ -48,7 +48,7 @@ export function takeClaim(queue) {
 export function showClaims(queue) {
   const { api, panel } = queue;
   const wrong = trouble();
-  const list = h("div", { class: "cards" });
+  const list = h("div", { class: "cards", tabindex: "-1" });
   const other = h("input", { class: "mono", placeholder: "Id of a claim", "aria-label": "Id of a claim", spellcheck: "false", autocomplete: "off" });
   const open = h("form", { class: "inline", onsubmit: event => (event.preventDefault(), show(other.value.trim())) }, other, button("Open", null, { type: "submit" }));
   put(
@@ -87,8 +87,8 @@ export function showClaims(queue) {
         }
       }
       remember(queue, ids);
-      if (claims.length) put(list, claims.map(draw));
-      else put(list, h("div", { class: "card" }, nothing(
+      if (claims.length) redraw(list, claims.map(draw));
+      else redraw(list, h("div", { class: "card" }, nothing(
         h("p", null, "No claim is known."),
         h("p", { class: "muted" }, `The API lists no claims. Here are those made in this tab, and those of the first ${LOOKED_AT} messages.`))));
     });
@@ -96,7 +96,7 @@ export function showClaims(queue) {
   function draw(claim) {
     return h("article", { class: "card claim", "aria-label": `Claim ${claim.id}` },
       h("header", null,
-        h("h3", { class: "mono" }, reveal(claim.id)),
+        h("h2", { class: "mono" }, reveal(claim.id)),
         h("span", { class: "muted" }, `${plural(claim.messages.length, "message")} · ends in ${span(claim.ttl - claim.age)}`),
         h("span", { class: "space" }),
         button("Renew", () => renew(claim)),
@@ -105,7 +105,7 @@ export function showClaims(queue) {
         ? h("ul", { class: "lines" }, claim.messages.map(message =>
             h("li", null,
               h("span", { class: "mono text" }, preview(message.body)),
-              button("Done", () => done(claim, message), { "aria-label": `Done: delete message ${message.id}` }))))
+              button("Done", () => done(claim, message), { "data-row": true, "aria-label": `Done: delete message ${message.id}` }))))
         : h("p", { class: "muted pad" }, "All its messages are gone."));
   }
 
@@ -115,7 +115,7 @@ export function showClaims(queue) {
       content: [field("Lifetime in seconds, from now", ttl)],
       action: "Renew",
       run: async () => {
-        const body = ttl.value === "" ? "{}" : JSON.stringify({ ttl: Number(ttl.value) });
+        const body = JSON.stringify({ ttl: numberIn(ttl) });
         await api.call("PATCH", queue.path("claims", claim.id), { body });
         toast("The claim was renewed.");
         queue.changed();

@@ -117,6 +117,74 @@ export async function busy(element, work) {
   }
 }
 
+/** What is wrong with a field, to be said there. */
+export class FieldError extends Error {
+  constructor(control, message) {
+    super(message);
+    this.control = control;
+  }
+}
+
+/** Do what a form is for; what is wrong is said at the field that it is about, or in the form's own place for it. */
+export function submit(sent, wrong, work) {
+  wrong.hidden = true;
+  return busy(sent, async () => {
+    try {
+      await work();
+    } catch (error) {
+      if (error instanceof FieldError) return refuse(error);
+      wrong.textContent = error.message;
+      wrong.hidden = false;
+    }
+    return undefined;
+  });
+}
+
+/** Say at a field what is wrong with it, until it is changed. */
+function refuse({ control, message }) {
+  accept(control);
+  const details = control.closest("details");
+  if (details) details.open = true;
+  const note = h("small", { class: "refused", role: "alert", id: `${control.id}-refused` }, message);
+  control.closest(".field").append(note);
+  control.setAttribute("aria-invalid", "true");
+  control.setAttribute("aria-describedby", [...describing(control), note.id].join(" "));
+  control.addEventListener("input", () => accept(control), { once: true });
+  control.focus();
+}
+
+function accept(control) {
+  const id = `${control.id}-refused`;
+  document.getElementById(id)?.remove();
+  control.removeAttribute("aria-invalid");
+  const others = describing(control).filter(one => one !== id);
+  if (others.length) control.setAttribute("aria-describedby", others.join(" "));
+  else control.removeAttribute("aria-describedby");
+}
+
+const describing = control => (control.getAttribute("aria-describedby") ?? "").split(" ").filter(Boolean);
+
+/** The text in a field that may not be empty. @throws {FieldError} */
+export function textIn(input, what) {
+  const value = input.value.trim();
+  if (!value) throw new FieldError(input, `${what} is missing.`);
+  return value;
+}
+
+/**
+ * The number in a field; `undefined` where nothing is in it.  To a browser what is not a number has no value either, such as `1e`.
+ *
+ * @param {boolean} [needed] whether there has to be one.
+ * @throws {FieldError}
+ */
+export function numberIn(input, needed = false) {
+  const example = Math.max(1, Number(input.min));
+  if (input.validity.badInput) throw new FieldError(input, `This is not a number; write one such as ${example}${needed ? "" : ", or nothing"}.`);
+  if (input.value !== "") return Number(input.value);
+  if (needed) throw new FieldError(input, `A number is missing, such as ${example}.`);
+  return undefined;
+}
+
 /**
  * A field with its label.
  *

@@ -1,9 +1,9 @@
 // Dead letters: messages that were claimed too often, in the queue that they were moved to.
 
-import { button, busy, field, h, icon, newId, put, say } from "./dom.js";
+import { button, busy, field, h, icon, newId, numberIn, put, say } from "./dom.js";
 import { count, jsonView, plural, preview, reveal, span } from "./format.js";
 import { dialog, toast } from "./overlay.js";
-import { chooseAll, life, nothing, toolbar, trouble } from "./parts.js";
+import { chooseAll, life, nothing, redraw, toolbar, trouble } from "./parts.js";
 
 const PAGE = 20;
 
@@ -11,7 +11,7 @@ export function showLetters(queue) {
   const { api, panel } = queue;
   const wrong = trouble();
   const where = h("p", { class: "note", hidden: true });
-  const list = h("div", { class: "card scroll" });
+  const list = h("div", { class: "card scroll", tabindex: "-1" });
   const chosen = new Set();
   let before = [];
   let at = "";
@@ -48,14 +48,14 @@ export function showLetters(queue) {
         tellWhere(await queue.readMetadata());
         let page;
         try {
-          page = await api.page(at || queue.path("dead_letters"), "dead_letters", PAGE);
+          page = await api.page(at || queue.path("dead_letters"), "dead_letters", PAGE, { sure: true });
         } catch (error) {
           if (error.status !== 404) throw error;
           send.disabled = true;
           put(list, nothing(h("p", null, "This gateway does not tell dead letters from other messages.")));
           return;
         }
-        next = page.items.length >= PAGE ? page.next : "";
+        next = page.next;
         previous.disabled = !before.length;
         forth.disabled = !next;
         chosen.clear();
@@ -72,10 +72,10 @@ export function showLetters(queue) {
     send.disabled = !letters.length;
     say(which, before.length || next ? `Page ${count(before.length + 1)}` : plural(letters.length, "message"));
     if (!letters.length) {
-      put(list, nothing(h("p", null, before.length ? "There are no further dead letters." : "There are no dead letters in this queue.")));
+      redraw(list, nothing(h("p", null, before.length ? "There are no further dead letters." : "There are no dead letters in this queue.")));
       return;
     }
-    put(
+    redraw(
       list,
       h("table", { class: "messages" },
         h("thead", null, h("tr", null,
@@ -134,9 +134,9 @@ export function showLetters(queue) {
       ],
       action: "Send back",
       run: async () => {
-        const asked = ids.length ? { ids } : { limit: Number(limit.value) };
+        const asked = ids.length ? { ids } : { limit: numberIn(limit, true) };
         if (target.value.trim()) asked.destination = target.value.trim();
-        if (pace.value !== "") asked.rate = Number(pace.value);
+        asked.rate = numberIn(pace);
         const { data } = await api.call("POST", queue.path("dead_letters", "return"), { body: JSON.stringify(asked) });
         toast(`${plural(data.returned, "message")} sent back, ${data.remaining} left.`);
         before = [];

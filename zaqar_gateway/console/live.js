@@ -96,6 +96,8 @@ export function showLive(queue, also) {
       state.classList.toggle("good", kind === "open");
       state.classList.toggle("bad", kind === "waiting" || kind === "ended");
       say(state.querySelector(".text"), text);
+      // Who is connected again knows sooner than the counts, which wait longer and longer, that the gateway is there.
+      if (kind === "open") queue.wake();
     },
   });
   const beat = setInterval(() => {

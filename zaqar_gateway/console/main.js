@@ -4,7 +4,9 @@ import { Api } from "./api.js";
 import { button, h, icon, put, say } from "./dom.js";
 import { span } from "./format.js";
 import { everywhere, help, here, step } from "./keys.js";
-import { attempt, toast } from "./overlay.js";
+import { ask, closeDialogs, isDraft, toast } from "./overlay.js";
+import { nothing } from "./parts.js";
+import { Poll } from "./poll.js";
 import { showPools, showFlavors } from "./pools.js";
 import { showQueue } from "./queue.js";
 import { showQueues } from "./queues.js";
@@ -12,6 +14,7 @@ import { forget, load, save } from "./session.js";
 import { showSignIn } from "./signin.js";
 
 const THEME = "zaqar-gateway:theme";
+const RESUME_EVERY_S = 2;
 const THEMES = { auto: "auto", light: "sun", dark: "moon" };
 
 const bar = document.getElementById("bar");
@@ -25,6 +28,13 @@ const app = {
   has: new Set(),
   go: path => (location.hash = path),
   told,
+  /** What would be lost if one went elsewhere, in words; nothing where nothing would be. */
+  unsaved: () => "",
+  /** What somebody has typed into a form and not sent, by the names of its fields. */
+  draft: key => {
+    if (!drafts.has(key)) drafts.set(key, new Map());
+    return drafts.get(key);
+  },
   /** The points of a chart, which it goes on with when its view is shown again. */
   points: key => {
     if (!charted.has(key)) charted.set(key, []);
@@ -33,7 +43,12 @@ const app = {
 };
 
 const charted = new Map();
+/** These outlive a session that has ended by itself, for who goes on; they are in no store, as bodies may be secret. */
+const drafts = new Map();
+const areDrafts = () => [...drafts.values()].some(isDraft);
 
+let owner = "";
+let shown = "";
 let stop = () => {};
 let status = null;
 let clock = 0;
@@ -82,27 +97,64 @@ function leave(why = "") {
   put(bar);
   here([]);
   document.title = "Sign in · zaqar-gateway";
-  for (const open of document.querySelectorAll("dialog[open]")) open.close();
-  showSignIn(main, enter, why);
+  closeDialogs();
+  showSignIn(main, enter, why && areDrafts() ? `${why} What you have typed is kept for you.` : why);
 }
 
 /** Whoever comes next begins at the beginning; a session that has ended by itself goes on where it was. */
 function signOut() {
-  history.replaceState(null, "", "#/queues");
-  leave();
+  unlessLost("Sign out", () => {
+    history.replaceState(null, "", "#/queues");
+    drafts.clear();
+    leave();
+  });
 }
 
-async function enter(session) {
-  save(session);
+/** Do what the view is left by; first ask, where something would be lost. */
+function unlessLost(action, run) {
+  const lost = app.unsaved();
+  if (!lost) return run();
+  return ask(`${action} without saving?`, `${lost} would be lost.`, action, () => {
+    app.unsaved = () => "";
+    run();
+  });
+}
+
+/**
+ * Go on with a session, if the gateway takes it.
+ *
+ * @throws {ApiError} it does not, or does not answer.
+ */
+async function enter(session, signal) {
   const api = new Api(session, error => app.api === api && leave(error.message));
-  // Who may not use the API is told so where they signed in.
-  const home = await attempt(() => api.get("v2/"));
-  if (home === undefined) return leave();
+  const home = await api.get("v2/", { signal });
+  save(session);
+  const comes = JSON.stringify([session.project, session.user]);
+  if (comes !== owner) drafts.clear();
+  owner = comes;
   app.has = new Set(Object.keys(home.resources).map(name => name.replace("rel/", "")));
   app.api = api;
   drawBar(session);
   route();
-  return undefined;
+}
+
+/** Go on with the session of this tab, as soon as the gateway answers: a token is not given away because it is busy, or Keystone is. */
+function resume(session) {
+  const why = h("p", { class: "wrong", role: "alert" });
+  const poll = new Poll(signal => enter(session, signal), RESUME_EVERY_S, error => {
+    if (!error) return;
+    if (error.status === 401 || error.status === 403) {
+      leave(error.message);
+      return;
+    }
+    say(why, error.message);
+    if (why.isConnected) return;
+    put(main, h("div", { class: "card" }, nothing(
+      why,
+      h("p", { class: "muted" }, "You are still signed in; this goes on by itself once there is an answer."),
+      h("div", { class: "tools" }, button("Try again", () => poll.now(), { kind: "primary" }), button("Sign out", signOut)))));
+  });
+  stop = () => poll.stop();
 }
 
 function drawBar(session) {
@@ -148,7 +200,15 @@ function told(error) {
 // -- what is shown -----------------------------------------------------------------------------------------------------
 
 function route() {
-  if (!app.api) return;
+  if (!app.api) return undefined;
+  // Wherever one goes, what a dialog asks is about where one was.
+  closeDialogs();
+  const wanted = location.hash;
+  if (wanted !== shown && app.unsaved()) {
+    history.replaceState(null, "", shown);
+    return unlessLost("Leave", () => app.go(wanted));
+  }
+  shown = wanted;
   const parts = location.hash.replace(/^#\/?/, "").split("/").map(part => {
     try {
       return decodeURIComponent(part);
@@ -184,6 +244,7 @@ everywhere([
 
 dress();
 addEventListener("hashchange", route);
+addEventListener("beforeunload", event => (app.unsaved() || areDrafts()) && event.preventDefault());
 const known = load();
-if (known) enter(known);
+if (known) resume(known);
 else leave();

@@ -3,9 +3,11 @@
 import { button, busy, h, icon, newId, put, say, tick } from "./dom.js";
 import { count, jsonView, plural, preview, reveal, span, stringify } from "./format.js";
 import { ask, toast } from "./overlay.js";
-import { chooseAll, claimOf, life, nothing, toolbar, trouble } from "./parts.js";
+import { chooseAll, claimOf, focusRow, life, nothing, redraw, toolbar, trouble } from "./parts.js";
+import { each } from "./poll.js";
 
 const PAGE = 20;
+const AT_ONCE = 4;
 
 export function showMessages(queue, also) {
   const { api, panel } = queue;
@@ -15,7 +17,7 @@ export function showMessages(queue, also) {
   let shown = [];
   const chosen = new Set();
   const wrong = trouble();
-  const list = h("div", { class: "card" });
+  const list = h("div", { class: "card", tabindex: "-1" });
   const claimed = tick("Claimed", { checked: true, onchange: first });
   const delayed = tick("Delayed", { checked: true, onchange: first });
   const which = h("span", { class: "muted" });
@@ -56,9 +58,9 @@ export function showMessages(queue, also) {
   const load = () =>
     busy(list, () =>
       wrong.during(async () => {
-        const page = await api.page(at || start(), "messages", PAGE);
+        const page = await api.page(at || start(), "messages", PAGE, { sure: true });
         shown = page.items;
-        next = page.items.length >= PAGE ? page.next : "";
+        next = page.next;
         chosen.clear();
         draw();
       }),
@@ -68,23 +70,21 @@ export function showMessages(queue, also) {
     back.disabled = !before.length;
     forth.disabled = !next;
     say(which, before.length || next ? `Page ${count(before.length + 1)}` : plural(shown.length, "message"));
+    const toList = removeChosen === document.activeElement;
     removeChosen.hidden = true;
-    if (!shown.length) {
-      put(list, nothing(h("p", null, before.length ? "There are no further messages." : "There is nothing to show in this queue.")));
-      return;
-    }
-    put(
-      list,
-      h("table", { class: "messages" },
-        h("thead", null, h("tr", null,
-          h("th", { class: "box" }, chooseAll(list)),
-          h("th", { scope: "col" }, "Body"),
-          h("th", { scope: "col", class: "number" }, "Age"),
-          h("th", { scope: "col", class: "number" }, "Ends in"),
-          h("th", { scope: "col" }, "Id"))),
-        h("tbody", null, shown.map(draw1))),
-    );
+    redraw(list, shown.length ? table() : nothing(h("p", null, before.length ? "There are no further messages." : "There is nothing to show in this queue.")));
+    if (toList) focusRow(list);
   }
+
+  const table = () =>
+    h("table", { class: "messages" },
+      h("thead", null, h("tr", null,
+        h("th", { class: "box" }, chooseAll(list)),
+        h("th", { scope: "col" }, "Body"),
+        h("th", { scope: "col", class: "number" }, "Age"),
+        h("th", { scope: "col", class: "number" }, "Ends in"),
+        h("th", { scope: "col" }, "Id"))),
+      h("tbody", null, shown.map(draw1)));
 
   function draw1(message) {
     const claim = claimOf(message);
@@ -135,6 +135,8 @@ export function showMessages(queue, also) {
     }
   }
 
+  const destroy = (message, claim) => api.call("DELETE", queue.path("messages", message.id), { query: { claim_id: claim } });
+
   function remove(message, claim) {
     ask(
       `Delete message ${message.id}?`,
@@ -143,7 +145,7 @@ export function showMessages(queue, also) {
         : `It is in ${queue.name}, and will be gone.`,
       "Delete message",
       async () => {
-        await api.call("DELETE", queue.path("messages", message.id), { query: { claim_id: claim } });
+        await destroy(message, claim);
         toast("The message was deleted.");
         queue.changed();
       },
@@ -151,16 +153,21 @@ export function showMessages(queue, also) {
   }
 
   function removeMany() {
-    const ids = [...chosen];
-    const held = shown.filter(one => chosen.has(one.id) && claimOf(one)).length;
+    const many = shown.filter(one => chosen.has(one.id));
+    const held = many.filter(claimOf).length;
     ask(
-      `Delete ${plural(ids.length, "message")} of ${queue.name}?`,
-      held ? `${plural(held, "of them is", "of them are")} under a claim; that does not protect them.` : "They will be gone.",
-      `Delete ${plural(ids.length, "message")}`,
+      `Delete ${plural(many.length, "message")} of ${queue.name}?`,
+      held
+        ? `${plural(held, "of them is", "of them are")} under a claim: somebody is working on that. It will be deleted under the claim.`
+        : "They will be gone.",
+      `Delete ${plural(many.length, "message")}`,
       async () => {
-        await api.call("DELETE", queue.path("messages"), { query: { ids: ids.join(",") } });
-        toast(`${plural(ids.length, "message")} deleted.`);
+        // One by one: how many a request may name, and whether it has to name their claims, are settings of the gateway.
+        const failed = [];
+        await each(many, AT_ONCE, one => destroy(one, claimOf(one)).catch(error => failed.push(error)));
         queue.changed();
+        if (failed.length) throw new Error(`${plural(failed.length, "message")} could not be deleted: ${failed[0].message}`);
+        toast(`${plural(many.length, "message")} deleted.`);
       },
     );
   }

@@ -1,7 +1,7 @@
 // Metadata of a queue: what the gateway goes by, and whatever else is noted there.
 
 import { button, busy, h, newId, put } from "./dom.js";
-import { reveal, stringify } from "./format.js";
+import { plural, reveal, stringify } from "./format.js";
 import { ask, dialog, toast } from "./overlay.js";
 import { toolbar, trouble } from "./parts.js";
 import { checked } from "./queues.js";
@@ -25,12 +25,12 @@ export function showMetadata(queue) {
   let was = {};
   let fields = [];
   const save = button("Save", () => send(), { kind: "primary", disabled: true });
-  const undo = button("Undo", () => draw(), { disabled: true });
+  const undo = button("Undo", () => (wrong.clear(), draw()), { disabled: true });
   put(
     panel,
     toolbar(
       button("Add a key", () => add(), { picture: "plus" }),
-      button("Refresh", () => load(), { picture: "refresh", bare: true }),
+      button("Refresh", () => (unsaved() ? toast("Save or undo your changes first.", "failed") : load()), { picture: "refresh", bare: true }),
       h("span", { class: "space" }),
       undo,
       save,
@@ -51,7 +51,7 @@ export function showMetadata(queue) {
     put(
       rows,
       h("div", { class: "pairs" }, Object.keys(KNOWN).filter(name => Object.hasOwn(was, name)).map(name => row(name, was[name], KNOWN[name]))),
-      h("h3", { class: "sub pad" }, "Other keys"),
+      h("h2", { class: "sub pad" }, "Other keys"),
       h("div", { class: "pairs", id: "own-keys" }, own.map(name => row(name, was[name], ""))),
       own.length ? null : h("p", { class: "muted pad", id: "no-keys" }, "There are none."),
     );
@@ -81,10 +81,11 @@ export function showMetadata(queue) {
 
   const differing = () => fields.filter(one => one.removed || one.isNew || one.input.value.trim() !== one.first);
 
+  const unsaved = () => (differing().length ? plural(differing().length, "change") : "");
+
   function edited() {
-    const count = differing().length;
-    save.disabled = undo.disabled = !count;
-    save.querySelector("span").textContent = count ? `Save ${count} ${count === 1 ? "change" : "changes"}` : "Save";
+    save.disabled = undo.disabled = !unsaved();
+    save.querySelector("span").textContent = `Save ${unsaved()}`.trim();
   }
 
   function add() {
@@ -150,7 +151,10 @@ export function showMetadata(queue) {
     });
   }
 
-  queue.onChange = load;
+  // What somebody is changing is not read anew under their hands.
+  queue.onChange = () => unsaved() || load();
+  queue.app.unsaved = () => unsaved() && `${unsaved()} to the metadata of ${queue.name}`;
   load();
+  return () => (queue.app.unsaved = () => "");
 }
 

@@ -1,6 +1,6 @@
 // What the tabs of a queue share.
 
-import { h } from "./dom.js";
+import { h, put } from "./dom.js";
 import { left } from "./format.js";
 
 /** A row of tools over a list. */
@@ -11,6 +11,7 @@ export function trouble() {
   const element = h("p", { class: "wrong", role: "alert", hidden: true });
   return {
     element,
+    clear: () => (element.hidden = true),
     async during(work) {
       try {
         const result = await work();
@@ -24,6 +25,20 @@ export function trouble() {
       }
     },
   };
+}
+
+const rowsOf = list => [...list.querySelectorAll("[data-row]")];
+
+/** Put the focus on a row of a list, on the last one where there are not so many, and on the list where there is none. */
+export const focusRow = (list, at = 0) => (rowsOf(list)[at] ?? rowsOf(list).at(-1) ?? list).focus();
+
+/** Give a list other rows.  Where it had the focus the row at that place has it again: the next one, after a deletion. */
+export function redraw(list, ...children) {
+  const focused = list.contains(document.activeElement) ? document.activeElement : null;
+  const place = focused?.closest("tr, li") ?? focused;
+  const at = focused && rowsOf(list).findLastIndex(row => place.contains(row) || row.compareDocumentPosition(focused) & Node.DOCUMENT_POSITION_FOLLOWING);
+  put(list, ...children);
+  if (focused) focusRow(list, Math.max(0, at));
 }
 
 /** Said where there is nothing to list. */

@@ -4,7 +4,7 @@ const BACK_OFF_MAX_S = 30;
 
 export class Poll {
   /**
-   * @param {(signal: AbortSignal) => Promise<void>} run
+   * @param {(signal: AbortSignal) => Promise<number|void>} run may tell after how many seconds, at least, it is to be done again.
    * @param {number} everyS seconds between the end of one and the next.
    * @param {(error: Error|null) => void} [told] how it went.
    */
@@ -17,6 +17,7 @@ export class Poll {
     this._control = new AbortController();
     this._seen = () => !document.hidden && this.now();
     document.addEventListener("visibilitychange", this._seen);
+    addEventListener("online", this._seen);
     this._again = false;
     this._running = false;
     this.now();
@@ -32,7 +33,7 @@ export class Poll {
     this._running = true;
     let pause = this._everyS;
     try {
-      await this._run(this._control.signal);
+      pause = Math.max(pause, (await this._run(this._control.signal)) ?? 0);
       this._failures = 0;
       if (!this._control.signal.aborted) this._told(null);
     } catch (error) {
@@ -56,6 +57,7 @@ export class Poll {
     clearTimeout(this._timer);
     this._control.abort();
     document.removeEventListener("visibilitychange", this._seen);
+    removeEventListener("online", this._seen);
   }
 }
 

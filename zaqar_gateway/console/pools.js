@@ -1,6 +1,6 @@
 // Pools and flavors, for administrators.
 
-import { button, field, h, icon, put, say } from "./dom.js";
+import { button, field, h, icon, numberIn, put, say, textIn } from "./dom.js";
 import { count, reveal, stringify } from "./format.js";
 import { here } from "./keys.js";
 import { ask, dialog, toast } from "./overlay.js";
@@ -70,12 +70,6 @@ function showList(app, { title, one, path, key, columns, row, edit, hint }) {
 
 const nameInput = () => h("input", { class: "mono", spellcheck: "false", autocomplete: "off", autocapitalize: "off", autofocus: true, maxlength: 255 });
 
-function needed(input, what) {
-  const value = input.value.trim();
-  if (!value) throw new Error(`${what} is missing.`);
-  return value;
-}
-
 export function showPools(app) {
   function edit(found, done) {
     const name = found ? null : nameInput();
@@ -95,9 +89,9 @@ export function showPools(app) {
       ],
       action: found ? "Save" : "Create",
       run: async () => {
-        const path = `v2/pools/${encodeURIComponent(found ? found.name : needed(name, "Name"))}`;
-        const asked = { weight: Number(needed(weight, "Weight")) };
-        if (!found || uri.value.trim() !== found.uri) asked.uri = needed(uri, "URI");
+        const path = `v2/pools/${encodeURIComponent(found ? found.name : textIn(name, "Name"))}`;
+        const asked = { weight: numberIn(weight, true) };
+        if (!found || uri.value.trim() !== found.uri) asked.uri = textIn(uri, "URI");
         if (flavor.value.trim() || found) asked.flavor = flavor.value.trim();
         checked(options.value);
         const body = `${JSON.stringify(asked).slice(0, -1)}, "options": ${options.value}}`;
@@ -133,7 +127,7 @@ export function showFlavors(app) {
       content: [name && field("Name", name), field("Pools", pools, "Their names, one a line.")],
       action: found ? "Save" : "Create",
       run: async () => {
-        const path = `v2/flavors/${encodeURIComponent(found ? found.name : needed(name, "Name"))}`;
+        const path = `v2/flavors/${encodeURIComponent(found ? found.name : textIn(name, "Name"))}`;
         const list = pools.value.split("\n").map(line => line.trim()).filter(Boolean);
         await app.api.call(found ? "PATCH" : "PUT", path, { body: JSON.stringify({ pool_list: list }) });
         toast(found ? "The flavor was changed." : "The flavor was made.");

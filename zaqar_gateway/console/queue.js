@@ -2,7 +2,7 @@
 
 import { Chart, Difference } from "./chart.js";
 import { showClaims, takeClaim } from "./claims.js";
-import { button, field, h, newId, put, say, tick } from "./dom.js";
+import { button, field, FieldError, h, newId, numberIn, put, say, tick } from "./dom.js";
 import { count, plural, rate, reveal, span } from "./format.js";
 import { also, here } from "./keys.js";
 import { showLetters } from "./letters.js";
@@ -75,8 +75,10 @@ export function showQueue(app, name, first) {
     onChange: null,
     /** Called with each reading of the counts. */
     onStats: null,
+    /** Read the counts now. */
+    wake: () => poll.now(),
     changed() {
-      poll.now();
+      this.wake();
       this.onChange?.();
     },
     async readMetadata(signal) {
@@ -155,11 +157,11 @@ export function showQueue(app, name, first) {
 const KINDS = { json: "JSON", text: "Text" };
 
 function post(queue) {
-  const body = h("textarea", { class: "mono", rows: 9, spellcheck: "false", autofocus: true, placeholder: '{"event": "start"}' });
-  const kind = h("select", null, Object.entries(KINDS).map(([value, text]) => h("option", { value }, text)));
-  const ttl = h("input", { type: "number", min: 60, placeholder: String(queue.metadata._default_message_ttl ?? 3600) });
+  const body = h("textarea", { name: "body", class: "mono", rows: 9, spellcheck: "false", autofocus: true, placeholder: '{"event": "start"}' });
+  const kind = h("select", { name: "kind" }, Object.entries(KINDS).map(([value, text]) => h("option", { value }, text)));
+  const ttl = h("input", { name: "ttl", type: "number", min: 60, placeholder: String(queue.metadata._default_message_ttl ?? 3600) });
   const delays = Boolean(queue.metadata._default_message_delay);
-  const delay = h("input", { type: "number", min: 0, placeholder: String(queue.metadata._default_message_delay) });
+  const delay = h("input", { name: "delay", type: "number", min: 0, placeholder: String(queue.metadata._default_message_delay) });
   const again = tick("Keep this open, to post another one");
   dialog(`Post to ${queue.name}`, {
     content: [
@@ -172,14 +174,15 @@ function post(queue) {
     ],
     action: "Post",
     wide: true,
+    draft: queue.app.draft(`post to ${queue.name}`),
     run: async () => {
       let text = body.value;
       if (kind.value === "text") text = JSON.stringify(text);
-      else if (!text.trim()) throw new Error("Body is missing; null is a body, too.");
+      else if (!text.trim()) throw new FieldError(body, "Body is missing; null is a body, too.");
       else checked(text);
-      const members = [`"body": ${text}`];
-      if (ttl.value !== "") members.unshift(`"ttl": ${Number(ttl.value)}`);
-      if (delays && delay.value !== "") members.unshift(`"delay": ${Number(delay.value)}`);
+      const numbers = { ttl: numberIn(ttl), delay: delays ? numberIn(delay) : undefined };
+      const members = Object.entries(numbers).filter(([, value]) => value !== undefined).map(([key, value]) => `"${key}": ${value}`);
+      members.push(`"body": ${text}`);
       await queue.api.call("POST", queue.path("messages"), { body: `{"messages": [{${members.join(", ")}}]}` });
       toast(`Posted to ${queue.name}.`);
       queue.changed();

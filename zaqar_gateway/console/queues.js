@@ -1,7 +1,7 @@
 // All queues of the project.
 
 import { isReached } from "./api.js";
-import { button, field, h, icon, put, say } from "./dom.js";
+import { button, field, FieldError, h, icon, put, say, textIn } from "./dom.js";
 import { Chart, Difference, Spark } from "./chart.js";
 import { count, parse, rate, reveal, span } from "./format.js";
 import { here } from "./keys.js";
@@ -11,6 +11,9 @@ import { each, Poll } from "./poll.js";
 const PAGE = 20;
 const EVERY_S = 2;
 const AT_ONCE = 4;
+/** How many requests a second a window makes in the long run, however many queues it shows. */
+const REQUESTS_PER_S = 10;
+const NAME_MAX = 64;
 
 export function showQueues(app) {
   const { api } = app;
@@ -57,8 +60,9 @@ export function showQueues(app) {
     if (filter) query.set("name", filter);
     const asked = filter;
     const found = await api.page(`v2/queues?${query}`, "queues", want, { signal });
-    if (asked !== filter) return;
-    more = Boolean(found.next) && found.items.length >= want;
+    if (asked !== filter) return 0;
+    const all = found.first?.count ?? 0;
+    more = Boolean(found.next) && (Boolean(filter) || found.items.length < all);
     const names = new Set(found.items.map(queue => queue.name));
     for (const [name, row] of rows) {
       if (names.has(name)) continue;
@@ -71,7 +75,6 @@ export function showQueues(app) {
       row.describe(queue.metadata);
       if (body.children[index] !== row.element) body.insertBefore(row.element, body.children[index] ?? null);
     });
-    const all = found.first?.count ?? 0;
     say(total, all ? count(all) : "");
     next.hidden = !more;
     table.hidden = !names.size;
@@ -83,15 +86,17 @@ export function showQueues(app) {
         button("New queue", () => create(app), { picture: "plus" }),
       ]);
     }
-    const reached = [...rows].filter(([name]) => isReached(name));
+    // Those first that were not reached the last time, where the gateway refused to answer so much.
+    const reached = [...rows].filter(([name]) => isReached(name)).sort(([, one], [, other]) => one.readAt - other.readAt);
     await each(reached, AT_ONCE, async ([name, row]) => row.count((await api.get(api.queue(name, "stats"), { signal })).messages));
-    if (asked !== filter) return;
+    if (asked !== filter) return 0;
     const sums = [...rows.values()].map(row => row.last).filter(Boolean);
     const free = sums.reduce((sum, one) => sum + one.free, 0);
     const claimed = sums.reduce((sum, one) => sum + one.claimed, 0);
     const at = Date.now() / 1000;
     depth.push([free, claimed], at);
     pace.push([net.push(free + claimed, at)], at);
+    return (found.asked + reached.length) / REQUESTS_PER_S;
   }
 
   const poll = new Poll(refresh, EVERY_S, app.told);
@@ -133,6 +138,7 @@ function makeRow(app, name) {
   const row = {
     element,
     last: null,
+    readAt: 0,
     describe(metadata) {
       const text = tagsOf(metadata).join("\n");
       if (text === described) return;
@@ -141,6 +147,7 @@ function makeRow(app, name) {
     },
     count(stats) {
       row.last = stats;
+      row.readAt = performance.now();
       say(cells.free, count(stats.free));
       say(cells.claimed, count(stats.claimed));
       say(cells.total, count(stats.total));
@@ -171,17 +178,20 @@ export function tagsOf(metadata = {}) {
 const preview64 = value => reveal(String(value).slice(0, 64));
 
 function create(app) {
-  const name = h("input", { class: "mono", maxlength: 64, autocomplete: "off", spellcheck: "false", autocapitalize: "off", autofocus: true });
-  const metadata = h("textarea", { class: "mono", rows: 5, spellcheck: "false", placeholder: '{"_default_message_ttl": 3600}' });
+  const name = h("input", { name: "name", class: "mono", autocomplete: "off", spellcheck: "false", autocapitalize: "off", autofocus: true });
+  const metadata = h("textarea", { name: "metadata", class: "mono", rows: 5, spellcheck: "false", placeholder: '{"_default_message_ttl": 3600}' });
   dialog("New queue", {
     content: [
-      field("Name", name, "Letters, digits, - and _; up to 64."),
+      field("Name", name, `Letters a to z, digits, - _ and .; up to ${NAME_MAX}.`),
       h("details", null, h("summary", null, icon("chevron"), "Metadata"), field("Metadata", metadata, "A JSON object.")),
     ],
     action: "Create",
+    draft: app.draft("new queue"),
     run: async () => {
-      const wanted = name.value.trim();
-      if (!wanted) throw new Error("Name is missing.");
+      const wanted = textIn(name, "Name");
+      // The gateway tells of a bad name as well, but for a slash, which leads to another path.
+      if (!/^[\w.-]*$/.test(wanted)) throw new FieldError(name, "A name has letters a to z, digits, - _ and . only.");
+      if (wanted.length > NAME_MAX) throw new FieldError(name, `This name has ${wanted.length} characters; it may have up to ${NAME_MAX}.`);
       const text = metadata.value.trim();
       if (text) checked(text);
       const { status } = await app.api.call("PUT", app.api.queue(wanted), { body: text || undefined });

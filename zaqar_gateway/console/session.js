@@ -10,6 +10,7 @@ const CLIENT = "zaqar-gateway:client";
  * @property {string} client
  * @property {string} roles as X-ROLES has them; without a token only.
  * @property {string} token empty where the gateway asks for none.
+ * @property {string} user the id of who has the token; empty without one.
  * @property {string} userName
  * @property {number} expires when the token ends, in milliseconds since the epoch; 0: never.
  */

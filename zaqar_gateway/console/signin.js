@@ -1,7 +1,7 @@
 // Signing in: by what the gateway asks for.
 
-import { ApiError, discover, signIn } from "./api.js";
-import { busy, button, field, h, icon, put } from "./dom.js";
+import { discover, signIn } from "./api.js";
+import { button, field, FieldError, h, icon, put, submit, textIn } from "./dom.js";
 import { keepClient, ownClient } from "./session.js";
 
 const PROJECT = "zaqar-gateway:project";
@@ -9,7 +9,7 @@ const PROJECT = "zaqar-gateway:project";
 /**
  * Show the form.
  *
- * @param {(session: import("./session.js").Session) => void} entered
+ * @param {(session: import("./session.js").Session) => Promise<void>} entered throws where the gateway does not take them.
  * @param {string} [why] said above it.
  */
 export async function showSignIn(main, entered, why = "") {
@@ -36,41 +36,18 @@ const brand = () =>
 
 function form(content, run) {
   const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
-  const submit = button("Sign in", null, { kind: "primary wide", type: "submit" });
+  const does = button("Sign in", null, { kind: "primary wide", type: "submit" });
   return h(
     "form",
-    {
-      novalidate: true,
-      onsubmit: async event => {
-        event.preventDefault();
-        wrong.hidden = true;
-        await busy(submit, async () => {
-          try {
-            await run();
-          } catch (error) {
-            wrong.textContent = error.message;
-            wrong.hidden = false;
-          }
-        });
-      },
-    },
+    { novalidate: true, onsubmit: event => (event.preventDefault(), submit(does, wrong, run)) },
     content,
     wrong,
-    submit,
+    does,
   );
 }
 
 const text = (name, props = {}) =>
   h("input", { name, autocomplete: "off", spellcheck: "false", autocapitalize: "off", ...props });
-
-function needed(input, what) {
-  const value = input.value.trim();
-  if (!value) {
-    input.focus();
-    throw new ApiError(0, `${what} is missing.`);
-  }
-  return value;
-}
 
 function withProject(entered) {
   const project = text("project", { value: localStorage.getItem(PROJECT) ?? "demo", maxlength: 256 });
@@ -88,19 +65,18 @@ function withProject(entered) {
         field("Roles", roles, "Sent as X-ROLES, separated by commas: admin for pools and flavors."),
       ),
     ],
-    () => {
-      const name = needed(project, "Project");
+    async () => {
+      const name = textIn(project, "Project");
+      const id = textIn(client, "Client-ID");
+      const session = { project: name, projectName: name, client: id, roles: roles.value.trim(), token: "", user: "", userName: "", expires: 0 };
+      try {
+        await entered(session);
+      } catch (error) {
+        // The gateway alone knows whether it takes any text for a Client-ID.
+        throw error.status === 400 && error.message.includes("Client-ID") ? new FieldError(client, error.message) : error;
+      }
       localStorage.setItem(PROJECT, name);
-      keepClient(needed(client, "Client-ID"));
-      entered({
-        project: name,
-        projectName: name,
-        client: client.value.trim(),
-        roles: roles.value.trim(),
-        token: "",
-        userName: "",
-        expires: 0,
-      });
+      keepClient(id);
     },
   );
 }
@@ -114,6 +90,7 @@ function withKeystone(entered) {
       client,
       roles: told.roles.join(","),
       token: told.token,
+      user: told.user.id,
       userName: told.user.name ?? told.user.id,
       expires: Date.parse(told.expires_at),
     });
@@ -137,8 +114,8 @@ function withKeystone(entered) {
       ),
     ],
     async () => {
-      const what = { user: needed(user, "User"), password: password.value, project: needed(project, "Project") };
-      if (!what.password) needed(password, "Password");
+      const what = { user: textIn(user, "User"), password: password.value, project: textIn(project, "Project") };
+      if (!what.password) textIn(password, "Password");
       if (domain.value.trim()) what.domain = domain.value.trim();
       if (projectDomain.value.trim()) what.project_domain = projectDomain.value.trim();
       enter(await signIn(what));
@@ -147,7 +124,7 @@ function withKeystone(entered) {
   const token = h("input", { name: "token", type: "password", autocomplete: "off", class: "mono" });
   const byToken = form(
     [field("Token", token, "Of a project, as “openstack token issue” prints it.")],
-    async () => enter(await signIn({ token: needed(token, "Token") })),
+    async () => enter(await signIn({ token: textIn(token, "Token") })),
   );
   const both = [
     ["Password", byPassword],

@@ -1,9 +1,9 @@
 // Who is told of the messages of a queue, and how that goes.
 
-import { button, field, h, put } from "./dom.js";
+import { button, field, h, numberIn, put } from "./dom.js";
 import { jsonView, plural, preview, reveal, span, stringify } from "./format.js";
 import { ask, attempt, dialog, toast } from "./overlay.js";
-import { life, nothing, toolbar, trouble } from "./parts.js";
+import { life, nothing, redraw, toolbar, trouble } from "./parts.js";
 import { checked } from "./queues.js";
 
 const PAGE = 100;
@@ -11,8 +11,8 @@ const PAGE = 100;
 export function showSubscriptions(queue) {
   const { api, panel } = queue;
   const wrong = trouble();
-  const list = h("div", { class: "card scroll" });
-  const failed = h("div");
+  const list = h("div", { class: "card scroll", tabindex: "-1" });
+  const failed = h("div", { tabindex: "-1" });
   put(
     panel,
     toolbar(
@@ -26,7 +26,7 @@ export function showSubscriptions(queue) {
 
   const load = () =>
     wrong.during(async () => {
-      const page = await api.page(queue.path("subscriptions"), "subscriptions", PAGE);
+      const page = await api.page(queue.path("subscriptions"), "subscriptions", PAGE, { sure: true });
       const gaveUp = await failures();
       draw(page, gaveUp);
     });
@@ -34,7 +34,7 @@ export function showSubscriptions(queue) {
   /** What was given up, where this gateway lets one see it. */
   async function failures() {
     try {
-      return { items: (await api.page(queue.path("deliveries"), "deliveries", PAGE)).items, why: "" };
+      return { ...(await api.page(queue.path("deliveries"), "deliveries", PAGE, { sure: true })), why: "" };
     } catch (error) {
       if (error.status !== 403 && error.status !== 404) throw error;
       return { items: [], why: error.status === 403 ? error.message : "This gateway does not show them: admin_mode is off." };
@@ -44,7 +44,7 @@ export function showSubscriptions(queue) {
   function draw(page, gaveUp) {
     const counts = new Map();
     for (const one of gaveUp.items) counts.set(one.subscription_id, (counts.get(one.subscription_id) ?? 0) + 1);
-    put(
+    redraw(
       list,
       page.items.length
         ? h("table", { class: "subscriptions" },
@@ -54,18 +54,20 @@ export function showSubscriptions(queue) {
               h("th", { scope: "col", class: "number" }, "Age"),
               h("th", { scope: "col", class: "number" }, "Ends in"),
               h("th", { scope: "col" }, h("span", { class: "unseen" }, "Actions")))),
-            h("tbody", null, page.items.map(one => draw1(one, counts.get(one.id) ?? 0, gaveUp.why))))
+            h("tbody", null, page.items.map(one => draw1(one, counts.get(one.id) ?? 0, gaveUp))))
         : nothing(h("p", null, "Nobody is subscribed to this queue.")),
-      page.next && page.items.length >= PAGE ? h("p", { class: "muted pad" }, `These are the first ${PAGE}.`) : null,
+      page.next ? h("p", { class: "muted pad" }, `These are the first ${PAGE}.`) : null,
     );
     drawFailed(gaveUp);
   }
 
-  function draw1(one, given, why) {
+  function draw1(one, given, { why, next }) {
     const options = stringify(one.options);
+    const told = given ? h("span", { class: "tag bad" }, `${given}${next ? " or more" : ""} given up`) : h("span", { class: "tag good" }, "nothing given up");
     const states = [
       one.confirmed ? h("span", { class: "tag good" }, "confirmed") : h("span", { class: "tag" }, "not confirmed"),
-      given ? h("span", { class: "tag bad" }, `${given} given up`) : !why && h("span", { class: "tag good" }, "nothing given up"),
+      // Of whom the first ones do not tell, further ones might.
+      !why && (given || !next) && told,
     ];
     return h("tr", { "data-row": true, tabindex: "-1" },
       h("td", { class: "wide" },
@@ -80,22 +82,22 @@ export function showSubscriptions(queue) {
         button("Delete", () => remove(one), { kind: "danger", "aria-label": `Delete ${one.subscriber}` })));
   }
 
-  function drawFailed({ items, why }) {
+  function drawFailed({ items, next, why }) {
     if (why) {
       put(failed, h("p", { class: "muted pad" }, `Given-up deliveries: ${why}`));
       return;
     }
     if (!items.length) {
-      put(failed);
+      redraw(failed);
       return;
     }
-    put(
+    redraw(
       failed,
       h("header", { class: "sub" },
         h("h2", null, "Given up"),
-        h("span", { class: "muted" }, plural(items.length, "delivery", "deliveries")),
+        h("span", { class: "muted" }, next ? `These are the first ${items.length}.` : plural(items.length, "delivery", "deliveries")),
         h("span", { class: "space" }),
-        button("Send all again", () => resend(items), { picture: "undo" })),
+        button("Send all again", () => resend(), { picture: "undo" })),
       h("div", { class: "card scroll" },
         h("table", { class: "given-up" },
           h("thead", null, h("tr", null,
@@ -105,19 +107,20 @@ export function showSubscriptions(queue) {
             h("th", { scope: "col", class: "number" }, "Age"),
             h("th", { scope: "col" }, h("span", { class: "unseen" }, "Actions")))),
           h("tbody", null, items.map(one =>
-            h("tr", null,
+            h("tr", { "data-row": true, tabindex: "-1" },
               h("td", { class: "mono break" }, reveal(one.subscriber)),
               h("td", { class: "break", "data-label": "Reason" }, reveal(one.reason)),
               h("td", { class: "number", "data-label": "Attempts" }, one.attempts),
               h("td", { class: "number", "data-label": "Age" }, span(one.age)),
-              h("td", { class: "actions" }, button("Send again", () => resend([one]), { "aria-label": `Send again to ${one.subscriber}` }))))))),
+              h("td", { class: "actions" }, button("Send again", () => resend(one), { "aria-label": `Send again to ${one.subscriber}` }))))))),
     );
   }
 
-  const resend = items =>
+  /** Send one again, or all that there are, more than are shown included. */
+  const resend = one =>
     attempt(async () => {
-      const ids = items.map(one => one.id);
-      const { data } = await api.call("POST", queue.path("deliveries"), { body: JSON.stringify({ ids }) });
+      const body = one && JSON.stringify({ ids: [one.id] });
+      const { data } = await api.call("POST", queue.path("deliveries"), { body });
       toast(`${plural(data.count, "delivery", "deliveries")} will be sent again.`);
       load();
     });
@@ -130,9 +133,9 @@ export function showSubscriptions(queue) {
     });
 
   function edit(one) {
-    const subscriber = h("input", { class: "mono", value: one?.subscriber ?? "", placeholder: "https://example.org/hook", spellcheck: "false", autocapitalize: "off", autofocus: true });
-    const ttl = h("input", { type: "number", min: 60, value: one?.ttl ?? "", placeholder: "3600" });
-    const options = h("textarea", { class: "mono", rows: 5, spellcheck: "false" });
+    const subscriber = h("input", { name: "subscriber", class: "mono", value: one?.subscriber ?? "", placeholder: "https://example.org/hook", spellcheck: "false", autocapitalize: "off", autofocus: true });
+    const ttl = h("input", { name: "ttl", type: "number", min: 60, value: one?.ttl ?? "", placeholder: "3600" });
+    const options = h("textarea", { name: "options", class: "mono", rows: 5, spellcheck: "false" });
     options.value = one ? stringify(one.options, 2) : "";
     dialog(one ? "Edit subscription" : `Subscribe to ${queue.name}`, {
       content: [
@@ -141,9 +144,11 @@ export function showSubscriptions(queue) {
         field("Options", options, "A JSON object, such as post_headers or _retry_policy; may be empty."),
       ],
       action: one ? "Save" : "Subscribe",
+      draft: one ? null : queue.app.draft(`subscribe to ${queue.name}`),
       run: async () => {
+        const seconds = numberIn(ttl);
         const members = [`"subscriber": ${JSON.stringify(subscriber.value.trim())}`];
-        if (ttl.value !== "") members.push(`"ttl": ${Number(ttl.value)}`);
+        if (seconds !== undefined) members.push(`"ttl": ${seconds}`);
         const text = options.value.trim() || (one ? "{}" : "");
         if (text) {
           checked(text);
