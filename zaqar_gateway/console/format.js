@@ -42,31 +42,62 @@ export class Exact {
   }
 }
 
-/** JSON to a value, in which numbers that would change are kept as they are written. */
+const ENTRIES = Symbol("entries");
+
+/** The members of an object as they were written: a repeated name as often, and numbers among the names where they stood. */
+export const entriesOf = object => object[ENTRIES] ?? Object.entries(object);
+
+const TOKENS = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]|[^\s{}[\]:,"]+/g;
+
+/** JSON to a value, of which {@link stringify} makes the same again, but for spaces and escapes: numbers and members are as they were. */
 export function parse(text) {
+  const value = JSON.parse(text); // says what is wrong; what follows takes JSON for granted
   try {
-    return JSON.parse(text, (key, value, context) =>
-      typeof value === "number" && context?.source !== undefined && String(value) !== context.source
-        ? new Exact(context.source)
-        : value,
-    );
+    return readFrom(text.match(TOKENS).values());
   } catch (error) {
-    if (error instanceof RangeError) return JSON.parse(text); // nested so deeply that it cannot be walked through
+    if (error instanceof RangeError) return value; // nested so deeply that it cannot be walked through
     throw error;
   }
 }
 
-/** A value as JSON text; of {@link parse} the very numbers. */
+function readFrom(tokens, token = tokens.next().value) {
+  const inside = [];
+  if (token === "[") {
+    while ((token = tokens.next().value) !== "]") inside.push(readFrom(tokens, token));
+    return inside;
+  }
+  if (token === "{") {
+    while ((token = tokens.next().value) !== "}") inside.push([JSON.parse(token), readFrom(tokens)]);
+    const object = Object.fromEntries(inside);
+    const names = Object.keys(object);
+    const isKept = names.length === inside.length && names.every((name, index) => name === inside[index][0]);
+    return isKept ? object : Object.defineProperty(object, ENTRIES, { value: inside });
+  }
+  const value = JSON.parse(token);
+  return typeof value === "number" && String(value) !== token ? new Exact(token) : value;
+}
+
+/** A value as JSON text. */
 export function stringify(value, indent = 0) {
   try {
-    return JSON.stringify(value, (key, one) => (one instanceof Exact ? raw(one.text) : one), indent) ?? "null";
+    return written(value, indent ? "\n" : "", " ".repeat(indent));
   } catch (error) {
     if (error instanceof RangeError) return "(nested too deeply to be shown)";
     throw error;
   }
 }
 
-const raw = text => (JSON.rawJSON ? JSON.rawJSON(text) : Number(text));
+/** @param {string} margin what stands before the end of what is written; nothing on one line. */
+function written(value, margin, step) {
+  if (value instanceof Exact) return value.text;
+  if (value === null || typeof value !== "object") return JSON.stringify(value);
+  const deeper = margin + step;
+  const parts = Array.isArray(value)
+    ? value.map(one => written(one, deeper, step))
+    : entriesOf(value).map(([name, one]) => `${JSON.stringify(name)}:${step && " "}${written(one, deeper, step)}`);
+  const [open, close] = Array.isArray(value) ? "[]" : "{}";
+  return parts.length ? `${open}${deeper}${parts.join(`,${deeper}`)}${margin}${close}` : open + close;
+}
 
 /** The first characters of a value, on one line. */
 export function preview(value, length = 300) {
@@ -108,7 +139,7 @@ function paint(value, margin, depth, into, made) {
     return write(into, `${margin}]`);
   }
   if (value !== null && typeof value === "object" && !(value instanceof Exact)) {
-    const entries = Object.entries(value);
+    const entries = entriesOf(value);
     if (!entries.length) return write(into, "{}");
     into.append("{\n");
     for (const [index, [key, one]] of entries.entries()) {
