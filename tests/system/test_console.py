@@ -450,6 +450,10 @@ class QueueListTests(ConsoleCase):
         console.click("Create")
         console.sees("_default_message_ttl", "dialog [role=alert]")
         console.fill("Metadata", '{"_default_message_ttl": 600, "team": "blue"}')
+        console.pressed("Escape")
+        console.closed()
+        console.click("New queue")
+        self.assertEqual((console.value("Name"), console.value("Metadata")), ("orders", '{"_default_message_ttl": 600, "team": "blue"}'))
         console.click("Create")
         console.sees("orders", "h1")
         self.assertEqual(self.metadata("orders")["team"], "blue")
@@ -1748,6 +1752,27 @@ class KeystoneTests(ConsoleCase):
         self.console.click("Sign in")
         self.console.sees("ends in", "#bar")
         return token
+
+    def test_metadata_kept(self) -> None:
+        """What somebody was changing when their token ended is there when they are back."""
+        console = self.console
+        token = self.enter("alpha")
+        console.at("/queues/orders/metadata")
+        console.fill("_max_claim_count", "3")
+        console.click("Default for _default_message_ttl")
+        console.click("Add a key")
+        console.fill("Key", "team")
+        console.click("Add")
+        console.closed()
+        console.fill("team", '"blue"')
+        self.server.revoke(token)
+        console.sees("What you have typed is kept", ".sign-in")
+        self.enter("alpha")
+        console.sees("Save 3 changes", ".toolbar")
+        self.assertEqual((console.value("_max_claim_count"), console.value("team")), ("3", '"blue"'))
+        console.click("Undo")
+        self.assertFalse(console.can_click("Save"))
+        self.assertFalse(console.asks_to_stay())
 
     def test_keystone_away(self) -> None:
         """While Keystone is away a page that is loaded again keeps its token, and goes on; a token that was revoked is forgotten."""

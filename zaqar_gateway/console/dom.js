@@ -143,8 +143,7 @@ export function submit(sent, wrong, work) {
 /** Say at a field what is wrong with it, until it is changed. */
 function refuse({ control, message }) {
   accept(control);
-  const details = control.closest("details");
-  if (details) details.open = true;
+  control.closest("details")?.setAttribute("open", "");
   const note = h("small", { class: "refused", role: "alert", id: `${control.id}-refused` }, message);
   control.closest(".field").append(note);
   control.setAttribute("aria-invalid", "true");

@@ -19,7 +19,8 @@ const KNOWN = {
 };
 
 export function showMetadata(queue) {
-  const { api, panel } = queue;
+  const { api, app, panel } = queue;
+  const draft = app.draft(`metadata of ${queue.name}`);
   const wrong = trouble();
   const rows = h("div", { class: "card" });
   let was = {};
@@ -42,7 +43,9 @@ export function showMetadata(queue) {
   const load = () =>
     wrong.during(async () => {
       was = await queue.readMetadata();
+      const kept = [...draft];
       draw();
+      restore(kept);
     });
 
   function draw() {
@@ -62,16 +65,17 @@ export function showMetadata(queue) {
     const input = h("input", { class: "mono", id: newId("k"), spellcheck: "false", autocomplete: "off", autocapitalize: "off", oninput: edited });
     input.value = value === undefined ? "" : stringify(value);
     const known = Object.hasOwn(KNOWN, name);
-    const entry = { name, input, first: input.value, isNew, removed: false };
+    const entry = { name, input, first: input.value, isNew, removed: false, toggle };
     fields.push(entry);
     const told = hint ? h("small", { id: `${input.id}-hint` }, hint) : null;
     if (told) input.setAttribute("aria-describedby", told.id);
-    const drop = button(known ? `Default for ${name}` : `Remove ${name}`, () => {
+    function toggle() {
       entry.removed = !entry.removed;
       element.classList.toggle("removed", entry.removed);
       input.disabled = entry.removed;
       edited();
-    }, { bare: true, picture: known ? "undo" : "trash" });
+    }
+    const drop = button(known ? `Default for ${name}` : `Remove ${name}`, toggle, { bare: true, picture: known ? "undo" : "trash" });
     const element = h("div", { class: "pair" },
       h("label", { for: input.id, class: "mono break" }, reveal(name), told),
       input,
@@ -86,6 +90,27 @@ export function showMetadata(queue) {
   function edited() {
     save.disabled = undo.disabled = !unsaved();
     save.querySelector("span").textContent = `Save ${unsaved()}`.trim();
+    draft.clear();
+    for (const one of differing()) draft.set(one.name, JSON.stringify([one.input.value, one.removed]));
+  }
+
+  /** Go on with what was not saved when the session ended. */
+  function restore(kept) {
+    for (const [name, text] of kept) {
+      const [value, removed] = JSON.parse(text);
+      const entry = fields.find(one => one.name === name) ?? addRow(name);
+      entry.input.value = value;
+      if (removed) entry.toggle();
+    }
+    edited();
+  }
+
+  function addRow(name) {
+    const element = row(name, undefined, "", true);
+    document.getElementById("no-keys")?.remove();
+    document.getElementById("own-keys").append(element);
+    edited();
+    return fields.at(-1);
   }
 
   function add() {
@@ -98,12 +123,9 @@ export function showMetadata(queue) {
         const wanted = name.value.trim();
         if (!wanted) throw new Error("Key is missing.");
         if (fields.some(one => one.name === wanted)) throw new Error(`${wanted} is there already.`);
-        const element = row(wanted, undefined, "", true);
-        document.getElementById("no-keys")?.remove();
-        document.getElementById("own-keys").append(element);
-        edited();
+        const { input } = addRow(wanted);
         // Once the dialog has given the focus back.
-        setTimeout(() => element.querySelector("input").focus());
+        setTimeout(() => input.focus());
       },
     });
   }
@@ -139,6 +161,7 @@ export function showMetadata(queue) {
           throw new Error(`${error.message} A queue is made by a first message, or by “New queue”.`);
         }
         toast("The metadata were saved.");
+        draft.clear();
         await load();
       };
       if (!removed.length) return busy(save, patch);
@@ -153,8 +176,12 @@ export function showMetadata(queue) {
 
   // What somebody is changing is not read anew under their hands.
   queue.onChange = () => unsaved() || load();
-  queue.app.unsaved = () => unsaved() && `${unsaved()} to the metadata of ${queue.name}`;
+  app.unsaved = () => unsaved() && `${unsaved()} to the metadata of ${queue.name}`;
   load();
-  return () => (queue.app.unsaved = () => "");
+  return () => {
+    app.unsaved = () => "";
+    // Who leaves was asked; but whose session has ended goes on with it.
+    if (app.api) draft.clear();
+  };
 }
 

@@ -38,7 +38,12 @@ export function dialog(title, { content, action = "", run, kind = "primary", wid
     h("footer", null, button(action ? "Cancel" : "Close", cancel), does),
   );
   const box = h("dialog", { "aria-labelledby": heading.id, class: wide ? "wide" : "", onclose: () => box.remove() }, form);
-  for (const control of form.querySelectorAll("[name]")) control.value = draft?.get(control.name) ?? control.value;
+  for (const control of unsent ? form.querySelectorAll("[name]") : []) {
+    const text = draft.get(control.name);
+    if (!text) continue;
+    control.value = text;
+    control.closest("details")?.setAttribute("open", "");
+  }
   const texts = [...form.querySelectorAll("textarea, input:not([type=checkbox])")].map(control => [control, control.value]);
   const isTyped = () => (draft ? isDraft(draft) : kind !== "danger" && texts.some(([{ value }, first]) => value !== first && value.trim()));
   let warned = false;
