@@ -158,7 +158,7 @@ export function showMessages(queue, also) {
     ask(
       `Delete ${plural(many.length, "message")} of ${queue.name}?`,
       held
-        ? `${plural(held, "of them is", "of them are")} under a claim: somebody is working on that. It will be deleted under the claim.`
+        ? `${plural(held, "of them is", "of them are")} under a claim: somebody may be working there. All will be deleted.`
         : "They will be gone.",
       `Delete ${plural(many.length, "message")}`,
       async () => {
