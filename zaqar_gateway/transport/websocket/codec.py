@@ -164,11 +164,11 @@ def _unpack(payload: bytes) -> bytes:
     """
     try:
         document = msgspec.msgpack.decode(payload)
-    except UnicodeDecodeError:
-        raise BadBody("a string is not UTF-8.") from None
     except RecursionError:
         raise BadBody(f"it is nested deeper than {documents.DEPTH_MAX} levels.") from None
     except (msgspec.MsgspecError, ValueError, OverflowError, TypeError) as error:
+        if isinstance(error, UnicodeDecodeError) or "UTF-8" in str(error):  # as msgspec has it before 0.23, and since
+            raise BadBody("a string is not UTF-8.") from None
         raise BadBody(str(error).removeprefix("MessagePack data is malformed: ") + ".") from None
     try:
         _check_fit(document, documents.DEPTH_MAX)
