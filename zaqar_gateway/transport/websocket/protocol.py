@@ -656,7 +656,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._reading += request.reads
             self._alone = request.alone
         run(self._serve(request, slot), self._crashed)
-        if self._alone or self._paused or self._is_full:
+        if self._alone or self._paused or self._running >= self._bounds.in_flight_max or len(self._slots) >= ROW_MAX:
             self._adjust()
 
     # -- replies out ---------------------------------------------------------------------------------------------------
