@@ -35,6 +35,20 @@ class UnreadTests(SynchronousTestCase):
         self.assertEqual([one.dropped for one in readers], [False, True, False, False])
         self.assertEqual(unread.total, 41)
 
+    def test_dropped_once(self) -> None:
+        """Who is dropped counts no more, whatever it leaves until it is gone, and others are not dropped for it."""
+        unread, reader, other = Unread(100), _Reader(), _Reader()
+        unread.note(other, 60)
+        unread.note(reader, 70)
+        self.assertTrue(reader.dropped)
+        reader.dropped = False
+        for size in (80, 1000):
+            unread.note(reader, size)
+        self.assertEqual((unread.total, reader.dropped, other.dropped), (60, False, False))
+        unread.note(reader, 0)
+        unread.note(reader, 70)
+        self.assertTrue(reader.dropped)
+
     def test_read(self) -> None:
         """What was read is left no more."""
         unread, reader, other = Unread(100), _Reader(), _Reader()

@@ -90,8 +90,10 @@ class _Parts:
         :raises _Wrong: there are others than a kind that is known has.
         """
         names = _PARTS[self.kind]
-        if len(self.unnamed) > len(names) or (other := self.named.keys() - set(names)):
-            raise _Wrong(f"it has no part {sorted(other)[0]}" if len(self.unnamed) <= len(names) else "it has too many parts")
+        if len(self.unnamed) > len(names):
+            raise _Wrong("it has too many parts")
+        if other := self.named.keys() - set(names):
+            raise _Wrong(f"it has no part {sorted(other)[0]}")
         given = dict(zip(names, self.unnamed, strict=False))
         if twice := given.keys() & self.named.keys():
             raise _Wrong(f"the {sorted(twice)[0]} is given twice")

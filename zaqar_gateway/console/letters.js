@@ -1,9 +1,9 @@
 // Dead letters: messages that were claimed too often, in the queue that they were moved to.
 
-import { button, busy, field, h, icon, newId, numberIn, put, say } from "./dom.js";
+import { button, busy, field, h, numberIn, put, say } from "./dom.js";
 import { count, jsonView, plural, preview, reveal, span } from "./format.js";
 import { dialog, toast } from "./overlay.js";
-import { chooseAll, life, nothing, redraw, toolbar, trouble } from "./parts.js";
+import { chooseOne, life, messageTable, nothing, redraw, toolbar, trouble, unfolding } from "./parts.js";
 
 const PAGE = 20;
 
@@ -71,45 +71,21 @@ export function showLetters(queue) {
     tellChosen();
     send.disabled = !letters.length;
     say(which, before.length || next ? `Page ${count(before.length + 1)}` : plural(letters.length, "message"));
-    if (!letters.length) {
-      redraw(list, nothing(h("p", null, before.length ? "There are no further dead letters." : "There are no dead letters in this queue.")));
-      return;
-    }
-    redraw(
-      list,
-      h("table", { class: "messages" },
-        h("thead", null, h("tr", null,
-          h("th", { class: "box" }, chooseAll(list)),
-          h("th", { scope: "col" }, "Body"),
-          h("th", { scope: "col", class: "from" }, "From"),
-          h("th", { scope: "col", class: "number" }, "Claims"),
-          h("th", { scope: "col", class: "number" }, "Age"),
-          h("th", { scope: "col", class: "number" }, "Ends in"))),
-        h("tbody", null, letters.map(draw1))),
-    );
+    const titles = [["From", "from"], ["Claims", "number"], ["Age", "number"], ["Ends in", "number"]];
+    redraw(list, letters.length ? messageTable(list, titles, letters.map(draw1)) : nothing(h("p", null, before.length ? "There are no further dead letters." : "There are no dead letters in this queue.")));
   }
 
   function draw1(letter) {
-    const more = h("tr", { class: "more", hidden: true, id: newId("l") });
-    const box = h("input", { type: "checkbox", "aria-label": `Choose message ${letter.id}`, onchange: () => {
-      if (box.checked) chosen.add(letter.id);
-      else chosen.delete(letter.id);
-      tellChosen();
-    } });
-    const open = h("button", { type: "button", class: "body mono", "data-row": true, "aria-expanded": "false", "aria-controls": more.id, onclick: () => {
-      more.hidden = !more.hidden;
-      open.setAttribute("aria-expanded", String(!more.hidden));
-      if (more.hidden || more.firstChild) return;
-      more.append(h("td", { colspan: 6 }, h("div", { class: "details" },
-        jsonView(letter.body),
-        h("div", { class: "facts" }, h("dl", null,
-          h("dt", null, "Id"), h("dd", { class: "mono" }, reveal(letter.id)),
-          h("dt", null, "Why"), h("dd", null, reveal(letter.reason)),
-          h("dt", null, "Moved"), h("dd", null, reveal(letter.moved_at ?? "–")))))));
-    } }, icon("chevron"), h("span", { class: "text" }, preview(letter.body)));
+    const details = () => h("div", { class: "details" },
+      jsonView(letter.body),
+      h("div", { class: "facts" }, h("dl", null,
+        h("dt", null, "Id"), h("dd", { class: "mono" }, reveal(letter.id)),
+        h("dt", null, "Why"), h("dd", null, reveal(letter.reason)),
+        h("dt", null, "Moved"), h("dd", null, reveal(letter.moved_at ?? "–")))));
+    const [open, more] = unfolding(6, details, h("span", { class: "text" }, preview(letter.body)));
     return [
       h("tr", null,
-        h("td", { class: "box" }, box),
+        h("td", { class: "box" }, chooseOne(chosen, letter, tellChosen)),
         h("td", { class: "wide" }, open),
         h("td", { class: "mono from", "data-label": "From" }, reveal(letter.queue_name ?? "–")),
         h("td", { class: "number", "data-label": "Claims" }, letter.claim_count ?? "–"),

@@ -1,9 +1,9 @@
 // The messages of a queue, page by page.
 
-import { button, busy, h, icon, newId, put, say, tick } from "./dom.js";
+import { button, busy, h, put, say, tick } from "./dom.js";
 import { count, jsonView, plural, preview, reveal, span, stringify } from "./format.js";
 import { ask, toast } from "./overlay.js";
-import { chooseAll, claimOf, focusRow, life, nothing, redraw, toolbar, trouble } from "./parts.js";
+import { chooseOne, claimOf, focusRow, life, messageTable, nothing, redraw, toolbar, trouble, unfolding } from "./parts.js";
 import { each } from "./poll.js";
 
 const PAGE = 20;
@@ -72,38 +72,27 @@ export function showMessages(queue, also) {
     say(which, before.length || next ? `Page ${count(before.length + 1)}` : plural(shown.length, "message"));
     const toList = removeChosen === document.activeElement;
     removeChosen.hidden = true;
-    redraw(list, shown.length ? table() : nothing(h("p", null, before.length ? "There are no further messages." : "There is nothing to show in this queue.")));
+    const titles = [["Age", "number"], ["Ends in", "number"], ["Id"]];
+    redraw(list, shown.length ? messageTable(list, titles, shown.map(draw1)) : nothing(h("p", null, before.length ? "There are no further messages." : "There is nothing to show in this queue.")));
     if (toList) focusRow(list);
   }
 
-  const table = () =>
-    h("table", { class: "messages" },
-      h("thead", null, h("tr", null,
-        h("th", { class: "box" }, chooseAll(list)),
-        h("th", { scope: "col" }, "Body"),
-        h("th", { scope: "col", class: "number" }, "Age"),
-        h("th", { scope: "col", class: "number" }, "Ends in"),
-        h("th", { scope: "col" }, "Id"))),
-      h("tbody", null, shown.map(draw1)));
+  function tellChosen() {
+    removeChosen.hidden = !chosen.size;
+    say(removeChosen.querySelector("span"), `Delete ${plural(chosen.size, "message")}`);
+  }
 
   function draw1(message) {
     const claim = claimOf(message);
-    const more = h("tr", { class: "more", hidden: true, id: newId("m") });
-    const box = h("input", { type: "checkbox", "aria-label": `Choose message ${message.id}`, onchange: () => {
-      if (box.checked) chosen.add(message.id);
-      else chosen.delete(message.id);
-      removeChosen.hidden = !chosen.size;
-      say(removeChosen.querySelector("span"), `Delete ${plural(chosen.size, "message")}`);
-    } });
-    const open = h("button", { type: "button", class: "body mono", "data-row": true, "aria-expanded": "false", "aria-controls": more.id, onclick: () => {
-      const opened = more.hidden;
-      more.hidden = !opened;
-      open.setAttribute("aria-expanded", String(opened));
-      if (opened && !more.firstChild) more.append(h("td", { colspan: 5 }, details(message, claim)));
-    } }, icon("chevron"), claim && h("span", { class: "tag held" }, "claimed"), h("span", { class: "text" }, preview(message.body)));
+    const [open, more] = unfolding(
+      5,
+      () => details(message, claim),
+      claim && h("span", { class: "tag held" }, "claimed"),
+      h("span", { class: "text" }, preview(message.body)),
+    );
     return [
       h("tr", null,
-        h("td", { class: "box" }, box),
+        h("td", { class: "box" }, chooseOne(chosen, message, tellChosen)),
         h("td", { class: "wide" }, open),
         h("td", { class: "number", "data-label": "Age" }, span(message.age)),
         h("td", { class: "number", "data-label": "Ends in" }, life(message)),

@@ -74,21 +74,20 @@ class Held:
 
     async def advance(self, step: int, marker: str, ids: Sequence[str]) -> bool:
         """See :meth:`~zaqar_gateway.interfaces.IDurableStore.advance`."""
-        asked_s = self._clock.seconds()
-        return self._noted(asked_s, await self._store.advance(*self._at, step, marker, ids, hold_ms=HOLD_MS))
+        return await self._noted(self._store.advance(*self._at, step, marker, ids, hold_ms=HOLD_MS))
 
     async def acknowledge(self, ids: Sequence[str]) -> bool:
         """See :meth:`~zaqar_gateway.interfaces.IDurableStore.acknowledge`."""
-        asked_s = self._clock.seconds()
-        return self._noted(asked_s, await self._store.acknowledge(*self._at, ids, hold_ms=HOLD_MS))
+        return await self._noted(self._store.acknowledge(*self._at, ids, hold_ms=HOLD_MS))
 
     async def renew(self) -> bool:
         """Say that it is still held; whether it is."""
         project, queue, name, owner = self._at
-        asked_s = self._clock.seconds()
-        return self._noted(asked_s, bool(await self._store.renew(project, queue, [(name, owner)], hold_ms=HOLD_MS)))
+        return await self._noted(self._store.renew(project, queue, [(name, owner)], hold_ms=HOLD_MS))
 
-    def _noted(self, asked_s: float, is_held: bool) -> bool:
+    async def _noted(self, answer: Awaitable[object]) -> bool:
+        asked_s = self._clock.seconds()
+        is_held = bool(await answer)
         if is_held:
             self.asked_s = asked_s
         return is_held

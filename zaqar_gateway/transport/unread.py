@@ -33,9 +33,14 @@ class Unread:
         self.total = 0
         self._most = most
         self._by_reader: dict[Reader, int] = {}
+        self._shed: set[Reader] = set()  # until they are gone, which may take a while, they do not count
 
     def note(self, reader: Reader, size: int) -> None:
         """A connection leaves so many bytes unread now, 0 where its peer has read all or is gone."""
+        if reader in self._shed:
+            if not size:
+                self._shed.discard(reader)
+            return
         self.total += size - self._by_reader.pop(reader, 0)
         if size:
             self._by_reader[reader] = size
@@ -44,4 +49,5 @@ class Unread:
             left = self._by_reader.pop(worst)
             self.total -= left
             self._log.warn("a client is dropped that leaves {size} bytes unread: all leave too much", size=left)
+            self._shed.add(worst)
             worst.shed()

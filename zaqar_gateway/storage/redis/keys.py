@@ -27,9 +27,9 @@ class Keys:
     :param space: the name of a key space of its own on a shared Redis, or empty.
     :param kind: what stands in that space besides queues; empty for the queues.
     :param in_cluster: whether it is a cluster that has them.
-    :ivar any_alive: a pattern that fits the ``alive`` of every kind (:meth:`alive` knows them from others').
+    :ivar any_alive: a pattern that fits the ``alive`` of every kind (:meth:`queues` knows them from others').
     :ivar any_main: the same for ``main`` (:meth:`main`).
-    :ivar any_swept: the same for ``alive`` and ``alias``, out of which things go by and by (:meth:`swept`).
+    :ivar any_swept: the same for ``alive`` and ``alias``, out of which things go by and by.
     """
 
     def __init__(self, space: str = "", kind: str = "", *, in_cluster: bool = False) -> None:
@@ -83,15 +83,11 @@ class Keys:
         """The keys of the topics in the same space."""
         return Keys(self._space, _TOPIC, in_cluster=self._in_cluster)
 
-    def alive(self, found: Iterable[bytes]) -> list[bytes]:
-        """The queues and topics of this space among what fits :attr:`any_alive`.
+    def queues(self, found: Iterable[bytes]) -> list[bytes]:
+        """The queues and topics of this space among what fits :attr:`any_alive` or :attr:`any_swept`, each once.
 
         The pattern also fits the keys of spaces whose names begin like this one's.
         """
-        return [key.removesuffix(b":a") for key in self.main(found)]
-
-    def swept(self, found: Iterable[bytes]) -> list[bytes]:
-        """The queues and topics of this space among what fits :attr:`any_swept`, each once."""
         return list(dict.fromkeys(key[:-2] for key in self.main(found)))
 
     def main(self, found: Iterable[bytes]) -> list[bytes]:

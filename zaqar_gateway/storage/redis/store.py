@@ -95,20 +95,19 @@ class RedisStorage:
         for part in self._redis.parts():
             cursor = b""
             while cursor != b"0":
-                cursor, found = await _scan(part, self._keys.any_alive, cursor)
-                queues = self._keys.alive(found)
+                cursor, queues = await _scan(part, self._keys, self._keys.any_alive, cursor)
                 for alive, claimed in await _each(self._redis, scripts.VOLUME, queues, self._now()):
                     total += alive
                     held += claimed
         return Volume(total - held, held)
 
 
-async def _scan(part: IRedis, pattern: bytes, cursor: bytes) -> tuple[bytes, list[bytes]]:
-    """Some of the sorted sets that a pattern fits, and the cursor to go on from; it ends at ``0``, and begins empty."""
-    cursor, found = await part.command(
+async def _scan(part: IRedis, keys: Keys, pattern: bytes, cursor: bytes) -> tuple[bytes, list[bytes]]:
+    """Some of the queues and topics with keys that a pattern fits, and the cursor to go on from; it ends at ``0``, and begins empty."""
+    found = await part.command(
         b"SCAN", cursor or b"0", b"MATCH", pattern, b"COUNT", _SCAN_COUNT, b"TYPE", b"zset"
     )
-    return cursor, found
+    return found[0], keys.queues(found[1])
 
 
 async def _each(redis: IRedis, script: scripts.Script, queues: Sequence[bytes], now: Argument) -> list[Any]:
@@ -152,8 +151,7 @@ class Sweeper:
             # One that cannot be asked is passed over, until all others had their turn.
             self._parts, self._cursor = self._parts[1:] or [*self._redis.parts()], b""
         part, cursor, self._cursor = self._parts[0], self._cursor, b"0"
-        self._cursor, found = await _scan(part, self._keys.any_swept, cursor)
-        self._waiting = self._keys.swept(found)
+        self._cursor, self._waiting = await _scan(part, self._keys, self._keys.any_swept, cursor)
 
     async def _leads(self) -> bool:
         holder = await self._redis.command(b"GET", self._keys.lease)

@@ -5,9 +5,9 @@ fragments, compression and the closing handshake; whole frames without compressi
 written here, because that takes a quarter of the time.
 
 Notifications (pushes) have a place among the replies: behind those to all requests that were read before they came, save where all of
-these are answered, or wait for messages, and none of them subscribes.  They do not count as requests in flight.  Whoever pushes looks first whether the peer takes any: one that does not read what it is
-sent falls behind where it is read for, and little waits for it here.  The pushes of one turn of the reactor leave in two
-writes at most.
+these are answered, or wait for messages, and none of them subscribes.  They do not count as requests in flight.  Whoever pushes looks
+first whether the peer takes any: one that does not read what it is sent falls behind where it is read for, and little waits for it here.
+The pushes of one turn of the reactor leave in two writes at most.
 
 Requests that wait for messages are not running: others go on beside them, and their replies come after.  Of these there may be many,
 and as many bytes of them as a peer may leave unread.
@@ -199,7 +199,6 @@ class GatewayProtocol(WebSocketServerProtocol):
         "_idle",
         "_has_closed",
         "_is_refused",
-        "_is_shed",
         "_is_whole",
         "_joined",
         "_joined_size",
@@ -260,7 +259,6 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._begun: Begun | None = None
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._has_closed = False  # it has sent a close frame, or does so now
-        self._is_shed = False  # it is dropped since it left too much unread
         self._is_refused = False  # what still comes is dropped
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
 
@@ -306,8 +304,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self._ending is not None and self._ending.active():
             self._ending.cancel()
         self._answered = self._unsent = 0
-        self.factory.unread.note(self, 0)
-        self._is_shed = True  # nothing is left unread from now on
+        self._note_unread()
         self._leave()
         if self.closeHandshakeTimeoutCall is not None:  # Autobahn leaves this one running
             self.closeHandshakeTimeoutCall.cancel()
@@ -392,10 +389,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         """Drop the connection now."""
         self.transport.abortConnection()
 
-    def shed(self) -> None:
-        """See :class:`~zaqar_gateway.transport.unread.Reader`."""
-        self._is_shed = True
-        self.abort()
+    shed = abort  # see zaqar_gateway.transport.unread.Reader
 
     def dropConnection(self, abort: bool = False) -> None:
         if not abort and self.state != _CLOSED:
@@ -656,6 +650,7 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._reading += request.reads
             self._alone = request.alone
         run(self._serve(request, slot), self._crashed)
+        # As in _is_full, but without a call; what is answered is looked at where it is.
         if self._alone or self._paused or self._running >= self._bounds.in_flight_max or len(self._slots) >= ROW_MAX:
             self._adjust()
 
@@ -698,8 +693,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _note_unread(self, answered: int = 0) -> None:
         """There is more, or less, of the replies that wait for one before them, or of what the peer has not read."""
         self._answered += answered
-        if not self._is_shed:
-            self.factory.unread.note(self, self._answered + self._unsent)
+        self.factory.unread.note(self, self._answered + self._unsent)
 
     @property
     def _is_full(self) -> bool:
