@@ -28,8 +28,9 @@ from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.channel import TURN_MAX, HttpChannel, IHttpApplication
 from zaqar_gateway.transport.http.factory import HttpFactory
-from zaqar_gateway.transport.http.request import Request, refusal, request_id
+from zaqar_gateway.transport.http.request import Request
 from zaqar_gateway.transport.peers import ANSWERED_MAX, Peers
+from zaqar_gateway.transport.refusal import refusal, request_id
 from zaqar_gateway.transport.turns import DRAIN_RATE, DRAIN_S, PART_S, Turns
 
 reactor: Any = _reactor  # its interfaces are found out at run time

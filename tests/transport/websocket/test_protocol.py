@@ -183,6 +183,22 @@ class Handshake(ConnectionCase):
         for line in (b"X-Content-Type-Options: nosniff", b"X-Frame-Options: DENY", b"Cache-Control: no-store"):
             self.assertEqual(lines.count(line), 1, line)
 
+    def test_refusal_body(self) -> None:
+        """A refusal is told as every error of HTTP is, under an id of its own."""
+        told, ids = [], set()
+        for opening in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", handshake(Origin="https://example.com")):
+            peer = Peer(self.factory(), opening)
+            fields = dict(line.split(b": ", 1) for line in peer.head.split(b"\r\n")[1:] if line)
+            self.assertEqual(fields[b"Content-Type"], b"application/json")
+            self.assertEqual(int(fields[b"Content-Length"]), len(peer.rest))
+            self.assertRegex(fields[b"x-openstack-request-id"], b"^req-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$")
+            ids.add(fields[b"x-openstack-request-id"])
+            told.append(json.loads(peer.rest))
+        self.assertEqual(len(ids), 2)
+        upgrade = {"title": "Upgrade Required", "description": "This is a WebSocket endpoint."}
+        origin = "Pages of this origin may not connect; websocket.allowed_origins has to name it."
+        self.assertEqual(told, [upgrade, {"title": "Not authorized", "description": origin}])
+
     def test_head_bound(self) -> None:
         """A head beyond the bound is refused, complete or not."""
         self.assertTrue(self.refused(handshake(Cookie="x" * 3000), handshake_max=2048).startswith(b"HTTP/1.1 431 "))

@@ -42,13 +42,12 @@ from zaqar_gateway.transport.http.request import (
     encode_fields,
     encode_head,
     encode_stream_head,
-    refusal,
-    request_id,
     tokens,
 )
 from zaqar_gateway.transport.peers import RETRY_AFTER_S
 from zaqar_gateway.transport.ports import READ_MAX, Conduct
 from zaqar_gateway.transport.received import keep
+from zaqar_gateway.transport.refusal import TITLES, refusal, request_id
 from zaqar_gateway.transport.turns import PART_S, Reads
 
 if TYPE_CHECKING:
@@ -107,16 +106,6 @@ _LINGER = 4  # all is written; what comes is dropped
 _CLOSING = 5  # the transport closes when it has written all
 _CLOSED = 6  # the transport is gone, or is another protocol's
 
-_TITLES = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    414: "URI Too Long",
-    417: "Expectation Failed",
-    429: "Too many requests",
-    431: "Request Header Fields Too Large",
-    501: "Not Implemented",
-    503: "Service temporarily unavailable",
-}
 _ENDED_EARLY = "The request ended before it was complete."
 
 
@@ -831,7 +820,7 @@ class HttpChannel(Protocol):
                 self._fail(request)
 
     def _fail(self, request: Request) -> None:
-        status, headers, body = refusal(500, "Internal server error", "The request could not be handled.")
+        status, headers, body = refusal(500, TITLES[500], "The request could not be handled.")
         request.reply(status, [*headers, (b"x-openstack-request-id", request_id())], body)
 
     def _refuse(self, status: int, description: str, title: str = "", retry_after_s: int = 0) -> bool:
@@ -839,7 +828,7 @@ class HttpChannel(Protocol):
 
         :return: false, for there is nothing more to do.
         """
-        status, headers, body = refusal(status, title or _TITLES[status], description)
+        status, headers, body = refusal(status, title or TITLES[status], description)
         if retry_after_s:
             headers.append((b"Retry-After", b"%d" % retry_after_s))
         fields = encode_fields([*headers, (b"x-openstack-request-id", request_id())], b"", self)

@@ -6,14 +6,10 @@ which order replies leave is the business of :mod:`zaqar_gateway.transport.http.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from itertools import count
-from random import getrandbits
 from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -322,38 +318,3 @@ def encode_stream_head(status: int, fields: bytes, is_chunked: bool, tail: bytes
     """The same for a body of unknown length: in chunks, or ended by the end of the connection."""
     coding = b"Transfer-Encoding: chunked\r\n" if is_chunked else b""
     return b"".join((_STATUS_LINES[status], fields, coding, tail))
-
-
-_ids: Iterator[int]
-_id_start: bytes
-
-
-def _begin_ids() -> None:
-    global _ids, _id_start
-    digits = f"{getrandbits(76):019x}"
-    _id_start = f"req-{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-8{digits[15:18]}-".encode()
-    _ids = count(getrandbits(44))
-
-
-_begin_ids()
-os.register_at_fork(after_in_child=_begin_ids)
-
-
-def request_id() -> bytes:
-    """A new id for a response: ``req-`` and the form of a random UUID (RFC 9562, version 4).
-
-    It is for logs and no secret.  So its first 76 bits are drawn for the process and the others are counted, which takes a
-    seventh of the time of drawing all of them.
-    """
-    return _id_start + next(_ids).to_bytes(6).hex().encode()  # half of what it takes to format it
-
-
-def refusal(status: int, title: str, description: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """The arguments of :meth:`Request.reply` for an error (API reference, "Error bodies").
-
-    :param title: short class of the error.
-    :param description: explanation for the client; an empty one is left out.
-    """
-    document = {"title": title, "description": description} if description else {"title": title}
-    body = json.dumps(document, ensure_ascii=False).encode()
-    return status, [(b"Content-Type", b"application/json"), (b"Vary", b"Accept")], body

@@ -27,7 +27,8 @@ from zaqar_gateway.transport.http.admission import Admission
 from zaqar_gateway.transport.http.answers import OK, IAsked, Refused, Reply, Streaming, describe
 from zaqar_gateway.transport.http.arguments import Arguments, Asked, Plan, parameters, text
 from zaqar_gateway.transport.http.cors import Cors
-from zaqar_gateway.transport.http.request import Head, Headers, Request, request_id
+from zaqar_gateway.transport.http.request import Head, Headers, Request
+from zaqar_gateway.transport.refusal import request_id
 from zaqar_gateway.transport.replies import explained
 
 _log = Logger()

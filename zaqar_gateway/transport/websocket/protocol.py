@@ -25,6 +25,7 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -50,6 +51,7 @@ from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
+from zaqar_gateway.transport.refusal import TITLES, refusal, request_id
 from zaqar_gateway.transport.turns import PART_S, Reads
 from zaqar_gateway.transport.websocket import offers
 from zaqar_gateway.transport.websocket.framing import (
@@ -107,16 +109,6 @@ _CONTROL_MAX = 125  # RFC 6455, section 5.5
 _COMPRESSED = 0x40
 _AHEAD_MAX = 65536  # bytes that are read while no frame is looked at, to notice a peer that hangs up
 _REASON_MAX = 123  # bytes that a close frame has room for (RFC 6455, section 5.5)
-_PHRASES = {
-    400: "Bad Request",
-    403: "Forbidden",
-    405: "Method Not Allowed",
-    426: "Upgrade Required",
-    429: "Too Many Requests",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 
 
 class _ITransport(ITCPTransport, IConsumer, IPushProducer):
@@ -344,19 +336,22 @@ class GatewayProtocol(WebSocketServerProtocol):
         """Refuse the handshake, or answer what is no handshake."""
         if code == 505:  # Autobahn's word for whatever is wrong with a request line; it is the client's error
             code = 400
-        body = (reason.replace("HTTP Upgrade header missing", "This is a WebSocket endpoint.") + "\n").encode()
+        reason = reason.replace("HTTP Upgrade header missing", "This is a WebSocket endpoint.")
+        _, fields, body = refusal(code, TITLES[code], reason)
         headers = [
-            ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(len(body))),
-            ("Connection", "close"),
-            *(responseHeaders or ()),
+            *fields,
+            (b"Content-Length", b"%d" % len(body)),
+            (b"Connection", b"close"),
+            (b"x-openstack-request-id", request_id()),
+            *((name.encode(), value.encode()) for name, value in responseHeaders or ()),
         ]
         if code == 426:
-            headers.append(("Upgrade", "websocket"))
+            headers.append((b"Upgrade", b"websocket"))
         elif code in (429, 503):
-            headers.append(("Retry-After", str(RETRY_AFTER_S)))
-        lines = [f"HTTP/1.1 {code} {_PHRASES.get(code, 'Refused')}", *(f"{name}: {value}" for name, value in headers)]
-        self.sendData("\r\n".join([*lines, ""]).encode() + protection.ALWAYS + protection.NO_STORE + b"\r\n" + body)
+            headers.append((b"Retry-After", b"%d" % RETRY_AFTER_S))
+        status = HTTPStatus(code)
+        lines = [b"HTTP/1.1 %d %b" % (status, status.phrase.encode()), *(b"%b: %b" % field for field in headers), b""]
+        self.sendData(b"\r\n".join(lines) + protection.ALWAYS + protection.NO_STORE + b"\r\n" + body)
 
     def onOpen(self) -> None:
         if self._bounds.idle_timeout_s:
