@@ -247,7 +247,7 @@ class Browser:
                 *arguments,
                 "about:blank",
             ],
-            environment({"HOME": str(profile)}),
+            environment({"HOME": str(profile), "TMPDIR": str(profile)}),  # what it leaves goes with its profile
             profile,
         )
         try:
