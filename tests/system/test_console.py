@@ -984,7 +984,6 @@ class MessageTests(ConsoleCase):
         console.click("Send again to mailto:a@b.example")
         console.sees("1 delivery will be sent again.", "#toasts")
 
-
     def test_many_given_up(self) -> None:
         """All that were given up are sent again, also where there are more than are shown."""
         answers = [400]

@@ -221,9 +221,7 @@ class JournalStorage:
     def _dump(self) -> bytes:
         """The memory as bytes.  In the place of the moment, which is of this process, there is a mark."""
         file = io.BytesIO()
-        pickler = pickle.Pickler(file)
-        pickler.persistent_id = lambda item: "moment" if item is self._moment else None  # type: ignore[method-assign]
-        pickler.dump(self._memory)
+        _Pickler(file, self._moment).dump(self._memory)
         return file.getvalue()
 
     def _load(self, head: _Head) -> None:
@@ -234,9 +232,29 @@ class JournalStorage:
                 f"the journal was compacted by zaqar-gateway {head.version}; this is {zaqar_gateway.__version__}, which"
                 " cannot read it"
             )
-        unpickler = pickle.Unpickler(io.BytesIO(head.state))
-        unpickler.persistent_load = lambda mark: self._moment  # type: ignore[method-assign]
-        self._memory = unpickler.load()
+        self._memory = _Unpickler(io.BytesIO(head.state), self._moment).load()
+
+
+class _Pickler(pickle.Pickler):
+    """Puts a mark in the place of the moment."""
+
+    def __init__(self, file: io.BytesIO, moment: Moment) -> None:
+        super().__init__(file)
+        self._moment = moment
+
+    def persistent_id(self, item: Any) -> str | None:
+        return "moment" if item is self._moment else None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Puts the moment in the place of the mark."""
+
+    def __init__(self, file: io.BytesIO, moment: Moment) -> None:
+        super().__init__(file)
+        self._moment = moment
+
+    def persistent_load(self, mark: Any) -> Moment:
+        return self._moment
 
 
 @cache
