@@ -27,6 +27,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 START_S = 60.0
 """How long a browser may take until it can be driven.  Machines that test are busy."""
 
+CLICKS_MAX = 5
+"""How often a click is tried."""
+
 VISIT_S = 90.0
 """How long a page may take for what a test waits for."""
 
@@ -162,18 +165,30 @@ class Page:
         return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText"))
 
     def click(self, selector: str) -> None:
-        """Click in the middle of the first element that matches, once it is there, with a real mouse."""
-        at = self.wait_for(
-            f"""(() => {{
-              const found = document.querySelector({json.dumps(selector)});
-              if (!found) return null;
-              found.scrollIntoView({{block: "center", behavior: "instant"}});
-              const box = found.getBoundingClientRect();
-              return box.width ? {{x: box.x + box.width / 2, y: box.y + box.height / 2}} : null;
-            }})()"""
-        )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.command("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
+        """Click in the middle of the first element that matches, once it is there, with a real mouse.
+
+        :raises PageError: something else was there when the click came, each time.
+        """
+        for _ in range(CLICKS_MAX):  # what comes above it, such as a new row, moves it
+            at = self.wait_for(
+                f"""(() => {{
+                  const found = document.querySelector({json.dumps(selector)});
+                  if (!found) return null;
+                  found.scrollIntoView({{block: "center", behavior: "instant"}});
+                  window.isMissed = true;
+                  found.addEventListener("click", () => (window.isMissed = false), {{capture: true, once: true}});
+                  const box = found.getBoundingClientRect();
+                  return box.width ? {{x: box.x + box.width / 2, y: box.y + box.height / 2}} : null;
+                }})()"""
+            )
+            for kind in ("mousePressed", "mouseReleased"):
+                self.command("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **at)
+            try:
+                if self.evaluate("window.isMissed") is not True:
+                    return
+            except PageError:  # the document is just being replaced
+                return
+        raise PageError(f"{selector} was not there when the click came, {CLICKS_MAX} times")
 
     def fill(self, selector: str, text: str) -> None:
         """Put the focus on the first element that matches, once it is there, and type over what it holds."""
