@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from urllib.parse import quote
 
 import msgspec
@@ -11,6 +13,9 @@ from zaqar_gateway import model
 from zaqar_gateway.instants import text_of
 from zaqar_gateway.operations import pools
 from zaqar_gateway.operations.registry import FLAVORS, POOLS
+
+_ESCAPES = re.compile(rb"(?:\\u[0-9A-Fa-f]{4})+|\\.", re.DOTALL)
+"""Those of UTF-16 that follow each other, since two may be one character; or another one, so that no backslash is taken for a first one."""
 
 
 class SubscriptionShown(msgspec.Struct):
@@ -51,6 +56,21 @@ class DeadLetterShown(msgspec.Struct):
     href: str | UnsetType = UNSET
 
 
+def unescaped(text: bytes) -> Raw:
+    """JSON as a client gave it, without escapes of characters that need none.
+
+    Bodies of messages alone may keep those of what is beyond ASCII (API reference, "Base path, hrefs, hosts").
+    """
+    return Raw(text if text.find(b"\\u") < 0 else _ESCAPES.sub(_plain, text))
+
+
+def _plain(found: re.Match[bytes]) -> bytes:
+    escapes = found[0]
+    if len(escapes) == 2:
+        return escapes
+    return json.dumps(json.loads(b'"%b"' % escapes), ensure_ascii=False)[1:-1].encode()
+
+
 def dead_letter(message: model.Message, href: str | UnsetType = UNSET) -> DeadLetterShown:
     """A dead letter, with where it came from and why."""
     dead = message.dead
@@ -71,7 +91,7 @@ def dead_letter(message: model.Message, href: str | UnsetType = UNSET) -> DeadLe
 
 def subscription(source: str, found: model.Subscription) -> SubscriptionShown:
     """A subscription of a queue or topic of that name."""
-    options = msgspec.Raw(found.options)
+    options = unescaped(found.options)
     return SubscriptionShown(
         found.id, source, found.subscriber, found.ttl_s, found.age_s, options, found.confirmed
     )
@@ -132,7 +152,7 @@ def href(collection: str, name: str) -> str:
 
 def pool(found: model.Pool, *, detailed: bool = False) -> PoolShown:
     """A pool, whose password is masked already."""
-    options = Raw(found.options) if detailed else UNSET
+    options = unescaped(found.options) if detailed else UNSET
     return PoolShown(found.name, href(POOLS, found.name), found.uri, found.weight, found.flavor, options)
 
 

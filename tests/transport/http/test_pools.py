@@ -77,6 +77,12 @@ class PoolTests(PoolCase):
         self.assertEqual(self.shown("/pools/p"), expected)
         self.assertEqual(self.shown("/pools/p?detailed=true"), {**expected, "options": {"max_retry_sleep": 1}})
 
+    def test_options_as_they_came(self) -> None:
+        """Options are shown as they were given, but for escapes of characters that need none."""
+        self.ask("PUT", "/pools/p", rb'{"uri": "redis://h/1", "weight": 1, "options": {"a":  1.0, "\u00e9": "\\u00e9"}}')
+        for path in ("/pools/p?detailed=true", "/pools?detailed=true"):
+            self.assertIn(r'"options":{"a":  1.0, "é": "\\u00e9"}'.encode(), self.ask("GET", path).body)
+
     def test_defaults(self) -> None:
         """Without a flavor it is null, without options they are empty."""
         self.pool("p")

@@ -51,8 +51,9 @@ class QueueTests(SubscriptionsCase):
     """Subscriptions of queues."""
 
     def test_shown(self) -> None:
-        """A subscription has seven keys; options are shown as the text that was given."""
-        body = b'{"subscriber": "http://example.org/a", "options": {"a":  1.0, "b": "\\u00e9"}, "ttl": 60, "x": [1]}'
+        """A subscription has seven keys; options are shown as they were given, but for escapes of characters that need none."""
+        body = rb'''{"subscriber": "http://example.org/a", "ttl": 60, "x": [1],
+            "options": {"a":  1.0, "b": "\u00e9\ud83d\uDE00\u0022\u0001\n\\u00e9\\\u00e9"}}'''
         subscription_id = self.api("POST", self.base, body).json["subscription_id"]
         self.clock.advance(7.9)
         response = self.api("GET", f"{self.base}/{subscription_id}")
@@ -62,11 +63,11 @@ class QueueTests(SubscriptionsCase):
             "subscriber": HOOK,
             "ttl": 60,
             "age": 7,
-            "options": {"a": 1.0, "b": "é"},
+            "options": {"a": 1.0, "b": 'é\U0001f600"\x01\n\\u00e9\\é'},
             "confirmed": False,
         }
         self.assertEqual((response.status, response.json), (200, shown))
-        self.assertIn(b'{"a":  1.0, "b": "\\u00e9"}', response.body)
+        self.assertIn(r'{"a":  1.0, "b": "é😀\"\u0001\n\\u00e9\\é"}'.encode(), response.body)
         link = {"rel": "next", "href": f"{self.base}?marker={subscription_id}"}
         self.assertEqual(self.api("GET", self.base).json, {"subscriptions": [shown], "links": [link]})
 

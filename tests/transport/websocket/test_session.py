@@ -264,12 +264,16 @@ class QueueActions(SessionCase):
         self.assertEqual(self.ask("queue_get", queue_name="q"), (200, {}))
 
     def test_metadata_as_they_came(self) -> None:
-        """Metadata are kept byte for byte."""
+        """Metadata are shown as they came, but for escapes of characters that need none."""
         parts = json.dumps(envelope("queue_create", {"queue_name": "q", "metadata": 0}))
-        self.frame(parts.replace('"metadata": 0', '"metadata": {"k" :  1.50, "\\u00e9":"e"}').encode())
+        self.frame(parts.replace('"metadata": 0', '"metadata": {"k" :  1.50, "\\u00e9":"\\n\\\\u00e9"}').encode())
         asked = self.session.receive(json.dumps(envelope("queue_get", {"queue_name": "q"})).encode(), False)
         reply = self.successResultOf(Deferred.fromCoroutine(asked.reply()))
-        self.assertIn(b'"body":{"k" :  1.50, "\\u00e9":"e"},', reply)
+        kept = '{"k" :  1.50, "é":"\\n\\\\u00e9"}'.encode()
+        self.assertIn(b'"body":%b,' % kept, reply)
+        asked = self.session.receive(json.dumps(envelope("queue_list", {"detailed": True})).encode(), False)
+        reply = self.successResultOf(Deferred.fromCoroutine(asked.reply()))
+        self.assertIn(b'"metadata":%b}' % kept, reply)
 
     def test_list(self) -> None:
         """A listing has names, and stored metadata where they are asked for; no href, no links, no count."""

@@ -498,7 +498,7 @@ def _edge(edge: model.StatsEdge | None) -> _Edge | UnsetType:
 def _queue_list(asked: Any, result: Any) -> Answer:
     return Answer(
         200,
-        {"queues": [_Queue(queue.name, Raw(queue.metadata) if asked.detailed else UNSET) for queue in result.queues]},
+        {"queues": [_Queue(queue.name, shown.unescaped(queue.metadata) if asked.detailed else UNSET) for queue in result.queues]},
     )
 
 
@@ -545,7 +545,7 @@ def _failing(failing: model.Failing) -> _Failing:
 ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
     "queue_list": _queue_list,
     "queue_create": lambda asked, created: Answer(201 if created else 204, f"Queue {asked.queue_name} created."),
-    "queue_get": lambda asked, stored: Answer(200, Raw(stored or b"{}")),
+    "queue_get": lambda asked, stored: Answer(200, shown.unescaped(stored or b"{}")),
     "queue_delete": lambda asked, _: Answer(204, f"Queue {asked.queue_name} removed."),
     "queue_get_stats": _queue_stats,
     "queue_purge": lambda asked, _: Answer(204, {}),
