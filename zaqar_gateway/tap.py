@@ -66,7 +66,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
-from zaqar_gateway.transport.http.bounds import HttpBounds
+from zaqar_gateway.transport.http.bounds import HttpBounds, line_of_ids
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.factory import HttpFactory
@@ -248,19 +248,7 @@ class Gateway(Service):
         )
         self._http = HttpFactory(
             site,
-            HttpBounds(
-                request_line_max=settings.http.max_request_line,
-                head_max=settings.http.max_head_size,
-                headers_max=settings.http.max_headers,
-                tls_timeout_s=settings.http.tls_timeout_s,
-                fresh_timeout_s=settings.http.first_byte_timeout_s,
-                head_timeout_s=settings.http.head_timeout_s,
-                body_timeout_s=settings.http.body_timeout_s,
-                rate_min=settings.http.min_bytes_per_s,
-                idle_timeout_s=settings.http.idle_timeout_s,
-                write_timeout_s=settings.http.write_timeout_s,
-                connections_max=settings.http.max_connections,
-            ),
+            _http_bounds(settings),
             reactor,
             protection.transport_security(settings.tls.hsts_max_age_s),
             unread,
@@ -481,6 +469,25 @@ def _filters(settings: Settings, reactor: Any) -> list[Filter]:
         Filter(name, plugins.make(plugins.FILTERS, name, IMessageFilter, settings.filter_tables.get(name, {}), reactor))
         for name in settings.storage.message_filters
     ]
+
+
+def _http_bounds(settings: Settings) -> HttpBounds:
+    """The bounds of HTTP connections, wide enough for what operations accept."""
+    http, limits = settings.http, settings.limits
+    line = max(http.max_request_line, line_of_ids(limits.messages_page_max, limits.delete_needs_claim_id))
+    return HttpBounds(
+        request_line_max=line,
+        head_max=http.max_head_size + line - http.max_request_line,
+        headers_max=http.max_headers,
+        tls_timeout_s=http.tls_timeout_s,
+        fresh_timeout_s=http.first_byte_timeout_s,
+        head_timeout_s=http.head_timeout_s,
+        body_timeout_s=http.body_timeout_s,
+        rate_min=http.min_bytes_per_s,
+        idle_timeout_s=http.idle_timeout_s,
+        write_timeout_s=http.write_timeout_s,
+        connections_max=http.max_connections,
+    )
 
 
 def _cors(settings: Settings) -> Cors | None:

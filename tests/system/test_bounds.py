@@ -53,3 +53,25 @@ class BoundsTests(SynchronousTestCase):
                 self.assertEqual(third("GET", "/v2/queues").status, 429)
             self.assertEqual(http("GET", "/v2/queues", None, {f"X-{n}": "x" for n in range(16)}).status, 431)
         gateway.stop()
+
+    def test_all_ids_of_a_page(self) -> None:
+        """A request can name as many messages, and claims, as the settings allow, however it lists them."""
+        gateway = self.gateway(
+            "memory:",
+            TRANSPORT_MAX_MESSAGES_PER_PAGE="1000",
+            TRANSPORT_MAX_MESSAGES_PER_CLAIM_OR_POP="1000",
+            TRANSPORT_MESSAGE_DELETE_WITH_CLAIM_ID="true",
+        )
+        with closing(Http(gateway.http, "p")) as http:
+            posted = http("POST", "/v2/queues/q/messages", {"messages": [{"body": n} for n in range(1000)]})
+            ids = [path.rpartition("/")[2] for path in posted.json["resources"]]
+            claim = http("POST", "/v2/queues/q/claims?limit=1000").headers["Location"].rpartition("/")[2]
+            for listed in (",".join(ids), "%2C".join(ids), "&ids=".join(ids)):
+                found = http("GET", f"/v2/queues/q/messages?ids={listed}")
+                self.assertEqual((found.status, len(found.json["messages"])), (200, 1000))
+            claims = "&claim_ids=".join([claim] * 1000)
+            headers = {"X-Filler": "x" * 20000}  # what a head may have beside its request line stays
+            deleted = http("DELETE", f"/v2/queues/q/messages?ids={'&ids='.join(ids)}&claim_ids={claims}", None, headers)
+            self.assertEqual(deleted.status, 204)
+            self.assertEqual(http("GET", f"/v2/queues/q/messages?name={'x' * 70000}").status, 414)
+        gateway.stop()

@@ -293,7 +293,12 @@ class Http:
         whole(1, SIZE_MAX),
         "Bytes a second: bodies that come in, and answers that are not read, get another second for each so many bytes.",
     )
-    max_request_line: int = _setting(8192, whole(1024, SIZE_MAX), "Longest request line in bytes; beyond it 414.")
+    max_request_line: int = _setting(
+        8192,
+        whole(1024, SIZE_MAX),
+        "Longest request line in bytes; beyond it 414. Where the ids of transport.max_messages_per_page messages need more, it may have"
+        " that, and so may the head that it is in.",
+    )
     max_head_size: int = _setting(
         32768, whole(1024, SIZE_MAX), "Largest head of a request in bytes, on both transports; beyond it 431."
     )

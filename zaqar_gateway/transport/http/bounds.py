@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from attrs import frozen
 
+_ID_LENGTH = 24  # of the ids of zaqar_gateway.storage.ids
+_LINE_WITHOUT_IDS = 1024  # the name of a queue has 64 characters, each of which may come as three
+
+
+def line_of_ids(number: int, with_claims: bool) -> int:
+    """The longest request line in bytes that names so many messages, each by a parameter of its own.
+
+    :param with_claims: whether it may name as many claims.
+    """
+    each = len("&ids=") + _ID_LENGTH + (len("&claim_ids=") + _ID_LENGTH if with_claims else 0)
+    return _LINE_WITHOUT_IDS + number * each
+
 
 @frozen
 class HttpBounds:
