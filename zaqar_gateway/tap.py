@@ -66,7 +66,7 @@ from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
-from zaqar_gateway.transport.http.bounds import HttpBounds, line_of_ids
+from zaqar_gateway.transport.http.bounds import DRAINED, HttpBounds, line_of_ids
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.factory import HttpFactory
@@ -485,6 +485,7 @@ def _http_bounds(settings: Settings) -> HttpBounds:
         body_timeout_s=http.body_timeout_s,
         rate_min=http.min_bytes_per_s,
         idle_timeout_s=http.idle_timeout_s,
+        drain_max=max(HttpBounds().drain_max, DRAINED * max(limits.post_size_max, limits.queue_metadata_max)),
         write_timeout_s=http.write_timeout_s,
         connections_max=http.max_connections,
     )

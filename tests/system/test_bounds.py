@@ -75,3 +75,11 @@ class BoundsTests(SynchronousTestCase):
             self.assertEqual(deleted.status, 204)
             self.assertEqual(http("GET", f"/v2/queues/q/messages?name={'x' * 70000}").status, 414)
         gateway.stop()
+
+    def test_hundred_times_the_limit(self) -> None:
+        """A body of a hundred times the limit is taken in before its connection serves the next request, whatever the limit is."""
+        gateway = self.gateway("memory:", TRANSPORT_MAX_MESSAGES_POST_SIZE="524288")
+        with closing(Http(gateway.http, "p")) as http:
+            refused = http("POST", "/v2/queues/q/messages", b"x" * (100 * 524288))
+            self.assertEqual((refused.status, refused.headers["Connection"]), (400, None))
+        gateway.stop()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
+DRAINED = 100
+"""How many times the limit of a body a client may send before it reads that this was too much (API reference, "JSON bodies")."""
+
 _ID_LENGTH = 24  # of the ids of zaqar_gateway.storage.ids
 _LINE_WITHOUT_IDS = 1024  # the name of a queue has 64 characters, each of which may come as three
 
