@@ -719,6 +719,32 @@ class _Rules:
             }.items():
                 self.assertEqual(response.header(name), value, target)
 
+    async def test_cors_of_what_cannot_be_read(self: Any) -> None:
+        """An allowed origin may read how a request was refused of which no operation knew, where it is known who asks."""
+        gateway = self.start(await self.a_store(), cors_origins=["https://console.example"])
+        post = b"POST /v2/queues/q/messages HTTP/1.1\r\nHost: a\r\n"
+        for status, first, body in (
+            (400, b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n", b""),
+            (400, post + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
+            (400, post + b"Transfer-Encoding: chunked\r\n", b"x\r\n"),
+            (414, b"GET /%b HTTP/1.1\r\nHost: a\r\n" % (b"x" * 8192), b""),
+            (417, post + b"Content-Length: 2\r\nExpect: more\r\n", b"{}"),
+            (431, b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 101, b""),
+            (501, post + b"Transfer-Encoding: gzip, chunked\r\n", b"0\r\n\r\n"),
+        ):
+            for origin, told in (
+                (b"Origin: https://console.example\r\n", "https://console.example"),
+                (b"ORIGIN:https://console.example\r\n", "https://console.example"),
+                (b"Origin: https://evil.example\r\n", None),
+                (b"Origin: https://evil.example\r\nOrigin: https://console.example\r\n", None),
+                (b"X-Origin: https://console.example\r\n", None),
+            ):
+                raw = await gateway.raw()
+                raw.write(first + origin + b"\r\n" + body)
+                response = await raw.response()
+                self.assertEqual((response.status, response.header("Access-Control-Allow-Origin")), (status, told), (first[:80], origin))
+                self.assertIsNotNone(response.header("x-openstack-request-id"))
+
     async def test_cors(self: Any) -> None:
         """Allowed origins get their headers, errors included; others and bad preflights get none (API reference, 1.15)."""
         http = await self.connection(cors_origins=["https://console.example"])

@@ -28,7 +28,7 @@ from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.transport.http.bounds import HttpBounds
 from zaqar_gateway.transport.http.channel import TURN_MAX, HttpChannel, IHttpApplication
 from zaqar_gateway.transport.http.factory import HttpFactory
-from zaqar_gateway.transport.http.request import Request
+from zaqar_gateway.transport.http.request import Headers, Request
 from zaqar_gateway.transport.peers import ANSWERED_MAX, Peers
 from zaqar_gateway.transport.refusal import refusal, request_id
 from zaqar_gateway.transport.turns import DRAIN_RATE, DRAIN_S, PART_S, Turns
@@ -124,6 +124,9 @@ class Application:
 
     def upgrade(self, request: Request) -> IProtocol | None:
         return self.protocol
+
+    def for_page(self, origin: bytes, headers: Headers) -> Headers:
+        return [*headers, (b"For", origin)]
 
 
 class Recorder(Protocol):

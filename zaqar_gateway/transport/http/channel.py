@@ -9,6 +9,7 @@ Timers are deadlines in a field, looked at once a second by the factory; they ar
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Callable
 from math import inf
@@ -37,6 +38,7 @@ from zaqar_gateway.transport.audit import peer_of
 from zaqar_gateway.transport.http.chunks import ChunkedBody, Malformed
 from zaqar_gateway.transport.http.heads import BadHead, Heads
 from zaqar_gateway.transport.http.request import (
+    Headers,
     Request,
     Source,
     encode_fields,
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
 
 
 class IHttpApplication(Interface):
-    """What answers requests.  The three methods are called for one request of a connection at a time."""
+    """What answers requests.  The first three methods are called for one request of a connection at a time."""
 
     def body_limit(request: Request) -> int:
         """The most bytes of body to keep.  Called when the head of a request that has a body is complete."""
@@ -72,6 +74,9 @@ class IHttpApplication(Interface):
 
         It gets the request as raw bytes.  ``None``: the request is handled as an ordinary one.
         """
+
+    def for_page(origin: bytes, headers: Headers) -> Headers:
+        """The header fields of an answer, with what a page of an origin needs in order to read it; its request was refused."""
 
 
 class _Transport(typing.Protocol):
@@ -107,6 +112,8 @@ _CLOSING = 5  # the transport closes when it has written all
 _CLOSED = 6  # the transport is gone, or is another protocol's
 
 _ENDED_EARLY = "The request ended before it was complete."
+_ORIGIN = re.compile(rb"\norigin:[ \t]*([^\s]+)", re.IGNORECASE)
+"""In a head that is not read; of several ones, no answer says anything."""
 
 
 class _Outflow:
@@ -429,7 +436,7 @@ class HttpChannel(Protocol):
             self._abort()
         elif phase == _HEAD:
             if self._begun:
-                self._refuse(408, "The head of the request did not arrive in time.")
+                self._refuse(408, "The head of the request did not arrive in time.", is_read=False)
             else:
                 self._finish(linger=False)
         elif phase == _BODY:
@@ -584,7 +591,7 @@ class HttpChannel(Protocol):
         """The peer has closed its side, and what it sent before has been looked at as far as it goes."""
         if self._phase == _HEAD and not self._blocked:
             if self._pos < len(self._data):
-                self._refuse(400, _ENDED_EARLY)
+                self._refuse(400, _ENDED_EARLY, is_read=False)
             else:
                 self._finish(linger=False)
         elif self._phase == _BODY:
@@ -621,7 +628,7 @@ class HttpChannel(Protocol):
                 found = heads.find(data, start)
             except BadHead as error:
                 self._bodiless = error.is_bodiless
-                return self._refuse(error.status, error.description, error.title)
+                return self._refuse(error.status, error.description, error.title, is_read=False)
             if found is None:
                 return False
             head, end, is_new = found
@@ -821,22 +828,35 @@ class HttpChannel(Protocol):
 
     def _fail(self, request: Request) -> None:
         status, headers, body = refusal(500, TITLES[500], "The request could not be handled.")
-        request.reply(status, [*headers, (b"x-openstack-request-id", request_id())], body)
+        headers.append((b"x-openstack-request-id", request_id()))
+        request.reply(status, self._for_page(request.headers.get(b"origin"), headers), body)
 
-    def _refuse(self, status: int, description: str, title: str = "", retry_after_s: int = 0) -> bool:
+    def _refuse(self, status: int, description: str, title: str = "", retry_after_s: int = 0, is_read: bool = True) -> bool:
         """Answer a request that the application does not see, and close.
 
+        :param is_read: whether its head is.
         :return: false, for there is nothing more to do.
         """
         status, headers, body = refusal(status, title or TITLES[status], description)
         if retry_after_s:
             headers.append((b"Retry-After", b"%d" % retry_after_s))
-        fields = encode_fields([*headers, (b"x-openstack-request-id", request_id())], b"", self)
+        headers.append((b"x-openstack-request-id", request_id()))
+        fields = encode_fields(self._for_page(self._origin(is_read), headers), b"", self)
         self._put(encode_head(status, fields, len(body), self._factory.tail_close))
         if not self._bodiless:
             self._put(body)
         self._finish(linger=True)
         return False
+
+    def _origin(self, is_read: bool) -> bytes | None:
+        """The origin of the page that asks, where it is known."""
+        if is_read:
+            return self._request.headers.get(b"origin") if self._request is not None else None
+        found = _ORIGIN.findall(self._data, self._pos)
+        return found[0] if len(found) == 1 else None
+
+    def _for_page(self, origin: bytes | None, headers: Headers) -> Headers:
+        return self._application.for_page(origin, headers) if origin else headers
 
     def _put(self, data: bytes) -> None:
         self._out.append(data)

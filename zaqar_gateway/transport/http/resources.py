@@ -118,9 +118,13 @@ class Outlet:
         request.stream(200, [(b"x-openstack-request-id", request_id()), *headers], reply.source)
 
     def _with_cors(self, request: Request, headers: Headers) -> Headers:
-        if self._cors is not None and request.method != b"OPTIONS" and (origin := request.headers.get(b"origin")):
-            return self._cors.simple(origin, headers)
+        if request.method != b"OPTIONS" and (origin := request.headers.get(b"origin")):
+            return self.for_page(origin, headers)
         return headers
+
+    def for_page(self, origin: bytes, headers: Headers) -> Headers:
+        """The headers of a response, with what a page of an origin needs in order to read it."""
+        return self._cors.simple(origin, headers) if self._cors is not None else headers
 
 
 class Place(Resource):

@@ -21,7 +21,7 @@ from zaqar_gateway.transport.http.channel import IHttpApplication
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import identified_by_query
 from zaqar_gateway.transport.http.home import VERSIONS, home
-from zaqar_gateway.transport.http.request import Request
+from zaqar_gateway.transport.http.request import Headers, Request
 from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
 
 _UNKNOWN = UNIXAddress(None)  # a WebSocket protocol learns from its transport who its peer is
@@ -155,3 +155,7 @@ class Site:
         """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`; any path will do."""
         factory = self._websocket_factory
         return None if factory is None else factory.buildProtocol(_UNKNOWN)
+
+    def for_page(self, origin: bytes, headers: Headers) -> Headers:
+        """See :class:`~zaqar_gateway.transport.http.channel.IHttpApplication`."""
+        return self._outlet.for_page(origin, headers)
