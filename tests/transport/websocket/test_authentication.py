@@ -187,6 +187,42 @@ class WaitTests(AuthenticationCase):
         self.pass_time(1)
         self.assertEqual(len(self.peer.replies()), 1)
 
+    def test_answered_before_the_end(self) -> None:
+        """What waits when the token ends is answered, with nothing, before the socket is closed."""
+        self.pass_time(LIFE_S - 5)
+        self.wait()
+        self.wait(action="claim_create")
+        self.pass_time(5)
+        *replies, (first, closed) = self.peer.received()
+        self.assertEqual([status(json.loads(payload)) for _, payload in replies], [200, 204])
+        self.assertEqual((first, closed), (0x88, (4003).to_bytes(2, "big") + b"Authentication expired."))
+
+    def test_answered_before_the_end_by_a_look(self) -> None:
+        """So it is where a token turns out to be revoked; a look that is under way is waited for, and nothing else runs until then."""
+        self.tokens.age_max_s = 100.0
+        self.authenticate()
+        kind, gate = type(self.storage.messages), Deferred[None]()
+        get = kind.list
+
+        async def held(*given: Any, **named: Any) -> Any:
+            await gate
+            return await get(*given, **named)
+
+        self.pass_time(95)
+        self.wait()
+        self.patch(kind, "list", held)
+        self.tokens.callers.pop("t1")
+        self.pass_time(5)
+        self.tokens.answer(Unauthorized("revoked"))
+        self.assertEqual(self.peer.received(), [])
+        self.peer.send(frame("queue_list"))
+        self.assertEqual(self.peer.received(), [])
+        gate.callback(None)
+        self.pass_time(0)
+        (_, listed), (_, refused), (first, _) = self.peer.received()
+        self.assertEqual([status(json.loads(payload)) for payload in (listed, refused)], [200, 403])
+        self.assertEqual(first, 0x88)
+
 
 class StateTests(AuthenticationCase):
     """Nobody, somebody, somebody else."""

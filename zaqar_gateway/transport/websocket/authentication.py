@@ -173,6 +173,16 @@ class Authentication:
             self._watch(found)
 
     def _expire(self) -> None:
+        self._caller = None
+        Deferred.fromCoroutine(self._end_waits()).addErrback(
+            lambda failure: _log.failure("a connection with a token that has ended could not be closed", failure)
+        )
+
+    async def _end_waits(self) -> None:
+        """Close, once what waits for messages is answered: it ends with the token, and gets what there is."""
+        access, self._access = self._access, None
+        if access is not None:
+            await access.end(self._clock)
         self._end(EXPIRED, "Authentication expired.")
 
     def _too_late(self) -> None:
