@@ -1059,7 +1059,10 @@ class INotifier(Interface):
         """
 
     async def send(delivery: Delivery) -> Verdict:
-        """Try once.  It has to end by itself within some time, and does not raise for what the other side does."""
+        """Try once.  It has to end by itself within some time, and does not raise for what the other side does.
+
+        One that raises, or gives anything else, has failed: that is logged, and another attempt is made.
+        """
 
 
 class ITokens(Interface):

@@ -199,6 +199,18 @@ class DeliveryTests(DispatcherCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual([each.attempt for each in self.receivers.sent], [1, 2])
 
+    def test_no_verdict(self) -> None:
+        """A notifier that gives no verdict has failed: it is not called again and again for what its subscriber has got already."""
+        subscribe(self.storage, DEAD)
+        odd: Any = object()  # fakes that answer None do not answer yet
+        self.start()
+        for number, answer in enumerate((odd, Verdict(False, reason=odd))):
+            self.receivers.clear()
+            self.receivers.answer(DEAD, (lambda first: lambda delivery: first if delivery.attempt == 1 else OK)(answer))
+            self.post(number)
+            self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+            self.assertEqual([each.attempt for each in self.receivers.sent], [1, 2])
+
     def test_odd_options(self) -> None:
         """Options and addresses that nobody should have stored keep nobody from being delivered to."""
         for n, (subscriber, options) in enumerate(

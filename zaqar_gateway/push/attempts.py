@@ -62,6 +62,16 @@ def options_of(subscription: Subscription) -> dict[str, Any]:
         return {}
 
 
+def _verdict(said: object) -> Verdict:
+    """What a notifier says, which may be one of another package.
+
+    :raises TypeError: it is no verdict.
+    """
+    if isinstance(said, Verdict) and isinstance(said.reason, str):
+        return said
+    raise TypeError(f"send has to give a Verdict, with a text for its reason, and gave {type(said).__name__}")
+
+
 @define(eq=False)
 class _Running:
     host: str
@@ -196,11 +206,11 @@ class Attempts:
             post.notice,
         )
         try:
-            return await notifier.send(delivery)
+            return _verdict(await notifier.send(delivery))
         except CancelledError:
             raise
         except Exception as error:
-            _log.failure("a notifier failed")
+            _log.failure("the notifier of {scheme}: subscribers failed", scheme=scheme_of(subscription.subscriber))
             return Verdict(False, True, f"the notifier failed: {type(error).__name__}")
 
     def _remember(self, subscription_id: str, lane: Lane) -> None:
