@@ -207,6 +207,21 @@ class NotifierTests(PluginCase):
         for scheme in ("page", "beep"):
             self.assertEqual(found[scheme].settings, {"line": 7})  # type: ignore[attr-defined]
 
+    def test_odd_schemes(self) -> None:
+        """Schemes that no subscriber can have are refused, a text in place of a list of them too."""
+        source = "\n".join(
+            f"class Odd{number}(Pager):\n    schemes = {schemes}"
+            for number, schemes in enumerate(('"sms"', '"tel"', "None", "7", '("SMS",)', '("sms:",)', "(1,)", '("",)', 'b"tel"'))
+        )
+        (self.place / "plugged.py").write_text(f"{SOURCE}\n{source}\n")
+        for number in range(9):
+            self.install(f"odd{number}", notifiers=f"pager = plugged:Odd{number}")
+            said = str(self.assertRaises(PluginError, plugins.notifiers, {}, Clock()))
+            begin = f"pager (odd{number} 1.5, entry point plugged:Odd{number} of zaqar_gateway.notifiers) cannot be used: its schemes are "
+            self.assertTrue(said.startswith(begin), said)
+            self.assertTrue(said.endswith("; they have to be a list or a tuple of texts in lower case without a colon"), said)
+            shutil.rmtree(self.place / f"odd{number}-1.5.dist-info")
+
     def test_scheme_of_two(self) -> None:
         """Two that deliver to one scheme are refused."""
         self.install(notifiers="pager = plugged:Pager\nother = plugged:Pager")

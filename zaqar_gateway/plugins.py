@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -46,7 +46,7 @@ def make(group: str, name: str, interface: InterfaceClass, *arguments: object) -
         thing.
     """
     entry = _find(group, name)
-    who = f"{name} ({_source(entry)}, entry point {entry.value} of {group})"
+    who = _who(entry)
     try:
         factory = entry.load()
     except Exception as error:  # importing a module of somebody else may raise anything
@@ -76,7 +76,7 @@ def notifiers(tables: Mapping[str, Mapping[str, object]], reactor: Any) -> dict[
     owners: dict[str, str] = {}
     for name in installed(NOTIFIERS):
         made: INotifier = make(NOTIFIERS, name, INotifier, dict(tables.get(name, {})), reactor)
-        for scheme in made.schemes:
+        for scheme in _schemes(name, made):
             if scheme in found:
                 raise PluginError(
                     f"{owners[scheme]} and {name} (entry points of {NOTIFIERS}) both deliver to {scheme}:; one of the"
@@ -84,6 +84,21 @@ def notifiers(tables: Mapping[str, Mapping[str, object]], reactor: Any) -> dict[
                 )
             found[scheme], owners[scheme] = made, name
     return found
+
+
+def _schemes(name: str, notifier: INotifier) -> Collection[str]:
+    """What a notifier delivers to.
+
+    :raises PluginError: no subscriber could have such a scheme.
+    """
+    given: object = notifier.schemes
+    if isinstance(given, Collection) and not isinstance(given, str | bytes):
+        if all(isinstance(one, str) and one and one == one.lower() and ":" not in one for one in given):
+            return given
+    raise PluginError(
+        f"{_who(_find(NOTIFIERS, name))} cannot be used: its schemes are {given!r}; they have to be a list or a tuple of texts in"
+        " lower case without a colon"
+    )
 
 
 def _find(group: str, name: str) -> EntryPoint:
@@ -97,6 +112,10 @@ def _find(group: str, name: str) -> EntryPoint:
             f" has to be uninstalled, or has to give its entry point of {group} another name"
         )
     return found.popitem()[1]
+
+
+def _who(entry: EntryPoint) -> str:
+    return f"{entry.name} ({_source(entry)}, entry point {entry.value} of {entry.group})"
 
 
 def _source(entry: EntryPoint) -> str:
