@@ -325,6 +325,38 @@ class GatewayTests(PluginCase):
         self.assertEqual((given.uri, given.durability), ("paper:a", "fsync"))
         self.assertEqual((given.log.bytes_max, given.log.age_max_s), (65536, 60))
 
+    def test_half_a_store(self) -> None:
+        """A backend whose store lacks a part, or a method, keeps the gateway from being made, and is told with what it lacks."""
+        (self.place / "plugged.py").write_text(
+            f"{SOURCE}\n"
+            "class No(Backend):\n"
+            "    def __init__(self, settings, reactor):\n"
+            "        super().__init__(settings, reactor)\n"
+            "        self.storage = object()\n"
+            "class Late(Backend):\n"
+            "    def __init__(self, settings, reactor):\n"
+            "        super().__init__(settings, reactor)\n"
+            "        self.storage.claims = None\n"
+            "class Former(Backend):\n"
+            "    def __init__(self, settings, reactor):\n"
+            "        super().__init__(settings, reactor)\n"
+            "        class Messages:\n"
+            "            async def get(self, project, queue, ids):\n"
+            "                return []\n"
+            "        self.storage.messages = Messages()\n"
+        )
+        for name, interface, lacks in (
+            ("No", "IStorage", "IStorage.secret(name, fresh) attribute was not provided"),
+            ("Late", "IClaimStore", "IClaimStore.create(project, queue, ttl_s, grace_s, limit) attribute was not provided"),
+            ("Former", "IMessageStore", "IMessageStore.pop(project, queue, limit) attribute was not provided"),
+        ):
+            self.install(name, storage=f"paper = plugged:{name}")
+            error = self.assertRaises(PluginError, Gateway, self.load("[storage]\nuri = 'paper:a'"), Clock())
+            begin = f"paper ({name} 1.5, entry point plugged:{name} of zaqar_gateway.storage) does not provide {interface}: "
+            self.assertTrue(str(error).startswith(begin), str(error))
+            self.assertIn(lacks, str(error))
+            shutil.rmtree(self.place / f"{name}-1.5.dist-info")
+
     def test_notifiers(self) -> None:
         """Notifiers that cannot be used keep the gateway from being made."""
         self.install(notifiers="pager = plugged:Pager\nother = plugged:Pager")

@@ -581,7 +581,7 @@ class IStorageBackend(Interface):
     :meth:`start`.
     """
 
-    storage: IStorage = Attribute("The store; used after the start only.")
+    storage: IStorage = Attribute("The store, with all its parts; nothing is asked of them before the start.")
     where: str = Attribute("Where everything is kept, in words and without a password.")
 
     async def start() -> None:

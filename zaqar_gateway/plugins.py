@@ -57,13 +57,16 @@ def make(group: str, name: str, interface: InterfaceClass, *arguments: object) -
         raise PluginError(f"{who} refuses its settings: {error}") from error
     except Exception as error:
         raise PluginError(f"{who} cannot be made: {_told(error)}") from error
-    try:
-        verifyObject(interface, made)
-    except Invalid as error:
-        # The text of zope.interface goes over lines and names the object by its address.
-        why = re.sub(r"\s+", " ", re.sub(r"<(\S+) object at 0x[0-9a-f]+>", r"\1", str(error))).strip()
-        raise PluginError(f"{who} does not provide {interface.__name__}: {why}") from error
+    _verify(who, interface, made)
     return made
+
+
+def verify(group: str, name: str, interface: InterfaceClass, part: object) -> None:
+    """Look at a part of what a plug-in has made.  It need not say that it provides the interface.
+
+    :raises PluginError: it lacks something of the interface.
+    """
+    _verify(_who(_find(group, name)), interface, part, says=False)
 
 
 def notifiers(tables: Mapping[str, Mapping[str, object]], reactor: Any) -> dict[str, INotifier]:
@@ -99,6 +102,15 @@ def _schemes(name: str, notifier: INotifier) -> Collection[str]:
         f"{_who(_find(NOTIFIERS, name))} cannot be used: its schemes are {given!r}; they have to be a list or a tuple of texts in"
         " lower case without a colon"
     )
+
+
+def _verify(who: str, interface: InterfaceClass, made: object, *, says: bool = True) -> None:
+    try:
+        verifyObject(interface, made, tentative=not says)
+    except Invalid as error:
+        # The text of zope.interface goes over lines and names the object by its address.
+        why = re.sub(r"\s+", " ", re.sub(r"<(\S+) object at 0x[0-9a-f]+>", r"\1", str(error))).strip()
+        raise PluginError(f"{who} does not provide {interface.__name__}: {why}") from error
 
 
 def _find(group: str, name: str) -> EntryPoint:

@@ -5,15 +5,46 @@ What connects to a Redis is imported late, since importing txredisapi installs a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
+
+from zope.interface.interface import InterfaceClass
 
 from zaqar_gateway import plugins
 from zaqar_gateway.backends.asked import bounds_of, quotas_of
 from zaqar_gateway.backends.memory import MemoryBackend
 from zaqar_gateway.config import Settings
-from zaqar_gateway.interfaces import IStorageBackend
+from zaqar_gateway.interfaces import (
+    IClaimStore,
+    IDeadLetterStore,
+    IDeliveryStore,
+    IDoorbells,
+    IDurableStore,
+    IMessageStore,
+    IQueueStore,
+    IRates,
+    IStorage,
+    IStorageBackend,
+    ISubscriptionStore,
+)
 from zaqar_gateway.model import BackendSettings
 from zaqar_gateway.order import Order
+
+_PARTS: Mapping[str, InterfaceClass] = {
+    "queues": IQueueStore,
+    "messages": IMessageStore,
+    "claims": IClaimStore,
+    "dead_letters": IDeadLetterStore,
+    "topics": IQueueStore,
+    "topic_messages": IMessageStore,
+    "subscriptions": ISubscriptionStore,
+    "topic_subscriptions": ISubscriptionStore,
+    "deliveries": IDeliveryStore,
+    "durables": IDurableStore,
+    "doorbells": IDoorbells,
+    "rates": IRates,
+}
+"""The parts of a store, and what each provides."""
 
 
 def make_backend(settings: Settings, reactor: Any, order: Order | None = None) -> IStorageBackend:
@@ -37,4 +68,7 @@ def make_backend(settings: Settings, reactor: Any, order: Order | None = None) -
     made: IStorageBackend = plugins.make(
         plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, durability, bounds, quotas), reactor
     )
+    plugins.verify(plugins.STORAGE, settings.store, IStorage, made.storage)
+    for name, interface in _PARTS.items():
+        plugins.verify(plugins.STORAGE, settings.store, interface, getattr(made.storage, name))
     return made
