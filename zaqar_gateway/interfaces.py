@@ -736,8 +736,8 @@ class IMessageFilter(Interface):
 
     To refuse is to raise a :class:`~zaqar_gateway.errors.GatewayError`, such as
     :class:`~zaqar_gateway.errors.RuleBroken` or :class:`~zaqar_gateway.errors.Forbidden`, with the text for the client.
-    Any other exception is an internal error to the client, and in the log with the name of the filter.  A coroutine may
-    wait, and its client waits with it.
+    Any other exception is an internal error to the client, and in the log with the name of the filter; so are messages whose fields
+    are of other types than theirs.  A coroutine may wait, and its client waits with it.
     """
 
     async def request(ctx: Context, call: Call) -> None:

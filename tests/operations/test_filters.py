@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from attrs import define, field
@@ -81,6 +81,12 @@ def tagged(tag: bytes) -> Callable[[Sequence[Any]], Sequence[Any]]:
 def without(body: bytes) -> Callable[[Sequence[Message]], Sequence[Message]]:
     """Leaves out the messages with this body."""
     return lambda messages: [one for one in messages if one.body != body]
+
+
+def of_other_types(messages: Sequence[Message]) -> Sequence[Message]:
+    """Messages whose lifetime is a text, as nothing but the annotations keeps a filter from making them."""
+    wrong: Any = "60"
+    return [replace(one, ttl_s=wrong) for one in messages]
 
 
 class FilterCase(SynchronousTestCase):
@@ -265,6 +271,9 @@ class PostTests(FilterCase):
             (tagged(b"\xff"), FilterFault, "no JSON"),
             (lambda messages: [replace(one, body=b"") for one in messages], FilterFault, "no JSON"),
             (lambda messages: None, FilterFault, "NoneType"),
+            (lambda messages: [object(), object()], FilterFault, "made into a object"),
+            (of_other_types, FilterFault, "Expected `int | null`, got `str` - at `$.ttl_s`"),
+            (lambda messages: [replace(one, delay_s=1.5) for one in messages], FilterFault, "got `float` - at `$.delay_s`"),
         ]
         for on_post, kind, logged in wrong:
             self.filtered(Made(on_post=on_post))
@@ -348,6 +357,8 @@ class AnswerTests(FilterCase):
             lambda messages: [*messages, messages[0]],
             lambda messages: [replace(messages[0], id="a")],
             tagged(b'"'),
+            of_other_types,
+            lambda messages: [cast(Any, object())],
             fail,
         ):
             self.filtered(Made(on_answer=on_answer))
@@ -357,7 +368,12 @@ class AnswerTests(FilterCase):
     def test_claim_is_released(self) -> None:
         """Where a filter fails, refuses or leaves a message out after a claim was made, its messages are free again."""
         self.post(b"0", b"1")
-        for on_answer, kind in ((fail, FilterFault), (refuse, Forbidden), (without(b"0"), FilterFault)):
+        for on_answer, kind in (
+            (fail, FilterFault),
+            (refuse, Forbidden),
+            (without(b"0"), FilterFault),
+            (of_other_types, FilterFault),
+        ):
             self.filtered(Made(on_answer=on_answer))
             self.refusal(self.claim(), kind)
             self.flushLoggedErrors()
@@ -383,7 +399,7 @@ class AnswerTests(FilterCase):
 
     def test_popped_messages_are_not_lost(self) -> None:
         """What was popped is answered without a filter that fails, refuses or leaves out, and with all others."""
-        for wrong in (fail, refuse, without(b"0")):
+        for wrong in (fail, refuse, without(b"0"), of_other_types):
             self.post(b"0")
             self.filtered(Made(on_answer=tagged(b"x")), Made(on_answer=wrong))
             self.assertEqual(self.pop(), [b'["x", 0]'])

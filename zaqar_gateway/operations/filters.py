@@ -54,6 +54,9 @@ FILTERED = frozenset(
 """The rows of the registry that are filtered.  On a WebSocket each has to run alone, since a filter may wait."""
 
 
+_BYTES = (bytes, bytearray, memoryview)
+
+
 class _Wrong(Exception):
     """What a filter gave is not what its interface says."""
 
@@ -126,7 +129,7 @@ async def _asked(asked: Filter, work: Awaitable[_T]) -> _T:
 async def _answered(asked: Filter, ctx: Context, call: Call, messages: Sequence[Message]) -> Sequence[Message]:
     if call.name in ("list", "get", "read", "dead_letter_list"):
         shown = await asked.does.answer(ctx, call, messages)
-        _check_bodies(_originals(messages, shown), shown)
+        _check_messages(_originals(messages, shown), shown)
         return shown
     shown = await _changed(asked.does.answer(ctx, call, messages), messages)
     if [message.id for message in shown] != [message.id for message in messages]:
@@ -149,13 +152,23 @@ async def _changed(work: Awaitable[Sequence[_Body]], before: Sequence[_Body]) ->
     after = await work
     if len(after) != len(before):
         raise _Wrong(f"{len(after)} messages were made of {len(before)}")
-    _check_bodies(before, after)
+    _check_messages(before, after)
     return after
 
 
-def _check_bodies(before: Sequence[_Body], after: Sequence[_Body]) -> None:
-    """Bodies are spliced into answers as they are, so what is no JSON would break answers to others."""
+def _check_messages(before: Sequence[_Body], after: Sequence[_Body]) -> None:
+    """Bodies are spliced into answers as they are, so what is no JSON would break answers to others; and what is of another type is
+    found out after messages were claimed or popped."""
     for one, other in zip(before, after, strict=True):
+        if other is one:
+            continue
+        kind = type(one)
+        if not isinstance(other, kind):
+            raise _Wrong(f"a {kind.__name__} was made into a {type(other).__name__}")
+        try:
+            msgspec.convert(msgspec.structs.asdict(other), kind, builtin_types=_BYTES)
+        except msgspec.ValidationError as error:
+            raise _Wrong(f"a {kind.__name__} was made into what is none: {error}") from None
         if other.body is not one.body:
             try:
                 documents.check(other.body)
