@@ -357,6 +357,16 @@ class GatewayTests(PluginCase):
             self.assertIn(lacks, str(error))
             shutil.rmtree(self.place / f"{name}-1.5.dist-info")
 
+    def test_stop_fails(self) -> None:
+        """That a store cannot be put away is in the log, and the gateway stops all the same."""
+        wet = "class Wet(Backend):\n    async def stop(self):\n        raise OSError('the paper is wet')\n"
+        (self.place / "plugged.py").write_text(f"{SOURCE}\n{wet}")
+        self.install(storage="paper = plugged:Wet")
+        gateway = Gateway(self.load("[storage]\nuri = 'paper:a'"), Clock())
+        self.successResultOf(gateway.stopService())
+        (failure,) = self.flushLoggedErrors(OSError)
+        self.assertEqual(failure.getErrorMessage(), "the paper is wet")
+
     def test_notifiers(self) -> None:
         """Notifiers that cannot be used keep the gateway from being made."""
         self.install(notifiers="pager = plugged:Pager\nother = plugged:Pager")

@@ -396,7 +396,10 @@ class Gateway(Service):
             await self._rates.stop()
         if self._tls is not None:
             await self._tls.stop()
-        await self._backend.stop()
+        try:
+            await self._backend.stop()
+        except Exception:  # twistd would end without a word of it
+            _log.failure("the store could not be put away; what it had still to write may be lost")
         for timer in (self._policy_watch, self._counting):
             if timer.running:
                 await timer.stopService()
