@@ -30,6 +30,7 @@ from tests.transport.websocket.client import (
     CLOSE,
     PING,
     PONG,
+    TEXT,
     Peer,
     Transport,
     frame,
@@ -990,13 +991,38 @@ class Order(ConnectionCase):
         self.queues.release("b", "a")
         self.assertEqual(peer.received(), [])
 
-    def test_reply_after_close(self) -> None:
-        """A reply that is ready after a close frame of the client is dropped."""
+    def test_asked_before_close(self) -> None:
+        """What was asked before a close frame of the client is answered before it; what comes after it is not looked at."""
         peer = self.peer()
-        peer.send(*self.get("a"))
+        peer.send(*self.get("a", "b"))
+        peer.raw(frame((1000).to_bytes(2, "big") + b"done", CLOSE))
+        peer.send(*self.get("c"))
+        self.assertEqual(peer.received(), [])
+        self.queues.release("b")
+        self.assertEqual(peer.received(), [])
+        self.queues.release("a")
+        self.assertEqual([first for first, _ in peer.received()], [0x80 | TEXT, 0x80 | TEXT, 0x80 | CLOSE])
+        self.assertEqual(self.queues.started, ["a", "b"])
+        self.assertFalse(peer.read)
+
+    def test_asked_alone_before_close(self) -> None:
+        """So is what waited for others to end, and what is not in the row."""
+        peer = Peer(self.factory(alone=("queue_purge",)))
+        peer.send(*self.get("a"), text("queue_purge", queue_name="p"))
         peer.raw(frame(b"", CLOSE))
         self.queues.release("a")
-        self.assertEqual([first for first, _ in peer.received()], [0x80 | CLOSE])
+        self.assertEqual(self.queues.started, ["a", "p"])
+        self.queues.release("p")
+        self.assertEqual([first for first, _ in peer.received()], [0x80 | TEXT, 0x80 | TEXT, 0x80 | CLOSE])
+
+    def test_close_with_bad_code(self) -> None:
+        """A close frame whose code may not be sent is told so behind the answers."""
+        peer = self.peer()
+        peer.send(*self.get("a"))
+        peer.raw(frame((1005).to_bytes(2, "big"), CLOSE))
+        self.queues.release("a")
+        (first, _), (last, reason) = peer.received()
+        self.assertEqual((first, last, reason[:2]), (0x80 | TEXT, 0x80 | CLOSE, (1002).to_bytes(2, "big")))
 
     def test_crash(self) -> None:
         """A reply that cannot be made closes the connection with 1011, so that no later one is taken for it."""

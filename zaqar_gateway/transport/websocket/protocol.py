@@ -185,6 +185,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         "_deaf",
         "_draining",
         "_ending",
+        "_farewell",
         "_finishing",
         "_half_closeable",
         "_held",
@@ -226,6 +227,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._alone = False
         self._aside: _Slot | None = None  # of the request that later ones do not wait for
         self._finishing = False
+        self._farewell: tuple[int, bytes] | None = None  # the close frame of the peer, answered when all requests are
         self._paused = False  # no frame is looked at
         self._deaf = False  # the transport does not read
         self._consuming = False
@@ -375,6 +377,21 @@ class GatewayProtocol(WebSocketServerProtocol):
             self._adjust()
         elif self.state != _CLOSING:
             self.dropConnection(abort=True)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a request is not answered yet."""
+        return bool(self._slots) or self._next is not None or self._aside is not None
+
+    def onCloseFrame(self, code: int, reasonRaw: bytes) -> bool | None:
+        # What was asked before is answered before, for each request has one answer.  RFC 6455, section 5.5.1, has a close frame
+        # follow what is being sent; requests that wait for messages are answered now.
+        if self.state != _OPEN or not self._is_busy:
+            return bool(super().onCloseFrame(code, reasonRaw))
+        self._farewell, self._finishing = (code, reasonRaw), True
+        self._leave()
+        self._adjust()
+        return False
 
     def end(self, code: int, reason: str) -> None:
         """Close, for a reason that the session has."""
@@ -910,8 +927,11 @@ class GatewayProtocol(WebSocketServerProtocol):
                 self._draining = self.factory.call_later(self._bounds.drain_timeout_s, self._not_drained)
             elif not slow:
                 self._stop_draining()
-            if self._finishing and not self._slots and self._next is None and self._aside is None:
-                self._close(GOING_AWAY, "the gateway is stopping")
+            if self._finishing and not self._is_busy:
+                if self._farewell is not None:
+                    super().onCloseFrame(*self._farewell)
+                else:
+                    self._close(GOING_AWAY, "the gateway is stopping")
                 return
             blocked = blocked or self._is_full or slow or self._alone or self._finishing or self._next is not None
         # A closing connection is read: what comes is dropped, but the peer's close frame has to be seen.
