@@ -65,7 +65,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "txredisapi": ("storage.redis",),
     "treq": ("identity", "identifying", "push"),
     "autobahn": ("transport.websocket",),
-    "cryptography": ("storage.encryption",),
+    "cryptography": ("storage.encryption", "transport.tls"),
     "OpenSSL": ("failures", "push", "transport.tls"),
     "yaml": ("policyfile",),
     "twisted.internet.reactor": (),

@@ -293,7 +293,10 @@ class FilesTests(TlsCase):
             ((bad["empty"], self.paths["key"]), f"{bad['empty']} holds no certificate in PEM"),
             ((self.paths["cert"], bad["text"]), f"{bad['text']} does not hold the key"),
             ((self.paths["cert"], bad["other"]), f"{bad['other']} does not hold the key of that certificate"),
-            ((self.paths["cert"], bad["locked"]), f"{bad['locked']} does not hold the key of that certificate"),
+            (
+                (self.paths["cert"], bad["locked"]),
+                f"{bad['locked']} does not hold the key of that certificate, in PEM and without a passphrase: it has a passphrase",
+            ),
             ((self.paths["cert"], self.paths["key"], bad["empty"]), f"{bad['empty']} holds no certificates in PEM"),
             ((self.paths["cert"], str(self.directory / "none")), "none cannot be read: No such file or directory"),
             ((str(self.directory), self.paths["key"]), "cannot be read: Is a directory"),

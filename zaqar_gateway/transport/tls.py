@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from attrs import frozen
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
 from twisted.application.internet import TimerService
@@ -152,15 +154,16 @@ def _context(files: TlsFiles) -> SSL.Context:
     # Sessions are in tickets, which end with the context, so that none outlives the authorities that it was made under.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(b"zaqar-gateway")
-    context.set_passwd_cb(_no_passphrase)  # OpenSSL would ask on the terminal
     try:
         context.use_certificate_chain_file(files.certificate)
     except SSL.Error as error:
         raise TlsError(f"{files.certificate} holds no certificate in PEM: {_reason(error)}") from None
     try:
-        context.use_privatekey_file(files.private_key)
+        with open(files.private_key, "rb") as file:
+            # Not by OpenSSL, which would ask for a passphrase on the terminal.
+            context.use_privatekey(load_pem_private_key(file.read(), None))  # type: ignore[arg-type]  # others raise TypeError
         context.check_privatekey()
-    except SSL.Error as error:
+    except (SSL.Error, TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise TlsError(
             f"{files.private_key} does not hold the key of that certificate, in PEM and without a passphrase:"
             f" {_reason(error)}"
@@ -202,15 +205,13 @@ def _choose_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes:
     raise SSL.Error([("", "", "no common protocol")])
 
 
-def _no_passphrase(size: int, confirm: bool, data: object) -> bytes:
-    return b""
-
-
 def _subject(certificate: X509) -> str:
     return certificate.to_cryptography().subject.rfc4514_string()
 
 
-def _reason(error: SSL.Error) -> str:
+def _reason(error: Exception) -> str:
     """What OpenSSL says, without its numbers; nothing of it comes from inside the files."""
+    if not isinstance(error, SSL.Error):
+        return "it has a passphrase, or a kind of key that is none for TLS" if isinstance(error, TypeError) else "it holds no private key in PEM"
     found = error.args[0] if error.args else ()
     return ", ".join(reason for _, _, reason in found if reason) or "OpenSSL gives no reason"
