@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -69,12 +70,12 @@ class KeptConnections(HTTPConnectionPool):
 class WholeBody:
     """The body of a request, at once, as often as it is sent.
 
-    :ivar content: all of it.
+    :ivar content: all of it: bytes, or what else the connection takes and knows the length of.
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: Sized) -> None:
         self.length = len(content)
-        self.content = content
+        self.content: Any = content
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """See :class:`~twisted.web.iweb.IBodyProducer`."""

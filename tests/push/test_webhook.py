@@ -11,7 +11,7 @@ import tracemalloc
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet import reactor as reactor_module
 from twisted.internet.defer import Deferred
@@ -518,6 +518,71 @@ class Endless:
 
     def stopProducing(self) -> None:
         """See :class:`IPullProducer`."""
+
+
+def unread(connection: Any) -> None:
+    """Read no more."""
+    connection.transport.pauseProducing()
+
+
+class LongRequests(SendingCase):
+    """Templates that name a long payload often."""
+
+    payload = b'{"body":"%s"}' % (b"x" * 250_000)
+    options: ClassVar[dict[str, object]] = {"post_data": "[" + ",".join(['"$zaqar_message$"'] * 30) + "]"}
+
+    def body(self) -> bytes:
+        """What the receiver is to get."""
+        return b"[" + b",".join([self.payload] * 30) + b"]"
+
+    async def test_whole(self) -> None:
+        """All of it arrives, signed, and again on the same connection; so it does over TLS."""
+        receiver, url = self.receiver()
+        public, private = certificate("127.0.0.1")
+        options = PrivateCertificate.loadPEM(public + private).options()
+        port = self.until_end(reactor.listenSSL(0, Site(receiver), options, interface="127.0.0.1"))
+        trusted = trustRootFromCertificates([Certificate.loadPEM(public)])
+        self.notifier = self.make(trust_root=trusted, secrets=[b"secret"])
+        for each in (url, url, f"https://127.0.0.1:{port}/", f"https://127.0.0.1:{port}/"):
+            self.assertEqual(await self.send(each, self.options, payload=self.payload), Verdict(True))
+        self.assertEqual({body == self.body() for _, _, body, _ in receiver.requests}, {True})
+        self.assertEqual(len({connection for *_, connection in receiver.requests}), 2)
+        signed = {headers["webhook-signature"] for _, headers, _, _ in receiver.requests}
+        self.assertEqual(signed, {signatures([b"secret"], "d1", NOW_S, self.body())})
+
+    async def test_memory(self) -> None:
+        """Receivers that do not read cost little more than what they are sent by the template."""
+        reached: list[Any] = []
+        all_reached: Deferred[None] = Deferred()
+
+        def hold(connection: Any) -> None:
+            unread(connection)
+            reached.append(connection)
+            if len(reached) == 16:
+                all_reached.callback(None)
+
+        _, url = self.raw(hold)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        sent = [Deferred.fromCoroutine(self.send(url, self.options, payload=self.payload)) for _ in range(16)]
+        await all_reached
+        self.assertLess(tracemalloc.get_traced_memory()[1], 16 * len(self.body()) // 4)
+        self.clock.advance(10)
+        for each in sent:
+            self.assertEqual(await each, Verdict(False, True, "no answer within 10 s"))
+
+    async def test_answered_early(self) -> None:
+        """An answer counts that comes before all was read; what is sent next is not behind the rest."""
+
+        def refuse(connection: Any) -> None:
+            unread(connection)
+            connection.transport.write(b"HTTP/1.1 413 Too Long\r\nContent-Length: 0\r\n\r\n")
+
+        factory, url = self.raw(refuse)
+        for _ in range(2):
+            verdict = await self.send(url, self.options, payload=self.payload)
+            self.assertEqual(verdict, Verdict(False, False, "it answered 413"))
+        self.assertEqual(factory.got.count(b"POST / "), 2)
 
 
 class Tls(SendingCase):

@@ -34,6 +34,7 @@ from zaqar_gateway.push.addresses import AddressRefused, AddressRules, CheckedEn
 from zaqar_gateway.push.failures import DeliveryFailed
 from zaqar_gateway.push.options import option
 from zaqar_gateway.push.signature import signatures
+from zaqar_gateway.push.spliced import PIECE, Pump, Spliced
 from zaqar_gateway.push.trust import system_trust
 from zaqar_gateway.push.turns import Pace, at_once
 
@@ -195,15 +196,37 @@ class _AnswerTooLong(DeliveryFailed):
 
 
 class _Bounded(ProtocolWrapper):
-    """A connection that ends where an answer is longer than what is read of one: head, interim answers and body."""
+    """A connection that ends where an answer is longer than what is read of one: head, interim answers and body.
+
+    It puts bodies together that are :class:`~zaqar_gateway.push.spliced.Spliced`, once the request is written as far as the
+    library knows: so an answer counts that comes before all of the body went out.
+    """
 
     transport: Any
     _left = ANSWER_MAX
+    _pump: Pump | None = None
 
     def writeSequence(self, data: Sequence[bytes]) -> None:
         """The head of a request goes out."""
+        if self._pump is not None and not self._pump.is_done:  # the one before was answered by somebody who has not read it
+            self._pump.stop()
+            self.loseConnection()  # this one goes out on another
+            return
         self._left = ANSWER_MAX
         super().writeSequence(data)
+
+    def write(self, data: bytes | Spliced) -> None:
+        """The body of a request goes out."""
+        if isinstance(data, Spliced):
+            self._pump = Pump(iter(data), self.transport)
+        else:
+            super().write(data)
+
+    def unregisterProducer(self) -> None:
+        """All of a request was written."""
+        super().unregisterProducer()
+        if self._pump is not None and not self._pump.is_done:
+            self._pump.start()
 
     def dataReceived(self, data: bytes) -> None:
         """A part of an answer comes in."""
@@ -367,16 +390,18 @@ class WebhookNotifier:
         except Exception as error:  # what libraries raise for what the other side does is no closed set
             return Verdict(False, True, describe(error))
 
-    def _body(self, delivery: Delivery) -> bytes:
+    def _body(self, delivery: Delivery) -> bytes | Spliced:
         template, payload = _template(delivery.options), delivery.payload
         if template is None:
             return payload
         size = len(template) + template.count(_PLACEHOLDER) * (len(payload) - len(_PLACEHOLDER))
         if size > BODY_MAX:
             raise RuleBroken(f"options.post_data makes a body of {size} bytes; it has to be at most {BODY_MAX}.")
-        return template.replace(_PLACEHOLDER, payload)
+        return template.replace(_PLACEHOLDER, payload) if size <= PIECE else Spliced(template.split(_PLACEHOLDER), payload)
 
-    async def _exchange(self, delivery: Delivery, target: _Target, headers: dict[str, str], body: bytes) -> int:
+    async def _exchange(
+        self, delivery: Delivery, target: _Target, headers: dict[str, str], body: bytes | Spliced
+    ) -> int:
         """The status of the answer to one request."""
         sent = Headers({"Content-Type": ["application/json"], "User-Agent": [f"zaqar-gateway/{__version__}"]})
         if target.login:
