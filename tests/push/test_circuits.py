@@ -219,6 +219,42 @@ class DeliveriesTests(DispatcherCase):
         self.assertEqual(self.receivers.bodies("http://dead/good"), [1, 3])
         self.assertEqual(self.receivers.bodies("http://dead/other"), [4])
 
+    def test_slow_one(self) -> None:
+        """Nor is one held back that took what it was sent last and was slow at it; it is once an attempt at it failed."""
+        slow, failing = "http://dead/slow", Place("p", "failing")
+        subscribe(self.storage, slow)
+        self.receivers.answer(slow, None)
+        self.start()
+        self.post(1)
+        self.pass_time(5)
+        self.receivers.open[slow].pop().callback(OK)
+        self.subscribers(10, failing)
+        self.post(2, place=failing)
+        self.assertEqual(self.circuits.open, 1)
+        self.post(3, 4)
+        self.assertEqual(self.receivers.bodies(slow), [1, 3])
+        self.pass_time(5)
+        self.receivers.open[slow].pop().callback(AGAIN)
+        self.pass_time(5)
+        self.assertEqual(self.receivers.bodies(slow), [1, 3])
+        self.assertEqual(self.process.dispatcher.counters.held_back, 11)
+
+    def test_slow_one_broken_off(self) -> None:
+        """Nor where the last attempt at it was broken off to make room."""
+        self.process = self.make(circuits=self.circuits, workers=1, per_host=1)
+        slow, failing = "http://dead/slow", Place("p", "failing")
+        subscribe(self.storage, slow)
+        self.start()
+        self.post(1)
+        self.receivers.answer(slow, None)
+        self.post(2)
+        self.subscribers(10, failing)
+        self.post(3, place=failing)
+        self.pass_time(3)
+        self.assertEqual(self.circuits.open, 1)
+        self.pass_time(6)
+        self.assertEqual(self.receivers.bodies(slow), [1, 2, 2])
+
     def test_new_ones(self) -> None:
         """Where a host is left alone a subscriber there that is new is tried at once, and held back like the others when that failed."""
         self.subscribers(10)

@@ -96,6 +96,7 @@ class Attempts:
     _monotonic: Callable[[], float] = time.monotonic
     _pace: Pace = at_once
     _lanes: dict[str, Lane] = field(factory=dict, init=False)
+    _slow: set[str] = field(factory=set, init=False)  # of the poor, those that took what they were sent last
     _running: dict[_Running, Deferred[Verdict]] = field(factory=dict, init=False)  # in the better lanes, oldest first
 
     def lane(self, owed: Owed) -> Lane:
@@ -134,14 +135,15 @@ class Attempts:
                 return None
             attempt = _Running(host, lane, self._monotonic())
             work = partial(self._send, notifier, place, subscription, post, number)
-            verdict = await self._try(place.project, attempt, work)
+            is_failing = lane is Lane.POOR and (number > 1 or subscription.id not in self._slow)
+            verdict = await self._try(place.project, attempt, work, is_failing)
         except MadeRoom:
-            self._remember(subscription.id, Lane.POOR)
+            self._remember(subscription.id, Lane.POOR, works=lane is Lane.GOOD)
             raise
         finally:
             self._turns.give_back(host, lane)
         is_poor = verdict.again or self._monotonic() >= attempt.began + PATIENCE_S
-        self._remember(subscription.id, Lane.POOR if is_poor else Lane.GOOD)
+        self._remember(subscription.id, Lane.POOR if is_poor else Lane.GOOD, works=not verdict.again)
         return verdict
 
     def make_room(self) -> None:
@@ -158,10 +160,14 @@ class Attempts:
                 running.cancel()
 
     async def _try(
-        self, project: str, attempt: _Running, work: Callable[[], Coroutine[Deferred[Any], Any, Verdict]]
+        self,
+        project: str,
+        attempt: _Running,
+        work: Callable[[], Coroutine[Deferred[Any], Any, Verdict]],
+        is_failing: bool,
     ) -> Verdict:
-        """Try as far as the circuit of the host lets this one through; and tell the circuit what came of it."""
-        finds_out = attempt.lane is Lane.POOR and self._circuits.enter(project, attempt.host)
+        """Try; one that fails as far as the circuit of the host lets it through.  Tell the circuit what came of it."""
+        finds_out = is_failing and self._circuits.enter(project, attempt.host)
         works, reason = None, ""
         try:
             verdict = await self._run(attempt, work())
@@ -213,8 +219,14 @@ class Attempts:
             _log.failure("the notifier of {scheme}: subscribers failed", scheme=scheme_of(subscription.subscriber))
             return Verdict(False, True, f"the notifier failed: {type(error).__name__}")
 
-    def _remember(self, subscription_id: str, lane: Lane) -> None:
-        self._lanes.pop(subscription_id, None)
+    def _remember(self, subscription_id: str, lane: Lane, *, works: bool) -> None:
+        self._forget(subscription_id)
         self._lanes[subscription_id] = lane
+        if lane is Lane.POOR and works:
+            self._slow.add(subscription_id)
         if len(self._lanes) > REMEMBERED:
-            del self._lanes[next(iter(self._lanes))]
+            self._forget(next(iter(self._lanes)))
+
+    def _forget(self, subscription_id: str) -> None:
+        self._lanes.pop(subscription_id, None)
+        self._slow.discard(subscription_id)
