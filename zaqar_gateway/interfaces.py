@@ -806,6 +806,9 @@ class ITrusts(Interface):
         :raises NotFound: the trust does not exist, or has ended.
         """
 
+    def refused(trust_id: str, token: str) -> None:
+        """A token by a trust was not accepted where it was sent: it may have ended, and is not given out again."""
+
     async def revoke(trust_id: str) -> None:
         """End a trust; one that does not exist is no error.
 

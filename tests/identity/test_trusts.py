@@ -130,6 +130,16 @@ class TokenTests(TrustCase):
         tokens = await gatherResults(asking)
         self.assertEqual({*tokens, await self.trusts.token(trust_id)}, {tokens[0]})
 
+    async def test_refused(self) -> None:
+        """One that was ended before its time is kept until somebody refuses it; another one that is refused does not matter."""
+        trust_id = await self.trusts.create(self.ctx, self.token, TTL_S)
+        token = await self.trusts.token(trust_id)
+        self.server.end(token)
+        self.trusts.refused(trust_id, "another")
+        self.assertEqual(await self.trusts.token(trust_id), token)
+        self.trusts.refused(trust_id, token)
+        self.assertIsNotNone(self.server.described(await self.trusts.token(trust_id)))
+
     async def test_unknown(self) -> None:
         """A trust that does not exist, or is for another trustee, gives no token."""
         foreign = await self.of(by_name(self.server.gateway)).create(self.ctx, self.token, TTL_S)

@@ -95,6 +95,9 @@ class RecordedTrusts:
     async def token(self, trust_id: str) -> str:
         raise NotImplementedError
 
+    def refused(self, trust_id: str, token: str) -> None:
+        raise NotImplementedError
+
     async def revoke(self, trust_id: str) -> None:
         if self.error is not None:
             raise self.error

@@ -50,6 +50,7 @@ class Receiver(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.status = 200
+        self.refuses: set[str] = set()  # tokens
         self.answer_headers: dict[str, str] = {}
         self.requests: list[tuple[bytes, dict[str, str], bytes, Any]] = []
 
@@ -61,7 +62,7 @@ class Receiver(Resource):
         }
         assert request.content is not None
         self.requests.append((request.method + b" " + request.uri, headers, request.content.read(), request.transport))
-        request.setResponseCode(self.status)
+        request.setResponseCode(401 if headers.get("x-auth-token") in self.refuses else self.status)
         for name, value in self.answer_headers.items():
             request.setHeader(name, value)
         return b"thanks"
@@ -98,9 +99,10 @@ def hang_up(connection: Any, answer: bytes) -> None:
 
 @implementer(ITrusts)
 class Trusts:
-    """Gives one token."""
+    """Gives one token until that is refused, and another one then."""
 
     def __init__(self, error: Exception | None = None) -> None:
+        self.ended: list[str] = []
         self._error = error
 
     async def create(self, ctx: Context, token: str, ttl_s: int) -> str:
@@ -111,7 +113,11 @@ class Trusts:
         """See :class:`ITrusts`."""
         if self._error:
             raise self._error
-        return f"token of {trust_id}"
+        return f"token of {trust_id}" + " again" * len(self.ended)
+
+    def refused(self, trust_id: str, token: str) -> None:
+        """See :class:`ITrusts`."""
+        self.ended.append(token)
 
     async def revoke(self, trust_id: str) -> None:
         """See :class:`ITrusts`."""
@@ -245,6 +251,27 @@ class Requests(SendingCase):
         self.assertTrue((await self.send(url, {"trust_id": "t1"})).ok)
         tokens = [headers.get("x-auth-token") for _, headers, _, _ in receiver.requests]
         self.assertEqual(tokens, ["token of t1", "own", None])
+
+    async def test_token_has_ended(self) -> None:
+        """A token that is refused is replaced, once; other refusals are none of the token, nor is that of a header of one's own."""
+        receiver, url = self.receiver()
+        trusts = Trusts()
+        self.notifier = self.make(trusts=trusts)
+        receiver.refuses = {"token of t1"}
+        self.assertEqual(await self.send(f"trust+{url}", {"trust_id": "t1"}), Verdict(True))
+        receiver.refuses = {"token of t1 again", "token of t1 again again", "own"}
+        verdict = Verdict(False, False, "it answered 401")
+        self.assertEqual(await self.send(f"trust+{url}", {"trust_id": "t1"}), verdict)
+        own: dict[str, object] = {"trust_id": "t1", "post_headers": {"X-Auth-Token": "own"}}
+        self.assertEqual(await self.send(f"trust+{url}", own), verdict)
+        receiver.refuses, receiver.status = set(), 403
+        self.assertFalse((await self.send(f"trust+{url}", {"trust_id": "t1"})).ok)
+        receiver.status = 401
+        self.assertFalse((await self.send(url)).ok)
+        tokens = [headers.get("x-auth-token", "").count("again") for _, headers, _, _ in receiver.requests]
+        self.assertEqual(tokens, [0, 1, 1, 2, 0, 2, 0])
+        self.assertEqual(trusts.ended, ["token of t1", "token of t1 again"])
+        self.assertEqual(len({headers["webhook-id"] for _, headers, _, _ in receiver.requests}), 1)
 
     async def test_no_token(self) -> None:
         """Without a token nothing is sent: for good where there is no trust, for now where nobody answers."""

@@ -100,6 +100,11 @@ class Trusts:
         found = self._tokens.get(trust_id)
         return found if found is not None else await self._calls.get(trust_id, lambda: self._obtain(trust_id))
 
+    def refused(self, trust_id: str, token: str) -> None:
+        """See :class:`~zaqar_gateway.interfaces.ITrusts`."""
+        if self._tokens.get(trust_id) == token:
+            self._tokens.drop(trust_id)
+
     async def revoke(self, trust_id: str) -> None:
         """See :class:`~zaqar_gateway.interfaces.ITrusts`; one that only others may end is left to its expiry."""
         try:

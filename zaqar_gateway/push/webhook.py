@@ -48,6 +48,8 @@ BODY_MAX = 8 * 2**20
 _PORTS = {"http": 80, "https": 443}
 _PORT_RIGHT = "a URL with a port from 1 to 65535, or without one"
 _TRUST = "trust+"
+_TOKEN = "x-auth-token"
+_UNAUTHORIZED = 401
 _PLACEHOLDER = b'"$zaqar_message$"'
 
 _PORT = re.compile(r"[^:/?#]+://(?:[^@/?#]*@)?+(?:\[[^][/?#]*\]|[^]:[/?#]*):([^/?#]*)")
@@ -402,12 +404,30 @@ class WebhookNotifier:
     async def _exchange(
         self, delivery: Delivery, target: _Target, headers: dict[str, str], body: bytes | Spliced
     ) -> int:
+        """The status of the answer.
+
+        A token by a trust may have ended before its time, by a change of its owner's password or by whoever got it last; so
+        one that is refused is replaced once.
+        """
+        if not target.is_trust:
+            return await self._request(delivery, target, headers, body)
+        trusts, trust_id = self._trust(delivery.options)
+        token = await trusts.token(trust_id)
+        status = await self._request(delivery, target, {_TOKEN: token} | headers, body)
+        if status == _UNAUTHORIZED and not any(name.lower() == _TOKEN for name in headers):
+            trusts.refused(trust_id, token)
+            another = await trusts.token(trust_id)
+            if another != token:
+                status = await self._request(delivery, target, {_TOKEN: another} | headers, body)
+        return status
+
+    async def _request(
+        self, delivery: Delivery, target: _Target, headers: dict[str, str], body: bytes | Spliced
+    ) -> int:
         """The status of the answer to one request."""
         sent = Headers({"Content-Type": ["application/json"], "User-Agent": [f"zaqar-gateway/{__version__}"]})
         if target.login:
             sent.setRawHeaders("Authorization", [f"Basic {target.login}"])
-        if target.is_trust:
-            sent.setRawHeaders("X-Auth-Token", [await self._token(delivery.options)])
         for name, value in headers.items():
             sent.setRawHeaders(name, [value])
         timestamp_s = int(time_of_day(self._reactor))
@@ -434,10 +454,14 @@ class WebhookNotifier:
         status: int = response.code
         return status
 
-    async def _token(self, options: dict[str, object]) -> str:
+    def _trust(self, options: dict[str, object]) -> tuple[ITrusts, str]:
+        """Who gives tokens, and by which trust.
+
+        :raises NotFound: there is none.
+        """
         trust_id = options.get("trust_id")
         if not isinstance(trust_id, str) or not trust_id:
             raise NotFound("the subscription has no trust")
         if self._trusts is None:
             raise NotFound("there is no identity service to give a token by a trust")
-        return await self._trusts.token(trust_id)
+        return self._trusts, trust_id
