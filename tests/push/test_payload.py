@@ -9,6 +9,7 @@ import msgspec
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from zaqar_gateway import instants
 from zaqar_gateway.errors import RuleBroken
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.model import CONFIRM, UNSUBSCRIBE, Place, Post, SignedUrl
@@ -93,6 +94,15 @@ class NoticeTests(SynchronousTestCase):
         self.assertFalse(self.signer.allows(access, "PUT", "/v2/queues/t1/subscriptions/s1/confirm"))
         self.assertFalse(self.signer.allows(access, "PUT", "/v2/topics/t1/subscriptions/s2/confirm"))
         self.assertFalse(self.signer.allows(access, "GET", "/v2/topics/t1/subscriptions/s1/confirm"))
+
+    def test_latest_end(self) -> None:
+        """One that was to hold longer than years have four digits holds for as long, so that it can be read and used."""
+        notices = Notices(self.signer)
+        text = notices.text(QUEUE, "s1", Post("1", b"", notice=CONFIRM, until_s=instants.END_S + 1))
+        given = msgspec.json.decode(text)
+        self.assertEqual(given["URL-Expires"], "9999-12-31T23:59:59")
+        access = SignedUrl((given["URL-Paths"],), ("PUT",), "p1", given["URL-Expires"], given["URL-Signature"])
+        self.assertTrue(self.signer.allows(access, "PUT", given["URL-Paths"]))
 
     def test_urls(self) -> None:
         """Configured URLs are joined with the path, whether or not they end in a slash."""
