@@ -426,6 +426,24 @@ class IsolationTests(DispatcherCase):
         self.pass_time(3)
         self.assertEqual(self.receivers.bodies(LIVE), [1])
 
+    def test_failed_once(self) -> None:
+        """A subscriber of another project that failed once is tried again within seconds, beside so many that there is no room."""
+        other = Place("other", "q")
+        subscribe(self.storage, LIVE, place=other)
+        self.receivers.answer(LIVE, lambda delivery: AGAIN if delivery.attempt == 1 else OK)
+        self.dead(2000, None)
+        self.start()
+        self.post(1)
+        for second in range(80):
+            if second == 60:
+                self.post(2, place=other)
+            self.pass_time(1)
+            for waiting in list(self.receivers.open.values()) if second % 10 == 9 else ():  # their time-out
+                for each in waiting:
+                    if not each.called:
+                        each.callback(AGAIN)
+        self.assertEqual(self.receivers.bodies(LIVE), [2, 2])
+
     def test_turned_bad(self) -> None:
         """So does one that is known to be good, for such that were good until now."""
         self.dead(100, OK)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.push.turns import Lane, Turns
+from zaqar_gateway.push.turns import Lane, Rooms, Turns
 
 
 class TurnsTests(SynchronousTestCase):
@@ -14,9 +18,11 @@ class TurnsTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.got: list[str] = []
 
-    def ask(self, turns: Turns, who: str, host: str = "a", lane: Lane = Lane.GOOD) -> Deferred[None]:
+    def ask(
+        self, turns: Turns, who: str, host: str = "a", lane: Lane = Lane.GOOD, project: str = "p"
+    ) -> Deferred[None]:
         """Wait for a place; ``got`` has those who have one, in order."""
-        turn = turns.take(host, lane)
+        turn = turns.take(host, lane, project)
         turn.addCallbacks(lambda _: self.got.append(who), lambda failure: failure.trap(CancelledError))
         return turn
 
@@ -75,6 +81,57 @@ class TurnsTests(SynchronousTestCase):
             turns.give_back(host, Lane.GOOD)
         self.assertEqual(self.got, ["first", "a1", "b1", "a2", "b2"])
 
+    def test_projects_in_turn(self) -> None:
+        """A place goes to one project after the other, however many hosts somebody in one of them waits for."""
+        turns = Turns(1, 1)
+        self.ask(turns, "first", "x")
+        for host in "abc":
+            self.ask(turns, host, host)
+        self.ask(turns, "other", "d", project="other")
+        for host in "xadb":
+            turns.give_back(host, Lane.GOOD)
+        self.assertEqual(self.got, ["first", "a", "other", "b", "c"])
+
+    def test_projects_at_a_host(self) -> None:
+        """So do those of one host."""
+        turns = Turns(9, 1)
+        for who in ("first", "a1", "a2", "a3"):
+            self.ask(turns, who)
+        for who in ("b1", "b2"):
+            self.ask(turns, who, project="other")
+        for _ in range(5):
+            turns.give_back("a", Lane.GOOD)
+        self.assertEqual(self.got, ["first", "a1", "b1", "a2", "b2", "a3"])
+
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 5), st.sampled_from("abc"), st.sampled_from(Lane), st.sampled_from("pqr")), max_size=60
+        ),
+        st.integers(1, 5),
+        st.integers(1, 3),
+    )
+    def test_everybody_in_the_end(self, steps: list[tuple[int, str, Lane, str]], total: int, per_host: int) -> None:
+        """Whatever comes and goes, the bounds hold, and all who go on waiting get a place."""
+        turns = Turns(total, per_host)
+        waiting: list[Deferred[None]] = []
+        having: list[tuple[str, Lane]] = []
+        for what, host, lane, project in steps:
+            if what == 0 and having:
+                turns.give_back(*having.pop())
+            elif what == 1 and waiting:
+                waiting.pop(0).cancel()
+            else:
+                turn = turns.take(host, lane, project)
+                waiting.append(turn)
+                turn.addCallback(lambda _, place: having.append(place), (host, lane)).addErrback(lambda _: None)
+            waiting = [each for each in waiting if not each.called]
+            self.assertLessEqual(len(having), total)
+            self.assertLessEqual(max(Counter(host for host, _ in having).values(), default=0), per_host)
+        while having:
+            turns.give_back(*having.pop())
+        self.assertEqual([each for each in waiting if not each.called], [])
+        self.assertEqual(turns._hosts, {})
+
     def test_cancel(self) -> None:
         """Who ends to wait gets no place, and keeps none from others."""
         turns = Turns(1, 1)
@@ -115,3 +172,32 @@ class TurnsTests(SynchronousTestCase):
             turns.take("a", Lane.GOOD).addCallback(give_back)
         turns.give_back("a", Lane.GOOD)
         self.assertEqual(count, 5000)
+
+
+class RoomsTests(SynchronousTestCase):
+    """Who finds room."""
+
+    def test_leaves_some(self) -> None:
+        """One project leaves a sixteenth of what there is for those that fail, or are not known, to others, who find it."""
+        rooms = Rooms(64)
+        for lane, expected in ((Lane.POOR, 30), (Lane.NEW, 15)):
+            count = 0
+            while rooms.has(lane, "p"):
+                rooms.add(lane, "p")
+                count += 1
+            self.assertEqual(count, expected)
+            self.assertTrue(rooms.has(lane, "other"))
+        self.assertEqual(rooms.free, 19)
+        while rooms.has(Lane.GOOD, "p"):
+            rooms.add(Lane.GOOD, "p")
+        self.assertEqual(rooms.free, 0)
+
+    def test_given_back(self) -> None:
+        """What is given back can be had again, and nothing is kept of projects that have none."""
+        rooms = Rooms(1)
+        for project in ("p", "other"):
+            self.assertTrue(rooms.has(Lane.POOR, project))
+            rooms.add(Lane.POOR, project)
+            self.assertFalse(rooms.has(Lane.GOOD, "p"))
+            rooms.remove(Lane.POOR, project)
+        self.assertEqual(rooms._of, {})

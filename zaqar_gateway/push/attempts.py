@@ -128,7 +128,7 @@ class Attempts:
             return Verdict(False, reason=f"nothing delivers to {scheme_of(subscription.subscriber)}: subscribers")
         lane = Lane.POOR if number > 1 else self.known(subscription.id)
         host = host_of(subscription.subscriber)
-        await self._turns.take(host, lane)
+        await self._turns.take(host, lane, place.project)
         try:
             await its_turn(self._pace)
             if not may_go():

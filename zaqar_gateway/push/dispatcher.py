@@ -24,7 +24,7 @@ from zaqar_gateway.model import Owed, Place, Progress
 from zaqar_gateway.push.attempts import Attempts
 from zaqar_gateway.push.courier import BATCH, EXTEND_AFTER_S, LEASE_MS, PUT_OFF_MS, Counters, Courier, Desk, LeaseLost
 from zaqar_gateway.push.membership import Membership
-from zaqar_gateway.push.turns import Lane, Pace, Share, at_once, its_turn
+from zaqar_gateway.push.turns import Lane, Pace, Rooms, at_once, its_turn
 
 _log = Logger()
 
@@ -78,7 +78,7 @@ class Dispatcher(Service):
         self._pace = pace
         self.counters = Counters()
         self._desk = Desk(store, attempts, self.counters, clock, monotonic, required)
-        self._room = Share(couriers_max)
+        self._rooms = Rooms(couriers_max)
         self._couriers: dict[tuple[Place, str], Courier] = {}
         self._wanted: dict[Place, None] = {}  # to take from, in the order of their turns
         self._taking: dict[Place, int] = {}  # takes under way, and for how many subscribers room is kept for each
@@ -179,7 +179,7 @@ class Dispatcher(Service):
     # -- taking ------------------------------------------------------------------------------------------------------
 
     def _free(self) -> int:
-        return max(0, self._room.free - sum(self._taking.values()))
+        return max(0, self._rooms.free - sum(self._taking.values()))
 
     def _pump(self) -> None:
         """Take from places that wait for it, as far as there is room."""
@@ -226,13 +226,13 @@ class Dispatcher(Service):
 
     def _employ(self, owed: Owed, asked_at: float) -> None:
         lane, key = self._attempts.lane(owed), (owed.place, owed.subscription.id)
-        if not self._room.has(lane):
+        if not self._rooms.has(lane, owed.place.project):
             self._begin(self._put_off(owed))
             return
         if key in self._couriers:  # its lease has lapsed
             self._couriers[key].lose()
         courier = Courier(self._desk, owed, asked_at, lane, self._move)
-        self._room.add(lane)
+        self._rooms.add(lane, owed.place.project)
         self._couriers[key] = courier
         if not self.running:
             courier.stop()
@@ -254,14 +254,15 @@ class Dispatcher(Service):
         except StoreError as error:
             self._failed(courier.place, error)
         finally:
-            self._room.remove(courier.lane)
+            self._rooms.remove(courier.lane, courier.place.project)
             if self._couriers.get(key) is courier:
                 del self._couriers[key]
 
     def _move(self, courier: Courier, lane: Lane) -> bool:
-        self._room.remove(courier.lane)
-        has_room, courier.lane = self._room.has(lane), lane
-        self._room.add(lane)
+        project = courier.place.project
+        self._rooms.remove(courier.lane, project)
+        has_room, courier.lane = self._rooms.has(lane, project), lane
+        self._rooms.add(lane, project)
         return has_room
 
     def _begin(self, work: Awaitable[None]) -> None:

@@ -3,6 +3,9 @@
 An attempt that fails slowly holds its place until the time-out.  So those whose last attempt failed, or took long, may
 have half of the places at most, and together with those of whom nothing is known yet three quarters; the rest is for
 those who took at once what they were sent last.  That holds for all places and for those of each host.
+
+Nor do the subscribers of one project leave nothing to those of others that fare like them: see :class:`Rooms`; and places go to one
+project after the other.
 """
 
 from __future__ import annotations
@@ -66,6 +69,14 @@ class Share:
         """How many are left for the best lane."""
         return max(0, self._bounds[Lane.GOOD] - self.taken)
 
+    def taken_from(self, lane: Lane) -> int:
+        """How many are taken in a lane and in those that are worse."""
+        return sum(self._taken[lane:])
+
+    def left(self, lane: Lane) -> int:
+        """How many of those that a lane has together with worse ones are free."""
+        return self._bounds[lane] - self.taken_from(lane)
+
     def has(self, lane: Lane) -> bool:
         """Whether there is a place for somebody in a lane; a lane also takes from the shares of better ones."""
         return all(sum(self._taken[better:]) < self._bounds[better] for better in range(lane + 1))
@@ -79,10 +90,81 @@ class Share:
         self._taken[lane] -= 1
 
 
+class Rooms:
+    """So many rooms, of which one project may have 15 times as many in the lanes that are not the best as are free there.
+
+    So a project alone leaves a sixteenth, and the subscribers of others find room, however many it could use itself.
+
+    :param total: 1 or more.
+    """
+
+    def __init__(self, total: int) -> None:
+        self._all = Share(total)
+        self._of: dict[str, Share] = {}  # of each project that has some
+
+    @property
+    def free(self) -> int:
+        """How many are left for the best lane."""
+        return self._all.free
+
+    def has(self, lane: Lane, project: str) -> bool:
+        """Whether there is one for a project in a lane."""
+        own = self._of.get(project)
+        return self._all.has(lane) and (
+            own is None or all(own.taken_from(each) < 15 * self._all.left(each) for each in Lane if Lane.GOOD < each <= lane)
+        )
+
+    def add(self, lane: Lane, project: str) -> None:
+        """Take one, whether or not there is one."""
+        self._all.add(lane)
+        if project not in self._of:
+            self._of[project] = Share(1)
+        self._of[project].add(lane)
+
+    def remove(self, lane: Lane, project: str) -> None:
+        """Give one back."""
+        self._all.remove(lane)
+        own = self._of[project]
+        own.remove(lane)
+        if not own.taken:
+            del self._of[project]
+
+
+class _Row:
+    """Those who wait for one host in one lane: one of each project after the other."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, deque[Deferred[None]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def first(self) -> str:
+        """The project that is next."""
+        return next(iter(self._waiting))
+
+    def add(self, project: str, turn: Deferred[None]) -> None:
+        """Have somebody wait."""
+        if project not in self._waiting:
+            self._waiting[project] = deque()
+        self._waiting[project].append(turn)
+
+    def next(self) -> Deferred[None]:
+        """Whose turn it is, who then waits no more."""
+        project = self.first
+        waiting = self._waiting.pop(project)
+        turn = waiting.popleft()
+        if waiting:
+            self._waiting[project] = waiting
+        return turn
+
+
 class _Host:
     def __init__(self, places: int) -> None:
         self.share = Share(places)
-        self.waiting: tuple[deque[Deferred[None]], ...] = tuple(deque() for _ in Lane)
+        self.waiting = tuple(_Row() for _ in Lane)
+        self.is_ready = [False for _ in Lane]
 
     @property
     def idle(self) -> bool:
@@ -90,7 +172,8 @@ class _Host:
 
 
 class Turns:
-    """Gives places to those who wait: the better lane first, in a lane one host after the other, for a host in order.
+    """Gives places to those who wait: the better lane first, in a lane one project after the other and one host of it after the
+    other, for a host in order, one project after the other there as well.
 
     Who waits because of its host or its lane holds up nobody else, and each change costs the same however many wait.
 
@@ -102,11 +185,12 @@ class Turns:
         self._all = Share(total)
         self._per_host = per_host
         self._hosts: dict[str, _Host] = {}
-        # Hosts that somebody in a lane waits for and that may have room, in the order of their turns.
-        self._ready: tuple[dict[str, None], ...] = tuple({} for _ in Lane)
+        # Hosts that somebody in a lane waits for and that may have room, by the project that is next there; in the order of
+        # their turns.
+        self._ready: tuple[dict[str, dict[str, None]], ...] = tuple({} for _ in Lane)
         self._granting = False
 
-    def take(self, host: str, lane: Lane) -> Deferred[None]:
+    def take(self, host: str, lane: Lane, project: str = "") -> Deferred[None]:
         """Wait for a place; whoever gets one calls :meth:`give_back`.
 
         :return: cancelling it ends the waiting.
@@ -114,19 +198,17 @@ class Turns:
         turn: Deferred[None] = Deferred()
         if host not in self._hosts:
             self._hosts[host] = _Host(self._per_host)
-        self._hosts[host].waiting[lane].append(turn)
-        self._ready[lane].setdefault(host)
+        self._hosts[host].waiting[lane].add(project, turn)
+        self._make_ready(host, lane)
         self._grant()
         return turn
 
     def give_back(self, host: str, lane: Lane) -> None:
         """End a turn."""
         self._all.remove(lane)
-        found = self._hosts[host]
-        found.share.remove(lane)
+        self._hosts[host].share.remove(lane)
         for each in Lane:
-            if found.waiting[each]:
-                self._ready[each].setdefault(host)
+            self._make_ready(host, each)
         self._forget(host)
         self._grant()
 
@@ -142,6 +224,25 @@ class Turns:
         self._all.add(lane)
         found.share.add(lane)
         return awaited
+
+    def _make_ready(self, host: str, lane: Lane) -> None:
+        """Where somebody in a lane waits for a host: have it looked at when it is its turn."""
+        found = self._hosts[host]
+        if found.waiting[lane] and not found.is_ready[lane]:
+            found.is_ready[lane] = True
+            self._ready[lane].setdefault(found.waiting[lane].first, {})[host] = None
+
+    def _next_ready(self, lane: Lane) -> str:
+        """The host whose turn it is, which then is not ready any more."""
+        ready = self._ready[lane]
+        project = next(iter(ready))
+        hosts = ready.pop(project)
+        host = next(iter(hosts))
+        del hosts[host]
+        if hosts:
+            ready[project] = hosts
+        self._hosts[host].is_ready[lane] = False
+        return host
 
     def _forget(self, host: str) -> None:
         if self._hosts[host].idle:
@@ -159,21 +260,18 @@ class Turns:
 
     def _grant_in(self, lane: Lane) -> bool:
         """Give one place away, if there is one and somebody in the lane who can have it."""
-        ready = self._ready[lane]
-        while ready and self._all.has(lane):
-            host = next(iter(ready))
-            del ready[host]
-            if host not in self._hosts or not self._hosts[host].share.has(lane):
-                continue  # it comes back when one of its places is given back
+        while self._ready[lane] and self._all.has(lane):
+            host = self._next_ready(lane)
             found = self._hosts[host]
+            if not found.share.has(lane):
+                continue  # it comes back when one of its places is given back
             while found.waiting[lane]:
-                turn = found.waiting[lane].popleft()
+                turn = found.waiting[lane].next()
                 if turn.called:  # cancelled
                     continue
                 self._all.add(lane)
                 found.share.add(lane)
-                if found.waiting[lane]:
-                    ready[host] = None
+                self._make_ready(host, lane)
                 turn.callback(None)
                 return True
             self._forget(host)
