@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.model import Subscription
-from zaqar_gateway.push.attempts import host_of, options_of, scheme_of
+from zaqar_gateway.model import Place, Subscription
+from zaqar_gateway.push.attempts import bounded_by, host_of, options_of, party_of, scheme_of
 
 
 class SubscriberTests(SynchronousTestCase):
@@ -28,6 +28,14 @@ class SubscriberTests(SynchronousTestCase):
             ("", ""),
         ):
             self.assertEqual(host_of(subscriber), host, subscriber)
+
+    def test_mail(self) -> None:
+        """All mail goes to one server, whatever the domain, and shares rooms apart from the rest of its project."""
+        self.assertEqual(bounded_by("http://h/", "h:80"), "h:80")
+        self.assertEqual({bounded_by(f"MailTo:a@{host}", host) for host in ("one.example", "two.example")}, {"mailto"})
+        place = Place("p", "q")
+        self.assertEqual(party_of(place, "https://h/"), "p")
+        self.assertEqual(len({party_of(place, each) for each in ("mailto:a@one.example", "mailto:a@two.example", "http:")}), 2)
 
     def test_scheme(self) -> None:
         """A scheme is compared in lower case."""

@@ -502,6 +502,41 @@ class IsolationTests(DispatcherCase):
         self.assertLessEqual(hosts["one"], 3)
         self.assertGreaterEqual(sum(hosts.values()), 6)
 
+    def test_mail_is_bounded(self) -> None:
+        """No more mails are on their way than attempts at one host may be, whatever their domains; other subscribers find room."""
+        self.process = self.make(workers=50, per_host=4, couriers=40)
+        for n in range(100):
+            subscribe(self.storage, f"mailto:a@domain{n}.example")
+            self.receivers.answer(f"mailto:a@domain{n}.example", None)
+        subscribe(self.storage, LIVE)
+        self.start()
+        self.post(1)
+        self.pass_time(20)
+        self.assertEqual(self.receivers.bodies(LIVE), [1])
+        sent: set[str] = set()
+        for _ in range(200):
+            for subscriber, waiting in list(self.receivers.open.items()):
+                sent.add(subscriber)
+                self.assertLessEqual(len(self.receivers.open), 4)
+                waiting.pop().callback(OK)
+                del self.receivers.open[subscriber]
+            self.pass_time(1)
+        self.assertEqual((len(sent), len(self.receivers.sent)), (100, 101))
+
+    def test_mail_is_not_broken_off(self) -> None:
+        """A mail that takes long is waited for, though others wait for its place: the server may have all of it."""
+        self.process = self.make(workers=4, per_host=1)
+        for name in "ab":
+            subscribe(self.storage, f"mailto:{name}@one.example")
+            self.receivers.answer(f"mailto:{name}@one.example", None)
+        self.start()
+        self.post(1)
+        self.pass_time(9)
+        self.assertEqual(len(self.receivers.sent), 1)
+        self.receivers.open["mailto:a@one.example"][0].callback(OK)
+        self.pass_time(9)
+        self.assertEqual([each.subscriber for each in self.receivers.sent], ["mailto:a@one.example", "mailto:b@one.example"])
+
     def test_all_in_time(self) -> None:
         """More subscribers than there is room for are all delivered to, one after the other."""
         self.process = self.make(workers=2, per_host=2, couriers=4)

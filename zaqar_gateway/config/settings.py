@@ -531,7 +531,7 @@ class Notification:
         1000, whole(1, 100_000), "Deliveries of one gateway process that may be under way at one time."
     )
     max_deliveries_per_host: int = _setting(
-        32, whole(1, 100_000), "How many of those may go to one host and port."
+        32, whole(1, 100_000), "How many of those may go to one host and port; all mail goes to one, the mail server."
     )
     circuit_failures: int = _setting(
         20,

@@ -26,6 +26,9 @@ _log = Logger()
 REMEMBERED = 100_000
 """Of how many subscribers it is remembered what became of the last attempt."""
 
+MAIL = "mailto"
+"""The scheme of what is not broken off: a server may have all of a mail and deliver it, and a second one with the next attempt."""
+
 PATIENCE_S = 2.0
 """How long an attempt at a subscriber of a better lane takes until it makes room for others that wait."""
 
@@ -54,6 +57,16 @@ def host_of(subscriber: str) -> str:
         return scheme_of(subscriber)
 
 
+def bounded_by(subscriber: str, host: str) -> str:
+    """Of what so many attempts may be under way at one time: the host; or all mail, since one server takes it."""
+    return MAIL if scheme_of(subscriber) == MAIL else host
+
+
+def party_of(place: Place, subscriber: str) -> str:
+    """Whose subscribers leave room to others: those of a project, and apart from them those that it mails to, who all wait for one server."""
+    return f"{place.project}\0{MAIL}" if scheme_of(subscriber) == MAIL else place.project
+
+
 def options_of(subscription: Subscription) -> dict[str, Any]:
     """The options of a subscription, decoded; none where they are no object."""
     try:
@@ -75,6 +88,7 @@ def _verdict(said: object) -> Verdict:
 @define(eq=False)
 class _Running:
     host: str
+    bounded_by: str
     lane: Lane
     began: float
     is_over: bool = False
@@ -128,12 +142,13 @@ class Attempts:
             return Verdict(False, reason=f"nothing delivers to {scheme_of(subscription.subscriber)}: subscribers")
         lane = Lane.POOR if number > 1 else self.known(subscription.id)
         host = host_of(subscription.subscriber)
-        await self._turns.take(host, lane, place.project)
+        bound = bounded_by(subscription.subscriber, host)
+        await self._turns.take(bound, lane, place.project)
         try:
             await its_turn(self._pace)
             if not may_go():
                 return None
-            attempt = _Running(host, lane, self._monotonic())
+            attempt = _Running(host, bound, lane, self._monotonic())
             work = partial(self._send, notifier, place, subscription, post, number)
             is_failing = lane is Lane.POOR and (number > 1 or subscription.id not in self._slow)
             verdict = await self._try(place.project, attempt, work, is_failing)
@@ -141,7 +156,7 @@ class Attempts:
             self._remember(subscription.id, Lane.POOR, works=lane is Lane.GOOD)
             raise
         finally:
-            self._turns.give_back(host, lane)
+            self._turns.give_back(bound, lane)
         is_poor = verdict.again or self._monotonic() >= attempt.began + PATIENCE_S
         self._remember(subscription.id, Lane.POOR if is_poor else Lane.GOOD, works=not verdict.again)
         return verdict
@@ -155,7 +170,7 @@ class Attempts:
             if self._monotonic() < attempt.began + PATIENCE_S:
                 break
             running = self._running.get(attempt)  # the end of one before may have ended it
-            if running is not None and self._turns.is_awaited(attempt.host, attempt.lane):
+            if running is not None and self._turns.is_awaited(attempt.bounded_by, attempt.lane):
                 attempt.is_over = True
                 running.cancel()
 
@@ -177,7 +192,7 @@ class Attempts:
         return verdict
 
     async def _run(self, attempt: _Running, work: Coroutine[Deferred[Any], Any, Verdict]) -> Verdict:
-        if attempt.lane is Lane.POOR:
+        if attempt.lane is Lane.POOR or attempt.bounded_by == MAIL:
             return await work
         self._running[attempt] = Deferred.fromCoroutine(work)
         try:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from zaqar_gateway.errors import StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IDeliveryStore
 from zaqar_gateway.model import GivenUp, Owed, Place, Post, Progress, Verdict
-from zaqar_gateway.push.attempts import Attempts, MadeRoom, host_of, options_of
+from zaqar_gateway.push.attempts import Attempts, MadeRoom, host_of, options_of, party_of
 from zaqar_gateway.push.circuits import HeldBack
 from zaqar_gateway.push.retry import RetryPolicy, policy_for
 from zaqar_gateway.push.turns import Lane
@@ -81,6 +81,7 @@ class Courier:
     :param asked_at: when the lease was asked for, by the monotonic clock.
     :param lane: what is known of the subscriber.
     :param move: called when that has changed: has to set :attr:`lane`, and to tell whether there is room for one such.
+    :ivar party: among whom the room is shared.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Courier:
         self._owed = owed
         self._subscription = owed.subscription
         self._move = move
+        self.party = party_of(owed.place, owed.subscription.subscriber)
         self.lane = lane
         self.asked_at = asked_at
         self._done = ""  # up to where all is done and not reported yet

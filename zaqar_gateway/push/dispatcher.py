@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from zaqar_gateway.errors import StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import IDeliveryStore, IDoorbells
 from zaqar_gateway.model import Owed, Place, Progress
-from zaqar_gateway.push.attempts import Attempts
+from zaqar_gateway.push.attempts import Attempts, party_of
 from zaqar_gateway.push.courier import BATCH, EXTEND_AFTER_S, LEASE_MS, PUT_OFF_MS, Counters, Courier, Desk, LeaseLost
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.turns import Lane, Pace, Rooms, at_once, its_turn
@@ -226,13 +226,13 @@ class Dispatcher(Service):
 
     def _employ(self, owed: Owed, asked_at: float) -> None:
         lane, key = self._attempts.lane(owed), (owed.place, owed.subscription.id)
-        if not self._rooms.has(lane, owed.place.project):
+        if not self._rooms.has(lane, party_of(owed.place, owed.subscription.subscriber)):
             self._begin(self._put_off(owed))
             return
         if key in self._couriers:  # its lease has lapsed
             self._couriers[key].lose()
         courier = Courier(self._desk, owed, asked_at, lane, self._move)
-        self._rooms.add(lane, owed.place.project)
+        self._rooms.add(lane, courier.party)
         self._couriers[key] = courier
         if not self.running:
             courier.stop()
@@ -254,15 +254,14 @@ class Dispatcher(Service):
         except StoreError as error:
             self._failed(courier.place, error)
         finally:
-            self._rooms.remove(courier.lane, courier.place.project)
+            self._rooms.remove(courier.lane, courier.party)
             if self._couriers.get(key) is courier:
                 del self._couriers[key]
 
     def _move(self, courier: Courier, lane: Lane) -> bool:
-        project = courier.place.project
-        self._rooms.remove(courier.lane, project)
-        has_room, courier.lane = self._rooms.has(lane, project), lane
-        self._rooms.add(lane, project)
+        self._rooms.remove(courier.lane, courier.party)
+        has_room, courier.lane = self._rooms.has(lane, courier.party), lane
+        self._rooms.add(lane, courier.party)
         return has_room
 
     def _begin(self, work: Awaitable[None]) -> None:

@@ -91,43 +91,43 @@ class Share:
 
 
 class Rooms:
-    """So many rooms, of which one project may have 15 times as many in the lanes that are not the best as are free there.
+    """So many rooms, of which one party may have 15 times as many in the lanes that are not the best as are free there.
 
-    So a project alone leaves a sixteenth, and the subscribers of others find room, however many it could use itself.
+    So one alone leaves a sixteenth, and the subscribers of others find room, however many it could use itself.
 
     :param total: 1 or more.
     """
 
     def __init__(self, total: int) -> None:
         self._all = Share(total)
-        self._of: dict[str, Share] = {}  # of each project that has some
+        self._of: dict[str, Share] = {}  # of each party that has some
 
     @property
     def free(self) -> int:
         """How many are left for the best lane."""
         return self._all.free
 
-    def has(self, lane: Lane, project: str) -> bool:
-        """Whether there is one for a project in a lane."""
-        own = self._of.get(project)
+    def has(self, lane: Lane, party: str) -> bool:
+        """Whether there is one for a party in a lane."""
+        own = self._of.get(party)
         return self._all.has(lane) and (
             own is None or all(own.taken_from(each) < 15 * self._all.left(each) for each in Lane if Lane.GOOD < each <= lane)
         )
 
-    def add(self, lane: Lane, project: str) -> None:
+    def add(self, lane: Lane, party: str) -> None:
         """Take one, whether or not there is one."""
         self._all.add(lane)
-        if project not in self._of:
-            self._of[project] = Share(1)
-        self._of[project].add(lane)
+        if party not in self._of:
+            self._of[party] = Share(1)
+        self._of[party].add(lane)
 
-    def remove(self, lane: Lane, project: str) -> None:
+    def remove(self, lane: Lane, party: str) -> None:
         """Give one back."""
         self._all.remove(lane)
-        own = self._of[project]
+        own = self._of[party]
         own.remove(lane)
         if not own.taken:
-            del self._of[project]
+            del self._of[party]
 
 
 class _Row:
