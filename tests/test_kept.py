@@ -59,9 +59,13 @@ class KeptConnectionsTests(TestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.kept = KeptConnections(self.clock)
-        self.addCleanup(self.kept.closeCachedConnections)
-        self.agent = Agent(reactor, pool=self.kept)
+        self.use(KeptConnections(self.clock))
+
+    def use(self, kept: KeptConnections) -> None:
+        """Have connections kept here."""
+        self.kept = kept
+        self.addCleanup(kept.closeCachedConnections)
+        self.agent = Agent(reactor, pool=kept)
 
     def server(self, answers: int) -> tuple[_Server, bytes]:
         """A server, and its URL."""
@@ -90,6 +94,19 @@ class KeptConnectionsTests(TestCase):
         with self.assertRaises(ResponseNeverReceived):
             await self.post(url)
         self.assertEqual(len(server.requests), 1)
+
+    async def test_total(self) -> None:
+        """So many idle ones are kept in all; another one is closed, and its host has none."""
+        self.use(KeptConnections(self.clock, total=1))
+        (_, first), (server, second) = self.server(answers=9), self.server(answers=9)
+        for url in (first, second, second, first):
+            self.assertEqual(await self.post(url), b"ok")
+        self.assertEqual([connection for connection, _ in server.requests], [1, 2])
+        self.assertEqual(len(self.kept._timeouts), 1)
+        self.clock.advance(4)
+        for _ in range(2):
+            self.assertEqual(await self.post(second), b"ok")
+        self.assertEqual([connection for connection, _ in server.requests], [1, 2, 3, 3])
 
     async def test_hosts_are_forgotten(self) -> None:
         """Nothing stays of a host whose connection was idle for long, or was in use and has not come back."""

@@ -39,6 +39,7 @@ class Delivering:
 
     :param storage: what is owed is taken from it; it has been started before, and is stopped after.
     :param pace: of deliveries, beside everything else that the process does.
+    :param attempts_max: how many attempts may be under way at one time, and connections idle.
     :param trusts: ``None``: there is no identity service.
     :raises PluginError: an installed notifier cannot be used.
     :ivar notifiers: what delivers, by the scheme of the subscriber.
@@ -53,6 +54,7 @@ class Delivering:
         signer: IUrlSigner,
         reactor: Any,
         pace: Pace,
+        attempts_max: int,
         trusts: ITrusts | None = None,
     ) -> None:
         given = settings.notification
@@ -65,6 +67,7 @@ class Delivering:
             self._rules,
             timeout_s=given.webhook_timeout_s,
             per_host=given.max_deliveries_per_host,
+            idle_max=attempts_max,
             secrets=settings.webhook_secrets,
             trusts=trusts,
             resolver=Lookups(GAIResolver(reactor, lambda: self._resolving)),
@@ -78,14 +81,14 @@ class Delivering:
         self._membership = Membership(storage.deliveries, secrets.token_hex(8), reactor)
         notices = Notices(signer, given.public_url, given.public_websocket_url)
         self.circuits = Circuits(given.circuit_failures, given.circuit_open_s, time.monotonic)
-        turns = Turns(given.max_notifier_workers, given.max_deliveries_per_host)
+        turns = Turns(attempts_max, given.max_deliveries_per_host)
         self._dispatcher = Dispatcher(
             storage.deliveries,
             storage.doorbells,
             self._membership,
             Attempts(self.notifiers, notices, turns, self.circuits, pace=pace),
             reactor,
-            couriers_max=2 * given.max_notifier_workers,
+            couriers_max=2 * attempts_max,
             required=given.require_confirmation,
             pace=pace,
         )

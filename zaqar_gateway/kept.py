@@ -14,6 +14,9 @@ from zope.interface import implementer
 _IDLE_S = 4
 """How long one is kept that nobody uses: others close it after 5 s or more, as Apache does, and a request may be on its way then."""
 
+_TOTAL = 1000
+"""How many are kept to all hosts together."""
+
 
 class _QuietFactory(_HTTP11ClientFactory):
     """Not each connection is an event."""
@@ -36,14 +39,18 @@ class KeptConnections(HTTPConnectionPool):
     library sends those again that have no body and that are idempotent (RFC 9110, section 9.2.2).
 
     :param per_host: how many to one host, at most.
+    :param total: how many to all; beyond it what was used last is not kept.
     """
 
     _factory = _QuietFactory
     cachedConnectionTimeout = _IDLE_S
 
-    def __init__(self, reactor: Any, per_host: int = HTTPConnectionPool.maxPersistentPerHost) -> None:
+    def __init__(
+        self, reactor: Any, per_host: int = HTTPConnectionPool.maxPersistentPerHost, total: int = _TOTAL
+    ) -> None:
         super().__init__(reactor)
         self.maxPersistentPerHost = per_host
+        self._total = total
 
     def getConnection(self, key: Any, endpoint: IStreamClientEndpoint) -> Deferred[Any]:
         """See :class:`~twisted.web.client.HTTPConnectionPool`."""
@@ -56,6 +63,12 @@ class KeptConnections(HTTPConnectionPool):
         found: Deferred[Any] = super().getConnection(key, endpoint)
         self._forget(key)
         return found.addCallback(used)
+
+    def _putConnection(self, key: Any, connection: Any) -> None:
+        if len(self._timeouts) < self._total:
+            super()._putConnection(key, connection)
+        else:
+            connection.transport.loseConnection()
 
     def _removeConnection(self, key: Any, connection: Any) -> None:
         super()._removeConnection(key, connection)

@@ -135,9 +135,15 @@ class Gateway(Service):
         filters = _filters(settings, reactor)
         self.refusals = refusals = Refusals()
         self._rates = _rates(settings, storage, reactor, refusals)
+        connections_max, attempts_max = share_files(_files_max(), settings.notification.max_notifier_workers)
+        if attempts_max < settings.notification.max_notifier_workers:
+            _log.warn(
+                "this process may have few open files (ulimit -Hn): {count} deliveries are made at one time at most",
+                count=attempts_max,
+            )
         peers = Peers(
             refusals,
-            total_max=_connections_max(),
+            total_max=connections_max,
             per_address_max=settings.bounds.max_connections_per_address,
             uncounted=settings.bounds.uncounted_networks,
         )
@@ -164,7 +170,7 @@ class Gateway(Service):
         )
         self._turns = Turns(reactor, looks(reactor))
         self._lobbies: Lobbies = {}
-        self._delivering = Delivering(settings, storage, signer, reactor, self._turns.wait, trusts)
+        self._delivering = Delivering(settings, storage, signer, reactor, self._turns.wait, attempts_max, trusts)
         self._readers = QueueReaders(storage, reactor)
         self._live = Live(storage, self._readers, self._delivering.sockets, reactor, lambda: secrets.token_hex(12))
         rows = operations(
@@ -536,10 +542,10 @@ def _rates(settings: Settings, storage: IStorage, reactor: Any, refusals: Refusa
     return None if requests is size is None else Rates(storage.rates, requests, size, reactor, refusals)
 
 
-def _connections_max() -> int:
-    """How many connections leave enough descriptors for the store, deliveries, logs and files.
+def _files_max() -> int:
+    """How many files the process may have open; 0: any number.
 
-    The process takes as many as it may: what systems begin with, often 1,024, is for programs that look through all of them.
+    It takes as many as it may: what systems begin with, often 1,024, is for programs that look through all of them.
     """
     most, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(allowed, _FILES_MAX) if allowed != resource.RLIM_INFINITY else _FILES_MAX
@@ -547,7 +553,20 @@ def _connections_max() -> int:
         with suppress(OSError, ValueError):  # a system may allow less than it says
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, allowed))
             most = wanted
-    return 0 if most == resource.RLIM_INFINITY else max(1, most - min(_SPARE_FILES, most // 4))
+    return 0 if most == resource.RLIM_INFINITY else most
+
+
+def share_files(files_max: int, attempts_max: int) -> tuple[int, int]:
+    """How many connections, and how many attempts to deliver, leave enough descriptors for the store, logs and files.
+
+    :param files_max: that the process may have open; 0: any number.
+    :param attempts_max: that are wanted at one time.  Each has a connection, and as many are kept for what comes next.
+    :return: both; 0 connections: any number.
+    """
+    if not files_max:
+        return 0, attempts_max
+    attempts = max(1, min(attempts_max, files_max // 8))
+    return max(1, files_max - min(_SPARE_FILES, files_max // 4) - 2 * attempts), attempts
 
 
 def _set_log_level(level: str) -> None:

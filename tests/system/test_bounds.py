@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import socket as sockets
 from contextlib import closing
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.gateway import Gateway, Http, Socket
+from tests.system.gateway import TWISTD, Gateway, Http, Socket
 
 
 class BoundsTests(SynchronousTestCase):
@@ -83,3 +84,30 @@ class BoundsTests(SynchronousTestCase):
             refused = http("POST", "/v2/queues/q/messages", b"x" * (100 * 524288))
             self.assertEqual((refused.status, refused.headers["Connection"]), (400, None))
         gateway.stop()
+
+    def test_few_files(self) -> None:
+        """Subscribers that do not answer, more than the process may have files, leave some for clients and for the store."""
+        gateway = Gateway(
+            command=["/bin/sh", "-c", 'ulimit -n 256; exec "$@"', "sh", *TWISTD],
+            settings={"NOTIFICATION_MAX_DELIVERIES_PER_HOST": "1000"},
+        )
+        self.addCleanup(gateway.kill)
+        self.assertIn("32 deliveries are made at one time", gateway.output)
+        with closing(sockets.create_server(("127.0.0.1", 0), backlog=400)) as silent:
+            hook = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+            with closing(Http(gateway.http, "p")) as http:
+                for number in range(400):
+                    asked = {"subscriber": f"{hook}{number}", "ttl": 600}
+                    self.assertEqual(http("POST", "/v2/queues/q/subscriptions", asked).status, 201)
+                self.assertEqual(http.post("q", 1).status, 201)
+            silent.settimeout(1)
+            try:
+                while True:
+                    self.addCleanup(silent.accept()[0].close)
+            except TimeoutError:
+                pass  # there are as many as there may be
+            for _ in range(20):
+                with closing(Http(gateway.http, "p")) as http:
+                    self.assertEqual(http.post("other", 1).status, 201)
+        self.assertNotIn("Too many open files", gateway.output)
+        self.assertNotIn("EMFILE", gateway.output)

@@ -323,6 +323,7 @@ class WebhookNotifier:
     :param rules: where deliveries may go.
     :param timeout_s: for one attempt, from looking the host up to the end of the answer.
     :param per_host: the most idle connections that are kept to one host and port.
+    :param idle_max: the most that are kept in all.
     :param secrets: keys that deliveries are signed with, all of them.
     :param trusts: ``None``: there is no identity service.
     :param pace: of what follows when a host was looked up.
@@ -339,6 +340,7 @@ class WebhookNotifier:
         *,
         timeout_s: float,
         per_host: int = 2,
+        idle_max: int = 1000,
         secrets: Sequence[bytes] = (),
         trusts: ITrusts | None = None,
         resolver: IHostnameResolver | None = None,
@@ -351,7 +353,7 @@ class WebhookNotifier:
         self._trusts = trusts
         tls = BrowserLikePolicyForHTTPS(trust_root or system_trust())
         endpoints = _BoundedEndpoints(CheckedEndpoints(reactor, resolver or reactor.nameResolver, rules, tls, pace))
-        self._kept = KeptConnections(reactor, per_host)
+        self._kept = KeptConnections(reactor, per_host, idle_max)
         agent = _Opaque(Agent.usingEndpointFactory(reactor, endpoints, self._kept))
         self._client = HTTPClient(agent)
 
