@@ -251,6 +251,13 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual((type(found), str(found)), (StoreUnavailable, str(plain)))
         self.assertIsInstance(refusal(begin + "Wrong number of args calling Redis command From Lua script"), StoreFault)
 
+    def test_of_a_transaction(self) -> None:
+        """The cause is known too where Redis tells it of the end of a transaction, whose commands it had taken."""
+        for text in ("OOM command not allowed when used memory > 'maxmemory'.", "READONLY You can't write against a read only replica."):
+            found = refusal(f"EXECABORT Transaction discarded because of: {text}")
+            self.assertEqual((type(found), str(found)), (StoreUnavailable, str(refusal(text))))
+        self.assertIsInstance(refusal("EXECABORT Transaction discarded because of previous errors."), StoreFault)
+
     def test_faults(self) -> None:
         """Anything else is a fault of the store."""
         self.assertIsInstance(refusal("ERR unknown command"), StoreFault)

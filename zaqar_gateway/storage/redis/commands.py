@@ -74,6 +74,9 @@ _GUARDED = "non local key in a cluster node"
 _IN_SCRIPT = re.compile("ERR Error running script .*?: -([A-Z]+) ")
 """How Redis before version 7 tells that a command of a script was refused."""
 
+_ABORTED = "EXECABORT Transaction discarded because of: "
+"""How Redis refuses EXEC itself, where it would have refused a command by then that it had queued."""
+
 
 class Refused(Exception):
     """What Redis answered to a command that it did not run."""
@@ -88,7 +91,7 @@ def _kind(text: str) -> str:
     if _GUARDED in text:
         return "TRYAGAIN"
     in_script = _IN_SCRIPT.match(text)
-    return in_script[1] if in_script else text.partition(" ")[0]
+    return in_script[1] if in_script else text.removeprefix(_ABORTED).partition(" ")[0]
 
 
 def is_denied(text: str) -> bool:
