@@ -32,7 +32,6 @@ from zaqar_gateway.storage.redis.durability import Durability, durability_of
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.layout import check_layout
 from zaqar_gateway.storage.redis.management import RedisManagement
-from zaqar_gateway.storage.redis.packing import command
 from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
 from zaqar_gateway.storage.redis.rights import check_rights
 from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Told, Watch
@@ -141,7 +140,7 @@ class RedisBackend:
         if self._settings.durability != "replicated":
             return Commands(*given)
         most = self._settings.replicas, self._settings.replicas_timeout_s
-        return ReplicatedCommands(*most, lambda: command("SET", touched(), 1), touch_other, *given)
+        return ReplicatedCommands(*most, touched, touch_other, *given)
 
     def _reach(self, host: str, port: int) -> IStreamClientEndpoint:
         return _endpoint(self._reactor, self._address.tls, host, port)

@@ -23,8 +23,7 @@ class ReplicatedTests(SynchronousTestCase):
         self.clock = Clock()
         self.transport = StringTransport()
         self.touched = b"touched"
-        touch = lambda: packing.command("SET", self.touched, 1)  # noqa: E731
-        self.protocol = ReplicatedCommands(2, 1.0, touch, self.touch_other, self.clock, timeout_s=5.0, bound=9)
+        self.protocol = ReplicatedCommands(2, 1.0, lambda: self.touched, self.touch_other, self.clock, timeout_s=5.0, bound=9)
         self.protocol.makeConnection(self.transport)
 
     def touch_other(self) -> None:
@@ -39,6 +38,13 @@ class ReplicatedTests(SynchronousTestCase):
         words = self.transport.value().split(b"\r\n")
         self.transport.clear()
         return [word for word in words if word in (b"a", b"b", b"c", b"d", b"WAIT", b"PING")]
+
+    def touches(self) -> list[bytes]:
+        """The same: what is written before WAIT, and that."""
+        self.clock.advance(0)
+        words = self.transport.value().split(b"\r\n")
+        self.transport.clear()
+        return [word for word in words if word in (b"SET", b"PEXPIRE", self.touched, b"WAIT")]
 
     def hear(self, data: bytes) -> None:
         """Have Redis answer."""
@@ -230,6 +236,42 @@ class ReplicatedTests(SynchronousTestCase):
             self.hear(b"-MOVED 5 h:1\r\n:2\r\n")
         self.assertEqual(tries, 9)
         self.assertTrue(self.failureResultOf(kept, StoreUnavailable).value.outcome_unknown)
+
+    def test_touched_without_memory(self) -> None:
+        """A Redis that has no memory left for what is written before WAIT is asked for something that takes none, from then on at once."""
+        kept = self.run_script(b"a")
+        self.sent()
+        self.hear(b":1\r\n")
+        self.sent()
+        self.hear(b"-OOM command not allowed when used memory > 'maxmemory'.\r\n:2\r\n")
+        self.assertEqual(self.touches(), [b"PEXPIRE", b"touched", b"WAIT"])
+        self.assertNoResult(kept)
+        self.hear(b":1\r\n:2\r\n")
+        self.assertEqual(self.successResultOf(kept), 1)
+        self.run_script(b"b")
+        self.sent()
+        self.hear(b":1\r\n")
+        self.assertEqual(self.touches(), [b"PEXPIRE", b"touched", b"WAIT"])
+
+    def test_touched_nothing(self) -> None:
+        """Where there is nothing to change without memory it is written again, as soon as there is some; without any the outcome is unknown."""
+        full, changed = b"-OOM command not allowed\r\n:2\r\n", b":0\r\n:2\r\n"
+        for answers, is_known in (((full, changed), False), ((full, b":1\r\n:2\r\n"), True), ((changed, full, changed), False)):
+            kept = self.run_script(b"a")
+            self.sent()
+            self.hear(b":1\r\n")
+            for answer in answers:
+                self.assertEqual(self.sent(), [b"WAIT"])
+                self.hear(answer)
+            self.assertEqual(self.sent(), [])
+            if is_known:
+                self.assertEqual(self.successResultOf(kept), 1)
+            else:
+                self.assertTrue(self.failureResultOf(kept, StoreUnavailable).value.outcome_unknown)
+        self.run_script(b"a")
+        self.sent()
+        self.hear(b":1\r\n")
+        self.assertEqual(self.touches(), [b"SET", b"touched", b"WAIT"])
 
     def test_lost(self) -> None:
         """Where the connection is lost before the replicas are known of the outcome is unknown; what was not sent was not stored."""

@@ -104,6 +104,11 @@ def is_elsewhere(text: str) -> bool:
     return _kind(text) in _ELSEWHERE
 
 
+def has_no_room(text: str) -> bool:
+    """Whether a Redis refused what takes memory, of which it has none left."""
+    return _kind(text) == "OOM"
+
+
 def refusal(text: str) -> GatewayError:
     """Our error for a refusal of Redis."""
     kind = _kind(text)

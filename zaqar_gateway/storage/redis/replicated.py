@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from zaqar_gateway.direct import soon
 from zaqar_gateway.errors import StoreUnavailable
-from zaqar_gateway.storage.redis.commands import Commands, Sent, SentTogether, is_elsewhere
+from zaqar_gateway.storage.redis.commands import Commands, Sent, SentTogether, has_no_room, is_elsewhere
 from zaqar_gateway.storage.redis.packing import command
 
 _log = Logger()
@@ -22,7 +22,10 @@ _NO_MASTER = ("UNBLOCKED", "ERR WAIT cannot be used with replica")
 """How Redis refuses WAIT, or ends it, once it is a replica."""
 
 _TOUCHES = 8
-"""How many keys are tried that another node might have."""
+"""How often it is tried in another way to write something, such as a key that another node might have."""
+
+_KEPT_MS = 10**12
+"""For how long what is written is kept by a Redis without memory, which then goes on."""
 
 
 class _Waited(Sent):
@@ -55,7 +58,8 @@ class _Touched(Sent):
         self._protocol = protocol
 
     def give(self, value: Any) -> None:
-        pass
+        if value == 0:
+            self._protocol.nothing_touched()
 
     def fail(self, error: Exception) -> None:
         self._protocol.cannot_touch(str(error))
@@ -67,7 +71,7 @@ class ReplicatedCommands(Commands):
     :param replicas: how many have to have it at least; where Sentinels tell, all that may take the master's part.  With fewer, a master
         that another one has replaced may have some left that follow it, and that lose what they have when they follow the new one.
     :param wait_s: how long they may take.  Then the outcome is unknown: this Redis has it, and a failover may lose it.
-    :param touch: makes a command that writes something, packed.
+    :param touched: makes the key of something to write.
     :param touch_other: has it be another one from then on, since another node of a cluster has that.
     """
 
@@ -75,15 +79,16 @@ class ReplicatedCommands(Commands):
         self,
         replicas: int,
         wait_s: float,
-        touch: Callable[[], bytes],
+        touched: Callable[[], bytes],
         touch_other: Callable[[], None],
         clock: Any,
         timeout_s: float,
         bound: int,
     ) -> None:
         super().__init__(clock, timeout_s, bound)
-        self._touch = touch
+        self._touched = touched
         self._touch_other = touch_other
+        self._is_full = False  # so that a key can only be changed that is there
         self._touches = 0
         self._touches_again = False
         self._waits_for = 0
@@ -122,13 +127,32 @@ class ReplicatedCommands(Commands):
         super()._fail_all(why)
         self.waited(0, why)
 
+    def _touch(self) -> bytes:
+        """A command that writes something, packed: what frees memory has to be promised where there is none left."""
+        return command("PEXPIRE", self._touched(), _KEPT_MS) if self._is_full else command("SET", self._touched(), 1)
+
     def cannot_touch(self, why: str) -> None:
         """What WAIT answers next tells nothing."""
         self._cannot_tell = why
-        if is_elsewhere(why) and self._touches < _TOUCHES:
+        if is_elsewhere(why):
+            self._touch_other()
+        elif has_no_room(why):
+            self._is_full = True
+        else:
+            return
+        self._touch_again()
+
+    def nothing_touched(self) -> None:
+        """There was nothing that could be changed: the same."""
+        self._cannot_tell = "Redis has had no memory left to write what WAIT is asked for."
+        self._is_full = False
+        if not self._touches:  # it may have by now
+            self._touch_again()
+
+    def _touch_again(self) -> None:
+        if self._touches < _TOUCHES:
             self._touches += 1
             self._touches_again = True
-            self._touch_other()
 
     def waited(self, replicas: int, why_not: str) -> None:
         """Give the answers that were kept, or tell that nobody knows what becomes of them.
