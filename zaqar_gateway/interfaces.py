@@ -671,7 +671,7 @@ class ICatalog(Interface):
         """Placements that may be forgotten now."""
 
     async def kept(pool: str) -> list[Place]:
-        """What was left in a pool and is bound, so that it may have come back without being placed."""
+        """What was left in a pool, so that it is not known whether it is there."""
 
     async def forget(place: Place, placement: Placement) -> None:
         """Remove a placement that is still as it was seen."""
@@ -718,7 +718,8 @@ class IPlacements(Interface):
     """Where queues and topics are, and what the pools say of it."""
 
     async def recall(pool: str) -> None:
-        """Have the placements hold of dead letter queues that were deleted and have been made again by their letters.
+        """Have the placements hold of what is there though its placement was left: dead letter queues that were deleted and have been
+        made again by their letters, and what somebody makes, or failed to delete, just now.
 
         :raises StoreError: the pool, or what knows of pools, does not answer.
         """

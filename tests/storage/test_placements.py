@@ -15,7 +15,7 @@ from twisted.trial.unittest import TestCase
 from tests.helpers import FailingStorage
 from tests.pooling import Process, add_pools
 from zaqar_gateway.errors import PoolNeeded, RuleBroken, StoreUnavailable
-from zaqar_gateway.interfaces import IStorage
+from zaqar_gateway.interfaces import IQueueStore, IStorage
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import (
     NO_RULES,
@@ -51,6 +51,20 @@ class Hanging:
             return await Deferred[object]()
 
         return hang
+
+
+class Unanswered:
+    """Queues that are made, of which no answer comes."""
+
+    def __init__(self, queues: IQueueStore) -> None:
+        self._queues = queues
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queues, name)
+
+    async def create(self, *given: Any) -> bool:
+        await self._queues.create(*given)
+        raise StoreUnavailable("no answer", outcome_unknown=True)
 
 
 class PlacementCase(TestCase):
@@ -260,6 +274,18 @@ class StayingTests(PlacementCase):
         with self.assertRaises(PoolNeeded):
             await self.management.pools.delete("a")
         self.assertEqual(await self.popped(self.here), [b"1"])
+
+    async def test_made_without_an_answer(self) -> None:
+        """A queue whose making nobody knows the end of holds its pool if it is there, and has what was posted to it."""
+        await add_pools(self.management, "a")
+        store = self.stores["a"] = MemoryStorage(self.clock)
+        store.queues = cast(IQueueStore, Unanswered(store.queues))
+        with self.assertRaises(StoreUnavailable):
+            await self.here.storage.queues.create("p", "q", b"{}", NO_RULES)
+        await self.post(self.there)
+        with self.assertRaises(PoolNeeded):
+            await Pools(self.there.pooling, Limits()).delete(Context("p"), fields.Pool("a"))
+        self.assertEqual(await self.popped(self.there), [b"1"])
 
     async def test_pool_of_what_was_deleted_goes(self) -> None:
         """When its pool is gone too, a deleted queue is a queue like any other that does not exist."""

@@ -136,7 +136,7 @@ class Pools:
         """Remove a pool; a missing one is no error.
 
         :raises PoolNeeded: a flavor has no other pool, or something is kept in it.
-        :raises StoreError: it does not say whether dead letter queues that were deleted in it have come back.
+        :raises StoreError: it does not say whether something is there that was deleted in it.
         """
         _check_name("pool", asked.pool_name)
         await self._pooling.placements.recall(asked.pool_name)

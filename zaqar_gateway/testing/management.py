@@ -338,18 +338,22 @@ class ManagementContract(_Base):
         self.assertEqual(await self.place("b"), "b")
 
     async def test_kept(self) -> None:
-        """What was left and is bound is told of its pool, until it is placed again or its pool is gone."""
+        """What was left, bound or not, is told of its pool, until it is placed again, or is forgotten, or its pool is gone."""
         await self.put("a", "b")
-        catalog, topic = self.management.catalog, Place("p/{x}", "a/b", True)
+        catalog, topic, other = self.management.catalog, Place("p/{x}", "a/b", True), Place("p", "other")
         for place in (HERE, topic):
             await catalog.place(place, "a", bound=True)
-        await catalog.place(Place("p", "other"), "a")
+        await catalog.place(other, "a")
         self.assertEqual(await catalog.kept("a"), [])
-        for place in (HERE, topic, Place("p", "other")):
+        for place in (HERE, topic, other):
             await catalog.leave(place, 60)
             await catalog.leave(place, 60)
-        self.assertEqual(set(await catalog.kept("a")), {HERE, topic})
+        self.assertEqual(set(await catalog.kept("a")), {HERE, topic, other})
         self.assertEqual(await catalog.kept("b"), [])
+        self.clock.advance(60)
+        for lapsed in await catalog.lapsed(10):
+            await catalog.forget(*lapsed)
+        self.assertEqual(set(await catalog.kept("a")), {HERE, topic})
         await self.place("b", topic)
         self.assertEqual(await catalog.kept("a"), [HERE])
         await catalog.leave(topic, 60)

@@ -188,7 +188,7 @@ class MemoryCatalog:
     async def kept(self, pool: str) -> list[Place]:
         if not self._known.has_pool(pool):
             return []
-        return [place for place, placed in self._known.placed.items() if placed.pool == pool and placed.left_ms == 0]
+        return [place for place, placed in self._known.placed.items() if placed.pool == pool and placed.left_ms is not None]
 
     async def forget(self, place: Place, placement: Placement) -> None:
         found = self._known.placed.get(place)

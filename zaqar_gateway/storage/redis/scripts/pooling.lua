@@ -13,7 +13,7 @@
 --                           is placed for good, or l and k for the same where the queue was deleted
 --   :names.<k>.<p>    zset  the same names, for listing
 --   :used.<k>.<p>     hash  pool: how many of these are in it
---   :kept.<pool>      set   <k>.<p>/<name> of placements in it that are in state k
+--   :kept.<pool>      set   <k>.<p>/<name> of placements in it that are in state l or k
 --   :left             zset  <k>.<p>/<name> of placements in state l, by when they may be forgotten (ms)
 local call, base = redis.call, KEYS[1]
 call('EXISTS', base .. ':!') -- as in common.lua
@@ -68,11 +68,9 @@ local function placement(where, name)
   function self.set(state, pool)
     if holds() then
       count(usage, self.pool, -1)
-    end
-    if self.state == 'k' then
+    elseif self.state then
       call('SREM', kept_key(self.pool), member)
-    end
-    if not self.state then
+    else
       call('ZADD', names, 0, name)
       count(used, pool, 1)
     end
@@ -80,7 +78,7 @@ local function placement(where, name)
     if holds() then
       count(usage, pool, 1)
       call('ZREM', left, member)
-    elseif state == 'k' then
+    else
       call('SADD', kept_key(pool), member)
     end
     call('HSET', placed, name, state .. pool)
