@@ -67,6 +67,24 @@ class Unanswered:
         raise StoreUnavailable("no answer", outcome_unknown=True)
 
 
+class SlowToDelete:
+    """Queues that are deleted when the time has come.
+
+    :param time: when that is.
+    """
+
+    def __init__(self, queues: IQueueStore, time: Deferred[None]) -> None:
+        self._queues = queues
+        self._time = time
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._queues, name)
+
+    async def delete(self, *given: Any) -> None:
+        await self._time
+        await self._queues.delete(*given)
+
+
 class PlacementCase(TestCase):
     """Two processes, ``here`` and ``there``, over the same stores; a store is found by the URI of its pool."""
 
@@ -274,6 +292,21 @@ class StayingTests(PlacementCase):
         with self.assertRaises(PoolNeeded):
             await self.management.pools.delete("a")
         self.assertEqual(await self.popped(self.here), [b"1"])
+
+    async def test_deleted_as_it_is_made(self) -> None:
+        """A queue that is deleted by two, and made again in the midst of the second deletion, is gone and holds no pool."""
+        await add_pools(self.management, "a")
+        await self.post(self.here)
+        await self.here.storage.queues.delete("p", "q")
+        store, time = self.stores["a"], Deferred[None]()
+        store.queues = cast(IQueueStore, SlowToDelete(store.queues, time))
+        deleted = Deferred.fromCoroutine(self.here.storage.queues.delete("p", "q"))
+        self.assertTrue(await self.there.storage.queues.create("p", "q", b"{}", NO_RULES))
+        time.callback(None)
+        await deleted
+        self.assertEqual(await self.where(), [])
+        await Pools(self.here.pooling, Limits()).delete(Context("p"), fields.Pool("a"))
+        self.assertEqual(await self.management.pools.all(), [])
 
     async def test_made_without_an_answer(self) -> None:
         """A queue whose making nobody knows the end of holds its pool if it is there, and has what was posted to it."""

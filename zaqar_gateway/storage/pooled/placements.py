@@ -248,6 +248,15 @@ class Placements:
             with suppress(StoreError):
                 await self._catalog.place(place, pool)
             raise
+        with suppress(StoreError):  # it is deleted, whatever becomes of this
+            await self._leave_again(place, store)
+
+    async def _leave_again(self, place: Place, store: IStorage) -> None:
+        """See whether somebody has made meanwhile what was deleted then, and a placement holds for nothing."""
+        found = await self._catalog.find(place)
+        if found is not None and found.left_ms is None:
+            if await queues_of(store, place).get(place.project, place.name) is None:
+                await self._leave(place)  # should it be there again by now, that is found out as in _make()
 
     async def _leave(self, place: Place) -> None:
         self._known.pop(place, None)
