@@ -619,6 +619,17 @@ class FollowingTests(PlacementCase):
         self.clock.advance(CLOSE_AFTER_S)
         self.assertEqual((old.stopped, new.stopped), (1, 0))
 
+    async def test_another_of_its_name(self) -> None:
+        """Nothing is made in the store of a pool in whose place is another of its name, though that was not followed yet."""
+        await add_pools(self.management, "a")
+        for process in (self.here, self.there):
+            await self.post(process)
+        await self.here.storage.queues.delete("p", "q")
+        await self.management.pools.delete("a")
+        await self.management.pools.put(Pool("a", "another", 10))
+        await self.post(self.there, b"2")
+        self.assertEqual((await self.where(), await self.popped(self.process())), (["another"], [b"2"]))
+
     async def test_weight_changes(self) -> None:
         """Another weight or flavor closes and opens nothing."""
         await add_pools(self.management, "a")

@@ -206,6 +206,7 @@ class Placements:
         made = False
         for _ in range(_TRIES):
             pool = await self._settle(place, rules)
+            await self._directory.follow()  # there may be another pool of its name by now, with another store
             store = await self._directory.store(pool)
             try:
                 await self.bind(place, pool, rules)
