@@ -647,12 +647,19 @@ class IFlavorStore(Interface):
 class ICatalog(Interface):
     """In which pool each queue and topic is.
 
-    A placement is made before what it is for, and goes after it.  One that holds stays as it is.  Who has found it may go
-    by it for a while without asking again, since it is left for longer than that before it may be forgotten.
+    A placement is made before what it is for, holds once that is there, and goes after it.  One that holds stays as it is.  Who has
+    found it may go by it for a while without asking again, since it is left for longer than that before it may be forgotten.
     """
 
     async def find(place: Place) -> Placement | None:
         """Where something is, ``None`` where it has no placement."""
+
+    async def prepare(place: Place, pool: str, for_s: int) -> str | None:
+        """Have a placement of what is about to be made: the one that there is, else one in a pool.  Unless it holds it may be forgotten
+        after some time.
+
+        :return: the pool that it is in; ``None``: that does not exist, and nothing was placed.
+        """
 
     async def place(place: Place, pool: str, *, bound: bool = False) -> Placement | None:
         """Make a placement hold: the one that there is, else one in a pool.
@@ -671,7 +678,7 @@ class ICatalog(Interface):
         """Placements that may be forgotten now."""
 
     async def kept(pool: str) -> list[Place]:
-        """What was left in a pool, so that it is not known whether it is there."""
+        """What has a placement in a pool and may be there or not: what was left, or is about to be made."""
 
     async def forget(place: Place, placement: Placement) -> None:
         """Remove a placement that is still as it was seen."""
@@ -718,8 +725,8 @@ class IPlacements(Interface):
     """Where queues and topics are, and what the pools say of it."""
 
     async def recall(pool: str) -> None:
-        """Have the placements hold of what is there though its placement was left: dead letter queues that were deleted and have been
-        made again by their letters, and what somebody makes, or failed to delete, just now.
+        """Have those placements hold, of all that is in a pool, whose queue or topic is there: also of dead letter queues that were
+        deleted and have been made again by their letters, and of what somebody makes, or failed to delete, just now.
 
         :raises StoreError: the pool, or what knows of pools, does not answer.
         """

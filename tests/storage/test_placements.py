@@ -67,22 +67,26 @@ class Unanswered:
         raise StoreUnavailable("no answer", outcome_unknown=True)
 
 
-class SlowToDelete:
-    """Queues that are deleted when the time has come.
+class HeldUp:
+    """Queues of which one step is taken when the time has come.
 
+    :param step: the name of its method.
     :param time: when that is.
     """
 
-    def __init__(self, queues: IQueueStore, time: Deferred[None]) -> None:
+    def __init__(self, queues: IQueueStore, step: str, time: Deferred[None]) -> None:
         self._queues = queues
+        self._step = step
         self._time = time
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._queues, name)
+        found = getattr(self._queues, name)
 
-    async def delete(self, *given: Any) -> None:
-        await self._time
-        await self._queues.delete(*given)
+        async def late(*given: Any) -> Any:
+            await self._time
+            return await found(*given)
+
+        return late if name == self._step else found
 
 
 class PlacementCase(TestCase):
@@ -299,7 +303,7 @@ class StayingTests(PlacementCase):
         await self.post(self.here)
         await self.here.storage.queues.delete("p", "q")
         store, time = self.stores["a"], Deferred[None]()
-        store.queues = cast(IQueueStore, SlowToDelete(store.queues, time))
+        store.queues = cast(IQueueStore, HeldUp(store.queues, "delete", time))
         deleted = Deferred.fromCoroutine(self.here.storage.queues.delete("p", "q"))
         self.assertTrue(await self.there.storage.queues.create("p", "q", b"{}", NO_RULES))
         time.callback(None)
@@ -307,6 +311,38 @@ class StayingTests(PlacementCase):
         self.assertEqual(await self.where(), [])
         await Pools(self.here.pooling, Limits()).delete(Context("p"), fields.Pool("a"))
         self.assertEqual(await self.management.pools.all(), [])
+
+    async def make_held_up(self) -> Deferred[None]:
+        """Have a process be held up while it makes a queue in pool ``a``, the only one; when it goes on."""
+        await add_pools(self.management, "a")
+        store, time = MemoryStorage(self.clock), Deferred[None]()
+        queues, self.stores["a"] = store.queues, store
+        store.queues = cast(IQueueStore, HeldUp(queues, "create", time))
+        self.making = Deferred.fromCoroutine(self.here.storage.queues.create("p", "q", b"{}", NO_RULES))
+        store.queues = queues
+        return time
+
+    async def test_never_made(self) -> None:
+        """A queue whose process dies before it is made leaves no placement, and holds no pool before that is forgotten."""
+        await self.make_held_up()
+        await self.there.placements.sweep()
+        self.assertIsNotNone(await self.management.catalog.find(Place("p", "q")))
+        await Pools(self.there.pooling, Limits()).delete(Context("p"), fields.Pool("a"))
+        self.clock.advance(LEFT_S)
+        await self.there.placements.sweep()
+        self.assertIsNone(await self.management.catalog.find(Place("p", "q")))
+
+    async def test_made_too_late(self) -> None:
+        """A process that is held up until its placement is forgotten leaves no queue where nobody looks for it."""
+        time = await self.make_held_up()
+        self.clock.advance(LEFT_S)
+        await self.there.placements.sweep()
+        await add_pools(self.management, "b")
+        await self.management.pools.update("a", PoolChange(weight=0))
+        await self.post(self.there)
+        time.callback(None)
+        self.assertFalse(await self.making)
+        self.assertEqual((await self.where(), await self.popped(self.here)), (["b"], [b"1"]))
 
     async def test_made_without_an_answer(self) -> None:
         """A queue whose making nobody knows the end of holds its pool if it is there, and has what was posted to it."""
@@ -760,6 +796,7 @@ class InterleavingTests(PlacementCase):
         for name in ("q0", "q1", "q2"):
             where, placed = await self.where(name), await self.management.catalog.find(Place("p", name))
             self.assertEqual(where, [placed.pool] if where and placed else [], (seed, name))
+            self.assertTrue(where or placed is None or placed.left_ms is not None, (seed, name))  # or it would hold its pool for good
             # What was begun before the last delete had ended may have been deleted with its queue.
             kept = set(await self.popped(fresh, name))
             self.assertLessEqual(posted[name] - deleted[name], kept, (seed, name))

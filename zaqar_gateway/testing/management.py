@@ -212,6 +212,38 @@ class ManagementContract(_Base):
         self.assertEqual(await self.place(""), "a")
         self.assertEqual(await self.management.catalog.find(HERE), Placement("a"))
 
+    async def test_prepared(self) -> None:
+        """What is about to be made has a placement that may be forgotten after its time, and holds no pool, until it is placed."""
+        await self.put("a", "b")
+        catalog = self.management.catalog
+        for pool in ("a", "b"):
+            self.assertEqual(await catalog.prepare(HERE, pool, 60), "a")
+            self.clock.advance(59)
+            self.assertEqual(await catalog.lapsed(10), [])
+        self.clock.advance(1)
+        self.assertEqual([place for place, _ in await catalog.lapsed(10)], [HERE])
+        self.assertEqual(await catalog.list("p", False, "", 9), [("q", "a")])
+        self.assertEqual(await self.place("b"), "a")
+        self.assertEqual((await catalog.lapsed(10), await catalog.find(HERE)), ([], Placement("a")))
+        with self.assertRaises(PoolNeeded):
+            await self.management.pools.delete("a")
+
+    async def test_prepared_where_it_is(self) -> None:
+        """A placement that holds goes on holding, and a bound one is kept; in a pool that does not exist there is none."""
+        await self.put("a", "b")
+        catalog = self.management.catalog
+        await self.place("a")
+        self.assertEqual(await catalog.prepare(HERE, "b", 0), "a")
+        self.assertEqual(await catalog.find(HERE), Placement("a"))
+        await catalog.place(HERE, "a", bound=True)
+        await catalog.leave(HERE, 60)
+        self.assertEqual(await catalog.prepare(HERE, "b", 0), "a")
+        self.assertEqual((await catalog.find(HERE), await catalog.lapsed(10)), (Placement("a", 0), []))
+        await self.management.pools.delete("a")
+        self.assertEqual(await catalog.prepare(HERE, "b", 0), "b")
+        self.assertIsNone(await catalog.prepare(Place("p", "other"), "nonesuch", 60))
+        self.assertIsNone(await catalog.find(Place("p", "other")))
+
     async def test_placed_in_no_pool(self) -> None:
         """The configured store is a place, too."""
         await self.put("a")
@@ -338,11 +370,13 @@ class ManagementContract(_Base):
         self.assertEqual(await self.place("b"), "b")
 
     async def test_kept(self) -> None:
-        """What was left, bound or not, is told of its pool, until it is placed again, or is forgotten, or its pool is gone."""
+        """What was left or is about to be made is told of its pool, until it is placed, or is forgotten, or its pool is gone."""
         await self.put("a", "b")
         catalog, topic, other = self.management.catalog, Place("p/{x}", "a/b", True), Place("p", "other")
         for place in (HERE, topic):
             await catalog.place(place, "a", bound=True)
+        self.assertEqual(await catalog.prepare(other, "a", 60), "a")
+        self.assertEqual(await catalog.kept("a"), [other])
         await catalog.place(other, "a")
         self.assertEqual(await catalog.kept("a"), [])
         for place in (HERE, topic, other):
@@ -363,6 +397,7 @@ class ManagementContract(_Base):
         await self.place("b", HERE)
         await catalog.place(topic, "b", bound=True)
         self.assertEqual(await catalog.kept("b"), [])
+        self.assertEqual(await catalog.kept("a"), [])
 
     async def test_bound_later(self) -> None:
         """What is placed can be bound where it is."""

@@ -60,6 +60,16 @@ class _Known:
     def has_pool(self, name: str) -> bool:
         return not name or name in self.pools
 
+    def at(self, place: Place, pool: str) -> _Placed | None:
+        """The placement of something, or else one in a pool, which does not hold yet; ``None``: that does not exist."""
+        found = self.placed.get(place)
+        if found is None or not self.has_pool(found.pool):
+            self.placed.pop(place, None)
+            if not self.has_pool(pool):
+                return None
+            found = self.placed[place] = _Placed(pool, left_ms=self.now_ms())
+        return found
+
     def keep(self, pool: Pool) -> None:
         if any(other.uri == pool.uri and other.name != pool.name for other in self.pools.values()):
             raise pool_uri_taken()
@@ -165,13 +175,18 @@ class MemoryCatalog:
         found = self._known.placed.get(place)
         return None if found is None else Placement(found.pool, found.left_ms)
 
+    async def prepare(self, place: Place, pool: str, for_s: int) -> str | None:
+        found = self._known.at(place, pool)
+        if found is None:
+            return None
+        if found.left_ms:
+            found.left_ms = self._known.now_ms() + for_s * 1000
+        return found.pool
+
     async def place(self, place: Place, pool: str, *, bound: bool = False) -> Placement | None:
-        found = self._known.placed.get(place)
-        if found is None or not self._known.has_pool(found.pool):
-            self._known.placed.pop(place, None)
-            if not self._known.has_pool(pool):
-                return None
-            found = self._known.placed[place] = _Placed(pool)
+        found = self._known.at(place, pool)
+        if found is None:
+            return None
         found.bound, found.left_ms = found.bound or bound, None
         return Placement(found.pool)
 

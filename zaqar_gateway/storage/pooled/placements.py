@@ -113,7 +113,7 @@ class Placements:
             self._known.popitem(last=False)
 
     async def _settle(self, place: Place, rules: QueueRules) -> str:
-        """The pool of something that is about to be made; it stays there.
+        """The pool of something that is about to be made, which stays there if it is made.
 
         :raises StoreUnavailable: there is no pool for it, or none of them answers.
         """
@@ -121,12 +121,14 @@ class Placements:
             asked_at = self._monotonic()
             found = await self._catalog.find(place)
             if found is None or not await self._is_there(found):
-                found = await self._catalog.place(place, await self._choose(place, rules))
+                pool = await self._catalog.prepare(place, await self._choose(place, rules), self._left_s)
             elif found.left_ms is not None:
-                found = await self._catalog.place(place, found.pool)
-            if found is not None:
-                self._learn(place, found.pool, asked_at)
-                return found.pool
+                pool = await self._catalog.prepare(place, found.pool, self._left_s)
+            else:
+                pool = found.pool
+            if pool is not None:
+                self._learn(place, pool, asked_at)
+                return pool
         raise StoreUnavailable("The pools are changed by many at once.")
 
     async def _is_there(self, placement: Placement) -> bool:
@@ -203,14 +205,13 @@ class Placements:
         return sum(await answers([queues_of(store, place).count(project) for store in stores]))
 
     async def _make(self, place: Place, metadata: bytes, rules: QueueRules) -> bool:
-        made = False
         for _ in range(_TRIES):
             pool = await self._settle(place, rules)
             await self._directory.follow()  # there may be another pool of its name by now, with another store
-            store = await self._directory.store(pool)
+            queues = queues_of(await self._directory.store(pool), place)
             try:
                 await self.bind(place, pool, rules)
-                made = await queues_of(store, place).create(place.project, place.name, metadata, rules) or made
+                made = await queues.create(place.project, place.name, metadata, rules)
             except GatewayError:
                 with suppress(StoreError):
                     await self._leave(place)  # whether it is there is found out by whoever may forget the placement
@@ -219,6 +220,9 @@ class Placements:
             if placed is not None and placed.pool == pool:
                 return made
             self._known.pop(place, None)
+            if made:  # where it is no more: this process was held up for long, or the pool has gone
+                with suppress(StoreError):
+                    await queues.delete(place.project, place.name)
         raise StoreUnavailable("The queue is made and deleted by many at once.")
 
     async def bind(self, place: Place, pool: str, rules: QueueRules) -> None:
@@ -266,12 +270,19 @@ class Placements:
     async def recall(self, pool: str) -> None:
         """See :meth:`zaqar_gateway.interfaces.IPlacements.recall`."""
         kept = await self._catalog.kept(pool)
-        for at in range(0, len(kept), _RECALLED_AT_ONCE):
-            some, store = kept[at : at + _RECALLED_AT_ONCE], await self._directory.store(pool)
+        missing = await self._missing(pool, kept)
+        for place in kept:
+            if place not in missing:
+                await self._catalog.place(place, pool)
+
+    async def _missing(self, pool: str, places: list[Place]) -> set[Place]:
+        """Those of some queues and topics that are not in a pool."""
+        missing: set[Place] = set()
+        for at in range(0, len(places), _RECALLED_AT_ONCE):
+            some, store = places[at : at + _RECALLED_AT_ONCE], await self._directory.store(pool)
             found = await answers([queues_of(store, place).get(place.project, place.name) for place in some])
-            for place, metadata in zip(some, found, strict=True):
-                if metadata is not None:
-                    await self._catalog.place(place, pool)
+            missing.update(place for place, metadata in zip(some, found, strict=True) if metadata is None)
+        return missing
 
     async def sweep(self) -> None:
         """Forget placements of what was deleted.

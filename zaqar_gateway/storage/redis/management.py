@@ -118,6 +118,11 @@ class RedisCatalog:
         pool, left_ms = found
         return Placement(_text(pool), int(left_ms) if left_ms else None)
 
+    async def prepare(self, place: Place, pool: str, for_s: int) -> str | None:
+        arguments = [self._now(), *_place(place), _bytes(pool), for_s * 1000]
+        found = await self._redis.script(scripts.PLACEMENT_PREPARE, [self._base], arguments)
+        return _text(found[0]) if found else None
+
     async def place(self, place: Place, pool: str, *, bound: bool = False) -> Placement | None:
         arguments = [*_place(place), _bytes(pool), b"1" if bound else b""]
         found = await self._redis.script(scripts.PLACEMENT_PLACE, [self._base], arguments)

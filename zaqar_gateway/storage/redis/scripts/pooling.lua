@@ -10,7 +10,7 @@
 --   :flavors.<p>      zset  names of the flavors of a project
 --   :projects         hash  name of a flavor: how many projects have one of that name
 --   :placed.<k>.<p>   hash  name of a queue or topic (k) of a project: state and pool; the state is p placed, b bound, which
---                           is placed for good, or l and k for the same where the queue was deleted
+--                           is placed for good, or l and k for the same where the queue was deleted; l also before it is made
 --   :names.<k>.<p>    zset  the same names, for listing
 --   :used.<k>.<p>     hash  pool: how many of these are in it
 --   :kept.<pool>      set   <k>.<p>/<name> of placements in it that are in state l or k
@@ -68,9 +68,8 @@ local function placement(where, name)
   function self.set(state, pool)
     if holds() then
       count(usage, self.pool, -1)
-    elseif self.state then
-      call('SREM', kept_key(self.pool), member)
-    else
+    end
+    if not self.state then
       call('ZADD', names, 0, name)
       count(used, pool, 1)
     end
@@ -78,9 +77,8 @@ local function placement(where, name)
     if holds() then
       count(usage, pool, 1)
       call('ZREM', left, member)
-    else
-      call('SADD', kept_key(pool), member)
     end
+    call(holds() and 'SREM' or 'SADD', kept_key(pool), member)
     call('HSET', placed, name, state .. pool)
   end
 
@@ -93,13 +91,33 @@ local function placement(where, name)
     self.state, self.pool = nil, nil
   end
 
+  -- The pool that it is in, or else another; nothing where that does not exist.
+  function self.pool_or(other)
+    if self.state and not pool_exists(self.pool) then
+      self.forget() -- it was left, or it would have kept its pool
+    end
+    local pool = self.pool or other
+    return pool_exists(pool) and pool
+  end
+
+  -- May be forgotten from an instant on (ms).
+  local function wait(pool, at)
+    self.set('l', pool)
+    call('ZADD', left, string.format('%.0f', at), member)
+  end
+
+  function self.prepare(pool, at)
+    if not self.state or self.state == 'l' then
+      wait(pool, at)
+    end
+  end
+
   function self.leave(at)
     call('ZREM', left, member) -- first what needs no memory, so that all of it works when Redis has none left
     if self.state == 'b' then
       self.set('k', self.pool)
     elseif self.state == 'p' or self.state == 'l' then
-      self.set('l', self.pool)
-      call('ZADD', left, string.format('%.0f', at), member)
+      wait(self.pool, at)
     end
   end
 
