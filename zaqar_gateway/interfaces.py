@@ -678,7 +678,7 @@ class ICatalog(Interface):
         """Placements that may be forgotten now."""
 
     async def kept(pool: str) -> list[Place]:
-        """What has a placement in a pool and may be there or not: what was left, or is about to be made."""
+        """What has a placement in a pool and may be there or not: what was left, or is about to be made, and what is bound."""
 
     async def forget(place: Place, placement: Placement) -> None:
         """Remove a placement that is still as it was seen."""

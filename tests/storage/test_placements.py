@@ -431,6 +431,21 @@ class DeadLetterTests(PlacementCase):
         await pools.delete(Context("p"), fields.Pool("a"))
         self.assertEqual([pool.name for pool in await self.management.pools.all()], [])
 
+    async def test_never_there(self) -> None:
+        """One that never was there holds no pool when the queue whose dead letters it would have got is gone, and holds it before."""
+        await add_pools(self.management, "a")
+        pools = Pools(self.here.pooling, Limits())
+        await self.here.storage.queues.create("p", "q", b"{}", self.rules)
+        with self.assertRaises(PoolNeeded):
+            await pools.delete(Context("p"), fields.Pool("a"))
+        self.assertEqual(await self.bury(self.there), [b"1"])
+        for name in ("q", "dead"):
+            await self.here.storage.queues.delete("p", name)
+        await self.here.storage.queues.create("p", "q", b"{}", self.rules)
+        await self.here.storage.queues.delete("p", "q")
+        await pools.delete(Context("p"), fields.Pool("a"))
+        self.assertEqual(await self.management.pools.all(), [])
+
     async def test_elsewhere(self) -> None:
         """One that is in another pool is refused, when the queue is made and when it is changed."""
         await add_pools(self.management, "a")

@@ -203,7 +203,7 @@ class MemoryCatalog:
     async def kept(self, pool: str) -> list[Place]:
         if not self._known.has_pool(pool):
             return []
-        return [place for place, placed in self._known.placed.items() if placed.pool == pool and placed.left_ms is not None]
+        return [place for place, placed in self._known.placed.items() if placed.pool == pool and (placed.bound or placed.left_ms)]
 
     async def forget(self, place: Place, placement: Placement) -> None:
         found = self._known.placed.get(place)

@@ -270,6 +270,11 @@ class Placements:
     async def recall(self, pool: str) -> None:
         """See :meth:`zaqar_gateway.interfaces.IPlacements.recall`."""
         kept = await self._catalog.kept(pool)
+        for place in await self._missing(pool, kept):
+            found = await self._catalog.find(place)
+            if found == Placement(pool):
+                await self._leave(place)
+        # Only now, for what somebody makes is there before its placement holds, which may have been left just after that.
         missing = await self._missing(pool, kept)
         for place in kept:
             if place not in missing:

@@ -13,7 +13,7 @@
 --                           is placed for good, or l and k for the same where the queue was deleted; l also before it is made
 --   :names.<k>.<p>    zset  the same names, for listing
 --   :used.<k>.<p>     hash  pool: how many of these are in it
---   :kept.<pool>      set   <k>.<p>/<name> of placements in it that are in state l or k
+--   :kept.<pool>      set   <k>.<p>/<name> of placements in it that are in another state than p
 --   :left             zset  <k>.<p>/<name> of placements in state l, by when they may be forgotten (ms)
 local call, base = redis.call, KEYS[1]
 call('EXISTS', base .. ':!') -- as in common.lua
@@ -78,7 +78,7 @@ local function placement(where, name)
       count(usage, pool, 1)
       call('ZREM', left, member)
     end
-    call(holds() and 'SREM' or 'SADD', kept_key(pool), member)
+    call(state == 'p' and 'SREM' or 'SADD', kept_key(pool), member)
     call('HSET', placed, name, state .. pool)
   end
 
