@@ -91,6 +91,16 @@ class MergedTests(SynchronousTestCase):
         owners = merged([new, old]).owners()
         self.assertEqual([owners[slot] for slot in (99, 100, 101)], [A, B, A])
 
+    def test_another_address(self) -> None:
+        """A node is where it says itself, whatever others say that are cut off and know its former address."""
+        told = "a 10.0.0.1:7000 {}master - 0 0 1 c 0-99", "b 10.0.0.2:7000 {}master - 0 0 2 c 100-16383", "c 10.0.0.3:7000 {}master - 0 0 3 c"
+        for port in range(7001, 7017):  # in any order
+            anew = [line.replace("10.0.0.1:7000", f"10.0.0.1:{port}") for line in told]
+            views = [view(*(line.format("myself," * (at == own)) for at, line in enumerate(anew if own < 2 else told))) for own in range(3)]
+            for some in (views, views[::-1], views[::2]):
+                owners = merged(some).owners()
+                self.assertEqual((owners[0], owners[100]), (("10.0.0.1", port), B))
+
     def test_replicas(self) -> None:
         """Whoever reaches most counts: one that is cut off reaches none."""
         lines = "a 10.0.0.1:7000 master - 0 0 1 c 0-16383", "c 10.0.0.3:7000 slave a 0 0 1 c", "d h:1 slave a 0 0 1 c"

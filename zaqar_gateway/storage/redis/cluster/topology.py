@@ -1,7 +1,7 @@
 """Which node of a Redis Cluster has which slots, by what its nodes tell: pure.
 
 Each node tells what it knows, and one that is cut off tells what was.  Of two that claim a slot the one with the greater configuration
-epoch has it.  Sources: Redis' documentation of CLUSTER NODES; the Redis Cluster specification, "Hash slots configuration propagation".
+epoch has it; of what is told of one node, which may have another address by now, that counts which it tells itself.  Sources: Redis' documentation of CLUSTER NODES; the Redis Cluster specification, "Hash slots configuration propagation".
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class View:
 
     :ivar name: of that node, which it keeps wherever it is.
     :ivar names: of all nodes.
-    :ivar claimed: by all masters.
+    :ivar claimed: by all masters, by their names.
     :ivar replicas: of each master, those that can be reached.
     :ivar places: of all nodes that can be reached.
     :ivar by_address: where nodes are that have a name of a host, by address.
@@ -48,7 +48,7 @@ class View:
 
     name: str
     names: frozenset[str]
-    claimed: frozenset[Claimed]
+    claimed: Mapping[str, Claimed]
     replicas: Mapping[Place, frozenset[Place]]
     places: frozenset[Place]
     by_address: Mapping[Place, Place]
@@ -84,7 +84,7 @@ def read(text: str, asked: Place, *, by_name: bool = False) -> View:
     :raises ValueError: it is no such answer.
     """
     own_name = ""
-    claimed: set[Claimed] = set()
+    claimed: dict[str, Claimed] = {}
     places: dict[str, Place] = {}
     reached: set[Place] = set()
     following: list[tuple[str, Place]] = []
@@ -111,12 +111,12 @@ def read(text: str, asked: Place, *, by_name: bool = False) -> View:
             if len(ranges) < len(matches) or any(not first <= last < SLOTS for first, last in ranges):
                 raise ValueError("its slots cannot be read")
             if ranges:
-                claimed.add(Claimed(int(epoch), place, tuple(ranges)))
+                claimed[name] = Claimed(int(epoch), place, tuple(ranges))
         elif is_reached:
             following.append((master, place))
     replicas = {place: frozenset(where for master, where in following if master == name) for name, place in places.items()}
     names, moves = frozenset(places), frozenset(moving)
-    return View(own_name, names, frozenset(claimed), replicas, frozenset(reached), by_address, moves)
+    return View(own_name, names, claimed, replicas, frozenset(reached), by_address, moves)
 
 
 def _address(text: str) -> tuple[str, int, str]:
@@ -136,7 +136,8 @@ def merged(views: Iterable[View], known: frozenset[str] = frozenset()) -> Topolo
     :param known: the names of nodes of the cluster.
     """
     names: set[str] = set()
-    claimed: set[Claimed] = set()
+    claimed: set[tuple[str, Claimed]] = set()
+    own: dict[str, Claimed] = {}
     replicas: dict[Place, frozenset[Place]] = {}
     places: set[Place] = set()
     by_address: dict[Place, Place] = {}
@@ -146,10 +147,13 @@ def merged(views: Iterable[View], known: frozenset[str] = frozenset()) -> Topolo
         if theirs and theirs.isdisjoint(view.names):
             continue
         names |= view.names
-        claimed |= view.claimed
+        claimed |= view.claimed.items()
+        if view.name in view.claimed:
+            own[view.name] = view.claimed[view.name]
         places |= view.places
         by_address |= view.by_address
         moving |= view.moving
         for place, them in view.replicas.items():
             replicas[place] = max(them, replicas.get(place, them), key=len)
-    return Topology(frozenset(names), frozenset(claimed), replicas, frozenset(places), by_address, frozenset(moving))
+    counting = frozenset(own.get(name, one) for name, one in claimed)
+    return Topology(frozenset(names), counting, replicas, frozenset(places), by_address, frozenset(moving))
