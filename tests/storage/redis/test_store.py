@@ -202,6 +202,21 @@ class RedisQuotaTests(QuotaContract, DeadLetterQuotaContract, OnRedis):
         self.assertEqual(await self.storage.subscriptions.count("p"), 0)
         self.assertEqual(await self.redis.command(b"EXISTS", key), 0)
 
+    async def test_followed_no_more(self) -> None:
+        """It goes with the last subscription, whether or not somebody counts again."""
+        self.bound(Quotas(counts_subscriptions=True))
+        subscriptions, topics = self.storage.subscriptions, self.storage.topic_subscriptions
+        ids = [await self.follow(f"http://{name}") for name in "ab"]
+        await self.follow("http://c", queue="other")
+        placed = await topics.create("p", "q", NewSubscription("http://d", ttl_s=60))
+        keys = Keys().followed("p"), Keys().topics().followed("p")
+        await subscriptions.delete("p", "q", ids[0])
+        self.assertEqual([await self.redis.command(b"ZRANGE", key, 0, -1) for key in keys], [[b"other", b"q"], [b"q"]])
+        await subscriptions.delete("p", "q", ids[1])
+        await subscriptions.purge("p", "other")
+        await topics.delete("p", "q", placed.id)
+        self.assertEqual([await self.redis.command(b"EXISTS", key) for key in keys], [0, 0])
+
     async def test_no_memory(self) -> None:
         """Where Redis has no memory left messages whose bytes are counted can be removed, and their bytes are free."""
         self.bound(Quotas(bytes_per_queue=10))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.storage.redis.cluster.case import OnCluster, Ringing
+from tests.storage.redis.cluster.case import KEYS, OnCluster, Ringing
 from zaqar_gateway.model import Quotas
 from zaqar_gateway.testing.claims import ClaimStoreContract
 from zaqar_gateway.testing.dead_letters import DeadLetterQuotaContract, DeadLetterStoreContract
@@ -58,6 +58,14 @@ class ClusterQuotaTests(QuotaContract, DeadLetterQuotaContract, OnCluster):
     def bound(self, quotas: Quotas) -> None:
         """See :class:`QuotaContract`."""
         self.storage = self.store(quotas=quotas)
+
+    async def test_followed_no_more(self) -> None:
+        """What is needed to count subscriptions goes with the last one."""
+        self.bound(Quotas(counts_subscriptions=True))
+        key, first = KEYS.followed("p"), await self.follow()
+        self.assertEqual(await self.redis.command(b"ZRANGE", key, 0, -1), [b"q"])
+        await self.storage.subscriptions.delete("p", "q", first)
+        self.assertEqual(await self.redis.command(b"EXISTS", key), 0)
 
 
 class ClusterOnceTests(OnceContract, OnCluster):

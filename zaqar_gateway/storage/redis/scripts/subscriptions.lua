@@ -20,7 +20,14 @@ local function changed()
   call('HINCRBY', about, 'v', 1)
 end
 
--- Ends subscriptions; with the last one nothing is left of the log.
+-- There are none any more: nothing is left of the log, nor in `followed` of the project (subscription_create.lua).
+local function unfollow()
+  call('UNLINK', posts, about)
+  call('HDEL', base, 'subs')
+  call('ZREM', base:match('^(.*)/') .. (is_in_cluster and '' or '}') .. ':followed', name_of(base))
+end
+
+-- Ends subscriptions.
 local function drop(ids)
   for _, id in ipairs(ids) do
     local packed = call('HGET', subs, id)
@@ -42,8 +49,7 @@ local function drop(ids)
   if call('EXISTS', by_id) == 1 then
     changed()
   else
-    call('UNLINK', posts, about)
-    call('HDEL', base, 'subs')
+    unfollow()
   end
 end
 
