@@ -130,6 +130,20 @@ class ProtocolTests(SynchronousTestCase):
         self.protocol.dataReceived(b":1\r\n:2\r\n:3\r\n")
         self.assertEqual([self.successResultOf(answer) for answer in answers], [1, 2, 3])
 
+    def test_forgotten_scripts_are_told(self) -> None:
+        """A Redis that has forgotten a script is told all of them, before what it refused is sent again."""
+        self.protocol.scripts = known = scripts.VOLUME, scripts.DUE
+        answers = [self.protocol.send(b"*3\r\n" + scripts.VOLUME.by_sum + packing.bulk(b"one"), scripts.VOLUME) for _ in range(2)]
+        self.clock.advance(0)
+        self.transport.clear()
+        self.protocol.dataReceived(b"-NOSCRIPT No matching script\r\n" * 2)
+        self.clock.advance(0)
+        told = b"".join(packing.command("SCRIPT", "LOAD", each.text) for each in known)
+        again = b"*3\r\n" + scripts.VOLUME.by_text + packing.bulk(b"one")
+        self.assertEqual(self.transport.value(), told + again * 2)
+        self.protocol.dataReceived(b"$1\r\na\r\n-BUSY x\r\n:1\r\n:2\r\n")
+        self.assertEqual([self.successResultOf(answer) for answer in answers], [1, 2])
+
     def test_order_with_forgotten_transactions(self) -> None:
         """A transaction whose script Redis did not know is sent again as a whole, in its place in the order."""
         script, long = scripts.VOLUME, b"$4\r\nlong\r\n"

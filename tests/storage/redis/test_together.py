@@ -15,7 +15,7 @@ from tests.storage.redis.test_store import OnRedis
 from tests.transport.websocket.client import Peer, make_factory, text
 from zaqar_gateway.errors import ClaimMismatch, GatewayError, MessageClaimed, StoreFault, StoreUnavailable
 from zaqar_gateway.interfaces import IStorage
-from zaqar_gateway.model import Claim, MessagePage, NewMessage, NewPost, QueueRules
+from zaqar_gateway.model import Claim, MessagePage, NewMessage, NewPost, Once, QueueRules
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.redis.keys import Keys
@@ -105,6 +105,15 @@ class PostsTests(Together):
         found = await outcomes(*(self.post(b"%d" % n) for n in range(3)))
         self.assertEqual(await self.bodies(self.storage), [b"0", b"1", b"2"])
         self.assertEqual([len(ids) for ids in found], [1, 1, 1])
+
+    async def test_order_with_forgotten_scripts(self) -> None:
+        """What takes different scripts is stored in its order though Redis knows but some of them again."""
+        once = [Once(60, 10, key=f"k{n}") for n in range(2)]
+        first, last = (self.post_to(self.storage, [NewMessage(b"%d" % n)], size=1, once=each) for n, each in enumerate(once))
+        await self.redis.command("SCRIPT", "FLUSH")
+        await first
+        await outcomes(self.post(b"plain"), last)
+        self.assertEqual(await self.bodies(self.storage), [b"0", b"plain", b"1"])
 
     async def test_away(self) -> None:
         """Without Redis each is told so."""

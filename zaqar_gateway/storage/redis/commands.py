@@ -171,6 +171,21 @@ class Sent(Answer):
         self.command = self.command.replace(script.by_sum, script.by_text, 1)
 
 
+class _Load(Sent):
+    """Has Redis know a script again."""
+
+    is_counted = False
+
+    def __init__(self, script: Script) -> None:
+        super().__init__(hiredis.pack_command(cast("tuple[Any]", (b"SCRIPT", b"LOAD", script.text))), None)
+
+    def give(self, value: Any) -> None:
+        pass
+
+    def fail(self, error: Exception) -> None:
+        pass  # whoever wants it sends it again with its text
+
+
 class Growing(Sent):
     """The answer to a command that more may be added to until it is sent."""
 
@@ -254,6 +269,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self.moved: Callable[[Commands, Sent, str], bool] | None = None  # takes over what another node has, where it can
         self._told_s = -TOLD_AGAIN_S  # when the log last had a refusal
         self.is_tried = False  # it is only looked what is refused
+        self.scripts: Sequence[Script] = ()  # that Redis was told on arrival
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
         self._held: list[Sent] = []
 
@@ -403,6 +419,9 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
                 # Those under way will be refused, too, and sent again: what is new has to come after them.
                 self._behind = 1 + sum(each.is_counted for each in self._unanswered) + sum(each.number for each in self._unsent)
                 self._growing.clear()  # what is added to them would come before what is held back, and is not counted
+                # All of them: one that it knows again may be asked for behind another one that it does not know yet.
+                for each in self.scripts:
+                    self._put(_Load(each))
             sent.with_text(script)
             self._put(sent)
         else:

@@ -254,6 +254,7 @@ class Redis:
                 await _check_role(protocol)
             for script in self._scripts:
                 await protocol.execute_command("SCRIPT", "LOAD", script.text)
+            protocol.scripts = self._scripts
             if self._greet is not None:
                 await self._greet(protocol)
         except BaseException as error:
