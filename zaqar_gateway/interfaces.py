@@ -655,8 +655,8 @@ class ICatalog(Interface):
         """Where something is, ``None`` where it has no placement."""
 
     async def prepare(place: Place, pool: str, for_s: int) -> str | None:
-        """Have a placement of what is about to be made: the one that there is, else one in a pool.  Unless it holds it may be forgotten
-        after some time.
+        """Have a placement of what is about to be made: the one that there is, else one in a pool.  Unless it holds, or is bound, it holds
+        its pool alone, and may be forgotten after some time.
 
         :return: the pool that it is in; ``None``: that does not exist, and nothing was placed.
         """
@@ -669,7 +669,8 @@ class ICatalog(Interface):
         """
 
     async def leave(place: Place, for_s: int, seen: Placement | None = None) -> None:
-        """Say that something is being deleted, so that its placement may be forgotten after some time; a bound one may not.
+        """Say that something is being deleted, so that its placement may be forgotten after some time; a bound one may not.  Where it is
+        being made as well the placement holds its pool until then.
 
         :param seen: where given, a placement that is no longer as it was seen stays as it is.
         """
@@ -678,7 +679,7 @@ class ICatalog(Interface):
         """Placements that may be forgotten now."""
 
     async def kept(pool: str) -> list[Place]:
-        """What has a placement in a pool and may be there or not: what was left, or is about to be made, and what is bound."""
+        """What has a placement in a pool and may be there or not: what was left, and what is bound."""
 
     async def forget(place: Place, placement: Placement) -> None:
         """Remove a placement that is still as it was seen."""
@@ -726,7 +727,7 @@ class IPlacements(Interface):
 
     async def recall(pool: str) -> None:
         """Have those placements hold, of all that is in a pool, whose queue or topic is there: also of dead letter queues that were
-        deleted and have been made again by their letters, and of what somebody makes, or failed to delete, just now.
+        deleted and have been made again by their letters, and of what somebody makes again, or failed to delete, just now.
 
         :raises StoreError: the pool, or what knows of pools, does not answer.
         """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from math import ceil
 from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -15,7 +17,7 @@ from twisted.trial.unittest import TestCase
 from tests.helpers import FailingStorage
 from tests.pooling import Process, add_pools
 from zaqar_gateway.errors import PoolNeeded, RuleBroken, StoreUnavailable
-from zaqar_gateway.interfaces import IQueueStore, IStorage
+from zaqar_gateway.interfaces import IManagement, IQueueStore, IStorage
 from zaqar_gateway.limits import Limits
 from zaqar_gateway.model import (
     NO_RULES,
@@ -68,19 +70,19 @@ class Unanswered:
 
 
 class HeldUp:
-    """Queues of which one step is taken when the time has come.
+    """A part of a store of which one step is taken when the time has come.
 
     :param step: the name of its method.
     :param time: when that is.
     """
 
-    def __init__(self, queues: IQueueStore, step: str, time: Deferred[None]) -> None:
-        self._queues = queues
+    def __init__(self, part: object, step: str, time: Deferred[None]) -> None:
+        self._part = part
         self._step = step
         self._time = time
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._queues, name)
+        found = getattr(self._part, name)
 
         async def late(*given: Any) -> Any:
             await self._time
@@ -312,6 +314,32 @@ class StayingTests(PlacementCase):
         await Pools(self.here.pooling, Limits()).delete(Context("p"), fields.Pool("a"))
         self.assertEqual(await self.management.pools.all(), [])
 
+    async def test_deleted_before_it_holds(self) -> None:
+        """A queue that is deleted after it was made, and before its placement holds, holds no pool."""
+        await add_pools(self.management, "a")
+        time, known = Deferred[None](), self.management
+        held_up = SimpleNamespace(pools=known.pools, flavors=known.flavors, catalog=HeldUp(known.catalog, "place", time))
+        slow = Process(cast(IManagement, held_up), self.configured, self.clock, self.store)
+        making = Deferred.fromCoroutine(slow.storage.queues.create("p", "q", b"{}", NO_RULES))
+        self.assertEqual(await self.where(), ["a"])
+        await self.here.storage.queues.delete("p", "q")
+        time.callback(None)
+        self.assertTrue(await making)
+        self.assertEqual(await self.where(), [])
+        await Pools(self.here.pooling, Limits()).delete(Context("p"), fields.Pool("a"))
+        self.assertEqual(await self.management.pools.all(), [])
+
+    async def test_made_in_vain(self) -> None:
+        """Who is refused a queue that somebody else has made meanwhile leaves its placement as it is."""
+        await add_pools(self.management, "a")
+        await add_pools(self.management, "b", flavor="fast")
+        await self.here.storage.queues.create("p", "dead", b"{}", QueueRules(flavor="fast"))
+        await self.post(self.here)
+        with self.assertRaises(RuleBroken):
+            await self.there.placements.make(Place("p", "q"), b"{}", QueueRules(claim_count_max=1, dead_letter_queue="dead"))
+        with self.assertRaises(PoolNeeded):
+            await self.management.pools.delete("a")
+
     async def make_held_up(self) -> Deferred[None]:
         """Have a process be held up while it makes a queue in pool ``a``, the only one; when it goes on."""
         await add_pools(self.management, "a")
@@ -323,14 +351,16 @@ class StayingTests(PlacementCase):
         return time
 
     async def test_never_made(self) -> None:
-        """A queue whose process dies before it is made leaves no placement, and holds no pool before that is forgotten."""
+        """A queue whose process dies before it is made holds its pool for a while, and then leaves no placement."""
         await self.make_held_up()
+        pools = Pools(self.there.pooling, Limits())
         await self.there.placements.sweep()
-        self.assertIsNotNone(await self.management.catalog.find(Place("p", "q")))
-        await Pools(self.there.pooling, Limits()).delete(Context("p"), fields.Pool("a"))
+        with self.assertRaises(PoolNeeded):
+            await pools.delete(Context("p"), fields.Pool("a"))
         self.clock.advance(LEFT_S)
         await self.there.placements.sweep()
         self.assertIsNone(await self.management.catalog.find(Place("p", "q")))
+        await pools.delete(Context("p"), fields.Pool("a"))
 
     async def test_made_too_late(self) -> None:
         """A process that is held up until its placement is forgotten leaves no queue where nobody looks for it."""
@@ -765,7 +795,19 @@ class InterleavingTests(PlacementCase):
             self.clock.advance(0.25)
         await gatherResults(work)
 
-    async def interleave(self, seed: int) -> None:
+    async def replace_pools(self, process: Process, random: Random) -> None:
+        """Remove pools that nothing is in, and make others of their names, with other stores."""
+        pools = Pools(process.pooling, Limits())
+        for number in range(15):
+            await deferLater(self.clock, random.choice((1, 4, 8)))
+            name = random.choice("abc")
+            if process.directory.has(name):
+                with contextlib.suppress(PoolNeeded):
+                    await pools.delete(Context("p"), fields.Pool(name))
+            else:
+                await self.management.pools.put(Pool(name, f"{name}{number}", 10))
+
+    async def interleave(self, seed: int, *, replacing: bool = False) -> None:
         """Have two processes make, post to and delete a few queues, all at the same time, and look at what is left."""
         random = Random(seed)
 
@@ -788,34 +830,48 @@ class InterleavingTests(PlacementCase):
                 await deferLater(self.clock, random.choice((0, 0, 1, 8)))
                 name, body = f"q{random.randrange(2)}", b"%d" % (100 * number + turn)
                 does = random.choice(("post", "post", "create", "delete"))
-                if does == "post":
-                    begun[name].add(body)
-                    await self.post(process, body, name)
-                    posted[name].add(body)
-                elif does == "create":
-                    await process.storage.queues.create("p", name, b"{}", NO_RULES)
-                else:
-                    await process.storage.queues.delete("p", name)
-                    deleted[name] |= begun[name]
+                with contextlib.suppress(RuleBroken, StoreUnavailable):  # it is in another pool; the others were always faster
+                    if does == "post":
+                        begun[name].add(body)
+                        await self.post(process, body, name)
+                        posted[name].add(body)
+                    elif does == "create":
+                        buries = replacing and random.random() < 0.5
+                        rules = QueueRules(claim_count_max=1, dead_letter_queue="q2") if buries else NO_RULES
+                        await process.storage.queues.create("p", name, b"{}", rules)
+                    else:
+                        await process.storage.queues.delete("p", name)
+                        deleted[name] |= begun[name]
 
         processes = [process(), process()]
-        sweeping = [LoopingCall(lambda each=each: Deferred.fromCoroutine(each.placements.sweep())) for each in processes]
-        for each in sweeping:
+        steps = [step for each in processes for step in (each.placements.sweep, each.directory.follow)]
+        looping = [LoopingCall(lambda step=step: Deferred.fromCoroutine(step())) for step in steps]
+        for each in looping:
             each.clock = self.clock
             each.start(1)
-        await self.settle([Deferred.fromCoroutine(client(processes[n % 2], n)) for n in range(4)])
-        for each in sweeping:
+        clients = [client(processes[n % 2], n) for n in range(4)]
+        if replacing:
+            clients.append(self.replace_pools(processes[seed % 2], random))
+        await self.settle([Deferred.fromCoroutine(each) for each in clients])
+        for each in looping:
             each.stop()
         self.clock.pump([1] * 10)
         fresh = self.process()
+        uris = {"": "", **{pool.name: pool.uri for pool in await self.management.pools.all()}}
         for name in ("q0", "q1", "q2"):
             where, placed = await self.where(name), await self.management.catalog.find(Place("p", name))
-            self.assertEqual(where, [placed.pool] if where and placed else [], (seed, name))
-            self.assertTrue(where or placed is None or placed.left_ms is not None, (seed, name))  # or it would hold its pool for good
+            where = [uri for uri in where if uri in uris.values()]
+            self.assertEqual(where, [uris[placed.pool]] if where and placed else [], (seed, name))
             # What was begun before the last delete had ended may have been deleted with its queue.
             kept = set(await self.popped(fresh, name))
             self.assertLessEqual(posted[name] - deleted[name], kept, (seed, name))
             self.assertLessEqual(kept, begun[name])
+        self.clock.advance(LEFT_S)
+        await fresh.placements.sweep()
+        in_use = {uri for name in ("q0", "q1", "q2") for uri in await self.where(name)}
+        for pool in await self.management.pools.all():
+            with self.assertRaises(PoolNeeded) if pool.uri in in_use else contextlib.nullcontext():
+                await Pools(fresh.pooling, Limits()).delete(Context("p"), fields.Pool(pool.name))
 
     async def test_any_order(self) -> None:
         """A queue is never in two pools nor in another than its placement says, and no acknowledged message is lost."""
@@ -823,6 +879,13 @@ class InterleavingTests(PlacementCase):
             self.setUp()
             await add_pools(self.management, "a", "b", "c")
             await self.interleave(seed)
+
+    async def test_pools_that_are_replaced(self) -> None:
+        """The same where pools go and others come in their places: one that goes takes nothing with it, and is held by nothing."""
+        for seed in range(60):
+            self.setUp()
+            await add_pools(self.management, "a", "b", "c")
+            await self.interleave(seed, replacing=True)
 
     async def test_watches_that_end_when_rung(self) -> None:
         """Nothing goes on watching in a new pool of which the first watch rings for all."""

@@ -213,7 +213,7 @@ class ManagementContract(_Base):
         self.assertEqual(await self.management.catalog.find(HERE), Placement("a"))
 
     async def test_prepared(self) -> None:
-        """What is about to be made has a placement that may be forgotten after its time, and holds no pool, until it is placed."""
+        """What is about to be made has a placement that holds its pool, and may be forgotten after its time, until it is placed."""
         await self.put("a", "b")
         catalog = self.management.catalog
         for pool in ("a", "b"):
@@ -223,10 +223,29 @@ class ManagementContract(_Base):
         self.clock.advance(1)
         self.assertEqual([place for place, _ in await catalog.lapsed(10)], [HERE])
         self.assertEqual(await catalog.list("p", False, "", 9), [("q", "a")])
+        with self.assertRaises(PoolNeeded):
+            await self.management.pools.delete("a")
         self.assertEqual(await self.place("b"), "a")
         self.assertEqual((await catalog.lapsed(10), await catalog.find(HERE)), ([], Placement("a")))
         with self.assertRaises(PoolNeeded):
             await self.management.pools.delete("a")
+
+    async def test_prepared_in_vain(self) -> None:
+        """What is never made holds its pool until its placement is forgotten, also where that is left."""
+        await self.put("a")
+        catalog, other = self.management.catalog, Place("p", "other")
+        for place in (HERE, other):
+            await catalog.prepare(place, "a", 0)
+        await catalog.leave(HERE, 60)
+        for number in (2, 1):
+            with self.assertRaises(PoolNeeded) as caught:
+                await self.management.pools.delete("a")
+            self.assertIn(f" {number} queues", str(caught.exception))
+            self.clock.advance(60 if number == 1 else 0)
+            for lapsed in await catalog.lapsed(10):
+                await catalog.forget(*lapsed)
+        await self.management.pools.delete("a")
+        self.assertEqual(await self.management.pools.all(), [])
 
     async def test_prepared_where_it_is(self) -> None:
         """A placement that holds goes on holding, and a bound one is kept; in a pool that does not exist there is none."""
@@ -370,13 +389,19 @@ class ManagementContract(_Base):
         self.assertEqual(await self.place("b"), "b")
 
     async def test_kept(self) -> None:
-        """What is bound, was left or is about to be made is told of its pool, until it is placed, or is forgotten, or its pool is gone."""
+        """What is bound or was left is told of its pool, until it is placed, or made again, or is forgotten, or its pool is gone."""
         await self.put("a", "b")
         catalog, topic, other = self.management.catalog, Place("p/{x}", "a/b", True), Place("p", "other")
         for place in (HERE, topic):
             await catalog.place(place, "a", bound=True)
         self.assertEqual(await catalog.prepare(other, "a", 60), "a")
+        await catalog.leave(other, 60)
+        self.assertEqual(set(await catalog.kept("a")), {HERE, topic})
+        await catalog.place(other, "a")
+        await catalog.leave(other, 60)
         self.assertEqual(set(await catalog.kept("a")), {HERE, topic, other})
+        await catalog.prepare(other, "a", 60)
+        self.assertEqual(set(await catalog.kept("a")), {HERE, topic})
         await catalog.place(other, "a")
         self.assertEqual(set(await catalog.kept("a")), {HERE, topic})
         for place in (HERE, topic, other):

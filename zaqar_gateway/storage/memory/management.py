@@ -31,11 +31,15 @@ class MemoryManagement:
 
 @define(eq=False)
 class _Placed:
-    """A placement; ``left_ms`` is 0 where it was left and is bound."""
+    """A placement; ``left_ms`` is 0 where it was left and is bound.
+
+    :ivar made: whether what it is for is being made.
+    """
 
     pool: str
     bound: bool = False
     left_ms: int | None = None
+    made: bool = False
 
 
 @define(eq=False)
@@ -117,7 +121,7 @@ class MemoryPools:
             return
         if pool.flavor and known.has_flavor(pool.flavor) and known.of_flavor(pool.flavor) == [name]:
             raise last_of_flavor(name, pool.flavor)
-        number = sum(placed.pool == name and placed.left_ms is None for placed in known.placed.values())
+        number = sum(placed.pool == name and (placed.left_ms is None or placed.made) for placed in known.placed.values())
         if number:
             raise pool_in_use(name, number)
         del known.pools[name]
@@ -180,14 +184,14 @@ class MemoryCatalog:
         if found is None:
             return None
         if found.left_ms:
-            found.left_ms = self._known.now_ms() + for_s * 1000
+            found.made, found.left_ms = True, self._known.now_ms() + for_s * 1000
         return found.pool
 
     async def place(self, place: Place, pool: str, *, bound: bool = False) -> Placement | None:
         found = self._known.at(place, pool)
         if found is None:
             return None
-        found.bound, found.left_ms = found.bound or bound, None
+        found.bound, found.left_ms, found.made = found.bound or bound, None, False
         return Placement(found.pool)
 
     async def leave(self, place: Place, for_s: int, seen: Placement | None = None) -> None:
@@ -203,7 +207,7 @@ class MemoryCatalog:
     async def kept(self, pool: str) -> list[Place]:
         if not self._known.has_pool(pool):
             return []
-        return [place for place, placed in self._known.placed.items() if placed.pool == pool and (placed.bound or placed.left_ms)]
+        return [place for place, placed in self._known.placed.items() if placed.pool == pool and (placed.bound or placed.left_ms) and not placed.made]
 
     async def forget(self, place: Place, placement: Placement) -> None:
         found = self._known.placed.get(place)

@@ -11,7 +11,7 @@ from random import Random, SystemRandom
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from zaqar_gateway.errors import GatewayError, RuleBroken, StoreError, StoreUnavailable
+from zaqar_gateway.errors import RuleBroken, StoreError, StoreUnavailable
 from zaqar_gateway.interfaces import ICatalog, IPlacements, IQueueStore, IStorage, ISubscriptionStore
 from zaqar_gateway.locks import Locks
 from zaqar_gateway.model import NO_RULES, Place, Placement, Pool, QueueRules
@@ -28,7 +28,7 @@ LEFT_S = 60
 
 KNOWN_MAX = 100_000
 SWEEP_S = 5.0
-_SWEPT_AT_ONCE = _RECALLED_AT_ONCE = 100
+_SWEPT_AT_ONCE = _ASKED_AT_ONCE = 100
 _TRIES = 5
 
 
@@ -40,6 +40,16 @@ def queues_of(store: IStorage, place: Place) -> IQueueStore:
 def subscriptions_of(store: IStorage, place: Place) -> ISubscriptionStore:
     """The subscriptions of the queues, or of the topics, of a store."""
     return store.topic_subscriptions if place.is_topic else store.subscriptions
+
+
+async def _missing(store: IStorage, places: list[Place]) -> set[Place]:
+    """Those of some queues and topics that are not in a store."""
+    missing: set[Place] = set()
+    for at in range(0, len(places), _ASKED_AT_ONCE):
+        some = places[at : at + _ASKED_AT_ONCE]
+        found = await answers([queues_of(store, place).get(place.project, place.name) for place in some])
+        missing.update(place for place, metadata in zip(some, found, strict=True) if metadata is None)
+    return missing
 
 
 async def stores_of(catalog: ICatalog, directory: Directory, project: str, is_topics: bool) -> list[IStorage]:
@@ -207,17 +217,15 @@ class Placements:
     async def _make(self, place: Place, metadata: bytes, rules: QueueRules) -> bool:
         for _ in range(_TRIES):
             pool = await self._settle(place, rules)
-            await self._directory.follow()  # there may be another pool of its name by now, with another store
+            await self._directory.follow()  # there may be another pool of its name by now, with another store, or none
+            if not self._directory.has(pool):
+                self._known.pop(place, None)
+                continue
             queues = queues_of(await self._directory.store(pool), place)
-            try:
-                await self.bind(place, pool, rules)
-                made = await queues.create(place.project, place.name, metadata, rules)
-            except GatewayError:
-                with suppress(StoreError):
-                    await self._leave(place)  # whether it is there is found out by whoever may forget the placement
-                raise
-            placed = await self._catalog.place(place, pool)
-            if placed is not None and placed.pool == pool:
+            # Where one of these fails, whether it is there is found out by whoever may forget the placement.
+            await self.bind(place, pool, rules)
+            made = await queues.create(place.project, place.name, metadata, rules)
+            if await self._hold(place, pool, queues):
                 return made
             self._known.pop(place, None)
             if made:  # where it is no more: this process was held up for long, or the pool has gone
@@ -247,21 +255,31 @@ class Placements:
         pool = await self.pool(place)
         store = await self._directory.store(pool)
         await self._leave(place)
-        try:
-            await queues_of(store, place).delete(place.project, place.name)
-        except StoreError:
-            with suppress(StoreError):
-                await self._catalog.place(place, pool)
-            raise
-        with suppress(StoreError):  # it is deleted, whatever becomes of this
-            await self._leave_again(place, store)
+        queues = queues_of(store, place)
+        await queues.delete(place.project, place.name)  # where that fails it is found out later whether it is there
+        with suppress(StoreError):
+            found = await self._catalog.find(place)
+            if found is not None and found.left_ms is None:
+                await self._see(place, queues)
 
-    async def _leave_again(self, place: Place, store: IStorage) -> None:
-        """See whether somebody has made meanwhile what was deleted then, and a placement holds for nothing."""
-        found = await self._catalog.find(place)
-        if found is not None and found.left_ms is None:
-            if await queues_of(store, place).get(place.project, place.name) is None:
-                await self._leave(place)  # should it be there again by now, that is found out as in _make()
+    async def _hold(self, place: Place, pool: str, queues: IQueueStore) -> bool:
+        """Have the placement hold of something that was there just now.
+
+        :return: whether that is in this pool.
+        """
+        placed = await self._catalog.place(place, pool)
+        if placed is None or placed.pool != pool:
+            return False
+        await self._see(place, queues)
+        return True
+
+    async def _see(self, place: Place, queues: IQueueStore) -> None:
+        """Leave a placement that holds for nothing.  Whoever has one hold, and whoever has deleted something, looks after that; so the
+        later of two who do so at the same time sees it.
+        """
+        with suppress(StoreError):  # what is done is done, whatever becomes of this
+            if await queues.get(place.project, place.name) is None:
+                await self._leave(place)
 
     async def _leave(self, place: Place) -> None:
         self._known.pop(place, None)
@@ -270,24 +288,18 @@ class Placements:
     async def recall(self, pool: str) -> None:
         """See :meth:`zaqar_gateway.interfaces.IPlacements.recall`."""
         kept = await self._catalog.kept(pool)
-        for place in await self._missing(pool, kept):
+        if not kept:
+            return
+        store = await self._directory.store(pool)
+        for place in await _missing(store, kept):
             found = await self._catalog.find(place)
             if found == Placement(pool):
                 await self._leave(place)
         # Only now, for what somebody makes is there before its placement holds, which may have been left just after that.
-        missing = await self._missing(pool, kept)
+        missing = await _missing(store, kept)
         for place in kept:
             if place not in missing:
-                await self._catalog.place(place, pool)
-
-    async def _missing(self, pool: str, places: list[Place]) -> set[Place]:
-        """Those of some queues and topics that are not in a pool."""
-        missing: set[Place] = set()
-        for at in range(0, len(places), _RECALLED_AT_ONCE):
-            some, store = places[at : at + _RECALLED_AT_ONCE], await self._directory.store(pool)
-            found = await answers([queues_of(store, place).get(place.project, place.name) for place in some])
-            missing.update(place for place, metadata in zip(some, found, strict=True) if metadata is None)
-        return missing
+                await self._hold(place, pool, queues_of(store, place))
 
     async def sweep(self) -> None:
         """Forget placements of what was deleted.
@@ -305,7 +317,7 @@ class Placements:
         if await self._is_there(placement):
             store = await self._directory.store(placement.pool)
             if await queues_of(store, place).get(place.project, place.name) is not None:
-                await self._catalog.place(place, placement.pool)
+                await self._hold(place, placement.pool, queues_of(store, place))
                 return
             if await subscriptions_of(store, place).list(place.project, place.name, "", 1):
                 await self._catalog.leave(place, self._left_s, placement)

@@ -10,11 +10,11 @@
 --   :flavors.<p>      zset  names of the flavors of a project
 --   :projects         hash  name of a flavor: how many projects have one of that name
 --   :placed.<k>.<p>   hash  name of a queue or topic (k) of a project: state and pool; the state is p placed, b bound, which
---                           is placed for good, or l and k for the same where the queue was deleted; l also before it is made
+--                           is placed for good, or l and k for the same where the queue was deleted; or m while it is made
 --   :names.<k>.<p>    zset  the same names, for listing
 --   :used.<k>.<p>     hash  pool: how many of these are in it
---   :kept.<pool>      set   <k>.<p>/<name> of placements in it that are in another state than p
---   :left             zset  <k>.<p>/<name> of placements in state l, by when they may be forgotten (ms)
+--   :kept.<pool>      set   <k>.<p>/<name> of placements in it that are in state b, l or k
+--   :left             zset  <k>.<p>/<name> of placements in state l or m, by when they may be forgotten (ms)
 local call, base = redis.call, KEYS[1]
 call('EXISTS', base .. ':!') -- as in common.lua
 local version, pools, uris, usage = base .. ':version', base .. ':pools', base .. ':uris', base .. ':usage'
@@ -62,7 +62,7 @@ local function placement(where, name)
   local self = {state = found and found:sub(1, 1), pool = found and found:sub(2)}
 
   local function holds()
-    return self.state == 'p' or self.state == 'b'
+    return self.state == 'p' or self.state == 'b' or self.state == 'm'
   end
 
   function self.set(state, pool)
@@ -78,11 +78,14 @@ local function placement(where, name)
       count(usage, pool, 1)
       call('ZREM', left, member)
     end
-    call(state == 'p' and 'SREM' or 'SADD', kept_key(pool), member)
+    call((state == 'p' or state == 'm') and 'SREM' or 'SADD', kept_key(pool), member)
     call('HSET', placed, name, state .. pool)
   end
 
   function self.forget()
+    if holds() then
+      count(usage, self.pool, -1)
+    end
     call('HDEL', placed, name)
     call('ZREM', names, name)
     call('ZREM', left, member)
@@ -101,14 +104,14 @@ local function placement(where, name)
   end
 
   -- May be forgotten from an instant on (ms).
-  local function wait(pool, at)
-    self.set('l', pool)
+  local function wait(state, pool, at)
+    self.set(state, pool)
     call('ZADD', left, string.format('%.0f', at), member)
   end
 
   function self.prepare(pool, at)
-    if not self.state or self.state == 'l' then
-      wait(pool, at)
+    if not self.state or self.state == 'l' or self.state == 'm' then
+      wait('m', pool, at)
     end
   end
 
@@ -116,14 +119,14 @@ local function placement(where, name)
     call('ZREM', left, member) -- first what needs no memory, so that all of it works when Redis has none left
     if self.state == 'b' then
       self.set('k', self.pool)
-    elseif self.state == 'p' or self.state == 'l' then
-      wait(self.pool, at)
+    elseif self.state and self.state ~= 'k' then
+      wait(self.state == 'm' and 'm' or 'l', self.pool, at) -- what is made goes on being made
     end
   end
 
-  -- When it may be forgotten (ms), where it was left.
+  -- When it may be forgotten (ms), where it was left or is being made.
   function self.left_at()
-    return self.state == 'l' and call('ZSCORE', left, member)
+    return (self.state == 'l' or self.state == 'm') and call('ZSCORE', left, member)
   end
   return self
 end
