@@ -252,6 +252,15 @@ class StayingTests(PlacementCase):
         await self.post(self.here, b"2")
         self.assertEqual((await self.where(), await self.popped(self.there)), (["b"], [b"2"]))
 
+    async def test_many_are_deleted(self) -> None:
+        """The placements of many queues that were deleted are forgotten in one sweep."""
+        await add_pools(self.management, "a")
+        for number in range(450):
+            await self.here.storage.queues.create("p", f"q{number}", b"{}", NO_RULES)
+            await self.here.storage.queues.delete("p", f"q{number}")
+        await self.sweep()
+        self.assertEqual(await self.management.catalog.list("p", False, "", 10), [])
+
     async def test_held_up(self) -> None:
         """A process that goes by a placement that is no more makes no queue there: it looks again."""
         await add_pools(self.management, "a")

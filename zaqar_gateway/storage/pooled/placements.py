@@ -29,6 +29,9 @@ LEFT_S = 60
 KNOWN_MAX = 100_000
 SWEEP_S = 5.0
 _SWEPT_AT_ONCE = _ASKED_AT_ONCE = 100
+_SLICES_MAX = 20
+"""Of so many placements, in one sweep: a service may make and delete hundreds of queues in a second."""
+
 _TRIES = 5
 
 
@@ -306,12 +309,16 @@ class Placements:
 
         :raises StoreError: the catalog does not answer.
         """
-        for place, placement in await self._catalog.lapsed(_SWEPT_AT_ONCE):
-            try:
-                await self._sweep(place, placement)
-            except StoreError as error:
-                _log.debug("the placement of {place} is kept: {why}", place=place, why=str(error))
-                await self._catalog.leave(place, self._left_s, placement)  # so that it holds up no other
+        for _ in range(_SLICES_MAX):
+            lapsed = await self._catalog.lapsed(_SWEPT_AT_ONCE)
+            for place, placement in lapsed:
+                try:
+                    await self._sweep(place, placement)
+                except StoreError as error:
+                    _log.debug("the placement of {place} is kept: {why}", place=place, why=str(error))
+                    await self._catalog.leave(place, self._left_s, placement)  # so that it holds up no other
+            if len(lapsed) < _SWEPT_AT_ONCE:
+                return
 
     async def _sweep(self, place: Place, placement: Placement) -> None:
         if await self._is_there(placement):
