@@ -67,6 +67,25 @@ class SlowQueues:
         return found
 
 
+@define(eq=False)
+class SlowPosts:
+    """Messages of which it is told when the test says so that they were posted."""
+
+    of: Any
+    is_held: bool = False
+    waiting: list[Deferred[None]] = field(factory=list)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.of, name)
+
+    async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
+        ids: list[str] = await self.of.post(project, queue, new)
+        if self.is_held:
+            self.waiting.append(Deferred())
+            await self.waiting[-1]
+        return ids
+
+
 class TotalsTests(StoreContract, SynchronousTestCase):
     """One process, and others beside it."""
 
@@ -177,6 +196,37 @@ class TotalsTests(StoreContract, SynchronousTestCase):
         self.queues.is_held = False
         self.clock.advance(COUNT_S)
         self.post(10)
+
+    def hold_across_a_count(self) -> Deferred[list[str]]:
+        """Have a repeated post of 4 messages and, begun after it, the count for a new one wait for their answers."""
+        posts = self.elsewhere.messages = cast(Any, SlowPosts(self.elsewhere.messages))
+        self.storage = self.bounded(messages=10)
+        self.successResultOf(self.post_once(4, "a"))
+        posts.is_held = True
+        again = self.post_once(4, "a")
+        self.assertNoResult(again)
+        posts.is_held, self.queues.is_held = False, True
+        self.clock.advance(COUNT_S)
+        self.post(1)
+        return again
+
+    def test_not_stored_beside_a_count(self) -> None:
+        """What was let in before a count, and is found not to be stored while that is under way, is not taken off what it finds."""
+        again = self.hold_across_a_count()
+        self.elsewhere.messages.waiting.pop().callback(None)  # type: ignore[attr-defined]
+        self.assertIs(type(self.successResultOf(again)), Replayed)
+        self.queues.waiting.pop().callback(None)
+        self.post(5)
+        self.beyond(1)
+
+    def test_not_stored_after_a_count(self) -> None:
+        """Nor is it where the count has ended first."""
+        again = self.hold_across_a_count()
+        self.queues.waiting.pop().callback(None)
+        self.elsewhere.messages.waiting.pop().callback(None)  # type: ignore[attr-defined]
+        self.assertIs(type(self.successResultOf(again)), Replayed)
+        self.post(5)
+        self.beyond(1)
 
     def test_share_of_time(self) -> None:
         """A count that takes long is not made again before twenty times as long."""

@@ -61,7 +61,9 @@ class _Known:
     """What a project has, as far as it is known.
 
     :ivar is_counted: whether there was a count.
-    :ivar since: what was let in since the count under way began.
+    :ivar since: what was let in since the last count began.
+    :ivar begun: the last count that began.
+    :ivar before: the one before it.
     :ivar again_s: when to count again.
     :ivar waiting: who waits for the count under way; ``None``: there is none.
     """
@@ -69,6 +71,8 @@ class _Known:
     has: Amounts = Amounts()
     is_counted: bool = False
     since: Amounts = Amounts()
+    begun: object = field(factory=object)
+    before: object = field(factory=object)
     again_s: float = 0.0
     waiting: list[Deferred[None]] | None = None
 
@@ -88,9 +92,10 @@ class Totals:
     _clock: IReactorTime
     _projects: OrderedDict[str, _Known] = field(init=False, factory=OrderedDict)
 
-    async def take(self, project: str, more: Amounts) -> None:
+    async def take(self, project: str, more: Amounts) -> object:
         """Let something be stored.
 
+        :return: the last count that has begun, for :meth:`give_back`.
         :raises QuotaExceeded: the project would have more than it may have.
         """
         known = self._known(project)
@@ -103,15 +108,21 @@ class Totals:
             await self._counted(known)
             if excess := self._excess(known, more):
                 raise QuotaExceeded(f"The project may have at most {excess} in all, which this would exceed.")
-        self._change(known, more, 1)
+        known.has = known.has.plus(more)
+        known.since = known.since.plus(more)
+        return known.begun
 
-    def give_back(self, project: str, less: Amounts) -> None:
-        """What was let in was not stored."""
-        self._change(self._known(project), less, -1)
+    def give_back(self, project: str, less: Amounts, begun: object) -> None:
+        """What was let in was not stored.  A count that began after that has not found it, so that there is nothing to take off.
 
-    def _change(self, known: _Known, by: Amounts, times: int) -> None:
-        known.has = known.has.plus(by, times)
-        known.since = known.since.plus(by, times)
+        :param begun: what :meth:`take` has returned.
+        """
+        known = self._known(project)
+        if begun is known.begun:
+            known.since = known.since.plus(less, -1)
+        elif begun is not known.before or known.waiting is None:
+            return
+        known.has = known.has.plus(less, -1)
 
     def _known(self, project: str) -> _Known:
         known = self._projects.setdefault(project, _Known())
@@ -136,7 +147,7 @@ class Totals:
 
     async def _count(self, project: str, known: _Known) -> None:
         began_s = self._clock.seconds()
-        known.since = Amounts()
+        known.since, known.before, known.begun = Amounts(), known.begun, object()
         try:
             found = await self._found(project)
         except StoreError as error:
@@ -178,7 +189,7 @@ class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: igno
     async def post(self, project: str, queue: str, new: NewPost) -> list[str]:
         more = Amounts(len(new.messages), sum(len(one.body) for one in new.messages))
         try:
-            await self._totals.take(project, more)
+            begun = await self._totals.take(project, more)
         except QuotaExceeded:
             if new.once is not None and "" not in new.once.keys:
                 # What was posted before takes no room.  With room for no key nothing is stored.
@@ -190,10 +201,10 @@ class BoundedMessages(proxyForInterface(IMessageStore, "_store")):  # type: igno
             ids = await self._store.post(project, queue, new)
         except GatewayError as error:
             if not _may_be_stored(error):
-                self._totals.give_back(project, more)
+                self._totals.give_back(project, more, begun)
             raise
         if isinstance(ids, Replayed):
-            self._totals.give_back(project, more)
+            self._totals.give_back(project, more, begun)
         return ids
 
 
@@ -207,7 +218,7 @@ class BoundedSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # 
 
     async def create(self, project: str, queue: str, new: NewSubscription) -> Placed:
         try:
-            await self._totals.take(project, _ONE_SUBSCRIPTION)
+            begun = await self._totals.take(project, _ONE_SUBSCRIPTION)
         except QuotaExceeded:
             if await self._has(project, queue, new.subscriber):
                 return await self._store.create(project, queue, new)  # it stays as it is, and may be owed a notice again
@@ -216,10 +227,10 @@ class BoundedSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # 
             placed = await self._store.create(project, queue, new)
         except GatewayError as error:
             if not _may_be_stored(error):
-                self._totals.give_back(project, _ONE_SUBSCRIPTION)
+                self._totals.give_back(project, _ONE_SUBSCRIPTION, begun)
             raise
         if not placed.is_new:
-            self._totals.give_back(project, _ONE_SUBSCRIPTION)
+            self._totals.give_back(project, _ONE_SUBSCRIPTION, begun)
         return placed
 
     async def _has(self, project: str, queue: str, subscriber: str) -> bool:
