@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,18 @@ from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.transport.audit import FIELDS, NAMESPACE
 
 RECORD: dict[str, Any] = {name: f"the {name}" for name in FIELDS} | {"resources": {"queue_name": "q"}, "status": 204}
+
+FULL = f"""
+import resource, sys
+from twisted.logger import Logger, capturedLogs, formatEvent
+from zaqar_gateway.auditfile import AuditFile
+path, most = sys.argv[1], int(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+with capturedLogs() as logged:
+    Logger({NAMESPACE!r}, observer=AuditFile(path)).info("", **{RECORD!r})
+print(*map(formatEvent, logged), sep="\\n")
+"""
+"""Writes a line where a file may have so many bytes."""
 
 
 class AuditFileTests(SynchronousTestCase):
@@ -91,6 +105,21 @@ class AuditFileTests(SynchronousTestCase):
         self.path.rmdir()
         self.record()
         self.assertEqual(len(self.lines()), 1)
+
+    def test_disk_full(self) -> None:
+        """A line that is cut off is a critical event, and the next one, whoever writes it, stands for itself."""
+        self.record(status=1)
+        size = self.path.stat().st_size
+        told = subprocess.run(
+            [sys.executable, "-c", FULL, str(self.path), str(size + 100)], capture_output=True, text=True, check=True
+        ).stdout
+        self.assertEqual(told.splitlines(), [f"the audit log cannot be written: {self.path}: File too large"])
+        self.assertEqual(self.path.stat().st_size, size + 100)
+        self.record(status=2)
+        self.record(status=3)
+        first, cut, *others = self.path.read_text(encoding="utf-8").splitlines()
+        self.assertRaises(ValueError, json.loads, cut)
+        self.assertEqual([json.loads(line)["status"] for line in (first, *others)], [1, 2, 3])
 
     def test_cannot_open(self) -> None:
         """A file that cannot be opened is refused at once."""

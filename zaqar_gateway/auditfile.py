@@ -20,8 +20,8 @@ _MODE = 0o600
 class AuditFile:
     """Appends the events of the audit log to a file, which is made where it is missing, for its owner to read.
 
-    A line is written at once and whole, so that several gateways can share a file.  Where the file has been moved or removed,
-    the next line goes into a new one.
+    A line is written at once and whole, so that several gateways can share a file; of one that a full disk has cut off the next
+    does not become a part.  Where the file has been moved or removed, the next line goes into a new one.
 
     :param path: of the file.
     :raises OSError: it cannot be opened.
@@ -36,11 +36,14 @@ class AuditFile:
         if event.get("log_namespace") != NAMESPACE:
             return
         time = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"time": time} | {name: event[name] for name in FIELDS}) + "\n"
+        line = json.dumps({"time": time} | {name: event[name] for name in FIELDS}).encode() + b"\n"
         try:
             if self._is_moved():
                 self.reopen()
-            os.write(self._file, line.encode())
+            if self._is_torn():
+                line = b"\n" + line
+            while line:  # of what a disk has no room for it takes a part; why not the rest is said then
+                line = line[os.write(self._file, line) :]
         except OSError as error:
             _log.critical("the audit log cannot be written: {path}: {why}", path=self._path, why=error.strerror)
 
@@ -58,7 +61,7 @@ class AuditFile:
         os.close(self._file)
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
 
     def _is_moved(self) -> bool:
         try:
@@ -66,3 +69,8 @@ class AuditFile:
         except FileNotFoundError:
             return True
         return not os.path.samestat(named, os.fstat(self._file))
+
+    def _is_torn(self) -> bool:
+        """Whether the last line has no end."""
+        size = os.fstat(self._file).st_size
+        return size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
