@@ -808,6 +808,14 @@ class ITrusts(Interface):
         :raises Forbidden: it refuses.
         """
 
+    async def check(ctx: Context, token: str, trust_id: str) -> None:
+        """Look whether a trust was given by the caller's user.
+
+        :param token: the caller's own.
+        :raises IdentityUnavailable: there is no answer.
+        :raises Forbidden: it was given by another user, or does not exist.
+        """
+
     async def token(trust_id: str) -> str:
         """A token by a trust.
 

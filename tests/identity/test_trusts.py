@@ -103,6 +103,32 @@ class CreateTests(TrustCase):
             await self.trusts.create(self.ctx, self.token, TTL_S)
 
 
+class CheckTests(TrustCase):
+    """Whose a trust is."""
+
+    async def test_own(self) -> None:
+        """It is its trustor's and nobody else's, not even that of whoever may look at it."""
+        trust_id = await self.trusts.create(self.ctx, self.token, TTL_S)
+        await self.trusts.check(self.ctx, self.token, trust_id)
+        trustee = Context(self.ctx.project, user=self.server.trustee.id)
+        for ctx, token in (
+            (self.ctx, ""),
+            (self.ctx, "nonsense"),
+            (Context(self.ctx.project), self.token),
+            (trustee, self.token),
+            (trustee, self.server.token(self.server.trustee)),
+            (Context(self.ctx.project, user=self.server.gateway.id), self.server.token(self.server.gateway, "service")),
+        ):
+            with self.assertRaises(Forbidden):
+                await self.trusts.check(ctx, token, trust_id)
+
+    async def test_none(self) -> None:
+        """One that does not exist, or is no id at all, is nobody's."""
+        for trust_id in ("nonsense", "0" * 32, "", "../users", "é", "x" * 100_000):
+            with self.assertRaises(Forbidden):
+                await self.trusts.check(self.ctx, self.token, trust_id)
+
+
 class TokenTests(TrustCase):
     """A token by a trust."""
 

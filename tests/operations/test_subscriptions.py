@@ -80,7 +80,7 @@ class PickyNotifier:
 @implementer(ITrusts)
 @define
 class RecordedTrusts:
-    """Keeps what is asked of it."""
+    """Keeps what is asked of it; ``mine`` is a trust of alice's."""
 
     made: list[tuple[Context, str, int]] = field(factory=list)
     revoked: list[str] = field(factory=list)
@@ -91,6 +91,10 @@ class RecordedTrusts:
             raise self.error
         self.made.append((ctx, token, ttl_s))
         return f"trust-{len(self.made)}"
+
+    async def check(self, ctx: Context, token: str, trust_id: str) -> None:
+        if (ctx.user, token, trust_id) != (CALLER.user, CALLER.token, "mine"):
+            raise Forbidden("It is another's.")
 
     async def token(self, trust_id: str) -> str:
         raise NotImplementedError
@@ -553,6 +557,27 @@ class TrustTests(SubscriptionsCase):
         self.assertEqual(self.options(made.id), {"trust_id": "mine"})
         self.delete(made.id)
         self.assertEqual((self.trusts.made, self.trusts.revoked), ([], []))
+
+    def test_given_of_another(self) -> None:
+        """Nobody has tokens of another user sent to an address of their own, by a trust that they have read of."""
+        made = self.create(TRUSTED, options={"trust_id": "mine"}).placed
+        bob = Context(PROJECT, user="bob", token="bob's token")
+        for ctx in (bob, Context(PROJECT)):
+            for options in ({"trust_id": "mine"}, {"trust_id": "trust-1"}):
+                self.error(Forbidden, self.subscriptions.create(ctx, self.asked("trust+http://bob/", options=options)))
+        own = self.create(HOOK, bob, options={"trust_id": "mine"}).placed
+        for subscription_id, members in (
+            (own.id, {"subscriber": "trust+http://bob/"}),
+            (own.id, {"options": {"trust_id": "mine"}}),
+            (made.id, {"subscriber": "trust+http://bob/"}),
+            (made.id, {"options": {"trust_id": "mine", "a": 1}}),
+        ):
+            asked = fields.SubscriptionUpdate("q", subscription_id, Raw(json.dumps(members).encode()))
+            self.error(Forbidden, self.subscriptions.update(bob, asked))
+        self.run_now(self.subscriptions.update(bob, fields.SubscriptionUpdate("q", made.id, Raw(b'{"ttl": 900}'))))
+        self.assertEqual(self.options(made.id), {"trust_id": "mine"})
+        self.run_now(self.update(made.id, subscriber="trust+http://alice/", options={"trust_id": "mine"}))
+        self.assertEqual(self.get(made.id).subscriber, "trust+http://alice/")
 
     def test_ended_with_subscription(self) -> None:
         """A trust that was made for a subscription ends with it."""

@@ -109,6 +109,10 @@ class Trusts:
         """See :class:`ITrusts`."""
         raise NotImplementedError
 
+    async def check(self, ctx: Context, token: str, trust_id: str) -> None:
+        """See :class:`ITrusts`."""
+        raise NotImplementedError
+
     async def token(self, trust_id: str) -> str:
         """See :class:`ITrusts`."""
         if self._error:

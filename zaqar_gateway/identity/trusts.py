@@ -7,6 +7,7 @@ rights are needed than those that the trust gives.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 import msgspec
@@ -32,11 +33,15 @@ TOKEN_AGE_S = 300
 TOKEN_MARGIN_S = 30
 """How long before its end a token is used no more, so that it does not end on its way."""
 
+_ID = re.compile("[0-9A-Za-z_-]{1,64}")
+"""What Keystone may have for an id; it is not asked for another, with which a server in front of it may fail."""
+
 _log = Logger()
 
 
 class _Trust(msgspec.Struct, frozen=True):
     id: str
+    trustor_user_id: str
 
 
 class _TrustBody(msgspec.Struct, frozen=True):
@@ -94,6 +99,21 @@ class Trusts:
                 " role in this project, and neither one of a trust nor of an application credential."
             ) from None
         return self._keystone.read(answer, _TrustBody).trust.id
+
+    async def check(self, ctx: Context, token: str, trust_id: str) -> None:
+        """See :class:`~zaqar_gateway.interfaces.ITrusts`."""
+        if token and ctx.user and _ID.fullmatch(trust_id):
+            try:
+                answer = await self._keystone.call("GET", f"/OS-TRUST/trusts/{trust_id}", token=token)
+            except Denied as denied:
+                _log.debug("no look at a trust: {why}", why=str(denied))
+            else:
+                if self._keystone.read(answer, _TrustBody).trust.trustor_user_id == ctx.user:
+                    return
+        raise Forbidden(
+            "trust_id in options has to be of a trust that was given by the user who asks, with X-Auth-Token; where it is left"
+            " out a trust is made."
+        )
 
     async def token(self, trust_id: str) -> str:
         """See :class:`~zaqar_gateway.interfaces.ITrusts`."""

@@ -102,7 +102,8 @@ class Subscriptions:
         One that has the subscriber already stays as it is; it is asked again to confirm where it has not.
 
         :raises RuleBroken: a field breaks the rules (API reference, "Subscriptions").
-        :raises IdentityUnavailable: a trust is needed and cannot be made.
+        :raises Forbidden: a trust is needed that the caller cannot give, or one is named that is not the caller's.
+        :raises IdentityUnavailable: a trust is needed and cannot be made, or looked at.
         """
         self._kind.check_name(ctx.project, asked.queue_name)
         if asked.listener is not None and asked.subscriber in (UNSET, ""):
@@ -115,7 +116,9 @@ class Subscriptions:
         ttl_s = self._ttl(asked.ttl)
         self._check_delivery(scheme, asked.subscriber, options)
         made = ""
-        if scheme in _TRUSTING and not options.get(TRUST_ID):
+        if scheme in _TRUSTING and options.get(TRUST_ID):
+            await self._check_trust(ctx, options[TRUST_ID])
+        elif scheme in _TRUSTING:
             made = await self._make_trust(ctx, ttl_s)
             text = _with_our_trust(options, made)
         notice_s = self._notices.for_s(ttl_s) if asked.confirmable else None
@@ -186,6 +189,7 @@ class Subscriptions:
         :raises RuleBroken: a member breaks the rules; that comes before whether there is the subscription.
         :raises NothingToUpdate: none of the members is given.
         :raises NotFound: there is no such live subscription.
+        :raises Forbidden: a trust is needed that the caller cannot give, or one is named that is not the caller's.
         :raises SubscriberTaken: another subscription has the subscriber.
         """
         changes = _changes(bytes(asked.document))
@@ -203,8 +207,12 @@ class Subscriptions:
         scheme, wanted = _scheme(subscriber), known if options is None else options
         if not seen.owner and (changes.subscriber is not None or options is not None):
             self._check_delivery(scheme, subscriber, wanted)
+        is_ours = wanted.get(TRUST_ID) in (None, "", ours)
+        if not is_ours and (options is not None or (is_moved and scheme in _TRUSTING)):
+            # Whatever the scheme is, and the trust that there was: another request may be changing the subscriber.
+            await self._check_trust(ctx, wanted[TRUST_ID])
         made = unused = ""
-        if scheme in _TRUSTING and wanted.get(TRUST_ID) in (None, "", ours):
+        if scheme in _TRUSTING and is_ours:
             # A trust is for the address that its maker has chosen, and lasts as long as what it is for.
             if not ours or is_moved or (ttl_s is not None and ctx.token):
                 made, unused = await self._make_trust(ctx, ttl_s or seen.ttl_s), ours
@@ -310,6 +318,14 @@ class Subscriptions:
                 f"Without an identity service no trust can be made; options need the {TRUST_ID} of one."
             )
         return await self._trusts.create(ctx, ctx.token, ttl_s)
+
+    async def _check_trust(self, ctx: Context, trust_id: Any) -> None:
+        """A trust gives whoever has the subscriber's address tokens of its maker, so that nobody else may name it.
+
+        :raises Forbidden: it is another's.
+        """
+        if self._trusts is not None and isinstance(trust_id, str):  # nothing else gives a token
+            await self._trusts.check(ctx, ctx.token, trust_id)
 
     async def _revoke_unused(self, trust_id: str, error: GatewayError) -> None:
         """Revoke a trust after a failure, unless the subscription that it is for may have been stored."""
