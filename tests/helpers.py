@@ -216,6 +216,7 @@ class _Nowhere:
     """A connection that nobody reads."""
 
     peer = "192.0.2.1:1234"
+    place = ""
     added = added_cached = b""
 
     def answer(self, *reply: object) -> None:

@@ -21,6 +21,7 @@ class StubTokens:
 
     :ivar callers: whose tokens are known; ``None``: nobody's.
     :ivar asked: the tokens that were looked up.
+    :ivar places: from where these came.
     """
 
     age_max_s = 300.0
@@ -28,6 +29,7 @@ class StubTokens:
     def __init__(self, **callers: Caller | None) -> None:
         self.callers = callers
         self.asked: list[str] = []
+        self.places: list[str] = []
         self._waiting: list[Deferred[Caller]] = []
 
     def known(self, token: str) -> Caller | None:
@@ -39,12 +41,13 @@ class StubTokens:
             raise Unauthorized("not valid")
         return found
 
-    async def identify(self, token: str) -> Caller:
+    async def identify(self, token: str, place: str = "") -> Caller:
         """See :class:`~zaqar_gateway.interfaces.ITokens`."""
         found = self.known(token)
         if found is not None:
             return found
         self.asked.append(token)
+        self.places.append(place)
         self._waiting.append(Deferred())
         return await self._waiting[-1]
 

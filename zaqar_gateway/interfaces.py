@@ -1096,9 +1096,10 @@ class ITokens(Interface):
         :raises Unauthorized: it was found out lately that the token is not valid.
         """
 
-    async def identify(token: str) -> Caller:
+    async def identify(token: str, place: str = "") -> Caller:
         """Whose a token is.
 
+        :param place: where whoever brings it is, as connections are counted; empty: nobody counts there.
         :raises Unauthorized: the token is not valid, or has ended.
         :raises IdentityUnavailable: that cannot be found out now.
         """

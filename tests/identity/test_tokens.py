@@ -21,7 +21,14 @@ from tests.logs import logged
 from zaqar_gateway import instants
 from zaqar_gateway.errors import IdentityUnavailable, Unauthorized
 from zaqar_gateway.identity.keystone import PAUSE_S, Credentials, Keystone
-from zaqar_gateway.identity.tokens import LOOK_UPS_MAX, STRANGER_AGE_S, ServiceToken, Tokens
+from zaqar_gateway.identity.tokens import (
+    LOOK_UPS_KEPT,
+    LOOK_UPS_MAX,
+    LOOK_UPS_OF_FEW,
+    STRANGER_AGE_S,
+    ServiceToken,
+    Tokens,
+)
 from zaqar_gateway.interfaces import ITokens
 from zaqar_gateway.model import Caller
 
@@ -47,9 +54,9 @@ class TokenCase(SynchronousTestCase):
         service = ServiceToken(keystone, Credentials(name="gateway", password="sesame"), SCOPE, self.clock)
         self.tokens = Tokens(keystone, service, self.clock, AGE_S, strangers_max=10)
 
-    def identify(self, token: str = "t1") -> Deferred[Caller]:
+    def identify(self, token: str = "t1", place: str = "") -> Deferred[Caller]:
         """A look at a token, under way or done."""
-        return Deferred.fromCoroutine(self.tokens.identify(token))
+        return Deferred.fromCoroutine(self.tokens.identify(token, place))
 
     def log_in(self, token: str = "own", lifetime_s: int = LIFE_S) -> None:
         """Answer the service user's authentication."""
@@ -164,6 +171,25 @@ class RememberTests(TokenCase):
         self.client.answer(200, token_body())
         self.successResultOf(looking[0])
         self.assertNoResult(self.identify("another"))
+
+    def test_fair(self) -> None:
+        """Whoever brings made-up tokens, and as many as there may be, keeps nobody out who comes from elsewhere with a few."""
+        made_up = [self.identify(f"made-up-{number}", "192.0.2.1") for number in range(LOOK_UPS_MAX)]
+        for place in ("192.0.2.1", ""):
+            self.failureResultOf(self.identify(f"another from {place}".replace(" ", "-"), place), IdentityUnavailable)
+        few = [self.identify(f"t{number}", "192.0.2.2") for number in range(LOOK_UPS_OF_FEW + 1)]
+        self.failureResultOf(few.pop(), IdentityUnavailable)
+        for each in made_up:
+            self.client.answer(404)
+            self.failureResultOf(each, Unauthorized)
+        for each in few:
+            self.client.answer(200, token_body())
+            self.successResultOf(each)
+        everybody = [
+            self.identify(f"one-{number}", f"place-{number}") for number in range(LOOK_UPS_MAX + LOOK_UPS_KEPT + 1)
+        ]
+        self.failureResultOf(everybody.pop(), IdentityUnavailable)
+        self.assertNoResult(everybody[-1])
 
     def test_not_sent(self) -> None:
         """What can be no token is not sent, so that it can be no header either."""

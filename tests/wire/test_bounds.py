@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from tests.helpers import CLIENT, Response, self_signed
+from tests.tokens import StubTokens, caller
 from tests.transport.websocket.client import CLOSE, handshake
 from tests.wire.gateway import Gateway, HttpConnection, OnMemory, OnRedis, WireCase, request_head
 from zaqar_gateway.interfaces import IStorage
@@ -78,6 +82,23 @@ class ConnectionTests(BoundsCase):
         await upgraded.close()
         await self.until_accepted(gateway)
         self.assertEqual(self.refusals.counts["bounds.max_connections_per_address"], 2)
+
+    async def test_tokens(self) -> None:
+        """Whose tokens are looked up is told by where the connection is counted, on both transports."""
+        tokens = StubTokens()
+        gateway = self.crowd(tokens=tokens)
+        http, socket = await gateway.http(), await gateway.socket(upgraded=True)
+        headers = {"X-Project-ID": "p1", "X-Auth-Token": "t2"}
+        asking = [
+            Deferred.fromCoroutine(http.ask("GET", "/v2/queues", None, {"X-Auth-Token": "t1"})),
+            Deferred.fromCoroutine(socket.ask({"action": "authenticate", "headers": headers})),
+        ]
+        while len(tokens.asked) < 2:
+            await deferLater(cast(IReactorTime, reactor), 0.001)
+        self.assertEqual((sorted(tokens.asked), tokens.places), (["t1", "t2"], ["127.0.0.1"] * 2))
+        for _ in asking:
+            tokens.answer(caller("p1"))
+        await gatherResults(asking)
 
     async def until_accepted(self, gateway: Gateway) -> None:
         """Open a WebSocket on the port of its own, once what was closed is gone."""

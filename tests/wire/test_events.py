@@ -456,7 +456,7 @@ class Tokens:
             raise Unauthorized("no")
         return self.caller
 
-    async def identify(self, token: str) -> Caller:
+    async def identify(self, token: str, place: str = "") -> Caller:
         """See :class:`~zaqar_gateway.interfaces.ITokens`."""
         found = self.known(token)
         assert found is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -29,6 +30,10 @@ STRANGER_AGE_S = 10.0
 
 LOOK_UPS_MAX = 256
 """How many tokens are looked up at one time; for more there is no answer now."""
+
+LOOK_UPS_KEPT = 64
+LOOK_UPS_OF_FEW = 4
+"""How many more are for places from which come only so many, so that nobody keeps everybody out with made-up tokens."""
 
 _RENEW_BEFORE_S = 60
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
@@ -110,19 +115,20 @@ class Tokens:
         self._callers: Remembered[bytes, Caller] = Remembered(clock, CALLERS_MAX)
         self._strangers: Remembered[bytes, bool] = Remembered(clock, strangers_max)
         self._calls: Shared[bytes, Caller] = Shared()
+        self._places: Counter[str] = Counter()  # how many of them are for whom
         self._forbidden = False
 
     def known(self, token: str) -> Caller | None:
         """See :class:`~zaqar_gateway.interfaces.ITokens`."""
         return self._known(_key(token))
 
-    async def identify(self, token: str) -> Caller:
+    async def identify(self, token: str, place: str = "") -> Caller:
         """See :class:`~zaqar_gateway.interfaces.ITokens`."""
         if not _TOKEN.fullmatch(token):
             raise _unauthorized()
         key = _key(token)
         found = self._known(key)
-        return found if found is not None else await self._calls.get(key, lambda: self._look_up(token, key))
+        return found if found is not None else await self._calls.get(key, lambda: self._look_up(token, key, place))
 
     def _known(self, key: bytes) -> Caller | None:
         found = self._callers.get(key)
@@ -130,10 +136,17 @@ class Tokens:
             raise _unauthorized()
         return found
 
-    async def _look_up(self, token: str, key: bytes) -> Caller:
-        if len(self._calls) > LOOK_UPS_MAX:
+    async def _look_up(self, token: str, key: bytes, place: str) -> Caller:
+        is_one_of_few = place and self._places[place] < LOOK_UPS_OF_FEW
+        if len(self._calls) > LOOK_UPS_MAX + (LOOK_UPS_KEPT if is_one_of_few else 0):
             raise _unavailable()
-        caller = await self._ask(token)
+        self._places[place] += 1
+        try:
+            caller = await self._ask(token)
+        finally:
+            self._places[place] -= 1
+            if not self._places[place]:
+                del self._places[place]
         left_s = 0.0 if caller is None else caller.expires_s - time_of_day(self._clock)
         if caller is None or left_s <= 0:
             self._strangers.put(key, True, min(STRANGER_AGE_S, self.age_max_s))

@@ -78,7 +78,7 @@ class Authentication:
         self, request: Request, admitted: Callable[[Request], object], refused: Callable[[Request, Reply], object]
     ) -> None:
         try:
-            request.caller = await self._tokens.identify(text(request.headers[b"x-auth-token"]))
+            request.caller = await self._tokens.identify(text(request.headers[b"x-auth-token"]), request.place)
         except GatewayError as error:
             refused(request, self._describe(request, error))
         except Exception:

@@ -403,6 +403,11 @@ class HttpChannel(Protocol):
         """See :class:`~zaqar_gateway.transport.http.request.Wire`."""
         return peer_of(self._wire)
 
+    @property
+    def place(self) -> str:
+        """See :class:`~zaqar_gateway.transport.http.request.Wire`."""
+        return self._place or ""
+
     # -- the factory calls -----------------------------------------------------------------------------------------
 
     @property

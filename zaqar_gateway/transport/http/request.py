@@ -85,6 +85,10 @@ class Wire(Protocol):
     def peer(self) -> str:
         """See :func:`zaqar_gateway.transport.audit.peer_of`."""
 
+    @property
+    def place(self) -> str:
+        """See :meth:`zaqar_gateway.transport.peers.Peers.place_of`."""
+
 
 class Fields(dict[bytes, bytes]):
     """The header lines of a request: values by lower-case name, without the white space around them.
@@ -217,6 +221,11 @@ class Request(Struct, eq=False):
     def peer(self) -> str:
         """From where it came (:func:`zaqar_gateway.transport.audit.peer_of`); empty once it has been answered."""
         return "" if self._wire is None else self._wire.peer
+
+    @property
+    def place(self) -> str:
+        """Where its connection is counted (:meth:`zaqar_gateway.transport.peers.Peers.place_of`); empty likewise."""
+        return "" if self._wire is None else self._wire.place
 
     @property
     def until_s(self) -> int | None:

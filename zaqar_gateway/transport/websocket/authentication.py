@@ -45,6 +45,7 @@ class Authentication:
     :param changed: called before somebody else takes over, or the same user in another project.
     :param warn: called once before a token ends, with the seconds that are left.
     :param warning_s: how long before; 0: it is not called.
+    :param place: gives where the connection is counted (:meth:`zaqar_gateway.transport.peers.Peers.place_of`).
     """
 
     _tokens: ITokens
@@ -55,6 +56,7 @@ class Authentication:
     _changed: Callable[[], object]
     _warn: Callable[[int], object]
     _warning_s: float = 0
+    _place: Callable[[], str] = str
     token: str = field(default="", init=False, repr=False)
     running: bool = field(default=False, init=False)
     _caller: Caller | None = field(default=None, init=False)
@@ -110,7 +112,7 @@ class Authentication:
         """Have the owner of a token speak from now on; where it cannot be, whoever did before."""
         self.running = True
         try:
-            caller = await self._tokens.identify(token)
+            caller = await self._tokens.identify(token, self._place())
             return await self._change(caller, token)
         except Unauthorized:
             return AUTHENTICATION_FAILED

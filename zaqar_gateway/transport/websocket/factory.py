@@ -140,6 +140,7 @@ class GatewayFactory(WebSocketServerFactory):
                 connection.drop_subscriptions,
                 lambda left_s: connection.push(Expiring(left_s)),
                 self.bounds.expiry_warning_s,
+                lambda: connection.place,
             )
             authentication.start()
         return Session(

@@ -258,6 +258,11 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     # -- the connection ------------------------------------------------------------------------------------------------
 
+    @property
+    def place(self) -> str:
+        """Where it is counted (:meth:`zaqar_gateway.transport.peers.Peers.place_of`)."""
+        return self._place or ""
+
     def connectionMade(self) -> None:
         self.__dict__.update(self.factory.options)
         super().connectionMade()
