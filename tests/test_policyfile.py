@@ -178,6 +178,19 @@ class LookTests(PolicyFileCase):
         self.look()
         self.assertFalse(self.allows("queues:create"))
 
+    def test_no_text(self) -> None:
+        """So is a character that no YAML has, such as those that fill a file after a crash of the machine."""
+        self.write("{}")
+        self.file.load()
+        for filled in ("\0", "\x07", "\x7f", "\ufffe"):
+            self.write(f'"queues:create": "!"\n{filled * 40}')
+            ((level, told),) = self.look()
+            self.assertEqual(level, LogLevel.error)
+            self.assertIn(f"{self.path}: it is not YAML: unacceptable character", told)
+        self.write('"queues:create": "!"')
+        self.look()
+        self.assertFalse(self.allows("queues:create"))
+
     def test_gone(self) -> None:
         """The rules of a file that goes away stay, which is told once; it may come back."""
         self.write('"queues:create": "!"')

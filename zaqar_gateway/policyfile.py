@@ -94,12 +94,19 @@ def _line(number: int | None) -> str:
     return "" if number is None else f", line {number}"
 
 
+def _no_yaml(error: yaml.YAMLError) -> ValueError:
+    return ValueError(f"it is not YAML: {' '.join(str(error).split())}")
+
+
 def parse(text: str) -> tuple[dict[str, object], dict[str, int]]:
     """The rules in a text of YAML, as JSON is too, by name, and the lines that they stand in.
 
     :raises ValueError: it is no YAML, no map, or has a name that is no text or stands there twice.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.YAMLError as error:  # of a character that no YAML has
+        raise _no_yaml(error) from None
     rules: dict[str, object] = {}
     lines: dict[str, int] = {}
     try:
@@ -116,7 +123,7 @@ def parse(text: str) -> tuple[dict[str, object], dict[str, int]]:
                 raise ValueError(f"line {line}: {name} is there twice, first in line {lines[name]}")
             rules[name], lines[name] = loader.construct_object(value, deep=True), line
     except yaml.YAMLError as error:
-        raise ValueError(f"it is not YAML: {' '.join(str(error).split())}") from None
+        raise _no_yaml(error) from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except (LookupError, AttributeError, TypeError, OverflowError) as error:  # of a tag that its text does not fit, such as !!bool maybe
