@@ -301,6 +301,9 @@ class ISubscriptionStore(Interface):
     async def get(project: str, queue: str, subscription_id: str) -> Subscription | None:
         """A live subscription."""
 
+    async def has(project: str, queue: str, subscriber: str) -> bool:
+        """Whether a live subscription has a subscriber; that takes no longer where there are many."""
+
     async def list(project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
         """Up to ``limit`` live subscriptions whose ids are greater than ``marker``, in the order of their ids."""
 

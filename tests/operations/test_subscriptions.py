@@ -149,6 +149,9 @@ class RecordedStore:
     async def get(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
         return await self.inner.get(project, queue, subscription_id)
 
+    async def has(self, project: str, queue: str, subscriber: str) -> bool:
+        raise NotImplementedError
+
     async def list(self, project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
         return await self.inner.list(project, queue, marker, limit)
 

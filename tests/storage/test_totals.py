@@ -86,6 +86,18 @@ class SlowPosts:
         return ids
 
 
+@define(eq=False)
+class Unlisted:
+    """Subscriptions that cannot be listed."""
+
+    of: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "list":
+            raise AssertionError("they are listed")
+        return getattr(self.of, name)
+
+
 class TotalsTests(StoreContract, SynchronousTestCase):
     """One process, and others beside it."""
 
@@ -149,6 +161,16 @@ class TotalsTests(StoreContract, SynchronousTestCase):
         self.run_now(self.storage.subscriptions.purge("p", "q"))
         self.clock.advance(COUNT_S)
         self.assertTrue(self.run_now(create("p", "r", new)).is_new)
+
+    def test_subscription_beyond(self) -> None:
+        """Whoever is refused one more has nothing looked through, however many there are."""
+        self.elsewhere.subscriptions = cast(Any, Unlisted(self.elsewhere.subscriptions))
+        self.storage = self.bounded(subscriptions=2)
+        for subscriber in ("http://a", "http://b"):
+            self.run_now(self.follow(subscriber))
+        for queue in ("q", "r"):
+            new = NewSubscription("http://c", 60)
+            self.failureResultOf(Deferred.fromCoroutine(self.storage.subscriptions.create("p", queue, new)), QuotaExceeded)
 
     def test_from_before(self) -> None:
         """What is there before the first post of a process counts."""

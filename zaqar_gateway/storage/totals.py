@@ -35,8 +35,6 @@ COUNTED = frozenset(("message_post",))
 
 _REMEMBERED = 10_000
 
-_PAGE = 1000  # subscriptions that are looked through at once
-
 _log = Logger()
 
 
@@ -220,7 +218,7 @@ class BoundedSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # 
         try:
             begun = await self._totals.take(project, _ONE_SUBSCRIPTION)
         except QuotaExceeded:
-            if await self._has(project, queue, new.subscriber):
+            if await self._store.has(project, queue, new.subscriber):
                 return await self._store.create(project, queue, new)  # it stays as it is, and may be owed a notice again
             raise
         try:
@@ -232,14 +230,6 @@ class BoundedSubscriptions(proxyForInterface(ISubscriptionStore, "_store")):  # 
         if not placed.is_new:
             self._totals.give_back(project, _ONE_SUBSCRIPTION, begun)
         return placed
-
-    async def _has(self, project: str, queue: str, subscriber: str) -> bool:
-        marker = ""
-        while page := await self._store.list(project, queue, marker, _PAGE):
-            if any(one.subscriber == subscriber for one in page):
-                return True
-            marker = page[-1].id
-        return False
 
 
 @implementer(IStorage)

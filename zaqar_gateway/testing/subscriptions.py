@@ -107,6 +107,22 @@ class SubscriptionStoreContract(StoreContract):
             await self.follow(subscriber)
         self.assertEqual(len(await self.listed_ids()), 4)
 
+    async def test_has(self) -> None:
+        """A subscriber is there as long as its subscription, in that place alone, spelled like that."""
+        has = self.storage.subscriptions.has
+        self.assertFalse(await has("p", "q", "http://é"))
+        first = await self.follow("http://é", ttl_s=60)
+        await self.follow("http://b", ttl_s=300)
+        self.assertTrue(await has("p", "q", "http://é"))
+        for project, queue, subscriber in (("p", "q", "HTTP://é"), ("p", "q", ""), ("p", "r", "http://é"), ("o", "q", "http://é")):
+            self.assertFalse(await has(project, queue, subscriber))
+        self.assertFalse(await self.storage.topic_subscriptions.has("p", "q", "http://é"))
+        self.clock.advance(60)
+        self.assertFalse(await has("p", "q", "http://é"))
+        self.assertTrue(await has("p", "q", "http://b"))
+        self.assertNotEqual(await self.follow("http://é"), first)
+        self.assertTrue(await has("p", "q", "http://é"))
+
     async def test_places_are_apart(self) -> None:
         """Queues, projects and topics have subscriptions of their own."""
         first = await self.follow()

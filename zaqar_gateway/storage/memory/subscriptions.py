@@ -62,6 +62,10 @@ class MemorySubscriptions:
         found = self._one(project, queue, subscription_id, now)
         return None if found is None else found[1].subscription(now)
 
+    async def has(self, project: str, queue: str, subscriber: str) -> bool:
+        ledger = self._find(project, queue, self._space.now())
+        return ledger is not None and ledger.with_subscriber(subscriber) is not None
+
     async def list(self, project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
         now = self._space.now()
         ledger = self._find(project, queue, now)

@@ -62,6 +62,9 @@ class PooledSubscriptions:
     async def get(self, project: str, queue: str, subscription_id: str) -> Subscription | None:
         return await (await self._at(project, queue)).get(project, queue, subscription_id)
 
+    async def has(self, project: str, queue: str, subscriber: str) -> bool:
+        return await (await self._at(project, queue)).has(project, queue, subscriber)
+
     async def list(self, project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
         return await (await self._at(project, queue)).list(project, queue, marker, limit)
 

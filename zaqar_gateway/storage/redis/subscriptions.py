@@ -103,6 +103,10 @@ class RedisSubscriptions:
         found = await self._redis.script(script, [key], [self._now(), _id(subscription_id)])
         return next(iter(values.subscriptions(found, 1, found[0])), None)
 
+    async def has(self, project: str, queue: str, subscriber: str) -> bool:
+        arguments: list[Argument] = [self._now(), subscriber.encode("utf-8", "surrogatepass")]
+        return bool(await self._redis.script(scripts.SUBSCRIPTION_HAS, [self._keys.queue(project, queue)], arguments))
+
     async def list(self, project: str, queue: str, marker: str, limit: int) -> list[Subscription]:
         key, found = self._keys.queue(project, queue), list[Subscription]()
         after: Argument = _id(marker)

@@ -55,7 +55,7 @@ READS = {
     "messages": {"get", "list", "read", "due_in"},
     "claims": {"get", "live"},
     "dead_letters": {"list", "letters"},
-    "subscriptions": {"count", "get", "list", "read", "live"},
+    "subscriptions": {"count", "get", "has", "list", "read", "live"},
     "durables": {"list"},
     "deliveries": {"due", "places", "failing", "failures"},
     "doorbells": {"attend", "watch", "watch_changes"},
