@@ -87,13 +87,15 @@ class RecordedTrusts:
     error: GatewayError | None = None
 
     async def create(self, ctx: Context, token: str, ttl_s: int) -> str:
-        if self.error is not None:
-            raise self.error
+        if self.error is not None or not token:
+            raise self.error or Forbidden("There is nobody to trust this service.")
         self.made.append((ctx, token, ttl_s))
         return f"trust-{len(self.made)}"
 
     async def check(self, ctx: Context, token: str, trust_id: str) -> None:
-        if (ctx.user, token, trust_id) != (CALLER.user, CALLER.token, "mine"):
+        makers = {"mine": CALLER} | {f"trust-{number}": made[0] for number, made in enumerate(self.made, 1)}
+        maker = makers.get(trust_id)
+        if maker is None or (ctx.user, token) != (maker.user, maker.token):
             raise Forbidden("It is another's.")
 
     async def token(self, trust_id: str) -> str:
@@ -649,6 +651,23 @@ class TrustTests(SubscriptionsCase):
             self.assertEqual(self.options(made.id), {"a": 1, "trust_id": "trust-1"})
         self.delete(made.id)
         self.assertEqual((len(self.trusts.made), self.trusts.revoked), (1, ["trust-1"]))
+
+    def test_options_of_another(self) -> None:
+        """What is sent with a token is its owner's choice: with options of somebody else's it is a token of theirs."""
+        made = self.create(TRUSTED, options={"post_data": "alice's"}).placed
+        bob = Context(PROJECT, user="bob", token="bob's token")
+
+        def change(ctx: Context, **options: Any) -> Coroutine[Any, Any, None]:
+            asked = fields.SubscriptionUpdate("q", made.id, Raw(json.dumps({"options": options}).encode()))
+            return self.subscriptions.update(ctx, asked)
+
+        self.error(Forbidden, change(Context(PROJECT), post_data="anybody's"))
+        self.run_now(change(bob, post_data="alice's"))
+        self.assertEqual(self.options(made.id), {"post_data": "alice's", "trust_id": "trust-1"})
+        for options in ({"post_data": "bob's"}, {"post_data": "bob's, too", "trust_id": "trust-2"}):
+            self.run_now(change(bob, **options))
+            self.assertEqual(self.options(made.id), {**options, "trust_id": "trust-2"})
+        self.assertEqual((self.trusts.made[-1][:2], self.trusts.revoked), ((bob, "bob's token"), ["trust-1"]))
 
     def test_update_replaces(self) -> None:
         """A trust that was made ends when another takes its place, or when the subscriber needs none any more."""

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from zaqar_gateway import instants
 from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import (
+    Forbidden,
     GatewayError,
     IdentityUnavailable,
     NotFound,
@@ -213,8 +214,9 @@ class Subscriptions:
             await self._check_trust(ctx, wanted[TRUST_ID])
         made = unused = ""
         if scheme in _TRUSTING and is_ours:
-            # A trust is for the address that its maker has chosen, and lasts as long as what it is for.
-            if not ours or is_moved or (ttl_s is not None and ctx.token):
+            # A trust is for the address and the options that its maker has chosen, and lasts as long as what it is for.
+            is_other = options is not None and {**options, TRUST_ID: ours} != known
+            if not ours or is_moved or (ttl_s is not None and ctx.token) or (is_other and not await self._gave(ctx, ours)):
                 made, unused = await self._make_trust(ctx, ttl_s or seen.ttl_s), ours
             text = _with_our_trust(wanted, made or ours)
         elif ours:
@@ -326,6 +328,14 @@ class Subscriptions:
         """
         if self._trusts is not None and isinstance(trust_id, str):  # nothing else gives a token
             await self._trusts.check(ctx, ctx.token, trust_id)
+
+    async def _gave(self, ctx: Context, trust_id: str) -> bool:
+        """Whether a trust is the caller's."""
+        try:
+            await self._check_trust(ctx, trust_id)
+        except Forbidden:
+            return False
+        return True
 
     async def _revoke_unused(self, trust_id: str, error: GatewayError) -> None:
         """Revoke a trust after a failure, unless the subscription that it is for may have been stored."""
