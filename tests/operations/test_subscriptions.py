@@ -652,22 +652,32 @@ class TrustTests(SubscriptionsCase):
         self.delete(made.id)
         self.assertEqual((len(self.trusts.made), self.trusts.revoked), (1, ["trust-1"]))
 
-    def test_options_of_another(self) -> None:
-        """What is sent with a token is its owner's choice: with options of somebody else's it is a token of theirs."""
-        made = self.create(TRUSTED, options={"post_data": "alice's"}).placed
+    def test_change_by_another(self) -> None:
+        """What is sent with a token, and where, is its owner's choice: nobody else changes that, or gives a trust without naming the
+        address."""
+        made = self.create(TRUSTED, ttl=90, options={"post_data": "alice's"}).placed
         bob = Context(PROJECT, user="bob", token="bob's token")
 
-        def change(ctx: Context, **options: Any) -> Coroutine[Any, Any, None]:
-            asked = fields.SubscriptionUpdate("q", made.id, Raw(json.dumps({"options": options}).encode()))
-            return self.subscriptions.update(ctx, asked)
+        def change(ctx: Context, **members: Any) -> Coroutine[Any, Any, None]:
+            return self.subscriptions.update(ctx, fields.SubscriptionUpdate("q", made.id, Raw(json.dumps(members).encode())))
 
-        self.error(Forbidden, change(Context(PROJECT), post_data="anybody's"))
-        self.run_now(change(bob, post_data="alice's"))
+        for ctx in (bob, Context(PROJECT)):
+            self.error(Forbidden, change(ctx, options={"post_data": "bob's"}))
+            self.error(Forbidden, change(ctx, options={"post_data": "bob's", "trust_id": "trust-1"}, ttl=900))
+            self.run_now(change(ctx, options={"post_data": "alice's"}))
+            self.run_now(change(ctx, ttl=900))
         self.assertEqual(self.options(made.id), {"post_data": "alice's", "trust_id": "trust-1"})
-        for options in ({"post_data": "bob's"}, {"post_data": "bob's, too", "trust_id": "trust-2"}):
-            self.run_now(change(bob, **options))
-            self.assertEqual(self.options(made.id), {**options, "trust_id": "trust-2"})
+        self.assertEqual((len(self.trusts.made), self.trusts.revoked), (1, []))
+        self.error(Forbidden, change(Context(PROJECT), options={}, subscriber=TRUSTED))
+        self.run_now(change(bob, options={"post_data": "bob's"}, subscriber=TRUSTED))
+        self.assertEqual(self.options(made.id), {"post_data": "bob's", "trust_id": "trust-2"})
         self.assertEqual((self.trusts.made[-1][:2], self.trusts.revoked), ((bob, "bob's token"), ["trust-1"]))
+        self.run_now(change(CALLER, options={"trust_id": "mine"}, subscriber=TRUSTED))
+        self.error(Forbidden, change(bob, options={}))
+        self.run_now(change(CALLER, options={}))
+        self.assertEqual((self.options(made.id), self.trusts.made[-1][0]), ({"trust_id": "trust-3"}, CALLER))
+        self.run_now(change(bob, ttl=900, subscriber=TRUSTED))
+        self.assertEqual((self.options(made.id), self.trusts.made[-1][0]), ({"trust_id": "trust-4"}, bob))
 
     def test_update_replaces(self) -> None:
         """A trust that was made ends when another takes its place, or when the subscriber needs none any more."""

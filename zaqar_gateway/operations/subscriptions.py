@@ -215,8 +215,20 @@ class Subscriptions:
         made = unused = ""
         if scheme in _TRUSTING and is_ours:
             # A trust is for the address and the options that its maker has chosen, and lasts as long as what it is for.
+            held = known.get(TRUST_ID)
+            is_new = not held or is_moved
             is_other = options is not None and {**options, TRUST_ID: ours} != known
-            if not ours or is_moved or (ttl_s is not None and ctx.token) or (is_other and not await self._gave(ctx, ours)):
+            if not is_new and (is_other or (ttl_s is not None and ctx.token)):
+                if await self._gave(ctx, held):
+                    is_new = ttl_s is not None or not ours
+                elif is_other and changes.subscriber is None:
+                    raise Forbidden(
+                        "The subscription has a trust that another user has given; with other options subscriber has to be given,"
+                        " too, so that you let this service send it tokens of yours."
+                    )
+                else:  # nobody gives a trust for an address that they have not named
+                    is_new = changes.subscriber is not None
+            if is_new:
                 made, unused = await self._make_trust(ctx, ttl_s or seen.ttl_s), ours
             text = _with_our_trust(wanted, made or ours)
         elif ours:
@@ -329,7 +341,7 @@ class Subscriptions:
         if self._trusts is not None and isinstance(trust_id, str):  # nothing else gives a token
             await self._trusts.check(ctx, ctx.token, trust_id)
 
-    async def _gave(self, ctx: Context, trust_id: str) -> bool:
+    async def _gave(self, ctx: Context, trust_id: Any) -> bool:
         """Whether a trust is the caller's."""
         try:
             await self._check_trust(ctx, trust_id)
