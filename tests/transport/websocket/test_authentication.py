@@ -223,6 +223,26 @@ class WaitTests(AuthenticationCase):
         self.assertEqual([status(json.loads(payload)) for payload in (listed, refused)], [200, 403])
         self.assertEqual(first, 0x88)
 
+    def test_authenticated_before_the_end(self) -> None:
+        """Who authenticates anew while a look is under way goes on."""
+        kind, gate = type(self.storage.messages), Deferred[None]()
+        get = kind.list
+
+        async def held(*given: Any, **named: Any) -> Any:
+            await gate
+            return await get(*given, **named)
+
+        self.pass_time(LIFE_S - 5)
+        self.wait()
+        self.patch(kind, "list", held)
+        self.pass_time(5)
+        self.peer.send(frame("authenticate", "p1", "later"))
+        gate.callback(None)
+        self.pass_time(0)
+        self.assertEqual([status(json.loads(payload)) for _, payload in self.peer.received()], [200, 200])
+        self.peer.send(frame("queue_list"))
+        self.assertEqual([status(json.loads(payload)) for _, payload in self.peer.received()], [200])
+
 
 class StateTests(AuthenticationCase):
     """Nobody, somebody, somebody else."""

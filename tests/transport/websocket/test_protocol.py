@@ -1003,7 +1003,30 @@ class Order(ConnectionCase):
         self.queues.release("a")
         self.assertEqual([first for first, _ in peer.received()], [0x80 | TEXT, 0x80 | TEXT, 0x80 | CLOSE])
         self.assertEqual(self.queues.started, ["a", "b"])
+        self.assertFalse(peer.open)
+
+    def test_read_behind_close(self) -> None:
+        """Then the peer is read again, since over TLS its end is something to read."""
+        transport = HalfCloseable()
+        ends: list[str] = []
+        transport.loseConnection = lambda: ends.append(transport.producerState)  # type: ignore[method-assign]
+        peer = Peer(self.factory(), transport=transport)
+        peer.send(*self.get("a"))
+        peer.raw(frame(b"", CLOSE))
         self.assertFalse(peer.read)
+        self.queues.release("a")
+        self.assertEqual(ends, ["producing"])
+
+    def test_closed_behind_close(self) -> None:
+        """Where the gateway closes for a reason of its own by then, the peer's close frame is not waited for: it has come."""
+        peer = self.peer()
+        peer.send(*self.get("a"))
+        peer.raw(frame(b"", CLOSE))
+        peer.protocol.end(4003, "over")
+        self.assertEqual(peer.received(), [(0x80 | CLOSE, (4003).to_bytes(2, "big") + b"over")])
+        self.assertFalse(peer.open)
+        self.queues.release("a")
+        self.assertEqual(peer.received(), [])
 
     def test_asked_alone_before_close(self) -> None:
         """So is what waited for others to end, and what is not in the row."""

@@ -185,7 +185,10 @@ class Authentication:
         access, self._access = self._access, None
         if access is not None:
             await access.end(self._clock)
-        self._end(EXPIRED, "Authentication expired.")
+        if self._caller is None:
+            self._end(EXPIRED, "Authentication expired.")
+        else:  # somebody has authenticated meanwhile, whose the subscriptions are not
+            self._changed()
 
     def _too_late(self) -> None:
         self._timer = None

@@ -434,9 +434,12 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self.state == _OPEN and not self._has_closed:
             self._has_closed = True  # to write is to look at what may go on, which may be to close
             self._log.debug("closing {peer}: {code} {reason}", peer=self.peer, code=code, reason=reason)
-            self.sendCloseFrame(code, reason.encode())
+            has_come = self._farewell is not None  # the close frame of the peer, so that there is none to wait for
+            self.sendCloseFrame(code, reason.encode(), isReply=has_come)
             self._leave()
             self._adjust()
+            if has_come:
+                self.dropConnection()
 
     # -- frames in -----------------------------------------------------------------------------------------------------
 
@@ -934,6 +937,9 @@ class GatewayProtocol(WebSocketServerProtocol):
                 self._stop_draining()
             if self._finishing and not self._is_busy:
                 if self._farewell is not None:
+                    if self._deaf:  # over TLS the end of the peer has to be read
+                        self._deaf = False
+                        self.transport.resumeProducing()
                     super().onCloseFrame(*self._farewell)
                 else:
                     self._close(GOING_AWAY, "the gateway is stopping")
