@@ -729,8 +729,9 @@ class IPlacements(Interface):
     """Where queues and topics are, and what the pools say of it."""
 
     async def recall(pool: str) -> None:
-        """Have those placements hold, of all that is in a pool, whose queue or topic is there: also of dead letter queues that were
-        deleted and have been made again by their letters, and of what somebody makes again, or failed to delete, just now.
+        """Have a placement hold, of all that is in a pool, whose queue or topic is there, if there is one, so that the pool is in use: also of
+        dead letter queues that were deleted and have been made again by their letters, and of what somebody makes again, or failed to
+        delete, just now.
 
         :raises StoreError: the pool, or what knows of pools, does not answer.
         """
@@ -826,8 +827,11 @@ class ITrusts(Interface):
         :raises NotFound: the trust does not exist, or has ended.
         """
 
-    def refused(trust_id: str, token: str) -> None:
-        """A token by a trust was not accepted where it was sent: it may have ended, and is not given out again."""
+    def refused(trust_id: str, token: str, again: bool = False) -> None:
+        """A token by a trust was not accepted where it was sent: it may have ended, and is not given out again.
+
+        :param again: it was new, in the place of one that was refused; the next ones are not replaced for a while.
+        """
 
     async def revoke(trust_id: str) -> None:
         """End a trust; one that does not exist is no error.

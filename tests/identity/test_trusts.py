@@ -164,7 +164,11 @@ class TokenTests(TrustCase):
         self.trusts.refused(trust_id, "another")
         self.assertEqual(await self.trusts.token(trust_id), token)
         self.trusts.refused(trust_id, token)
-        self.assertIsNotNone(self.server.described(await self.trusts.token(trust_id)))
+        another = await self.trusts.token(trust_id)
+        self.assertIsNotNone(self.server.described(another))
+        self.trusts.refused(trust_id, another, again=True)
+        self.trusts.refused(trust_id, another)
+        self.assertEqual(await self.trusts.token(trust_id), another)
 
     async def test_unknown(self) -> None:
         """A trust that does not exist, or is for another trustee, gives no token."""

@@ -101,7 +101,7 @@ class RecordedTrusts:
     async def token(self, trust_id: str) -> str:
         raise NotImplementedError
 
-    def refused(self, trust_id: str, token: str) -> None:
+    def refused(self, trust_id: str, token: str, again: bool = False) -> None:
         raise NotImplementedError
 
     async def revoke(self, trust_id: str) -> None:
@@ -583,6 +583,17 @@ class TrustTests(SubscriptionsCase):
         self.assertEqual(self.options(made.id), {"trust_id": "mine"})
         self.run_now(self.update(made.id, subscriber="trust+http://alice/", options={"trust_id": "mine"}))
         self.assertEqual(self.get(made.id).subscriber, "trust+http://alice/")
+
+    def test_given_for_an_address_of_another(self) -> None:
+        """Whoever names a trust of theirs for an address that another has chosen names the address, too."""
+        made = self.create(TRUSTED, options={"trust_id": "mine"}).placed
+        bob = Context(PROJECT, user="bob", token="bob's token")
+        moved = b'{"subscriber": "trust+http://bob/", "options": {}}'
+        self.run_now(self.subscriptions.update(bob, fields.SubscriptionUpdate("q", made.id, Raw(moved))))
+        self.error(Forbidden, self.update(made.id, options={"trust_id": "mine", "a": 1}))
+        self.assertEqual(self.options(made.id), {"trust_id": "trust-1"})
+        self.run_now(self.update(made.id, subscriber="trust+http://bob/", options={"trust_id": "mine", "a": 1}))
+        self.assertEqual(self.options(made.id), {"trust_id": "mine", "a": 1})
 
     def test_ended_with_subscription(self) -> None:
         """A trust that was made for a subscription ends with it."""

@@ -103,6 +103,7 @@ class Trusts:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.ended: list[str] = []
+        self.useless: list[str] = []
         self._error = error
 
     async def create(self, ctx: Context, token: str, ttl_s: int) -> str:
@@ -119,9 +120,12 @@ class Trusts:
             raise self._error
         return f"token of {trust_id}" + " again" * len(self.ended)
 
-    def refused(self, trust_id: str, token: str) -> None:
+    def refused(self, trust_id: str, token: str, again: bool = False) -> None:
         """See :class:`ITrusts`."""
-        self.ended.append(token)
+        if again:
+            self.useless.append(token)
+        else:
+            self.ended.append(token)
 
     async def revoke(self, trust_id: str) -> None:
         """See :class:`ITrusts`."""
@@ -275,6 +279,7 @@ class Requests(SendingCase):
         tokens = [headers.get("x-auth-token", "").count("again") for _, headers, _, _ in receiver.requests]
         self.assertEqual(tokens, [0, 1, 1, 2, 0, 2, 0])
         self.assertEqual(trusts.ended, ["token of t1", "token of t1 again"])
+        self.assertEqual(trusts.useless, ["token of t1 again again"])
         self.assertEqual(len({headers["webhook-id"] for _, headers, _, _ in receiver.requests}), 1)
 
     async def test_no_token(self) -> None:

@@ -69,9 +69,11 @@ class Trusts:
     _refused: bool = field(default=False, init=False)
     _tokens: Remembered[str, str] = field(init=False, repr=False)
     _calls: Shared[str, str] = field(init=False, factory=Shared, repr=False)
+    _useless: Remembered[str, bool] = field(init=False, repr=False)  # trusts of which no token is accepted
 
     def __attrs_post_init__(self) -> None:
         self._tokens = Remembered(self._clock, TOKENS_MAX)
+        self._useless = Remembered(self._clock, TOKENS_MAX)
 
     async def create(self, ctx: Context, token: str, ttl_s: int) -> str:
         """See :class:`~zaqar_gateway.interfaces.ITrusts`.
@@ -120,9 +122,11 @@ class Trusts:
         found = self._tokens.get(trust_id)
         return found if found is not None else await self._calls.get(trust_id, lambda: self._obtain(trust_id))
 
-    def refused(self, trust_id: str, token: str) -> None:
-        """See :class:`~zaqar_gateway.interfaces.ITrusts`."""
-        if self._tokens.get(trust_id) == token:
+    def refused(self, trust_id: str, token: str, again: bool = False) -> None:
+        """See :class:`~zaqar_gateway.interfaces.ITrusts`; so no receiver has Keystone asked for a token for each delivery that it refuses."""
+        if again:
+            self._useless.put(trust_id, True, TOKEN_AGE_S)
+        elif self._tokens.get(trust_id) == token and self._useless.get(trust_id) is None:
             self._tokens.drop(trust_id)
 
     async def revoke(self, trust_id: str) -> None:

@@ -46,6 +46,10 @@ TRUST_IS_OURS = "_trust_is_ours"
 _TRUSTING = ("trust+http", "trust+https")
 _CHANGEABLE = ("subscriber", "ttl", "options")
 _EXAMPLE = "such as http://example.org/hook"
+_NOT_NAMED = (
+    "The subscription has a trust that another user has given, or that has ended; with other options subscriber has to be given, too, so"
+    " that you let this service send it tokens of yours."
+)
 
 
 class Subscribed(msgspec.Struct, frozen=True):
@@ -212,6 +216,9 @@ class Subscriptions:
         if not is_ours and (options is not None or (is_moved and scheme in _TRUSTING)):
             # Whatever the scheme is, and the trust that there was: another request may be changing the subscriber.
             await self._check_trust(ctx, wanted[TRUST_ID])
+            if scheme in _TRUSTING and wanted[TRUST_ID] != known.get(TRUST_ID) and changes.subscriber is None:
+                if not await self._gave(ctx, known.get(TRUST_ID, "")):
+                    raise Forbidden(_NOT_NAMED)
         made = unused = ""
         if scheme in _TRUSTING and is_ours:
             # A trust is for the address and the options that its maker has chosen, and lasts as long as what it is for.
@@ -222,10 +229,7 @@ class Subscriptions:
                 if await self._gave(ctx, held):
                     is_new = ttl_s is not None or not ours
                 elif is_other and changes.subscriber is None:
-                    raise Forbidden(
-                        "The subscription has a trust that another user has given; with other options subscriber has to be given,"
-                        " too, so that you let this service send it tokens of yours."
-                    )
+                    raise Forbidden(_NOT_NAMED)
                 else:  # nobody gives a trust for an address that they have not named
                     is_new = changes.subscriber is not None
             if is_new:

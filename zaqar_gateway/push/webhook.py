@@ -421,6 +421,8 @@ class WebhookNotifier:
             another = await trusts.token(trust_id)
             if another != token:
                 status = await self._request(delivery, target, {_TOKEN: another} | headers, body)
+                if status == _UNAUTHORIZED:
+                    trusts.refused(trust_id, another, again=True)
         return status
 
     async def _request(

@@ -301,8 +301,8 @@ class Placements:
         # Only now, for what somebody makes is there before its placement holds, which may have been left just after that.
         missing = await _missing(store, kept)
         for place in kept:
-            if place not in missing:
-                await self._hold(place, pool, queues_of(store, place))
+            if place not in missing and await self._hold(place, pool, queues_of(store, place)):
+                return  # the pool is in use, and stays
 
     async def sweep(self) -> None:
         """Forget placements of what was deleted.
