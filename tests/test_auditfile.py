@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -16,6 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.transport.audit import FIELDS, NAMESPACE
+
+NOBODY = 65534
+"""The number of a user who has nothing."""
 
 RECORD: dict[str, Any] = {name: f"the {name}" for name in FIELDS} | {"resources": {"queue_name": "q"}, "status": 204}
 
@@ -67,6 +71,23 @@ class AuditFileTests(SynchronousTestCase):
     def test_private(self) -> None:
         """The file is for its owner."""
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+
+    def test_may_only_be_written(self) -> None:
+        """A file that the gateway may write and not read takes lines as well."""
+        self.path.parent.chmod(0o711)
+        self.path.chmod(0o222)
+        if os.geteuid() == 0:  # which nothing is refused to
+            os.seteuid(NOBODY)
+            self.addCleanup(os.seteuid, 0)
+        file = AuditFile(str(self.path))
+        self.addCleanup(file.close)
+        with capturedLogs() as logged:
+            Logger(NAMESPACE, observer=file).info("", **RECORD)
+        self.assertEqual(logged, [])
+        if os.geteuid() == NOBODY:
+            os.seteuid(0)
+        self.path.chmod(0o600)
+        self.assertEqual(len(self.lines()), 1)
 
     def test_appends(self) -> None:
         """Two gateways, and one after the other, write behind what is there."""

@@ -61,7 +61,13 @@ class AuditFile:
         os.close(self._file)
 
     def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
+        try:
+            return self._open_to(os.O_RDWR)
+        except PermissionError:
+            return self._open_to(os.O_WRONLY)  # so whether the last line is whole is not seen
+
+    def _open_to(self, access: int) -> int:
+        return os.open(self._path, access | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, _MODE)
 
     def _is_moved(self) -> bool:
         try:
@@ -73,4 +79,7 @@ class AuditFile:
     def _is_torn(self) -> bool:
         """Whether the last line has no end."""
         size = os.fstat(self._file).st_size
-        return size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
+        try:
+            return size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
+        except OSError:  # it may only be written
+            return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -61,12 +61,18 @@ def make(group: str, name: str, interface: InterfaceClass, *arguments: object) -
     return made
 
 
-def verify(group: str, name: str, interface: InterfaceClass, part: object) -> None:
+def verify(group: str, name: str, interface: InterfaceClass, part: Callable[[], object]) -> None:
     """Look at a part of what a plug-in has made.  It need not say that it provides the interface.
 
-    :raises PluginError: it lacks something of the interface.
+    :param part: gives it.
+    :raises PluginError: it lacks something of the interface, or cannot be had.
     """
-    _verify(_who(_find(group, name)), interface, part, says=False)
+    who = _who(_find(group, name))
+    try:
+        found = part()
+    except Exception as error:
+        raise PluginError(f"{who} cannot be used: {_told(error)}") from error
+    _verify(who, interface, found, says=False)
 
 
 def notifiers(tables: Mapping[str, Mapping[str, object]], reactor: Any) -> dict[str, INotifier]:

@@ -270,6 +270,7 @@ class PostTests(FilterCase):
             (tagged(b'"'), FilterFault, "no JSON"),
             (tagged(b"\xff"), FilterFault, "no JSON"),
             (lambda messages: [replace(one, body=b"") for one in messages], FilterFault, "no JSON"),
+            (lambda messages: [replace(one, body=bytearray(b"1")) for one in messages], FilterFault, "made into a bytearray"),
             (lambda messages: None, FilterFault, "NoneType"),
             (lambda messages: [object(), object()], FilterFault, "made into a object"),
             (of_other_types, FilterFault, "Expected `int | null`, got `str` - at `$.ttl_s`"),

@@ -250,6 +250,16 @@ class TotalsTests(StoreContract, SynchronousTestCase):
         self.post(5)
         self.beyond(1)
 
+    def test_not_stored_after_a_count_that_failed(self) -> None:
+        """A count without an outcome changes nothing of that."""
+        again = self.hold_across_a_count()
+        self.queues.waiting.pop().errback(StoreUnavailable("There is no connection to Redis."))
+        self.elsewhere.messages.waiting.pop().callback(None)  # type: ignore[attr-defined]
+        self.assertIs(type(self.successResultOf(again)), Replayed)
+        self.queues.is_held = False
+        self.post(5)
+        self.assertEqual(self.queues.counts, 2)
+
     def test_share_of_time(self) -> None:
         """A count that takes long is not made again before twenty times as long."""
         self.queues.is_held = True

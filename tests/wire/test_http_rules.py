@@ -740,7 +740,7 @@ class _Rules:
                 (b"X-Origin: https://console.example\r\n", None),
             ):
                 raw = await gateway.raw()
-                raw.write(first + origin + b"\r\n" + body)
+                raw.write(first + origin + b"\r\n" + body + b"GET / HTTP/1.1\r\nOrigin: https://other.example\r\n\r\n")
                 response = await raw.response()
                 self.assertEqual((response.status, response.header("Access-Control-Allow-Origin")), (status, told), (first[:80], origin))
                 self.assertIsNotNone(response.header("x-openstack-request-id"))

@@ -24,6 +24,7 @@ from zaqar_gateway.model import (
     Call,
     Claim,
     Context,
+    DeadLetter,
     Letter,
     Message,
     MessagePage,
@@ -162,9 +163,13 @@ def _check_messages(before: Sequence[_Body], after: Sequence[_Body]) -> None:
     for one, other in zip(before, after, strict=True):
         if other is one:
             continue
-        kind = type(one)
+        kind = NewMessage if isinstance(one, NewMessage) else Message
         if not isinstance(other, kind):
             raise _Wrong(f"a {kind.__name__} was made into a {type(other).__name__}")
+        if type(other.body) is not bytes:
+            raise _Wrong(f"a body was made into a {type(other.body).__name__}")
+        if isinstance(other, Message) and not (other.dead is None or isinstance(other.dead, DeadLetter)):
+            raise _Wrong(f"what is known of a dead letter was made into a {type(other.dead).__name__}")
         try:
             msgspec.convert(msgspec.structs.asdict(other), kind, builtin_types=_BYTES)
         except msgspec.ValidationError as error:

@@ -93,7 +93,8 @@ class Share:
 class Rooms:
     """So many rooms, of which one party may have 15 times as many in the lanes that are not the best as are free there.
 
-    So one alone leaves a sixteenth, and the subscribers of others find room, however many it could use itself.
+    So one alone leaves a sixteenth, if there are as many, and others find room, however many it could use itself.  Of several each
+    leaves as much of what those before have left, until rooms become free: the one that has most may not take these.
 
     :param total: 1 or more.
     """

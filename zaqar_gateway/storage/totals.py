@@ -10,8 +10,9 @@ What other processes let in is seen with the next count, and so is what left.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import count
 from typing import NamedTuple
 
 from attrs import define, field
@@ -60,8 +61,8 @@ class _Known:
 
     :ivar is_counted: whether there was a count.
     :ivar since: what was let in since the last count began.
-    :ivar begun: the last count that began.
-    :ivar before: the one before it.
+    :ivar begun: the number of the last count that began.
+    :ivar counted: the number of the last one that succeeded.
     :ivar again_s: when to count again.
     :ivar waiting: who waits for the count under way; ``None``: there is none.
     """
@@ -69,8 +70,8 @@ class _Known:
     has: Amounts = Amounts()
     is_counted: bool = False
     since: Amounts = Amounts()
-    begun: object = field(factory=object)
-    before: object = field(factory=object)
+    begun: int = 0
+    counted: int = 0
     again_s: float = 0.0
     waiting: list[Deferred[None]] | None = None
 
@@ -89,11 +90,12 @@ class Totals:
     _most: Amounts
     _clock: IReactorTime
     _projects: OrderedDict[str, _Known] = field(init=False, factory=OrderedDict)
+    _numbers: Iterator[int] = field(init=False, factory=lambda: count(1))
 
-    async def take(self, project: str, more: Amounts) -> object:
+    async def take(self, project: str, more: Amounts) -> int:
         """Let something be stored.
 
-        :return: the last count that has begun, for :meth:`give_back`.
+        :return: the number of the last count that has begun, for :meth:`give_back`.
         :raises QuotaExceeded: the project would have more than it may have.
         """
         known = self._known(project)
@@ -110,17 +112,17 @@ class Totals:
         known.since = known.since.plus(more)
         return known.begun
 
-    def give_back(self, project: str, less: Amounts, begun: object) -> None:
-        """What was let in was not stored.  A count that began after that has not found it, so that there is nothing to take off.
+    def give_back(self, project: str, less: Amounts, begun: int) -> None:
+        """What was let in was not stored.  A count that began after that, and has an outcome, has not found it, so that there is nothing to
+        take off.
 
         :param begun: what :meth:`take` has returned.
         """
         known = self._known(project)
-        if begun is known.begun:
+        if begun == known.begun:
             known.since = known.since.plus(less, -1)
-        elif begun is not known.before or known.waiting is None:
-            return
-        known.has = known.has.plus(less, -1)
+        if begun >= known.counted:
+            known.has = known.has.plus(less, -1)
 
     def _known(self, project: str) -> _Known:
         known = self._projects.setdefault(project, _Known())
@@ -145,14 +147,14 @@ class Totals:
 
     async def _count(self, project: str, known: _Known) -> None:
         began_s = self._clock.seconds()
-        known.since, known.before, known.begun = Amounts(), known.begun, object()
+        known.since, known.begun = Amounts(), next(self._numbers)
         try:
             found = await self._found(project)
         except StoreError as error:
             _log.debug("a project was not counted: {why}", why=str(error))  # its post has the same trouble, and says so
         else:
             known.has = found.plus(known.since)
-            known.is_counted = True
+            known.is_counted, known.counted = True, known.begun
         finally:
             now_s = self._clock.seconds()
             known.again_s = now_s + max(COUNT_S, _SHARE * (now_s - began_s))

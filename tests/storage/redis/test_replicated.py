@@ -253,6 +253,19 @@ class ReplicatedTests(SynchronousTestCase):
         self.hear(b":1\r\n")
         self.assertEqual(self.touches(), [b"PEXPIRE", b"touched", b"WAIT"])
 
+    def test_touched_elsewhere_without_memory(self) -> None:
+        """Of a key that takes the place of another one, since that is elsewhere, there is nothing yet that could be changed."""
+        full, moved = b"-OOM none left\r\n:2\r\n", b"-MOVED 5 h:1\r\n:2\r\n"
+        for refusal, how, answer in ((full, b"PEXPIRE", b":1\r\n:2\r\n"), (moved, b"SET", b"+OK\r\n:2\r\n")):
+            kept = self.run_script(b"a")
+            self.sent()
+            self.hear(b":1\r\n")
+            self.sent()
+            self.hear(refusal)
+            self.assertEqual(self.touches(), [how, self.touched, b"WAIT"])
+            self.hear(answer)
+            self.assertEqual(self.successResultOf(kept), 1)
+
     def test_touched_nothing(self) -> None:
         """Where there is nothing to change without memory it is written again, as soon as there is some; without any the outcome is unknown."""
         full, changed = b"-OOM command not allowed\r\n:2\r\n", b":0\r\n:2\r\n"

@@ -136,6 +136,7 @@ class ReplicatedCommands(Commands):
         self._cannot_tell = why
         if is_elsewhere(why):
             self._touch_other()
+            self._is_full = False  # there is no such key yet
         elif has_no_room(why):
             self._is_full = True
         else:

@@ -857,7 +857,8 @@ class HttpChannel(Protocol):
         """The origin of the page that asks, where it is known."""
         if is_read:
             return self._request.headers.get(b"origin") if self._request is not None else None
-        found = _ORIGIN.findall(self._data, self._pos)
+        end = self._data.find(b"\r\n\r\n", self._pos)
+        found = _ORIGIN.findall(self._data, self._pos, len(self._data) if end < 0 else end)
         return found[0] if len(found) == 1 else None
 
     def _for_page(self, origin: bytes | None, headers: Headers) -> Headers:
