@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -80,11 +80,15 @@ class PickyNotifier:
 @implementer(ITrusts)
 @define
 class RecordedTrusts:
-    """Keeps what is asked of it; ``mine`` is a trust of alice's."""
+    """Keeps what is asked of it; ``mine`` is a trust of alice's.
+
+    :ivar meanwhile: is done while it is looked whose a trust is.
+    """
 
     made: list[tuple[Context, str, int]] = field(factory=list)
     revoked: list[str] = field(factory=list)
     error: GatewayError | None = None
+    meanwhile: list[Awaitable[object]] = field(factory=list)
 
     async def create(self, ctx: Context, token: str, ttl_s: int) -> str:
         if self.error is not None or not token:
@@ -97,6 +101,8 @@ class RecordedTrusts:
         maker = makers.get(trust_id)
         if maker is None or (ctx.user, token) != (maker.user, maker.token):
             raise Forbidden("It is another's.")
+        while self.meanwhile:
+            await self.meanwhile.pop()
 
     async def token(self, trust_id: str) -> str:
         raise NotImplementedError
@@ -594,6 +600,18 @@ class TrustTests(SubscriptionsCase):
         self.assertEqual(self.options(made.id), {"trust_id": "trust-1"})
         self.run_now(self.update(made.id, subscriber="trust+http://bob/", options={"trust_id": "mine", "a": 1}))
         self.assertEqual(self.options(made.id), {"trust_id": "mine", "a": 1})
+
+    def test_moved_meanwhile(self) -> None:
+        """Options with a trust are stored with the address that was there when it was looked whose the trust is."""
+        for address, members in ((TRUSTED, {"options": {"trust_id": "mine", "a": 1}}), (HOOK, {"options": {"trust_id": "mine"}})):
+            made = self.create(address, options={"trust_id": "mine"}).placed
+            move = self.store.update(
+                PROJECT, "q", made.id, subscriber=f"trust+http://bob/{made.id}", ttl_s=None, options=b"{}", notice_s=None
+            )
+            self.trusts.meanwhile.append(move)
+            self.run_now(self.update(made.id, **members))
+            self.assertEqual(self.trusts.meanwhile, [])
+            self.assertEqual((self.get(made.id).subscriber, self.options(made.id)), (address, members["options"]))
 
     def test_ended_with_subscription(self) -> None:
         """A trust that was made for a subscription ends with it."""

@@ -243,7 +243,8 @@ class Subscriptions:
                 ctx.project,
                 asked.queue_name,
                 asked.subscription_id,
-                subscriber=changes.subscriber,
+                # Options with a trust go with the address that they were judged for, should another request be changing that.
+                subscriber=subscriber if text is not None and (made or wanted.get(TRUST_ID) or ours) else changes.subscriber,
                 ttl_s=ttl_s,
                 options=text,
                 notice_s=self._notices.for_s(ttl_s or self._limits.subscription_ttl_default_s),
