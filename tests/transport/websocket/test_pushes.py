@@ -82,6 +82,15 @@ class PushCase(SynchronousTestCase):
         return reply
 
 
+class LastWord(RecordedSockets):
+    """Has something pushed to connections that are gone, as live subscriptions do."""
+
+    def gone(self, listener: IListener) -> None:
+        """See :class:`~zaqar_gateway.interfaces.ISockets`."""
+        super().gone(listener)
+        listener.push(NOTE)
+
+
 class CollaboratorTests(PushCase):
     """What stands for others here, and what stands for a connection elsewhere."""
 
@@ -90,6 +99,45 @@ class CollaboratorTests(PushCase):
         verifyObject(ISockets, self.sockets)
         verifyObject(IPushed, NOTE)
         verifyObject(IListener, self.peer().protocol)
+
+
+class LostTests(PushCase):
+    """A connection that is lost."""
+
+    def test_last_word(self) -> None:
+        """What is pushed to it then goes nowhere, while a request of it is under way as well; nobody waits for it."""
+        self.sockets = LastWord()
+        queues = self.storage.queues = HeldQueues()
+        peer = self.peer()
+        peer.send(text("queue_get", queue_name="a"))
+        peer.transport.abortConnection()
+        self.assertEqual((self.sockets.left, self.factory.connections), ([peer.protocol], set()))
+        queues.release("a")
+        self.successResultOf(self.factory.close_all())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_is_wrong(self) -> None:
+        """Nor does anybody where something goes wrong as it ends."""
+
+        class Broken(RecordedSockets):
+            def gone(self, listener: IListener) -> None:
+                raise ZeroDivisionError
+
+        self.sockets = Broken()
+        peer = self.peer()
+        self.assertRaises(ZeroDivisionError, peer.transport.abortConnection)
+        self.successResultOf(self.factory.close_all())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_never_gone(self) -> None:
+        """One that is not gone after it was dropped is not waited for."""
+        peer = self.peer()
+        peer.transport.protocol = None
+        closed = self.factory.close_all(10)
+        self.clock.advance(10)
+        self.assertNoResult(closed)
+        self.clock.advance(5)
+        self.successResultOf(closed)
 
 
 class Subscribing(PushCase):

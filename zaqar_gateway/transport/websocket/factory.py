@@ -9,9 +9,10 @@ from typing import Any
 from attrs import frozen
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.compress import PerMessageDeflateOffer, PerMessageDeflateOfferAccept
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from zaqar_gateway.direct import soon
 from zaqar_gateway.interfaces import ISockets, ITokens, IUrlSigner
@@ -33,6 +34,9 @@ from zaqar_gateway.transport.websocket.session import Session
 _DEFLATE_WINDOW_BITS = 12
 _DEFLATE_MEMORY_LEVEL = 5
 """With these a compressor takes 32 KiB for a connection; the defaults of zlib take 256."""
+
+_ABORTED_S = 5.0
+"""How long connections that were dropped may take to be gone."""
 
 
 @frozen
@@ -158,7 +162,7 @@ class GatewayFactory(WebSocketServerFactory):
         """Let all requests in flight end, close every connection with 1001, and refuse new ones.
 
         :param timeout_s: after how many seconds the connections that are left are dropped.
-        :return: fires when there is no connection any more; it does not fail.
+        :return: fires when there is no connection any more, or soon after that; it does not fail.
         """
         self.closing = True
         for connection in list(self.connections):
@@ -173,7 +177,12 @@ class GatewayFactory(WebSocketServerFactory):
             if overdue.active():
                 overdue.cancel()
 
-        return gone.addCallback(done)
+        def still_there(failure: Failure) -> None:
+            failure.trap(TimeoutError)
+            self._log.error("{count} WebSockets are still there, and are not waited for", count=len(self.connections))
+
+        gone.addCallback(done)
+        return gone.addTimeout(timeout_s + _ABORTED_S, self._clock).addErrback(still_there)
 
     def flush_soon(self, connection: GatewayProtocol) -> None:
         """Have a connection write what it is pushed in this turn when that ends."""

@@ -191,6 +191,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         "_held",
         "_idle",
         "_has_closed",
+        "_is_lost",
         "_is_refused",
         "_is_whole",
         "_joined",
@@ -254,6 +255,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._is_whole = False  # the head of the handshake has come, and nothing after it
         self._has_closed = False  # it has sent a close frame, or does so now
         self._is_refused = False  # what still comes is dropped
+        self._is_lost = False  # requests of it may be under way
         self._ending: IDelayedCall | None = None  # until when the peer has to have read what was sent
 
     # -- the connection ------------------------------------------------------------------------------------------------
@@ -283,6 +285,15 @@ class GatewayProtocol(WebSocketServerProtocol):
             self.dropConnection(abort=True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._is_lost = True
+        try:
+            self._let_go()
+        finally:  # whatever goes wrong, nobody waits for a connection that is gone
+            super().connectionLost(reason)
+            self.factory.gone(self)
+
+    def _let_go(self) -> None:
+        """End what there is for this connection."""
         self._session.end()
         self._slots.clear()
         self._aside = None
@@ -308,8 +319,6 @@ class GatewayProtocol(WebSocketServerProtocol):
         if self.closeHandshakeTimeoutCall is not None:  # Autobahn leaves this one running
             self.closeHandshakeTimeoutCall.cancel()
             self.closeHandshakeTimeoutCall = None
-        super().connectionLost(reason)
-        self.factory.gone(self)
 
     def processHandshake(self) -> None:
         end, most = self.data.find(b"\r\n\r\n"), self._bounds.handshake_max
@@ -824,7 +833,7 @@ class GatewayProtocol(WebSocketServerProtocol):
 
         A peer that is pushed too much is closed.
         """
-        if self.state != _OPEN:
+        if self.state != _OPEN or self._is_lost:
             return
         self._was_active = True
         most = self._bounds.write_buffer_max
