@@ -116,6 +116,19 @@ class LostTests(PushCase):
         self.successResultOf(self.factory.close_all())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_subscribes(self) -> None:
+        """A request to subscribe that is under way when it is lost finds a name for the subscription, whose socket has none any more."""
+
+        class Closing(Transport):
+            def getHost(self) -> Any:
+                if self.disconnecting:
+                    raise OSError(9, "Bad file descriptor")
+                return super().getHost()
+
+        peer = self.peer(transport=Closing())
+        peer.transport.abortConnection()
+        self.assertRegex(peer.protocol.uri, "^http://localhost:0/[0-9a-f-]{36}$")
+
     def test_what_is_wrong(self) -> None:
         """Nor does anybody where something goes wrong as it ends."""
 

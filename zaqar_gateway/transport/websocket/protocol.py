@@ -792,7 +792,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     def uri(self) -> str:
         """See :class:`~zaqar_gateway.interfaces.IListener`; nothing is served there."""
         if not self._uri:
-            bound = self.transport.getHost()
+            bound = None if self._is_lost else self.transport.getHost()  # a socket that is closed has no name
             host, port = getattr(bound, "host", "localhost"), getattr(bound, "port", 0)
             self._uri = f"http://{f'[{host}]' if ':' in host else host}:{port}/{uuid4()}"
         return self._uri
