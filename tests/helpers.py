@@ -37,6 +37,9 @@ from zaqar_gateway.transport.turns import PART_S
 CLIENT = "3381af92-2b9e-11e3-b191-71861300734c"
 OTHER_CLIENT = "3381af92-2b9e-11e3-b191-71861300734d"
 PROJECT = "480924"
+NOBODY = 65534
+"""The number of a user who has nothing."""
+
 KEYSTONE = "http://keystone:5000"
 
 

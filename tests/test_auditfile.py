@@ -15,11 +15,9 @@ from typing import Any
 from twisted.logger import Logger, LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.helpers import NOBODY
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.transport.audit import FIELDS, NAMESPACE
-
-NOBODY = 65534
-"""The number of a user who has nothing."""
 
 RECORD: dict[str, Any] = {name: f"the {name}" for name in FIELDS} | {"resources": {"queue_name": "q"}, "status": 204}
 

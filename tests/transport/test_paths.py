@@ -16,12 +16,10 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
+from tests.helpers import NOBODY
 from zaqar_gateway.transport.paths import DirectoryBusy, ListeningReactor
 
 listening: Any = ListeningReactor(reactor)
-
-NOBODY = 65534
-"""The number of a user who has nothing."""
 
 
 class PathTests(TestCase):

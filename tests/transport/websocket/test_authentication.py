@@ -187,6 +187,18 @@ class WaitTests(AuthenticationCase):
         self.pass_time(1)
         self.assertEqual(len(self.peer.replies()), 1)
 
+    def hold_looks(self) -> Deferred[None]:
+        """Have looks at messages begin when that fires, and not before."""
+        kind, gate = type(self.storage.messages), Deferred[None]()
+        get = kind.list
+
+        async def held(*given: Any, **named: Any) -> Any:
+            await gate
+            return await get(*given, **named)
+
+        self.patch(kind, "list", held)
+        return gate
+
     def test_answered_before_the_end(self) -> None:
         """What waits when the token ends is answered, with nothing, before the socket is closed."""
         self.pass_time(LIFE_S - 5)
@@ -201,16 +213,9 @@ class WaitTests(AuthenticationCase):
         """So it is where a token turns out to be revoked; a look that is under way is waited for, and nothing else runs until then."""
         self.tokens.age_max_s = 100.0
         self.authenticate()
-        kind, gate = type(self.storage.messages), Deferred[None]()
-        get = kind.list
-
-        async def held(*given: Any, **named: Any) -> Any:
-            await gate
-            return await get(*given, **named)
-
         self.pass_time(95)
         self.wait()
-        self.patch(kind, "list", held)
+        gate = self.hold_looks()
         self.tokens.callers.pop("t1")
         self.pass_time(5)
         self.tokens.answer(Unauthorized("revoked"))
@@ -225,16 +230,9 @@ class WaitTests(AuthenticationCase):
 
     def test_authenticated_before_the_end(self) -> None:
         """Who authenticates anew while a look is under way goes on."""
-        kind, gate = type(self.storage.messages), Deferred[None]()
-        get = kind.list
-
-        async def held(*given: Any, **named: Any) -> Any:
-            await gate
-            return await get(*given, **named)
-
         self.pass_time(LIFE_S - 5)
         self.wait()
-        self.patch(kind, "list", held)
+        gate = self.hold_looks()
         self.pass_time(5)
         self.peer.send(frame("authenticate", "p1", "later"))
         gate.callback(None)
