@@ -14,7 +14,7 @@ from zope.interface import implementer
 _IDLE_S = 4
 """How long one is kept that nobody uses: others close it after 5 s or more, as Apache does, and a request may be on its way then."""
 
-_TOTAL = 1000
+KEPT_MAX = 1000
 """How many are kept to all hosts together."""
 
 
@@ -46,7 +46,7 @@ class KeptConnections(HTTPConnectionPool):
     cachedConnectionTimeout = _IDLE_S
 
     def __init__(
-        self, reactor: Any, per_host: int = HTTPConnectionPool.maxPersistentPerHost, total: int = _TOTAL
+        self, reactor: Any, per_host: int = HTTPConnectionPool.maxPersistentPerHost, total: int = KEPT_MAX
     ) -> None:
         super().__init__(reactor)
         self.maxPersistentPerHost = per_host

@@ -61,18 +61,19 @@ def make(group: str, name: str, interface: InterfaceClass, *arguments: object) -
     return made
 
 
-def verify(group: str, name: str, interface: InterfaceClass, part: Callable[[], object]) -> None:
-    """Look at a part of what a plug-in has made.  It need not say that it provides the interface.
+def verify(group: str, name: str, parts: Iterable[tuple[InterfaceClass, Callable[[], object]]]) -> None:
+    """Look at parts of what a plug-in has made.  They need not say that they provide their interfaces.
 
-    :param part: gives it.
-    :raises PluginError: it lacks something of the interface, or cannot be had.
+    :param parts: what each has to provide, and what gives it.
+    :raises PluginError: one lacks something of its interface, or cannot be had.
     """
     who = _who(_find(group, name))
-    try:
-        found = part()
-    except Exception as error:
-        raise PluginError(f"{who} cannot be used: {_told(error)}") from error
-    _verify(who, interface, found, says=False)
+    for interface, part in parts:
+        try:
+            found = part()
+        except Exception as error:
+            raise PluginError(f"{who} cannot be used: {_told(error)}") from error
+        _verify(who, interface, found, says=False)
 
 
 def notifiers(tables: Mapping[str, Mapping[str, object]], reactor: Any) -> dict[str, INotifier]:

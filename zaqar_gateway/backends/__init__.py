@@ -6,7 +6,6 @@ What connects to a Redis is imported late, since importing txredisapi installs a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Literal
 
 from zope.interface.interface import InterfaceClass
@@ -69,7 +68,6 @@ def make_backend(settings: Settings, reactor: Any, order: Order | None = None) -
     made: IStorageBackend = plugins.make(
         plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, durability, bounds, quotas), reactor
     )
-    plugins.verify(plugins.STORAGE, settings.store, IStorage, lambda: made.storage)
-    for name, interface in _PARTS.items():
-        plugins.verify(plugins.STORAGE, settings.store, interface, partial(getattr, made.storage, name))
+    parts = ((interface, lambda name=name: getattr(made.storage, name)) for name, interface in _PARTS.items())
+    plugins.verify(plugins.STORAGE, settings.store, [(IStorage, lambda: made.storage), *parts])
     return made

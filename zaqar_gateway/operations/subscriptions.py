@@ -216,9 +216,9 @@ class Subscriptions:
         if not is_ours and (options is not None or (is_moved and scheme in _TRUSTING)):
             # Whatever the scheme is, and the trust that there was: another request may be changing the subscriber.
             await self._check_trust(ctx, wanted[TRUST_ID])
-            if scheme in _TRUSTING and wanted[TRUST_ID] != known.get(TRUST_ID) and changes.subscriber is None:
-                if not await self._gave(ctx, known.get(TRUST_ID, "")):
-                    raise Forbidden(_NOT_NAMED)
+            is_another = wanted[TRUST_ID] != known.get(TRUST_ID) and changes.subscriber is None
+            if scheme in _TRUSTING and is_another and not await self._gave(ctx, known.get(TRUST_ID, "")):
+                raise Forbidden(_NOT_NAMED)
         made = unused = ""
         if scheme in _TRUSTING and is_ours:
             # A trust is for the address and the options that its maker has chosen, and lasts as long as what it is for.

@@ -14,8 +14,11 @@ from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 from functools import partial
+from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+
+_T = TypeVar("_T")
 
 Pace = Callable[[Callable[[], None]], object]
 """Has something done that takes some tenths of a millisecond, when it is its turn in the process.
@@ -131,11 +134,11 @@ class Rooms:
             del self._of[party]
 
 
-class _Row:
-    """Those who wait for one host in one lane: one of each project after the other."""
+class _Row(Generic[_T]):
+    """What waits in one lane: one of each project after the other."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, deque[Deferred[None]]] = {}
+        self._waiting: dict[str, deque[_T]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -145,26 +148,26 @@ class _Row:
         """The project that is next."""
         return next(iter(self._waiting))
 
-    def add(self, project: str, turn: Deferred[None]) -> None:
-        """Have somebody wait."""
+    def add(self, project: str, one: _T) -> None:
+        """Have something wait."""
         if project not in self._waiting:
             self._waiting[project] = deque()
-        self._waiting[project].append(turn)
+        self._waiting[project].append(one)
 
-    def next(self) -> Deferred[None]:
-        """Whose turn it is, who then waits no more."""
+    def next(self) -> _T:
+        """Whose turn it is, which then waits no more."""
         project = self.first
         waiting = self._waiting.pop(project)
-        turn = waiting.popleft()
+        one = waiting.popleft()
         if waiting:
             self._waiting[project] = waiting
-        return turn
+        return one
 
 
 class _Host:
     def __init__(self, places: int) -> None:
         self.share = Share(places)
-        self.waiting = tuple(_Row() for _ in Lane)
+        self.waiting = tuple(_Row[Deferred[None]]() for _ in Lane)
         self.is_ready = [False for _ in Lane]
 
     @property
@@ -188,7 +191,7 @@ class Turns:
         self._hosts: dict[str, _Host] = {}
         # Hosts that somebody in a lane waits for and that may have room, by the project that is next there; in the order of
         # their turns.
-        self._ready: tuple[dict[str, dict[str, None]], ...] = tuple({} for _ in Lane)
+        self._ready = tuple(_Row[str]() for _ in Lane)
         self._granting = False
 
     def take(self, host: str, lane: Lane, project: str = "") -> Deferred[None]:
@@ -231,17 +234,11 @@ class Turns:
         found = self._hosts[host]
         if found.waiting[lane] and not found.is_ready[lane]:
             found.is_ready[lane] = True
-            self._ready[lane].setdefault(found.waiting[lane].first, {})[host] = None
+            self._ready[lane].add(found.waiting[lane].first, host)
 
     def _next_ready(self, lane: Lane) -> str:
         """The host whose turn it is, which then is not ready any more."""
-        ready = self._ready[lane]
-        project = next(iter(ready))
-        hosts = ready.pop(project)
-        host = next(iter(hosts))
-        del hosts[host]
-        if hosts:
-            ready[project] = hosts
+        host = self._ready[lane].next()
         self._hosts[host].is_ready[lane] = False
         return host
 

@@ -28,7 +28,7 @@ from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.errors import IdentityUnavailable, NotFound, RuleBroken
 from zaqar_gateway.failures import describe
 from zaqar_gateway.interfaces import INotifier, ITrusts
-from zaqar_gateway.kept import KeptConnections, WholeBody
+from zaqar_gateway.kept import KEPT_MAX, KeptConnections, WholeBody
 from zaqar_gateway.model import Delivery, Verdict
 from zaqar_gateway.push.addresses import AddressRefused, AddressRules, CheckedEndpoints
 from zaqar_gateway.push.failures import DeliveryFailed
@@ -340,7 +340,7 @@ class WebhookNotifier:
         *,
         timeout_s: float,
         per_host: int = 2,
-        idle_max: int = 1000,
+        idle_max: int = KEPT_MAX,
         secrets: Sequence[bytes] = (),
         trusts: ITrusts | None = None,
         resolver: IHostnameResolver | None = None,

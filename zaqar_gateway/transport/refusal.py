@@ -56,4 +56,5 @@ def refusal(status: int, title: str, description: str) -> tuple[int, list[tuple[
     """
     document = {"title": title, "description": description} if description else {"title": title}
     body = json.dumps(document, ensure_ascii=False).encode()
-    return status, [(b"Content-Type", b"application/json"), (b"Vary", b"Accept")], body
+    fields = [(b"Content-Type", b"application/json"), (b"Vary", b"Accept"), (b"x-openstack-request-id", request_id())]
+    return status, fields, body

@@ -49,7 +49,7 @@ from zaqar_gateway.transport.http.request import (
 from zaqar_gateway.transport.peers import RETRY_AFTER_S
 from zaqar_gateway.transport.ports import READ_MAX, Conduct
 from zaqar_gateway.transport.received import keep
-from zaqar_gateway.transport.refusal import TITLES, refusal, request_id
+from zaqar_gateway.transport.refusal import TITLES, refusal
 from zaqar_gateway.transport.turns import PART_S, Reads
 
 if TYPE_CHECKING:
@@ -833,7 +833,6 @@ class HttpChannel(Protocol):
 
     def _fail(self, request: Request) -> None:
         status, headers, body = refusal(500, TITLES[500], "The request could not be handled.")
-        headers.append((b"x-openstack-request-id", request_id()))
         request.reply(status, self._for_page(request.headers.get(b"origin"), headers), body)
 
     def _refuse(self, status: int, description: str, title: str = "", retry_after_s: int = 0, is_read: bool = True) -> bool:
@@ -845,7 +844,6 @@ class HttpChannel(Protocol):
         status, headers, body = refusal(status, title or TITLES[status], description)
         if retry_after_s:
             headers.append((b"Retry-After", b"%d" % retry_after_s))
-        headers.append((b"x-openstack-request-id", request_id()))
         fields = encode_fields(self._for_page(self._origin(is_read), headers), b"", self)
         self._put(encode_head(status, fields, len(body), self._factory.tail_close))
         if not self._bodiless:

@@ -51,7 +51,7 @@ from zaqar_gateway.interfaces import IAsker, IListener, IPushed
 from zaqar_gateway.transport import protection
 from zaqar_gateway.transport.peers import RETRY_AFTER_S, Crowded
 from zaqar_gateway.transport.ports import Conduct
-from zaqar_gateway.transport.refusal import TITLES, refusal, request_id
+from zaqar_gateway.transport.refusal import TITLES, refusal
 from zaqar_gateway.transport.turns import PART_S, Reads
 from zaqar_gateway.transport.websocket import offers
 from zaqar_gateway.transport.websocket.framing import (
@@ -358,7 +358,6 @@ class GatewayProtocol(WebSocketServerProtocol):
             *fields,
             (b"Content-Length", b"%d" % len(body)),
             (b"Connection", b"close"),
-            (b"x-openstack-request-id", request_id()),
             *((name.encode(), value.encode()) for name, value in responseHeaders or ()),
         ]
         if code == 426:
