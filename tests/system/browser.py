@@ -164,19 +164,23 @@ class Page:
         """The visible text of the first element that matches."""
         return str(self.evaluate(f"document.querySelector({json.dumps(selector)}).innerText"))
 
-    def click(self, selector: str) -> None:
-        """Click in the middle of the first element that matches, once it is there, with a real mouse.
+    def click(self, find: str) -> None:
+        """Click in the middle of an element, once it is there, with a real mouse.
 
+        :param find: an expression whose value is the element, or null. It is asked anew until the click has arrived:
+            a page that draws itself anew meanwhile puts another element in its place.
         :raises PageError: something else was there when the click came, each time.
         """
         for _ in range(CLICKS_MAX):  # what comes above it, such as a new row, moves it
             at = self.wait_for(
                 f"""(() => {{
-                  const found = document.querySelector({json.dumps(selector)});
+                  const find = () => {find};
+                  const found = find();
                   if (!found) return null;
                   found.scrollIntoView({{block: "center", behavior: "instant"}});
                   window.isMissed = true;
-                  found.addEventListener("click", () => (window.isMissed = false), {{capture: true, once: true}});
+                  const arrived = event => (window.isMissed = !find()?.contains(event.target));
+                  document.addEventListener("click", arrived, {{capture: true, once: true}});
                   const box = found.getBoundingClientRect();
                   return box.width ? {{x: box.x + box.width / 2, y: box.y + box.height / 2}} : null;
                 }})()"""
@@ -188,13 +192,16 @@ class Page:
                     return
             except PageError:  # the document is just being replaced
                 return
-        raise PageError(f"{selector} was not there when the click came, {CLICKS_MAX} times")
+        raise PageError(f"{find} was not there when the click came, {CLICKS_MAX} times")
 
-    def fill(self, selector: str, text: str) -> None:
-        """Put the focus on the first element that matches, once it is there, and type over what it holds."""
+    def fill(self, find: str, text: str) -> None:
+        """Put the focus on an element, once it is there, and type over what it holds.
+
+        :param find: an expression whose value is the element, or null.
+        """
         self.wait_for(
             f"""(() => {{
-              const found = document.querySelector({json.dumps(selector)});
+              const found = {find};
               if (!found) return false;
               found.focus();
               if (found.select) found.select();

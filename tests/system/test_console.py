@@ -43,21 +43,17 @@ for (const name of ["alert", "confirm", "prompt", "hack"]) window[name] = () => 
 _FIND = """(() => {
   const within = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document;
   const named = element => (element.getAttribute("aria-label") ?? element.textContent).trim();
-  const found = [...within.querySelectorAll(%s)].filter(one => one.checkVisibility() && named(one) === %s)[0];
-  for (const old of document.querySelectorAll("[data-found]")) old.removeAttribute("data-found");
-  if (!found || found.disabled) return false;
-  found.setAttribute("data-found", "");
-  return true;
+  const found = [...within.querySelectorAll(%s)].find(one => one.checkVisibility() && named(one) === %s);
+  return found && !found.disabled ? found : null;
 })()"""
 
 _LABELLED = """(() => {
   const within = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document;
-  for (const old of document.querySelectorAll("[data-found]")) old.removeAttribute("data-found");
   for (const control of within.querySelectorAll("input, textarea, select")) {
     const named = control.getAttribute("aria-label") ?? [...(control.labels ?? [])].map(one => one.textContent).join(" ");
-    if (control.checkVisibility() && named.trim().startsWith(%s)) return control.setAttribute("data-found", "") ?? true;
+    if (control.checkVisibility() && named.trim().startsWith(%s)) return control;
   }
-  return false;
+  return null;
 })()"""
 
 _CONTRAST = """(() => {
@@ -123,22 +119,19 @@ class Console:
 
     def click(self, name: str, what: str = "button, a, summary, label, [role=tab]") -> None:
         """Click on something by its name."""
-        self.page.wait_for(_FIND % (json.dumps(what), json.dumps(name)), SOON_S)
-        self.page.click("[data-found]")
+        self.page.click(_FIND % (json.dumps(what), json.dumps(name)))
 
     def can_click(self, name: str) -> bool:
         """Whether there is a button of that name that does something."""
-        return bool(self.page.evaluate(_FIND % (json.dumps("button"), json.dumps(name))))
+        return bool(self.page.evaluate(f"!!{_FIND % (json.dumps('button'), json.dumps(name))}"))
 
     def fill(self, label: str, text: str) -> None:
         """Type into a field by its label."""
-        self.page.wait_for(_LABELLED % json.dumps(label), SOON_S)
-        self.page.fill("[data-found]", text)
+        self.page.fill(_LABELLED % json.dumps(label), text)
 
     def value(self, label: str) -> str:
         """What is in a field."""
-        self.page.wait_for(_LABELLED % json.dumps(label), SOON_S)
-        return str(self.page.evaluate("document.querySelector('[data-found]').value"))
+        return str(self.page.wait_for(f"[{_LABELLED % json.dumps(label)}?.value].filter(one => one != null)", SOON_S)[0])
 
     def sees(self, text: str, selector: str = "body") -> None:
         """Wait until a text is to be seen."""
@@ -188,12 +181,13 @@ class Console:
 
     def refuses(self, label: str, said: str) -> None:
         """Wait until it is said at a field what is wrong with it."""
-        self.page.wait_for(_LABELLED % json.dumps(label), SOON_S)
         self.page.wait_for(
-            "document.querySelector('[data-found]').getAttribute('aria-invalid') === 'true'"
-            " && document.activeElement.matches('[data-found]') && document.querySelector('[data-found]').checkVisibility()"
-            " && document.querySelector('[data-found]').getAttribute('aria-describedby').split(' ')"
-            f".some(id => document.getElementById(id).textContent.includes({json.dumps(said)}))",
+            f"""(() => {{
+              const found = {_LABELLED % json.dumps(label)};
+              return found?.getAttribute("aria-invalid") === "true" && document.activeElement === found
+                && found.getAttribute("aria-describedby").split(" ")
+                  .some(id => document.getElementById(id).textContent.includes({json.dumps(said)}));
+            }})()""",
             SOON_S,
         )
 
@@ -904,6 +898,26 @@ class MessageTests(ConsoleCase):
         console.click("Undo")
         console.misses("A queue is made by a first message")
 
+    def test_metadata_not_read(self) -> None:
+        """A gateway lost just after it saved: what was saved is told, and so is that the fields may be old."""
+        self.http("PUT", "/v2/queues/orders", {})
+        console = self.in_queue("metadata")
+        console.fill("_default_message_ttl", "700")
+        console.page.evaluate(
+            """(() => {
+              const really = window.fetch;
+              window.fetch = async (url, options) => {
+                const answer = await really(url, options);
+                if (options.method === "PATCH") window.fetch = () => Promise.reject(new TypeError("offline"));
+                return answer;
+              };
+            })()"""
+        )
+        console.click("Save 1 change")
+        console.sees("The metadata were saved.", "#toasts")
+        console.sees("The gateway cannot be reached.", ".panel > [role=alert]")
+        self.assertEqual(self.metadata("orders")["_default_message_ttl"], 700)
+
     def test_unsaved_metadata(self) -> None:
         """What somebody is changing is kept until it is saved, and they are asked before they leave it."""
         self.http("PUT", "/v2/queues/orders", {"color": "red"})
@@ -1373,7 +1387,7 @@ class UseTests(ConsoleCase):
         console, page = self.console, self.console.page
         page.wait_for("document.activeElement.name === 'project'")
         console.pressed(*"web")
-        page.fill("input[name=project]", PROJECT)
+        page.fill("document.querySelector('input[name=project]')", PROJECT)
         console.pressed("Enter")
         console.sees("no queues")
         console.pressed("n")

@@ -288,7 +288,7 @@ class ChatTests(PageTestCase):
 
     def say(self, page: Page, text: str) -> None:
         """Write a line as a user does."""
-        page.fill("#text", text)
+        page.fill("document.getElementById('text')", text)
         page.press("Enter")
 
     def test_two_pages(self) -> None:
@@ -296,7 +296,7 @@ class ChatTests(PageTestCase):
         anna, ben = pages = [self.open("chat.html"), self.open("chat.html")]
         for page, name in zip(pages, ("Anna", "Ben"), strict=True):
             self.wait_for_state(page, "open")
-            page.fill("#name", name)
+            page.fill("document.getElementById('name')", name)
         expected = []
         for number in range(3):
             for page, name in zip(pages, ("Anna", "Ben"), strict=True):

@@ -149,29 +149,38 @@ export function showMetadata(queue) {
 
   async function send() {
     if (save.disabled) return;
-    await wrong.during(async () => {
-      const removed = differing().filter(one => one.removed && !one.isNew && !Object.hasOwn(KNOWN, one.name));
-      const text = `[${operations().join(", ")}]`;
-      const patch = async () => {
-        try {
-          await api.call("PATCH", queue.path(), { body: text, type: PATCH });
-        } catch (error) {
-          if (error.status !== 404) throw error;
-          // The metadata of a queue that is not there can be read, and not changed.
-          throw new Error(`${error.message} A queue is made by a first message, or by “New queue”.`);
-        }
-        toast("The metadata were saved.");
-        draft.clear();
-        await load();
-      };
-      if (!removed.length) return busy(save, patch);
-      return ask(
-        `Remove ${removed.map(one => one.name).join(", ")}?`,
-        `${removed.length === 1 ? "The key and its value" : "The keys and their values"} will be gone from ${queue.name}.`,
-        "Save",
-        patch,
-      );
-    });
+    const text = await wrong.during(async () => `[${operations().join(", ")}]`);
+    if (!text) return;
+    const patch = async () => {
+      try {
+        await api.call("PATCH", queue.path(), { body: text, type: PATCH });
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        // The metadata of a queue that is not there can be read, and not changed.
+        throw new Error(`${error.message} A queue is made by a first message, or by “New queue”.`);
+      }
+      draft.clear();
+      return true;
+    };
+    const saved = async () => {
+      await load();
+      // Not before: who hears of it goes on, and the fields are not drawn anew under their hands.
+      toast("The metadata were saved.");
+    };
+    const removed = differing().filter(one => one.removed && !one.isNew && !Object.hasOwn(KNOWN, one.name));
+    if (!removed.length) {
+      if (await wrong.during(() => busy(save, patch))) await saved();
+      return;
+    }
+    ask(
+      `Remove ${removed.map(one => one.name).join(", ")}?`,
+      `${removed.length === 1 ? "The key and its value" : "The keys and their values"} will be gone from ${queue.name}.`,
+      "Save",
+      async () => {
+        await patch();
+        await saved();
+      },
+    );
   }
 
   // What somebody is changing is not read anew under their hands.
