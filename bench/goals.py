@@ -373,8 +373,10 @@ def large(target: Target, sizes: Sizes) -> Iterator[Figure]:
                 speed = len(load.latencies) * _LARGE_BYTES / load.seconds / 1e9
                 yield Figure(LARGE, f"{name} of 254 KiB, {transport}, 4 connections", speed, "GB/s", _LARGE_MIN_GB_S, True)
     if target.redis_pid is not None and _redis(target)[0] == "unixsocket":
-        speed = relayed(_redis(target)[1], psutil.Process(target.redis_pid).cpu_affinity() or [], body, sizes.large)
-        yield Figure(LARGE, "post of 254 KiB to a relay that looks at nothing, same Redis and core, 4 connections", speed, "GB/s")
+        path, cores = _redis(target)[1], psutil.Process(target.redis_pid).cpu_affinity() or []
+        for looks, what in ((False, "looks at nothing"), (True, "looks whether they are JSON, and at nothing else")):
+            speed = relayed(path, cores, body, sizes.large, looks)
+            yield Figure(LARGE, f"post of 254 KiB to a relay that {what}, same Redis and core, 4 connections", speed, "GB/s")
     with _queue(target) as (_, small), _queue(target) as (_, api):
         api.body = body
         lone = _paced(target, "http", small, _BESIDE_RATE, sizes.seconds)
@@ -390,11 +392,12 @@ def large(target: Target, sizes: Sizes) -> Iterator[Figure]:
         yield Figure(LARGE, "small post, beside 4 clients that post and pop 254 KiB: p99", beside.p99, "ms", _BESIDE_MAX_MS)
 
 
-def relayed(redis: str, cores: list[int], body: dict[str, str], operations: int) -> float:
-    """GB/s of posts over HTTP that are handed to a Redis unseen.
+def relayed(redis: str, cores: list[int], body: dict[str, str], operations: int, looks: bool) -> float:
+    """GB/s of posts over HTTP that are handed to a Redis.
 
     :param redis: path of its Unix socket.
     :param cores: that it runs on.
+    :param looks: whether they are looked through as JSON before; they go unseen otherwise.
     :raises LoadFailed: it cannot be measured.
     """
     api = HttpApi("relay", "127.0.0.1:8888")
@@ -404,7 +407,7 @@ def relayed(redis: str, cores: list[int], body: dict[str, str], operations: int)
     def post() -> Operation:
         expect((yield wanted), 201)
 
-    with relay(redis, len(wanted), cores) as port:
+    with relay(redis, len(wanted), cores, looks) as port:
         client = Client(lambda: Connection(socket.create_connection(("127.0.0.1", port)), HttpReader()), 4)
         try:
             load = client.run(post, operations=operations)

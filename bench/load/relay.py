@@ -1,4 +1,4 @@
-"""What loopback and Redis allow for large posts: a relay that looks at nothing of what it hands on.
+"""What loopback and Redis allow for large posts: a relay that looks at nothing of what it hands on, or only whether it is JSON.
 
 It reads requests of one known size from any number of connections, has Redis keep each, and answers then.  So it does of a server's work
 what no server can leave out.
@@ -9,16 +9,23 @@ import socket
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 
+import msgspec
+
 from bench.load.ceiling import aside, canned
 
 KEY = b"bench-relay"
 """A hash of what was handed on."""
 
+_END_OF_HEAD = b"\r\n\r\n"
 _REPLY_MAX = 64
 
 
-def serve(listener: socket.socket, redis: socket.socket, request_bytes: int, reply: bytes) -> None:
-    """Hand on every ``request_bytes`` that come on a connection, and answer with ``reply``, for ever."""
+def serve(listener: socket.socket, redis: socket.socket, request_bytes: int, reply: bytes, looks: bool) -> None:
+    """Hand on every ``request_bytes`` that come on a connection, and answer with ``reply``, for ever.
+
+    :param looks: whether the body is looked through as JSON before, with what the gateway has for that.
+    """
+    look = msgspec.json.Decoder(msgspec.Raw).decode
     poll = select.epoll()
     poll.register(listener.fileno(), select.EPOLLIN)
     connections: dict[int, tuple[socket.socket, bytearray, list[int]]] = {}
@@ -40,6 +47,8 @@ def serve(listener: socket.socket, redis: socket.socket, request_bytes: int, rep
             if have[0] == request_bytes:
                 number += 1
                 have[0] = 0
+                if looks:
+                    look(memoryview(request)[request.index(_END_OF_HEAD) + len(_END_OF_HEAD) :])
                 _hand_on(redis, number, request)
                 sock.sendall(reply)
 
@@ -58,16 +67,17 @@ def _hand_on(redis: socket.socket, number: int, request: bytearray) -> None:
         raise OSError(f"Redis answered {answer!r}")
 
 
-def relay(redis: str, request_bytes: int, cores: Collection[int]) -> AbstractContextManager[int]:
+def relay(redis: str, request_bytes: int, cores: Collection[int], looks: bool) -> AbstractContextManager[int]:
     """A relay in a process of its own; its port.
 
     :param redis: path of the Unix socket of a Redis.
     :param cores: that it runs on.
+    :param looks: whether it looks through each body as JSON.
     """
 
     def run(listener: socket.socket) -> None:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(redis)
-            serve(listener, sock, request_bytes, canned("http"))
+            serve(listener, sock, request_bytes, canned("http"), looks)
 
     return aside(run, cores)

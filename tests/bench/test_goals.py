@@ -83,12 +83,12 @@ class MeasuredTests(GoalCase):
         """A relay has a Redis keep what is posted to it, as it came; nothing is left of that afterwards."""
         server = shared_server()
         with mock.patch("bench.goals.KEY", b"other"):  # it is looked at before it is taken away
-            speed = relayed(str(server.path), [*os.sched_getaffinity(0)], {"bench_body": "x" * 1000}, 12)
+            speed = relayed(str(server.path), [*os.sched_getaffinity(0)], {"bench_body": "x" * 1000}, 12, looks=True)
         self.assertGreater(speed, 0)
         kept = [server.call("HLEN", "bench-relay"), server.call("HGET", "bench-relay", "000000000012")]
         self.assertEqual(kept[0], b":12\r\n")
         self.assertIn(b'{"messages":[{', kept[1])
-        relayed(str(server.path), [*os.sched_getaffinity(0)], {"bench_body": "x"}, 1)
+        relayed(str(server.path), [*os.sched_getaffinity(0)], {"bench_body": "x"}, 1, looks=False)
         self.assertEqual(server.call("EXISTS", "bench-relay"), b":0\r\n")
 
     def test_memory(self) -> None:
