@@ -8,9 +8,12 @@ takes a quarter of the time, and a transport encodes a struct of its own from th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+
+DURATION_MAX_S = 2**31 - 1
+"""The longest duration that anything may have, in seconds."""
 
 NO_ROLES: frozenset[str] = frozenset()
 
@@ -141,8 +144,8 @@ class NewMessage(msgspec.Struct, frozen=True, gc=False):
     """
 
     body: bytes
-    ttl_s: int | None = None
-    delay_s: int | None = None
+    ttl_s: Annotated[int, msgspec.Meta(ge=1, le=DURATION_MAX_S)] | None = None
+    delay_s: Annotated[int, msgspec.Meta(ge=0, le=DURATION_MAX_S)] | None = None
 
 
 class Once(msgspec.Struct, frozen=True, gc=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar, cast
 
@@ -87,6 +89,11 @@ def of_other_types(messages: Sequence[Message]) -> Sequence[Message]:
     """Messages whose lifetime is a text, as nothing but the annotations keeps a filter from making them."""
     wrong: Any = "60"
     return [replace(one, ttl_s=wrong) for one in messages]
+
+
+def cancelled(messages: Sequence[Message]) -> Sequence[Message]:
+    """What comes out of code for asyncio that is cancelled; it is no ``Exception``."""
+    raise asyncio.CancelledError
 
 
 class FilterCase(SynchronousTestCase):
@@ -275,6 +282,10 @@ class PostTests(FilterCase):
             (lambda messages: [object(), object()], FilterFault, "made into a object"),
             (of_other_types, FilterFault, "Expected `int | null`, got `str` - at `$.ttl_s`"),
             (lambda messages: [replace(one, delay_s=1.5) for one in messages], FilterFault, "got `float` - at `$.delay_s`"),
+            (lambda messages: [replace(one, ttl_s=0) for one in messages], FilterFault, "`int` >= 1 - at `$.ttl_s`"),
+            (lambda messages: [replace(one, ttl_s=10**18) for one in messages], FilterFault, "<= 2147483647 - at `$.ttl_s`"),
+            (lambda messages: sys.exit(3), FilterFault, "SystemExit: 3"),
+            (cancelled, FilterFault, "CancelledError"),
         ]
         for on_post, kind, logged in wrong:
             self.filtered(Made(on_post=on_post))
@@ -400,7 +411,7 @@ class AnswerTests(FilterCase):
 
     def test_popped_messages_are_not_lost(self) -> None:
         """What was popped is answered without a filter that fails, refuses or leaves out, and with all others."""
-        for wrong in (fail, refuse, without(b"0"), of_other_types):
+        for wrong in (fail, refuse, without(b"0"), of_other_types, cancelled):
             self.post(b"0")
             self.filtered(Made(on_answer=tagged(b"x")), Made(on_answer=wrong))
             self.assertEqual(self.pop(), [b'["x", 0]'])

@@ -18,10 +18,10 @@ from attrs import frozen
 from zaqar_gateway import address, plugins
 from zaqar_gateway.config import endpoints
 from zaqar_gateway.limits import TTL_MIN_S
+from zaqar_gateway.model import DURATION_MAX_S
 
 SIZE_MAX = 2**28
 _PAGE_MAX = 1000
-_DURATION_MAX_S = 2**31 - 1
 
 
 @frozen
@@ -338,7 +338,7 @@ PIPELINE = Kind(
 )
 PORT = whole(1, endpoints.PORT_MAX)
 PAGE = whole(1, _PAGE_MAX)
-TTL = whole(TTL_MIN_S, _DURATION_MAX_S)
-DELAY = whole(0, _DURATION_MAX_S)
+TTL = whole(TTL_MIN_S, DURATION_MAX_S)
+DELAY = whole(0, DURATION_MAX_S)
 COUNT = whole(0, 1_000_000)
 AMOUNT = whole(0, 2**50)

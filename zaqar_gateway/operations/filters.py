@@ -7,6 +7,7 @@ made.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -56,6 +57,9 @@ FILTERED = frozenset(
 
 
 _BYTES = (bytes, bytearray, memoryview)
+
+_FAULTS = (Exception, SystemExit, CancelledError)
+"""What a plug-in may raise without meaning the process: what calls ``sys.exit`` ends its request, and no other."""
 
 
 class _Wrong(Exception):
@@ -107,7 +111,7 @@ class Filters:
         for each in reversed(self._filters):
             try:
                 messages = await _answered(each, ctx, call, messages)
-            except Exception:
+            except _FAULTS:
                 _log.failure("message filter {name} failed; what was popped is answered without it", name=each.name)
         return messages
 
@@ -122,7 +126,7 @@ async def _asked(asked: Filter, work: Awaitable[_T]) -> _T:
         return await work
     except GatewayError:
         raise
-    except Exception:
+    except _FAULTS:
         _log.failure("message filter {name} failed", name=asked.name)
         raise FilterFault from None
 
