@@ -29,7 +29,8 @@ class PoolsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.gateways: list[Gateway] = []
-        self.redis = [RedisProcess() for _ in range(3)]
+        # One that syncs its file each second lets what it has answered wait for that, up to two seconds, and SIGKILL loses it then.
+        self.redis = [RedisProcess("p@ss/word", "--appendfsync", "no") for _ in range(3)]
         for each in self.redis:
             self.addCleanup(each.stop)
         self.here = self.http(self.gateway())
