@@ -18,6 +18,7 @@ from zaqar_gateway.errors import PoolUnfit, RuleBroken
 from zaqar_gateway.interfaces import IManagingBackend, IStorage, IStorageBackend
 from zaqar_gateway.model import NO_RULES, Pool
 from zaqar_gateway.plugins import PluginError
+from zaqar_gateway.role import Alone
 from zaqar_gateway.storage.memory import MemoryStorage
 from zaqar_gateway.storage.pooled import FOLLOW_S, Directory
 from zaqar_gateway.storage.redis.connection import Redis
@@ -65,7 +66,8 @@ class OrderTests(SynchronousTestCase):
     def test_told(self) -> None:
         """Each Redis of a gateway is told, that of a pool too."""
         for uri, pooling in (("", False), ("redis://h", False), ("redis://h", True)):
-            gateway = Gateway(settings(uri, pooling=pooling), reactor)
+            asked = settings(uri, pooling=pooling)
+            gateway = Gateway(asked, reactor, Alone(asked, reactor))
             backend = gateway._backend
             if isinstance(backend, PooledBackend):
                 backend = backend._open("redis://pool")

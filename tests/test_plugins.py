@@ -19,6 +19,7 @@ from zaqar_gateway.cli import main
 from zaqar_gateway.config import ConfigError, Settings, effective, load
 from zaqar_gateway.interfaces import IMessageFilter
 from zaqar_gateway.plugins import PluginError
+from zaqar_gateway.role import Alone
 from zaqar_gateway.tap import Gateway
 
 SOURCE = """
@@ -310,6 +311,12 @@ class SettingsTests(PluginCase):
         )
 
 
+def gateway_of(settings: Settings) -> Gateway:
+    """A gateway that has not started."""
+    clock = Clock()
+    return Gateway(settings, clock, Alone(settings, clock))
+
+
 class GatewayTests(PluginCase):
     """A gateway that is put together from them."""
 
@@ -351,7 +358,7 @@ class GatewayTests(PluginCase):
             ("Former", "IMessageStore", "IMessageStore.pop(project, queue, limit) attribute was not provided"),
         ):
             self.install(name, storage=f"paper = plugged:{name}")
-            error = self.assertRaises(PluginError, Gateway, self.load("[storage]\nuri = 'paper:a'"), Clock())
+            error = self.assertRaises(PluginError, gateway_of, self.load("[storage]\nuri = 'paper:a'"))
             begin = f"paper ({name} 1.5, entry point plugged:{name} of zaqar_gateway.storage) does not provide {interface}: "
             self.assertTrue(str(error).startswith(begin), str(error))
             self.assertIn(lacks, str(error))
@@ -362,7 +369,7 @@ class GatewayTests(PluginCase):
         wet = "class Wet(Backend):\n    async def stop(self):\n        raise OSError('the paper is wet')\n"
         (self.place / "plugged.py").write_text(f"{SOURCE}\n{wet}")
         self.install(storage="paper = plugged:Wet")
-        gateway = Gateway(self.load("[storage]\nuri = 'paper:a'"), Clock())
+        gateway = gateway_of(self.load("[storage]\nuri = 'paper:a'"))
         self.successResultOf(gateway.stopService())
         (failure,) = self.flushLoggedErrors(OSError)
         self.assertEqual(failure.getErrorMessage(), "the paper is wet")
@@ -370,14 +377,14 @@ class GatewayTests(PluginCase):
     def test_notifiers(self) -> None:
         """Notifiers that cannot be used keep the gateway from being made."""
         self.install(notifiers="pager = plugged:Pager\nother = plugged:Pager")
-        error = self.assertRaises(PluginError, Gateway, self.load("[storage]\nuri = 'memory:'"), Clock())
+        error = self.assertRaises(PluginError, gateway_of, self.load("[storage]\nuri = 'memory:'"))
         self.assertIn("both deliver to page:", str(error))
 
     def test_filter_refuses(self) -> None:
         """A filter that refuses its settings keeps the gateway from being made."""
         self.install(filters="choosy = plugged:choosy")
         settings = self.load("[storage]\nuri = 'memory:'\nmessage_filters = ['choosy']")
-        error = self.assertRaises(PluginError, Gateway, settings, Clock())
+        error = self.assertRaises(PluginError, gateway_of, settings)
         self.assertIn("refuses its settings: color has to be blue", str(error))
 
     def test_check(self) -> None:

@@ -55,6 +55,11 @@ ALLOWED: dict[str, set[str]] = {
     "identifying": {"config", "identity", "kept", *_SEAMS},
     "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},
+    "process": set(),
+    "listening": {"transport"},
+    "cautions": {"config", "address", "transport"},
+    "announcing": {"cautions", "show", "config", "address", "transport"},
+    "role": {"announcing", "listening", "process", "signals", "config"},
     # storage, for the version of the server that would be started.
     "cli": {"tap", "signals", "options", "config", "operations", "plugins", "policyfile", "storage"},
     "__main__": {"cli"},

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import errno
 import gc
-import os
-import resource
 import secrets
-import sys
-from collections.abc import Collection, Sequence
-from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -18,21 +11,13 @@ from typing import Any
 from twisted.application.internet import TimerService
 from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
-from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import deferLater
-from twisted.logger import (
-    FilteringLogObserver,
-    Logger,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogPublisher,
-)
+from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
-from zaqar_gateway import __version__, plugins, signals
-from zaqar_gateway.address import written
+from zaqar_gateway import plugins
+from zaqar_gateway.announcing import Serving
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
 from zaqar_gateway.backends.pooled import PooledBackend
@@ -57,7 +42,8 @@ from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.options import Options
 from zaqar_gateway.order import Order
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
-from zaqar_gateway.show import ShowFailed, show
+from zaqar_gateway.process import files_max, set_log_level, share_files
+from zaqar_gateway.role import Alone, Role
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, NoRedisServer
 from zaqar_gateway.storage.redis.embedded.program import find_server
@@ -73,7 +59,6 @@ from zaqar_gateway.transport.http.factory import HttpFactory
 from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.lobby import Lobbies, lobbies_of
-from zaqar_gateway.transport.paths import DirectoryBusy, ListeningReactor
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.ports import keep_memory, share
 from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
@@ -93,13 +78,8 @@ _COLLECTED = 700, 4, 250
 with Python's own numbers, and one at all of thousands of connections some tens; what is left behind by those that are gone
 refers to itself seldom, and waits longer here."""
 
-_WELL_KNOWN_KEY = "AES256"
 _SHUTDOWN_S = 15.0
 _TELL_S = 60.0
-_SPARE_FILES = 256
-_FILES_MAX = 1_048_576
-_BUSY_PAUSE_S, _BUSY_TRIES = 0.02, 250
-"""How another process is waited for that looks at the sockets of a directory: 5 s in all."""
 
 
 class Gateway(Service):
@@ -110,10 +90,10 @@ class Gateway(Service):
     :raises PolicyFileError: the policy file cannot be used.
     """
 
-    def __init__(self, settings: Settings, reactor: Any, *, shows: bool = False) -> None:
+    def __init__(self, settings: Settings, reactor: Any, role: Role) -> None:
         self._settings = settings
         self._reactor = reactor
-        self._shows = shows
+        self._role = role
         order = Order()
         self._backend = backend = make_backend(settings, reactor, order)
         pooling = None
@@ -135,12 +115,9 @@ class Gateway(Service):
         filters = _filters(settings, reactor)
         self.refusals = refusals = Refusals()
         self._rates = _rates(settings, storage, reactor, refusals)
-        connections_max, attempts_max = share_files(_files_max(), settings.notification.max_notifier_workers)
+        connections_max, attempts_max = share_files(files_max(), settings.notification.max_notifier_workers)
         if attempts_max < settings.notification.max_notifier_workers:
-            _log.warn(
-                "this process may have few open files (ulimit -Hn): {count} deliveries are made at one time at most",
-                count=attempts_max,
-            )
+            role.caution(f"this process may have few open files (ulimit -Hn): {attempts_max} deliveries are made at one time at most")
         peers = Peers(
             refusals,
             total_max=connections_max,
@@ -151,7 +128,7 @@ class Gateway(Service):
         policy = Policy()
         policy_file = PolicyFile(settings.policy_path, policy)
         for text in policy_file.load():
-            _log.warn("{text}", text=text)
+            role.caution(text)
         self._policy_watch = TimerService(LOOK_S, policy_file.look)
         self._policy_watch.clock = reactor
         self._counting = TimerService(_TELL_S, self._tell)
@@ -266,9 +243,8 @@ class Gateway(Service):
     def startService(self) -> None:
         """Begin to start; a failure ends the process with status 1."""
         super().startService()
-        _set_log_level(self._settings.log.level)
-        signals.on_hangup(self._hung_up, self._reactor.stop, self._reactor)
-        self._reactor.callWhenRunning(signals.stop_once, self._reactor)
+        set_log_level(self._settings.log.level)
+        self._role.take_signals(self._hung_up)
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._failed)
 
@@ -289,30 +265,19 @@ class Gateway(Service):
             self._tls.start()
         self._counting.startService()
         await self._backend.start()
-        for factory, endpoints in ((self._http, listen.http), (self._websocket, listen.websocket)):
-            for endpoint in endpoints:
-                self._ports.append(await self._listen(endpoint, factory))
+        for endpoint in listen.http:
+            self._ports.append(await self._listen("http", endpoint, self._http))
+        for endpoint in listen.websocket:
+            self._ports.append(await self._listen("websocket", endpoint, self._websocket))
         bound: list[Any] = [port.getHost() for port in self._ports]
         places = list(zip(bound, over_tls, strict=True))
-        http, websocket = places[: len(listen.http)], places[len(listen.http) :]
-        is_local = all(is_loopback(host.host) for host in bound if _is_tcp(host))
+        is_local = all(is_loopback(host.host) for host in bound if hasattr(host, "port"))
         self._delivering.start(loopback=is_local and not self._settings.auth_strategy)
-        _warn_of_openness(self._settings, bound)
-        _warn_of_key(self._settings)
-        _warn_of_subscribers(self._settings, self._delivering.notifiers)
-        authenticates = bool(self._settings.auth_strategy)
         gc.collect()
         gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
         gc.set_threshold(*_COLLECTED)
-        _print(_banner(self._backend.where, http, websocket, authenticates, self._settings.web.console))
-        if self._shows and authenticates:
-            _print("There is no token to show anything with.")
-        elif self._shows:
-            plain_http, plain_websocket = ([host for host, secure in each if not secure] for each in (http, websocket))
-            try:
-                await show(self._reactor, plain_http, plain_websocket, _print)
-            except ShowFailed as error:
-                _print(f"That is as far as it goes: {error}. The gateway serves all the same.")
+        http, websocket = places[: len(listen.http)], places[len(listen.http) :]
+        await self._role.serves(Serving(self._backend.where, self._delivering.notifiers.keys(), http, websocket))
 
     def _tell(self) -> None:
         """Say what was refused, and what waits."""
@@ -330,50 +295,16 @@ class Gateway(Service):
             except OSError as error:
                 _log.error("the audit log cannot be opened again: {why}", why=str(error))
 
-    async def _listen(self, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
-        try:
-            described, over_tls = without_tls(endpoint)
-            served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
-            port = await self._bind(described, served)
-            share(port, self._turns, self._lobbies, self._settings.listen.socket_buffer)
-            return port
-        except (CannotListenError, OSError) as error:
-            which = "websocket" if factory is self._websocket else "http"
-            why = str(error) if isinstance(error, CannotListenError) else f"Couldn't listen there: {error.strerror}."
-            raise OSError(f"{why} Another endpoint for {endpoint!r} has to be given, by listen.{which} or --{which}.") from None
-
-    async def _bind(self, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
-        """Listen, whatever a process that was killed has left there.
-
-        :raises CannotListenError: it cannot be listened there.
-        :raises OSError: the same; its text is for people.
-        """
-        try:
-            place, alone = (serverFromString(ListeningReactor(self._reactor, locks=locks), endpoint) for locks in (True, False))
-        except (IndexError, KeyError):  # of what Twisted looks in for the sockets of systemd
-            raise OSError(
-                errno.ENOENT, "systemd has not handed over such a socket (it does where a socket unit starts the service)"
-            ) from None
-        for _ in range(_BUSY_TRIES):
-            try:
-                port: IListeningPort = await place.listen(factory)
-                return port
-            except DirectoryBusy:
-                await deferLater(self._reactor, _BUSY_PAUSE_S)
-        _log.warn("another process keeps a lock on the directory of {endpoint}; it is listened there all the same", endpoint=endpoint)
-        port = await alone.listen(factory)
+    async def _listen(self, which: str, endpoint: str, factory: IProtocolFactory) -> IListeningPort:
+        described, over_tls = without_tls(endpoint)
+        served = self._tls.wrap(factory) if over_tls and self._tls is not None else factory
+        port = await self._role.listen(which, endpoint, described, served)
+        share(port, self._turns, self._lobbies, self._settings.listen.socket_buffer)
         return port
 
     def _failed(self, failure: Failure) -> None:
-        if failure.check(CancelledError):
-            return
-        if failure.check(EmbeddedRedisError, TlsError, OSError):
-            _log.critical("zaqar-gateway cannot start: {why}", why=failure.getErrorMessage())
-        else:
-            _log.failure("the gateway cannot start", failure)
-        # twistd knows no exit status for a start that fails after the reactor runs.  It has put everything away by then.
-        atexit.register(_exit_with_failure)
-        self._reactor.stop()
+        if not failure.check(CancelledError):
+            self._role.failed(failure, is_known=bool(failure.check(EmbeddedRedisError, TlsError, OSError)))
 
     def stopService(self) -> Deferred[None]:
         """Refuse what is new, finish what is under way, close sockets with 1001; then let the store go."""
@@ -424,7 +355,7 @@ def makeService(options: Options) -> IService:
 
     steady(reactor)
     try:
-        return Gateway(options.loaded, reactor, shows=bool(options["show"]))
+        return Gateway(options.loaded, reactor, Alone(options.loaded, reactor, shows=bool(options["show"])))
     except (plugins.PluginError, PolicyFileError) as error:
         raise SystemExit(f"zaqar-gateway cannot start: {error}") from None
 
@@ -542,50 +473,6 @@ def _rates(settings: Settings, storage: IStorage, reactor: Any, refusals: Refusa
     return None if requests is size is None else Rates(storage.rates, requests, size, reactor, refusals)
 
 
-def _files_max() -> int:
-    """How many files the process may have open; 0: any number.
-
-    It takes as many as it may: what systems begin with, often 1,024, is for programs that look through all of them.
-    """
-    most, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(allowed, _FILES_MAX) if allowed != resource.RLIM_INFINITY else _FILES_MAX
-    if most != resource.RLIM_INFINITY and most < wanted:
-        with suppress(OSError, ValueError):  # a system may allow less than it says
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, allowed))
-            most = wanted
-    return 0 if most == resource.RLIM_INFINITY else most
-
-
-def share_files(files_max: int, attempts_max: int) -> tuple[int, int]:
-    """How many connections, and how many attempts to deliver, leave enough descriptors for the store, logs and files.
-
-    :param files_max: that the process may have open; 0: any number.
-    :param attempts_max: that are wanted at one time.  Each has a connection, and as many are kept for what comes next.
-    :return: both; 0 connections: any number.
-    """
-    if not files_max:
-        return 0, attempts_max
-    attempts = max(1, min(attempts_max, files_max // 8))
-    return max(1, files_max - min(_SPARE_FILES, files_max // 4) - 2 * attempts), attempts
-
-
-def _set_log_level(level: str) -> None:
-    """Have every log observer get events of this level or a higher one only."""
-    if level == "debug":
-        return
-    wanted = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
-    # The publisher has no public way to name its observers; twistd has chosen them before the service starts.
-    for observer in list(globalLogPublisher._observers):
-        globalLogPublisher.removeObserver(observer)
-        globalLogPublisher.addObserver(FilteringLogObserver(observer, [wanted]))
-
-
-def _exit_with_failure() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)
-
-
 def _audit_file(path: str) -> AuditFile:
     """:raises OSError: it cannot be opened."""
     try:
@@ -596,98 +483,5 @@ def _audit_file(path: str) -> AuditFile:
         ) from None
 
 
-def _print(text: str) -> None:
-    """Print to the terminal; twistd makes log lines of ``sys.stdout``."""
-    print(text, file=sys.__stdout__, flush=True)
-
-
 def _is_tls(endpoint: str) -> bool:
     return without_tls(endpoint)[1]
-
-
-def _is_tcp(host: Any) -> bool:
-    return hasattr(host, "port")
-
-
-def _socket_path(host: Any) -> str:
-    return os.fsdecode(getattr(host, "name", None) or str(host))
-
-
-def _authority(host: Any) -> str:
-    """Where a client on this machine finds a listener."""
-    return written({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.host, host.host), host.port)
-
-
-def _url(scheme: str, host: Any, over_tls: bool) -> str:
-    return f"{scheme}{'s' if over_tls else ''}://{_authority(host)}"
-
-
-def _banner(
-    where: str,
-    http: Sequence[tuple[Any, bool]],
-    websocket: Sequence[tuple[Any, bool]],
-    authenticates: bool,
-    has_console: bool,
-) -> str:
-    lines = [f"zaqar-gateway {__version__} is ready.", f"  messages are kept in {where}"]
-    for what, scheme, hosts in (("HTTP and WebSocket", "http", http), ("WebSocket", "ws", websocket)):
-        for host, over_tls in hosts:
-            lines.append(f"  {what} on {f'{_url(scheme, host, over_tls)}/' if _is_tcp(host) else _socket_path(host)}")
-    lines += [
-        f"  web console on {_url('http', host, over_tls)}{console.PREFIX}"
-        for host, over_tls in http
-        if has_console and _is_tcp(host)
-    ]
-    if http:
-        host, over_tls = http[0]
-        scheme = "https" if over_tls else "http"
-        place = _url("http", host, over_tls) if _is_tcp(host) else ""
-        who = '"X-Auth-Token: $TOKEN"' if authenticates else "'X-Project-ID: demo'"
-        lines += [
-            "A first request:",
-            f"  curl -i {place or f'--unix-socket {_socket_path(host)} {scheme}://localhost'}"
-            f"/v2/queues/hello/messages -H {who}"
-            " -H 'Client-ID: 3381af92-2b9e-11e3-b191-71861300734c'"
-            """ -H 'Content-Type: application/json' -d '{"messages": [{"body": "Hello"}]}'""",
-        ]
-    return "\n".join(lines)
-
-
-def _warn_of_key(settings: Settings) -> None:
-    """Bodies that are encrypted with a key that everybody can find are not protected from everybody."""
-    if settings.encryption_key == _WELL_KNOWN_KEY:
-        _log.warn("message_encryption_key is the well-known default of the reference, which protects nothing")
-    elif not settings.encryption_key:
-        _log.warn(
-            "there is no message_encryption_key: queues that ask for encryption get a random key that is kept beside the"
-            " data, which does not protect them from whoever has both"
-        )
-
-
-def _warn_of_subscribers(settings: Settings, schemes: Collection[str]) -> None:
-    """Subscriptions may be made that nothing can be delivered to."""
-    if settings.notification.require_confirmation and not settings.signing_keys:
-        _log.warn(
-            "subscribers have to confirm and nobody asks them to: [notification] require_confirmation needs [signed_url]"
-            " secret_key"
-        )
-    for scheme in settings.transport.subscriber_types:
-        if scheme.lower() not in schemes:
-            _log.warn(
-                "nothing delivers to {scheme}: subscribers, which [transport] subscriber_types accepts: no notifier for them"
-                " is installed",
-                scheme=scheme,
-            )
-
-
-def _warn_of_openness(settings: Settings, hosts: Sequence[Any]) -> None:
-    """Without authentication everybody who reaches the gateway may do everything."""
-    if settings.auth_strategy:
-        return
-    for host in hosts:
-        if _is_tcp(host) and not is_loopback(host.host):
-            _log.warn(
-                "there is no authentication, and {host} is reachable from elsewhere: whoever reaches it can do"
-                " everything in every project",
-                host=written(host.host, host.port),
-            )

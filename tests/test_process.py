@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from zaqar_gateway.tap import share_files
+from zaqar_gateway.process import share_files
 
 
 class FilesTests(SynchronousTestCase):

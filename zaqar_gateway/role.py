@@ -1,0 +1,96 @@
+"""What a gateway does in another way where it is one of several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from zaqar_gateway import signals
+from zaqar_gateway.announcing import Serving, announce
+from zaqar_gateway.config import Settings
+from zaqar_gateway.listening import listen, refused
+from zaqar_gateway.process import end_with_failure
+
+_log = Logger()
+
+
+class Role(Protocol):
+    """Of a process in its gateway.
+
+    :ivar redis_socket: where the embedded Redis is, if another process runs it; else empty.
+    """
+
+    redis_socket: str
+
+    def caution(self, text: str) -> None:
+        """Have the log tell something of the settings that somebody may not have meant so."""
+
+    def take_signals(self, hung_up: Callable[[], None]) -> None:
+        """Have signals do what they should, from the start on.
+
+        :param hung_up: what SIGHUP does.
+        """
+
+    async def listen(self, which: str, endpoint: str, described: str, factory: IProtocolFactory) -> IListeningPort:
+        """Listen.
+
+        :param which: the setting, ``http`` or ``websocket``; :param endpoint: as it stands there; :param described: as Twisted has it.
+        :raises OSError: it cannot be listened there; the text is for people.
+        """
+
+    async def serves(self, serving: Serving) -> None:
+        """Tell that the process serves."""
+
+    def failed(self, failure: Failure, *, is_known: bool) -> None:
+        """Tell that it cannot start, and have it end with status 1.
+
+        :param is_known: whether the text of the failure says all.
+        """
+
+
+class Alone:
+    """The role of the one process that does everything.
+
+    :param shows: whether some requests are made, and printed, once it serves.
+    """
+
+    redis_socket = ""
+
+    def __init__(self, settings: Settings, reactor: Any, *, shows: bool = False) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._shows = shows
+
+    def caution(self, text: str) -> None:
+        """See :class:`Role`."""
+        _log.warn("{text}", text=text)
+
+    def take_signals(self, hung_up: Callable[[], None]) -> None:
+        """See :class:`Role`."""
+        signals.on_hangup(hung_up, self._reactor.stop, self._reactor)
+        self._reactor.callWhenRunning(signals.stop_once, self._reactor)
+
+    async def listen(self, which: str, endpoint: str, described: str, factory: IProtocolFactory) -> IListeningPort:
+        """See :class:`Role`."""
+        try:
+            return await listen(self._reactor, described, factory)
+        except (CannotListenError, OSError) as error:
+            raise refused(error, endpoint, which) from None
+
+    async def serves(self, serving: Serving) -> None:
+        """See :class:`Role`."""
+        await announce(self._settings, serving, self._reactor, shows=self._shows)
+
+    def failed(self, failure: Failure, *, is_known: bool) -> None:
+        """See :class:`Role`."""
+        if is_known:
+            _log.critical("zaqar-gateway cannot start: {why}", why=failure.getErrorMessage())
+        else:
+            _log.failure("the gateway cannot start", failure)
+        end_with_failure()
+        self._reactor.stop()
