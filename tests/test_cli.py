@@ -137,7 +137,7 @@ class Commands(CommandCase):
         done = self.command("run", "--help")
         self.assertEqual(done.returncode, 0)
         self.assertTrue(done.stdout.startswith("Usage: zaqar-gateway run [options]\n"))
-        for name in ("config", "http", "websocket", "storage", "data-dir", "show"):
+        for name in ("config", "http", "websocket", "storage", "data-dir", "workers", "show"):
             self.assertIn(f"--{name}", done.stdout)
         self.assertEqual(self.command("run", "--version").stdout, f"zaqar-gateway {zaqar_gateway.__version__}\n")
 
@@ -162,10 +162,10 @@ class OptionsTests(CommandCase):
         path = self.file("admin_mode = true\n[listen]\nhttp = []")
         options = self.parse(
             *("-c", path, "--http", "tcp:80", "--http=tcp:81", "--websocket", "tcp:90"),
-            *("--storage", "redis://h/name", "--data-dir", "/data", "--show"),
+            *("--storage", "redis://h/name", "--data-dir", "/data", "--workers", "3", "--show"),
         )
         self.assertTrue(options.loaded.admin_mode)
-        self.assertEqual(options.loaded.listen, config.Listen(("tcp:80", "tcp:81"), ("tcp:90",)))
+        self.assertEqual(options.loaded.listen, config.Listen(("tcp:80", "tcp:81"), ("tcp:90",), workers=3))
         self.assertEqual(options.loaded.redis, RedisAddress("h", key_prefix="name"))
         self.assertEqual(options.loaded.storage.data_dir, "/data")
         self.assertTrue(options["show"])
@@ -177,8 +177,11 @@ class OptionsTests(CommandCase):
 
     def test_refusal(self) -> None:
         """Every problem of the settings is in the text of the usage error."""
-        error = self.assertRaises(usage.UsageError, self.parse, "--http", "nonsense", "--storage", "nonsense")
+        error = self.assertRaises(
+            usage.UsageError, self.parse, "--http", "nonsense", "--storage", "nonsense", "--workers", "many"
+        )
         self.assertIn("command line: [listen] http is ", str(error))
+        self.assertIn('command line: [listen] workers is "many"; it has to be a whole number from 0 to 1000.', str(error))
         self.assertIn("command line: [storage] uri; ", str(error))
 
 

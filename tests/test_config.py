@@ -311,6 +311,12 @@ class Refusals(ConfigCase):
         self.assertIn("third_part is not available in this version", problems[0])
         self.assertEqual(self.load("auth_strategy = ''\nunreliable = true").auth_strategy, "")
 
+    def test_workers_and_memory(self) -> None:
+        """What one process keeps in its memory is not for several."""
+        for count in (0, 2):
+            (problem,) = self.refused(f"[storage]\nuri = 'memory:'\n[listen]\nworkers = {count}")
+            self.assertIn(f"[listen] workers is {count}; it has to be 1 where [storage] uri is memory:", problem)
+
     def test_contradictions(self) -> None:
         """A default above its maximum, and other things that cannot go together, are refused."""
         for text, expected in (

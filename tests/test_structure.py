@@ -59,6 +59,8 @@ ALLOWED: dict[str, set[str]] = {
     "listening": {"transport"},
     "cautions": {"config", "address", "transport"},
     "announcing": {"cautions", "show", "config", "address", "transport"},
+    "workers": {"workers", "role", "announcing", "listening", "process", "signals", "config", "storage", "transport"},
+    "working": {"tap", "signals", "workers"},
     "role": {"announcing", "listening", "process", "signals", "config"},
     # storage, for the version of the server that would be started.
     "cli": {"tap", "signals", "options", "config", "operations", "plugins", "policyfile", "storage"},

@@ -26,6 +26,7 @@ class Options(usage.Options):
         ["config", "c", None, f"File with settings, TOML; {config.FILE_VARIABLE} names it too."],
         ["storage", None, None, "The store: memory:, redis:, rediss:, unix: or a plug-in's; default: embedded Redis."],
         ["data-dir", None, None, "Directory of the embedded Redis."],
+        ["workers", None, None, "Processes that serve, sharing the listeners; 0: one for each core; default: 1."],
     ]
 
     loaded: config.Settings
@@ -60,7 +61,7 @@ class Options(usage.Options):
         :raises usage.UsageError: something is wrong with them; all of it is told.
         """
         overrides: dict[str, Any] = dict(self._listeners)
-        for option, name in (("storage", "storage.uri"), ("data-dir", "storage.data_dir")):
+        for option, name in (("storage", "storage.uri"), ("data-dir", "storage.data_dir"), ("workers", "listen.workers")):
             if self[option] is not None:
                 overrides[name] = self[option]
         try:

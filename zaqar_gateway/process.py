@@ -6,6 +6,7 @@ import atexit
 import os
 import resource
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, globalLogPublisher
@@ -14,7 +15,18 @@ _SPARE_FILES = 256
 _FILES_MAX = 1_048_576
 
 
-def files_max() -> int:
+def files_for(attempts_wanted: int, caution: Callable[[str], object]) -> tuple[int, int]:
+    """How many connections, and how many attempts to deliver, the process may have files for.  See :func:`share_files`.
+
+    :param caution: is told where that is less than is wanted.
+    """
+    connections, attempts = share_files(_files_max(), attempts_wanted)
+    if attempts < attempts_wanted:
+        caution(f"this process may have few open files (ulimit -Hn): {attempts} deliveries are made at one time at most")
+    return connections, attempts
+
+
+def _files_max() -> int:
     """How many files the process may have open; 0: any number.
 
     It takes as many as it may: what systems begin with, often 1,024, is for programs that look through all of them.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -62,6 +63,30 @@ def stop_once(reactor: Any) -> None:
 
     for number in known:
         signal.signal(number, stop)
+
+
+_OF_TERMINAL = {signal.SIGINT, signal.SIGHUP}
+"""What a terminal sends to all processes that were started from it, and is for the first of them to answer."""
+
+
+@contextmanager
+def kept_from_children() -> Iterator[None]:
+    """Have what is started meanwhile not get what a terminal sends, until :func:`as_worker`.
+
+    They wait for a moment here, too.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _OF_TERMINAL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def as_worker() -> None:
+    """Leave it to the keeper to say what a terminal's signals mean."""
+    for number in _OF_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _OF_TERMINAL)
 
 
 def has_terminal() -> bool:

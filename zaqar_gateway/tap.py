@@ -13,7 +13,7 @@ from twisted.application.service import IService, Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import deferLater
-from twisted.logger import Logger, globalLogPublisher
+from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
 
 from zaqar_gateway import plugins
@@ -42,7 +42,7 @@ from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.options import Options
 from zaqar_gateway.order import Order
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
-from zaqar_gateway.process import files_max, set_log_level, share_files
+from zaqar_gateway.process import files_for, set_log_level
 from zaqar_gateway.role import Alone, Role
 from zaqar_gateway.storage.encryption import EncryptingStorage
 from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, NoRedisServer
@@ -68,6 +68,11 @@ from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory
 from zaqar_gateway.transport.websocket.origins import is_loopback
+from zaqar_gateway.workers import how_many
+from zaqar_gateway.workers.handover import Handover
+from zaqar_gateway.workers.keeper import Keeper
+from zaqar_gateway.workers.tidings import CannotStart, Outlet
+from zaqar_gateway.workers.worker import Worker
 
 __all__ = ["Options", "makeService"]
 
@@ -95,7 +100,7 @@ class Gateway(Service):
         self._reactor = reactor
         self._role = role
         order = Order()
-        self._backend = backend = make_backend(settings, reactor, order)
+        self._backend = backend = make_backend(settings, reactor, order, role.redis_socket)
         pooling = None
         if settings.pooling:
             self._backend = pooled = PooledBackend(backend, settings, reactor, order)
@@ -115,9 +120,7 @@ class Gateway(Service):
         filters = _filters(settings, reactor)
         self.refusals = refusals = Refusals()
         self._rates = _rates(settings, storage, reactor, refusals)
-        connections_max, attempts_max = share_files(files_max(), settings.notification.max_notifier_workers)
-        if attempts_max < settings.notification.max_notifier_workers:
-            role.caution(f"this process may have few open files (ulimit -Hn): {attempts_max} deliveries are made at one time at most")
+        connections_max, attempts_max = files_for(settings.notification.max_notifier_workers, role.caution)
         peers = Peers(
             refusals,
             total_max=connections_max,
@@ -354,10 +357,62 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     steady(reactor)
+    settings = options.loaded
+    role = Alone(settings, reactor, shows=bool(options["show"]))
+    count = how_many(settings.listen.workers)
     try:
-        return Gateway(options.loaded, reactor, Alone(options.loaded, reactor, shows=bool(options["show"])))
+        return Gateway(settings, reactor, role) if count == 1 else _keeper(settings, reactor, role, count)
     except (plugins.PluginError, PolicyFileError) as error:
         raise SystemExit(f"zaqar-gateway cannot start: {error}") from None
+
+
+def _keeper(settings: Settings, reactor: Any, role: Role, count: int) -> IService:
+    """What keeps so many workers.
+
+    What would keep each of them from starting is found here, and what there is to say of the settings is said once.
+
+    :raises PluginError: a plug-in that the settings ask for cannot be used.
+    :raises PolicyFileError: the policy file cannot be used.
+    """
+    _check_plugins(settings, reactor)
+    for text in PolicyFile(settings.policy_path, Policy()).load():
+        role.caution(text)
+    files_for(settings.notification.max_notifier_workers, role.caution)
+    redis = None
+    if settings.store == "embedded":
+        from zaqar_gateway.backends import embedded  # late: see there
+
+        redis = embedded.server(settings.storage, reactor)
+
+    def check_files() -> None:
+        if settings.log.audit_file:
+            _audit_file(settings.log.audit_file).close()
+        if any(_over_tls(settings)):
+            _tls(settings, reactor)
+
+    return Keeper(settings, reactor, role, count, redis, check_files)
+
+
+def work(given: Handover, outlet: Outlet) -> int:
+    """Be a worker, until it ends.
+
+    :return: the status to end with.
+    """
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    steady(reactor)
+    globalLogBeginner.beginLoggingTo([outlet])
+    role = Worker(given, outlet, reactor)
+    try:
+        gateway = Gateway(given.settings, reactor, role)
+    except (plugins.PluginError, PolicyFileError) as error:
+        outlet.tell(CannotStart(str(error)))
+        return 1
+    gateway.startService()
+    reactor.addSystemEventTrigger("before", "shutdown", gateway.stopService)
+    reactor.run()
+    return role.status
 
 
 def check(settings: Settings) -> None:
@@ -368,9 +423,7 @@ def check(settings: Settings) -> None:
     """
     from twisted.internet import reactor
 
-    make_backend(settings, reactor)
-    _filters(settings, reactor)
-    plugins.notifiers(settings.notifier_tables, reactor)
+    _check_plugins(settings, reactor)
     try:
         if any(_over_tls(settings)):
             _tls(settings, reactor)
@@ -378,6 +431,13 @@ def check(settings: Settings) -> None:
             find_server(settings.storage.redis_server)
     except (TlsError, NoRedisServer) as error:
         raise ConfigError([str(error)]) from None
+
+
+def _check_plugins(settings: Settings, reactor: Any) -> None:
+    """:raises PluginError: one that the settings ask for, or that is installed and always used, cannot be used."""
+    make_backend(settings, reactor)
+    _filters(settings, reactor)
+    plugins.notifiers(settings.notifier_tables, reactor)
 
 
 def _over_tls(settings: Settings) -> list[bool]:

@@ -210,6 +210,7 @@ class Gateway(Process):
     :param environ: others.
     :param command: what starts a gateway.
     :param listen: the endpoints for HTTP and for WebSocket alone.
+    :param start_s: how long it may take to be ready.
     :ivar http: the URL of the listener for HTTP, without a slash at the end.
     :ivar websocket: the URL of the listener for WebSocket alone.
     :raises AssertionError: it does not start; the text has what it printed.
@@ -224,6 +225,7 @@ class Gateway(Process):
         environ: Mapping[str, str] | None = None,
         command: Sequence[str] = TWISTD,
         listen: tuple[str, str] = (_LOCAL, _LOCAL),
+        start_s: float = START_S,
     ) -> None:
         self.data_dir = data_dir or new_directory()
         place = ["--storage", storage] if storage else ["--data-dir", str(self.data_dir)]
@@ -234,7 +236,7 @@ class Gateway(Process):
             self.data_dir,
         )
         try:
-            found = self.wait_for(r"HTTP and WebSocket on (https?://\S+)/$.*WebSocket on (wss?://\S+)/$.*curl", START_S)
+            found = self.wait_for(r"HTTP and WebSocket on (https?://\S+)/$.*WebSocket on (wss?://\S+)/$.*curl", start_s)
         except AssertionError:
             self.kill()
             raise

@@ -47,18 +47,23 @@ _PARTS: Mapping[str, InterfaceClass] = {
 """The parts of a store, and what each provides."""
 
 
-def make_backend(settings: Settings, reactor: Any, order: Order | None = None) -> IStorageBackend:
+def make_backend(
+    settings: Settings, reactor: Any, order: Order | None = None, redis_socket: str = ""
+) -> IStorageBackend:
     """The backend that ``storage.uri`` asks for.
 
     :param order: tells when requests may overtake each other; ``None``: never.
+    :param redis_socket: where the embedded Redis is, if another process runs it; else empty.
     :raises PluginError: it is one of another package, and cannot be used.
     """
     given, bounds, quotas = settings.storage, bounds_of(settings), quotas_of(settings)
     if settings.store == "memory":
         return MemoryBackend(bounds, quotas, reactor)
     if settings.store == "embedded":
-        from zaqar_gateway.backends.embedded import EmbeddedBackend
+        from zaqar_gateway.backends.embedded import EmbeddedBackend, beside
 
+        if redis_socket:
+            return beside(redis_socket, given, bounds, quotas, reactor, order)
         return EmbeddedBackend(given, bounds, quotas, reactor, order)
     if settings.redis is not None:
         from zaqar_gateway.backends.redis import RedisBackend

@@ -20,6 +20,28 @@ from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 
 
+def server(settings: StorageSettings, reactor: Any) -> EmbeddedRedis:
+    """The Redis alone."""
+    return EmbeddedRedis(reactor, settings.data_dir, durability=settings.durability, program=settings.redis_server)
+
+
+def beside(
+    socket: str, settings: StorageSettings, bounds: LogBounds, quotas: Quotas, reactor: Any, order: Order | None
+) -> RedisBackend:
+    """The backend in a Redis that another process of the same gateway starts and stops.
+
+    :param socket: the path where it listens.
+    """
+    endpoint = UNIXClientEndpoint(reactor, socket)
+    backend = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True)
+    backend.where = _where(settings)
+    return backend
+
+
+def _where(settings: StorageSettings) -> str:
+    return f"embedded Redis, data in {settings.data_dir}"
+
+
 @implementer(IManagingBackend)
 class EmbeddedBackend:
     """A Redis that is started, and stopped last."""
@@ -27,10 +49,8 @@ class EmbeddedBackend:
     def __init__(
         self, settings: StorageSettings, bounds: LogBounds, quotas: Quotas, reactor: Any, order: Order | None
     ) -> None:
-        self.where = f"embedded Redis, data in {settings.data_dir}"
-        self._server = EmbeddedRedis(
-            reactor, settings.data_dir, durability=settings.durability, program=settings.redis_server
-        )
+        self.where = _where(settings)
+        self._server = server(settings, reactor)
         endpoint = _Late(lambda: UNIXClientEndpoint(reactor, self._server.socket_path))
         self._client = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True)
         self.storage: IStorage = self._client.storage

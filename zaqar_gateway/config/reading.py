@@ -143,7 +143,7 @@ class _Reader:
         for name, value in overrides.items():
             section, _, key = name.rpartition(".")
             option = KNOWN[section, key]
-            self._take(option, value, 2, f"command line: {option.name}")
+            self._take(option, value, 2, f"command line: {option.name}", read=isinstance(value, str))
 
     def settings(self, environ: Mapping[str, str]) -> Settings:
         """What was given, with defaults for the rest.
@@ -260,6 +260,11 @@ class _Reader:
             yield (
                 f"{self._place('storage', 'durability')}: [storage] durability is \"replicated\"; [storage] uri has to be of a"
                 " Redis with replicas then: redis:// or rediss://."
+            )
+        if settings.listen.workers != 1 and settings.storage.uri == "memory:":
+            yield (
+                f"{self._place('listen', 'workers')}: [listen] workers is {settings.listen.workers}; it has to be 1 where [storage] uri is"
+                " memory:, for what is in the memory of one process no other one sees."
             )
         if not settings.listen.http and not settings.listen.websocket:
             yield (
@@ -469,7 +474,7 @@ def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[str, o
     """Read all settings; an override wins over the environment, and that over the file.
 
     :param path: a TOML file, or ``None`` for that of ``ZAQAR_GATEWAY_CONFIG``, which may be none.
-    :param overrides: values by names such as ``storage.uri``, as the file would give them.
+    :param overrides: values by names such as ``storage.uri``, as the file would give them, or as text.
     :raises ConfigError: something is wrong; all of it is told.
     """
     reader = _Reader()

@@ -72,6 +72,13 @@ class Listen:
         ENDPOINTS,
         "Listeners for WebSocket alone, for clients that expect it on a port of its own. An empty list is none.",
     )
+    workers: int = _setting(
+        1,
+        whole(0, 1000),
+        "How many processes serve, sharing the listeners; with more than one the process that was started keeps them and serves nothing"
+        " itself. 0 is one for each core that it may use. Bounds of one process, such as max_connections, max_requests and"
+        " waits_max, hold for each of them.",
+    )
     socket_buffer: int = _setting(
         262144,
         whole(16384, SIZE_MAX),

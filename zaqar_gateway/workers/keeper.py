@@ -1,0 +1,139 @@
+"""The process that keeps the workers of a gateway: it has what there is once for all, and serves nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet import tcp
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+from twisted.internet.protocol import ServerFactory
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from zaqar_gateway.announcing import Serving
+from zaqar_gateway.config import Settings, without_tls
+from zaqar_gateway.process import set_log_level
+from zaqar_gateway.role import Role
+from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError
+from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
+from zaqar_gateway.transport.ports import QUEUE_MIN
+from zaqar_gateway.transport.tls import TlsError
+from zaqar_gateway.workers.crew import Crew, WorkersFailed
+from zaqar_gateway.workers.handover import LISTENERS_FD, Handover
+from zaqar_gateway.workers.process import WorkerProcess, start
+from zaqar_gateway.workers.seat import Seat
+
+_log = Logger()
+
+
+class Shared(ServerFactory):
+    """What the keeper listens with; its workers take what comes."""
+
+    noisy = False
+
+
+class Keeper(Service):
+    """Starts a number of workers, and again those that end.
+
+    :param role: how the process itself is started and listens.
+    :param redis: the embedded Redis; ``None``: another store is asked for.
+    :param check: raises ``OSError`` or :exc:`TlsError` where the files that the settings name cannot be used.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reactor: Any,
+        role: Role,
+        count: int,
+        redis: EmbeddedRedis | None,
+        check: Callable[[], object],
+    ) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._role = role
+        self._count = count
+        self._redis = redis
+        self._check = check
+        self._ports: list[tcp.Port] = []
+        self._crew = Crew(count, self._worker, reactor)
+        self._starting: Deferred[None] = succeed(None)
+
+    def startService(self) -> None:
+        """Begin to start; a failure ends the process with status 1."""
+        super().startService()
+        set_log_level(self._settings.log.level)
+        self._role.take_signals(self._hung_up)
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._failed)
+
+    async def _start(self) -> None:
+        await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
+        self._check()
+        if self._redis is not None:
+            self._redis.startService()
+            await self._redis.whenReady()
+        listen = self._settings.listen
+        for which, endpoints in (("http", listen.http), ("websocket", listen.websocket)):
+            for endpoint in endpoints:
+                self._ports.append(await self._listen(which, endpoint))
+        told = await self._crew.begin()
+        hosts = [(port.getHost(), without_tls(each)[1]) for port, each in zip(self._ports, (*listen.http, *listen.websocket), strict=True)]
+        http, websocket = hosts[: len(listen.http)], hosts[len(listen.http) :]
+        await self._role.serves(Serving(told.kept, told.schemes, http, websocket, self._count))
+
+    async def _listen(self, which: str, endpoint: str) -> tcp.Port:
+        """Listen, and leave it to the workers to take what comes.
+
+        :raises OSError: it cannot be listened there, or not by several processes.
+        """
+        port: Any = await self._role.listen(which, endpoint, without_tls(endpoint)[0], Shared())
+        if not isinstance(port, tcp.Port):
+            await port.stopListening()
+            raise OSError(
+                f"listen.{which} has {endpoint!r}, which is no socket that several workers can share; listen.workers has to be 1 then."
+            )
+        port.stopReading()
+        # To shut a socket down is to do so for all that have it.
+        port._shouldShutdown = False
+        port.socket.listen(max(QUEUE_MIN, port.backlog or 0))
+        return port
+
+    def _worker(self, seat: Seat) -> WorkerProcess:
+        numbers = range(LISTENERS_FD, LISTENERS_FD + len(self._ports))
+        of_http = len(self._settings.listen.http)
+        given = Handover(
+            self._settings,
+            seat.number,
+            self._redis.socket_path if self._redis is not None else "",
+            tuple(numbers[:of_http]),
+            tuple(numbers[of_http:]),
+            type(self._reactor).__module__,
+        )
+        return start(self._reactor, seat, given, [port.fileno() for port in self._ports])
+
+    def _hung_up(self) -> None:
+        _log.info("SIGHUP: the workers are told")
+        self._crew.hang_up()
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._role.failed(failure, is_known=bool(failure.check(EmbeddedRedisError, TlsError, WorkersFailed, OSError)))
+
+    def stopService(self) -> Deferred[None]:
+        """Listen no more, have the workers end in good order, then the embedded Redis."""
+        super().stopService()
+        self._starting.cancel()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        stopped = [port.stopListening() for port in self._ports]
+        await gatherResults([each for each in stopped if each is not None])
+        try:
+            await self._crew.stop()
+        finally:
+            if self._redis is not None:
+                await self._redis.stopService()

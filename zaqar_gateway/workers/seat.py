@@ -1,0 +1,195 @@
+"""The place of one worker: it is started, listened to, started again when it ends, killed where it hangs, and stopped in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Said, Serves, Tiding, relay
+
+_log = Logger()
+
+ASK_S = 5.0
+"""How often a worker is asked whether it is there."""
+
+UNANSWERED_MAX = 6
+"""How often in a row it may leave that unanswered: after 30 s it serves nobody, and is killed.  Questions are counted and not seconds, so
+that nothing happens where the machine sleeps, or the keeper itself is held up."""
+
+UNANSWERED_AT_START_MAX = 24
+"""The same of one that does not serve yet: it may have much to load, on a machine that is busy."""
+
+STOP_MAX_S = 60.0
+"""How long it may take to end.  What it waits for has bounds of its own, of 15 s each; this is beyond."""
+
+SIGNAL_AGAIN_S = 0.25
+
+PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
+
+
+class Pace:
+    """How long to wait before a worker is started again: not at all, and longer and longer where it ends again and again."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def pause_s(self, lived_s: float) -> float:
+        """The pause after the end of one.
+
+        :param lived_s: for how long it was there.
+        """
+        if lived_s > 2 * PAUSE_MAX_S:
+            self._next_s = 0.0
+        pause_s, self._next_s = self._next_s, min(max(PAUSE_MIN_S, 2 * self._next_s), PAUSE_MAX_S)
+        return pause_s
+
+
+class Process(Protocol):
+    """A worker that was started; what comes of it is told to its seat."""
+
+    pid: int
+
+    def say(self, what: bytes) -> None:
+        """Have it read a line."""
+
+    def signal(self, name: str) -> None:
+        """Send it a signal; one that has ended needs none."""
+
+
+class Seat:
+    """One worker after the other.
+
+    :param start: starts one, whose tidings and end are told to :meth:`heard` and :meth:`ended`; it may raise ``OSError``.
+    :param serves: is told when the first one serves; :param failed: why that has never served.  It is not started again then.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        start: Callable[[Seat], Process],
+        clock: Any,
+        *,
+        serves: Callable[[Serves], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self.number = number
+        self._start = start
+        self._clock = clock
+        self._tell_serves = serves
+        self._tell_failed = failed
+        self._pace = Pace()
+        self._process: Process | None = None
+        self._again: IDelayedCall | None = None
+        self._gone: Deferred[None] | None = None
+        self._why = ""
+        self._began_s = 0.0
+        self._unanswered = 0
+        self._is_proven = self._is_serving = self._is_stopping = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while there is one."""
+        return self._process.pid if self._process is not None else None
+
+    def begin(self) -> None:
+        """Start a worker."""
+        self._again = None
+        self._why = ""
+        self._unanswered = 0
+        self._is_serving = False
+        self._began_s = self._clock.seconds()
+        try:
+            self._process = self._start(self)
+        except OSError as error:
+            self._has_ended(f"worker {self.number}", f"cannot be started: {error.strerror}")
+
+    def heard(self, tiding: Tiding) -> None:
+        """It has told something."""
+        match tiding:
+            case Said():
+                relay(self.number, tiding)
+            case Alive():
+                self._unanswered = 0
+            case CannotStart():
+                self._why = tiding.why
+            case Serves():
+                is_first = not self._is_proven
+                self._is_proven = self._is_serving = True
+                _log.info("worker {worker} serves, process {pid}", worker=self.number, pid=self.pid)
+                if is_first:
+                    self._tell_serves(tiding)
+
+    def printed(self, line: bytes) -> None:
+        """It has written something past its log, as the interpreter does when it breaks down."""
+        text = line.decode("utf-8", "backslashreplace")
+        _log.warn("worker {worker}: {text}", worker=self.number, text=text)
+
+    def ended(self, how: str) -> None:
+        """It has ended.
+
+        :param how: for people, such as "signal 9".
+        """
+        who = f"worker {self.number} (process {self.pid})"
+        self._process = None
+        self._has_ended(who, f"cannot start: {self._why}" if self._why else f"ended with {how}")
+        if self._gone is not None:
+            gone, self._gone = self._gone, None
+            gone.callback(None)
+
+    def _has_ended(self, who: str, told: str) -> None:
+        if self._is_stopping:
+            return
+        if not self._is_proven:
+            self._tell_failed(self._why or f"{who} {told} before it served")
+            return
+        pause_s = self._pace.pause_s(self._clock.seconds() - self._began_s)
+        again = f"is started again in {pause_s:.1f} s" if pause_s else "is started again"
+        _log.error("{who} {told}; it {again}", who=who, told=told, again=again)
+        self._again = self._clock.callLater(pause_s, self.begin)
+
+    def look(self) -> None:
+        """Ask it whether it is there, or kill it where it has not answered; to be called time and again."""
+        if self._process is None or self._is_stopping:
+            return
+        most = UNANSWERED_MAX if self._is_serving else UNANSWERED_AT_START_MAX
+        if self._unanswered >= most:
+            _log.error(
+                "worker {worker}, process {pid} has not answered for {time:.0f} s and is killed",
+                worker=self.number,
+                pid=self.pid,
+                time=most * ASK_S,
+            )
+            self._process.signal("KILL")
+            return
+        self._unanswered += 1
+        self.say(b"ask")
+
+    def say(self, what: bytes) -> None:
+        """Tell it something, where it is there."""
+        if self._process is not None:
+            self._process.say(what)
+
+    async def stop(self) -> None:
+        """Have it end in good order, and start no other one."""
+        self._is_stopping = True
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        limit_s = self._clock.seconds() + STOP_MAX_S
+        is_told = False
+        while self._process is not None:
+            is_late = self._clock.seconds() >= limit_s
+            if is_late and not is_told:
+                is_told = True
+                _log.warn("worker {worker} does not stop, killing it", worker=self.number)
+            # Time and again, since one that comes between fork and exec is lost.
+            self._process.signal("KILL" if is_late else "TERM")
+            self._gone = Deferred()
+            try:
+                await self._gone.addTimeout(SIGNAL_AGAIN_S, self._clock)
+            except TimeoutError:
+                self._gone = None

@@ -1,0 +1,74 @@
+"""The role of one of several workers."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from zaqar_gateway import signals
+from zaqar_gateway.announcing import Serving
+from zaqar_gateway.listening import refused
+from zaqar_gateway.transport.adopted import AdoptingReactor
+from zaqar_gateway.workers.handover import COMMANDS_FD, Handover
+from zaqar_gateway.workers.link import Link
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Outlet, Serves
+
+_log = Logger()
+
+_OF_SYSTEMD = re.compile("^(haproxy:)?systemd:.*")
+
+
+class Worker:
+    """It serves on sockets that its keeper has, and tells what is to be told to its keeper.  See :class:`~zaqar_gateway.role.Role`.
+
+    :ivar status: what the process has to end with.
+    """
+
+    def __init__(self, given: Handover, outlet: Outlet, reactor: Any) -> None:
+        self._outlet = outlet
+        self._reactor = reactor
+        self._link = Link(reactor, COMMANDS_FD)
+        self._inherited = {"http": list(given.http), "websocket": list(given.websocket)}
+        self.redis_socket = given.redis_socket
+        self.status = 0
+
+    def caution(self, text: str) -> None:
+        """The keeper has told it."""
+
+    def take_signals(self, hung_up: Callable[[], None]) -> None:
+        """SIGTERM ends it; of all else the keeper tells."""
+        self._link.start(lambda: self._outlet.tell(Alive()), hung_up)
+        self._reactor.callWhenRunning(signals.stop_once, self._reactor)
+
+    async def listen(self, which: str, endpoint: str, described: str, factory: IProtocolFactory) -> IListeningPort:
+        """Listen on the next socket that was inherited."""
+        adopting = AdoptingReactor(self._reactor, self._inherited[which].pop(0))
+        # The socket is there; what stands around it in the endpoint is what counts.
+        form = _OF_SYSTEMD.sub(r"\1tcp:0", described)
+        try:
+            port: IListeningPort = await serverFromString(adopting, form).listen(factory)
+        except (CannotListenError, OSError) as error:
+            raise refused(error, endpoint, which) from None
+        return port
+
+    async def serves(self, serving: Serving) -> None:
+        """Tell the keeper."""
+        self._outlet.tell(Serves(serving.kept, [*serving.schemes]))
+
+    def failed(self, failure: Failure, *, is_known: bool) -> None:
+        """Tell the keeper."""
+        if is_known:
+            self._outlet.tell(CannotStart(failure.getErrorMessage()))
+        else:
+            _log.failure("the gateway cannot start", failure)
+        self.status = 1
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # to stop a reactor that stops is an error
+        self._reactor.stop()
