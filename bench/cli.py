@@ -27,6 +27,7 @@ from bench.suite import Plan, environment, run
 _T = TypeVar("_T")
 _NAMES = (*SCENARIOS, BACKLOG, *live.SCENARIOS)
 _STARTED = ("gateway", "zaqar")
+_WORKERS = "workers"
 _GATED = ("post1", "post10", "cycle", "claim20", "list10", "get", "pop10")
 _RAW = argparse.RawDescriptionHelpFormatter
 
@@ -200,9 +201,17 @@ def _run_options(runs: argparse.ArgumentParser) -> None:
     what = runs.add_argument_group("what is compared")
     what.add_argument(
         "--targets",
-        type=_words("target", _STARTED),
+        type=_words("target", (*_STARTED, _WORKERS)),
         metavar="NAME,...",
-        help="servers that are started for the run: gateway, zaqar (default: both; none where --target is given)",
+        help="servers that are started for the run: gateway, zaqar (default: both; none where --target is given), and workers, the"
+        " gateway as several processes",
+    )
+    what.add_argument(
+        "--workers",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="how many processes workers is (default: %(default)s); give them cores by --no-pin",
     )
     what.add_argument(
         "--target",
@@ -361,11 +370,12 @@ def _run(options: argparse.Namespace, command: str) -> int:
         targets = []
         for name in started:
             print(f"starting {name} ...", file=sys.stderr)
-            start = (
-                gateway(cores, settings=settings)
-                if name == PLAIN
-                else peer_zaqar.zaqar(cores, options.zaqar_dir, pushes=live.FANOUT in plan.scenarios)
-            )
+            if name == PLAIN:
+                start = gateway(cores, settings=settings)
+            elif name == _WORKERS:
+                start = gateway(cores, name, settings={**settings, "LISTEN_WORKERS": str(options.workers)})
+            else:
+                start = peer_zaqar.zaqar(cores, options.zaqar_dir, pushes=live.FANOUT in plan.scenarios)
             targets.append(stack.enter_context(start))
         if PLAIN in started and IDENTITY in plan.scenarios:
             targets.append(stack.enter_context(keystone.known_gateway(cores)))

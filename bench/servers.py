@@ -300,16 +300,18 @@ def gateway(
         f"--websocket=tcp:{websocket.port}:interface={websocket.host}",
     ]
     command = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "zaqar-gateway", *options]
+    before = "".join(f"ZAQAR_GATEWAY_{key}={value} " for key, value in (settings or {}).items() if key == "LISTEN_WORKERS")
     path = os.pathsep.join([str(root), *filter(None, [os.environ.get("PYTHONPATH")])])  # also where not installed
     env = {**os.environ, "PYTHONPATH": path, **{f"ZAQAR_GATEWAY_{key}": value for key, value in (settings or {}).items()}}
     try:
         with process([*command, f"--data-dir={home / 'data'}"], log=log, core=cores.server, cwd=root, env=env) as child:
-            wait_until(lambda: listens(http) and listens(websocket), child, log, name)
+            # Several workers listen before they serve.
+            wait_until(lambda: "is ready.\n" in log.read_text() and listens(http) and listens(websocket), child, log, name)
             redis = [each for each in psutil.Process(child.pid).children(recursive=True) if each.name() in _REDIS]
             about = {
                 "server": f"zaqar_gateway {revision(root)}",
                 "redis": f"{redis_version(redis[0].pid)}, its own child" if redis else "none found",
-                "command": f"twistd -n --pidfile= zaqar-gateway {' '.join(options)} --data-dir=DIR",
+                "command": f"{before}twistd -n --pidfile= zaqar-gateway {' '.join(options)} --data-dir=DIR",
                 "pinning": str(cores),
             }
             yield Target(name, http, websocket, (child.pid,), redis_pid=redis[0].pid if redis else None, about=about)
