@@ -364,6 +364,18 @@ class EndingTests(WorkersTestCase, CrashTestCase):
             self.assertEqual(http.all_messages("kept"), [1])
         again.stop()
 
+    def test_keeper_killed_at_start(self) -> None:
+        """So it is where the workers have only begun to start."""
+        directory = new_directory()
+        process = Process([*TWISTD, *LISTENERS, "--workers", "2", "--data-dir", str(directory)], environment(), directory)
+        self.addCleanup(process.kill)
+        until(lambda: len(workers_of(process.pid)) == 2, PATIENCE_S, "workers")
+        pids = [*children(process.pid)]
+        self.addCleanup(self.end_all, {*pids})
+        process.kill()
+        self.check_gone(*pids)
+        self.assertNotIn("is ready.\n", process.output)
+
     def test_keeper_killed_beside_one_that_hangs(self) -> None:
         """A worker that hangs when its keeper is killed does not stay either, once it goes on."""
         gateway = self.gateway()
@@ -406,8 +418,8 @@ class EndingTests(WorkersTestCase, CrashTestCase):
         self.assertEqual(len(audit.read_text().splitlines()), 2)
         gateway.stop()
 
-    def test_interrupted(self) -> None:
-        """Ctrl-C in a terminal, which all processes get, ends all of them in good order."""
+    def interrupted(self, when: bytes) -> bytes:
+        """What is said in a terminal in which Ctrl-C is pressed once something was said."""
         directory = new_directory()
         command = [*CONSOLE, "run", *LISTENERS, "--workers", "2", "--data-dir", str(directory / "data")]
         pid, terminal = pty.fork()
@@ -427,7 +439,7 @@ class EndingTests(WorkersTestCase, CrashTestCase):
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
-        until(lambda: b"2 workers serve" in said, PATIENCE_S, "it serves")
+        until(lambda: when in said and len(children(pid)) == 3, PATIENCE_S, "it has come so far")
         pids = [*children(pid)]
         self.addCleanup(self.end_all, {*pids})
         os.write(terminal, b"\x03")
@@ -435,9 +447,15 @@ class EndingTests(WorkersTestCase, CrashTestCase):
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), -signal.SIGINT)
         self.check_gone(*pids)
         reader.join(PATIENCE_S)
-        for trouble in (b"Traceback", b"critical", b"is started again", b"ended with"):
-            self.assertNotIn(trouble, said)
-        self.assertEqual(said.count(b"Received SIGINT"), 1)
+        return bytes(said)
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C in a terminal, which all processes get, ends all of them in good order, be it when they serve or just begin."""
+        for when in (b"2 workers serve", b"Shared starting"):
+            said = self.interrupted(when)
+            for trouble in (b"Traceback", b"critical", b"is started again", b"ended with"):
+                self.assertNotIn(trouble, said)
+            self.assertEqual(said.count(b"Received SIGINT"), 1)
 
 
 class FailingTests(WorkersTestCase):

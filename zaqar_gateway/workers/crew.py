@@ -50,9 +50,10 @@ class Crew:
 
     async def stop(self) -> None:
         """Have them end in good order, all at one time."""
+        ended = [Deferred.fromCoroutine(seat.stop()) for seat in self._seats]
         if self._looks.running:
             await self._looks.stopService()
-        await gatherResults([Deferred.fromCoroutine(seat.stop()) for seat in self._seats])
+        await gatherResults(ended)
 
     def _serves(self, told: Serves) -> None:
         self._to_come -= 1

@@ -92,7 +92,6 @@ class Keeper(Service):
         """
         port: Any = await self._role.listen(which, endpoint, without_tls(endpoint)[0], Shared())
         if not isinstance(port, tcp.Port):
-            await port.stopListening()
             raise OSError(
                 f"listen.{which} has {endpoint!r}, which is no socket that several workers can share; listen.workers has to be 1 then."
             )
@@ -130,10 +129,8 @@ class Keeper(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        stopped = [port.stopListening() for port in self._ports]
-        await gatherResults([each for each in stopped if each is not None])
-        try:
-            await self._crew.stop()
-        finally:
-            if self._redis is not None:
-                await self._redis.stopService()
+        closed = [port.stopListening() for port in self._ports]
+        await self._crew.stop()
+        await gatherResults([each for each in closed if each is not None])
+        if self._redis is not None:
+            await self._redis.stopService()

@@ -6,7 +6,8 @@ import os
 import signal
 from collections.abc import Callable
 from threading import Event, Thread
-from typing import Any
+
+from twisted.internet.interfaces import IReactorFromThreads
 
 from zaqar_gateway.workers.handover import ASK, HANG_UP
 
@@ -14,17 +15,29 @@ LEFT_ALONE_MAX_S = 60.0
 """How long a worker may take to end once its keeper has, before it just ends: whatever keeps it, nobody would look after it."""
 
 
+def end_process() -> None:
+    """End this process as anybody else would: in good order where it serves, and at once where it does not yet.
+
+    To be called in a thread that nobody waits for: where the process does not end within a minute it does here.
+    """
+    os.kill(os.getpid(), signal.SIGTERM)
+    Event().wait(LEFT_ALONE_MAX_S)
+    os._exit(1)
+
+
 class Link:
-    """Does as the keeper says, and ends the process in good order when the keeper is gone.
+    """Does as the keeper says, and ends the process when the keeper is gone.
 
     It reads in a thread, so that a worker that hangs does not outlive its keeper either.
 
     :param file: where the keeper writes.
+    :param end: called in that thread, when the keeper is gone.
     """
 
-    def __init__(self, reactor: Any, file: int) -> None:
+    def __init__(self, reactor: IReactorFromThreads, file: int, end: Callable[[], object] = end_process) -> None:
         self._reactor = reactor
         self._file = file
+        self._end = end
         self._calls: dict[bytes, Callable[[], object]] = {}
 
     def start(self, alive: Callable[[], object], hung_up: Callable[[], object]) -> None:
@@ -40,7 +53,4 @@ class Link:
             for line in lines:
                 if (call := self._calls.get(line.rstrip(b"\n"))) is not None:
                     self._reactor.callFromThread(call)
-        # As anybody else would end it: in good order where it serves, and at once where it does not yet.
-        os.kill(os.getpid(), signal.SIGTERM)
-        Event().wait(LEFT_ALONE_MAX_S)
-        os._exit(1)
+        self._end()
