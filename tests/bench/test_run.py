@@ -229,6 +229,20 @@ class EndToEndTests(SynchronousTestCase):
         self.assertEqual(targets, [(over, name) for over in ("http", "websocket") for name in ("gateway", "keystone")])
         self.assertIn("Identity by a token that is remembered, and a policy file, take", out)
 
+    def test_workers(self) -> None:
+        """The gateway is measured as several processes beside the one, and the report tells how many they are."""
+        output = Path(self.mktemp())
+        code, out, error = self.run_bench(
+            *("--targets", "gateway,workers", "--workers", "3", "--no-pin", "--repeat", "1", "--scenarios", "post1"),
+            *("--transports", "http", "--in-flight", "2", "--connections", "2", "--duration", "0.1", "--warmup", "0"),
+            *("--output", str(output)),
+        )
+        self.assertEqual(code, 0, error)
+        found = Results.load(output / "results.json")
+        self.assertEqual([each.target for each in found.samples], ["gateway", "workers"])
+        self.assertTrue(found.targets["workers"]["command"].startswith("ZAQAR_GATEWAY_LISTEN_WORKERS=3 twistd "))
+        self.assertTrue(all(each.operations and not each.errors for each in found.samples))
+
     def test_wrong_answers(self) -> None:
         """A server that answers wrongly fails the run, and the report tells how."""
         output = Path(self.mktemp())
