@@ -75,6 +75,7 @@ setup(
         "hyperlink>=21.0",
         "idna>=3.7",
         "msgspec>=0.19",
+        "prometheus_client>=0.22",
         "pyOpenSSL>=24.3",
         "PyYAML>=6.0",
         "treq>=24.9.1",

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.abspath(".."))
 
 import zaqar_gateway  # noqa: E402
 from zaqar_gateway import config  # noqa: E402
+from zaqar_gateway.admin.catalogue import METRICS  # noqa: E402
 from zaqar_gateway.backends.memory import MemoryBackend  # noqa: E402
 from zaqar_gateway.backends.pooled import PooledBackend  # noqa: E402
 from zaqar_gateway.identity.signed_url import UrlSigner  # noqa: E402
@@ -59,6 +60,23 @@ class SettingsDirective(SphinxDirective):
                 f"       | *Accepted:* {_literal(option.kind.accepts)}.",
             ]
         return self.parse_text_to_nodes(StringList(lines, source="zaqar_gateway/config/settings.py"))
+
+
+class MetricsDirective(SphinxDirective):
+    """``.. zaqar-metrics::``: every metric of the admin listener, from the code that tells them."""
+
+    def run(self) -> list[nodes.Node]:
+        """Write reST and have it parsed."""
+        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 45 55", "", "   * - Metric", "     - Meaning"]
+        for each in METRICS.values():
+            labels = ", ".join(f"``{label}``" for label in each.labels)
+            lines += [
+                f"   * - ``{each.shown}``",
+                "",
+                f"       {each.kind}{f', by {labels}' if labels else ''}{f'; {each.when}' if each.when else ''}",
+                f"     - {_literal(each.text)}",
+            ]
+        return self.parse_text_to_nodes(StringList(lines, source="zaqar_gateway/admin/catalogue.py"))
 
 
 def _operations() -> list[registry.Operation]:
@@ -135,6 +153,7 @@ def _literal(text: str) -> str:
 def setup(app: Sphinx) -> dict[str, bool]:
     """Make the directive known."""
     app.add_directive("zaqar-settings", SettingsDirective)
+    app.add_directive("zaqar-metrics", MetricsDirective)
     app.add_directive("zaqar-operations", OperationsDirective)
     app.add_directive("zaqar-conformance", ConformanceDirective)
     return {"parallel_read_safe": True}

@@ -24,6 +24,7 @@ from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
 from zaqar_gateway.interfaces import IListener, IPushed, ISockets, IStorage, ITokens
 from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.meters import TransportMeter
 from zaqar_gateway.model import Place, Volume
 from zaqar_gateway.operations.registry import Operation, operations
 from zaqar_gateway.transport.http.answers import Answers
@@ -66,6 +67,7 @@ class Built:
         tokens: ITokens | None = None,
         streams: Streams | None = None,
         rooms: Mapping[bytes, IRoom] | None = None,
+        meter: TransportMeter | None = None,
     ) -> Site:
         """HTTP over them."""
         return Site(
@@ -80,6 +82,7 @@ class Built:
             cors=Cors(cors_origins) if cors_origins else None,
             websocket_factory=websocket_factory,
             rooms=rooms,
+            meter=meter,
         )
 
 
@@ -265,6 +268,7 @@ class HttpApi:
         clock: IReactorTime | None = None,
         tokens: ITokens | None = None,
         rooms: Mapping[bytes, IRoom] | None = None,
+        meter: TransportMeter | None = None,
         **collaborators: Any,
     ) -> None:
         built = build_operations(storage, limits, keys, clock, **collaborators)
@@ -276,6 +280,7 @@ class HttpApi:
             websocket_factory=websocket_factory,
             tokens=tokens,
             rooms=rooms,
+            meter=meter,
         )
 
     def make(

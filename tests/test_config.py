@@ -247,6 +247,23 @@ class Refusals(ConfigCase):
         self.assertIn("FILE: [listen] http and websocket are both empty", problems[0])
         self.assertEqual(self.load("[listen]\nwebsocket = []").listen.websocket, ())
 
+    def test_listeners_for_operators(self) -> None:
+        """They are checked as the others are; a port without an interface is that of loopback."""
+        self.assertEqual(self.load("").listen.admin, ())
+        self.assertIn("FILE: [listen] admin", self.refused("[listen]\nadmin = ['tcp:x']")[0])
+        self.assertIn("[tls] certificate_file has to be a file", self.refused("[listen]\nadmin = ['tls:9464']")[0])
+        for endpoint, expected in (
+            ("tcp:9464", "tcp:9464:interface=127.0.0.1"),
+            ("tcp:port=9464:backlog=5", "tcp:port=9464:backlog=5:interface=127.0.0.1"),
+            ("tcp6:9464", r"tcp6:9464:interface=\:\:1"),
+            ("haproxy:tcp:9464", "haproxy:tcp:9464:interface=127.0.0.1"),
+            ("tcp:9464:interface=0.0.0.0", None),
+            ("tcp:9464:192.0.2.1", None),
+            ("unix:/run/a", None),
+            ("systemd:domain=INET:index=0", None),
+        ):
+            self.assertEqual(config.on_loopback(endpoint), expected or endpoint)
+
     def test_addresses_of_listeners(self) -> None:
         """An address that is written as elsewhere is refused with the endpoint as it would be, which is accepted."""
         for value, right in (

@@ -17,7 +17,7 @@ import zaqar_gateway
 
 PACKAGE = "zaqar_gateway"
 
-_VALUES = {"model", "errors", "instants", "clocks"}
+_VALUES = {"model", "errors", "instants", "clocks", "meters"}
 _SEAMS = {"interfaces", *_VALUES}
 _OUTWARDS = {"failures", *_SEAMS}
 _SETTINGS = {"config", "address", "limits", *_VALUES}
@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "failures": set(),
     "instants": set(),
     "clocks": set(),
+    "meters": set(),
     "direct": set(),
     "order": set(),
     "locks": set(),
@@ -46,6 +47,7 @@ ALLOWED: dict[str, set[str]] = {
     "live": {"live", *_SEAMS},
     # storage, for what holds of any store: how its ids look, and encryption around it.
     "testing": {"testing", "storage", *_SEAMS},
+    "admin": {"admin", "live", "push", "transport", *_OPERATIONS},
     "show": {"transport"},
     "plugins": _SEAMS,
     "policyfile": {"operations"},
@@ -57,11 +59,12 @@ ALLOWED: dict[str, set[str]] = {
     "options": {"config"},
     "process": set(),
     "listening": {"transport"},
+    "operators": {"config", "address", "role", "transport"},
     "cautions": {"config", "address", "transport"},
     "announcing": {"cautions", "show", "config", "address", "transport"},
-    "workers": {"workers", "role", "announcing", "listening", "process", "signals", "config", "storage", "transport"},
+    "workers": {"workers", "admin", "operators", "role", "clocks", "model", "announcing", "listening", "process", "signals", "config", "storage", "transport"},
     "working": {"tap", "signals", "workers"},
-    "role": {"announcing", "listening", "process", "signals", "config"},
+    "role": {"announcing", "listening", "process", "signals", "config", "model"},
     # storage, for the version of the server that would be started.
     "cli": {"tap", "signals", "options", "config", "operations", "plugins", "policyfile", "storage"},
     "__main__": {"cli"},
@@ -75,6 +78,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "cryptography": ("storage.encryption", "transport.tls"),
     "OpenSSL": ("failures", "push", "transport.tls"),
     "yaml": ("policyfile",),
+    "prometheus_client": ("admin", "workers.operators"),
     "twisted.internet.reactor": (),
 }
 """Where a library may be imported besides ``tap``."""

@@ -24,6 +24,7 @@ class Serving:
     :ivar kept: where messages are.
     :ivar schemes: of subscribers that something delivers to.
     :ivar http: the addresses of listeners for HTTP, and whether TLS is spoken there; :ivar websocket: of those for WebSocket alone.
+    :ivar admin: of those for operators.
     :ivar workers: how many processes serve there.
     """
 
@@ -31,6 +32,7 @@ class Serving:
     schemes: Collection[str]
     http: Sequence[tuple[Any, bool]]
     websocket: Sequence[tuple[Any, bool]]
+    admin: Sequence[tuple[Any, bool]] = ()
     workers: int = 1
 
 
@@ -76,14 +78,25 @@ def _url(scheme: str, host: Any, over_tls: bool) -> str:
     return f"{scheme}{'s' if over_tls else ''}://{_authority(host)}"
 
 
+def shown(scheme: str, host: Any, over_tls: bool) -> str:
+    """A listener, for people.
+
+    :param host: the address of it.
+    """
+    return f"{_url(scheme, host, over_tls)}/" if _is_tcp(host) else _socket_path(host)
+
+
 def _banner(serving: Serving, authenticates: bool, has_console: bool) -> str:
     http = serving.http
     lines = [f"zaqar-gateway {__version__} is ready.", f"  messages are kept in {serving.kept}"]
     if serving.workers > 1:
         lines.append(f"  {serving.workers} workers serve")
-    for what, scheme, hosts in (("HTTP and WebSocket", "http", http), ("WebSocket", "ws", serving.websocket)):
-        for host, over_tls in hosts:
-            lines.append(f"  {what} on {f'{_url(scheme, host, over_tls)}/' if _is_tcp(host) else _socket_path(host)}")
+    for what, scheme, hosts in (
+        ("HTTP and WebSocket", "http", http),
+        ("WebSocket", "ws", serving.websocket),
+        ("metrics and health", "http", serving.admin),
+    ):
+        lines += [f"  {what} on {shown(scheme, host, over_tls)}" for host, over_tls in hosts]
     lines += [
         f"  web console on {_url('http', host, over_tls)}{console.PREFIX}"
         for host, over_tls in http

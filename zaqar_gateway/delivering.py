@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet._resolver import GAIResolver  # it has no other name
@@ -14,8 +15,10 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from zaqar_gateway import plugins
+from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.config import Settings
 from zaqar_gateway.interfaces import INotifier, IStorage, ITrusts, IUrlSigner
+from zaqar_gateway.meters import DeliveryMeter
 from zaqar_gateway.model import CONFIRM, UNSUBSCRIBE
 from zaqar_gateway.push.addresses import AddressRules
 from zaqar_gateway.push.attempts import Attempts
@@ -23,6 +26,7 @@ from zaqar_gateway.push.circuits import Circuits
 from zaqar_gateway.push.dispatcher import Dispatcher
 from zaqar_gateway.push.lookups import LOOKUPS_MAX, Lookups
 from zaqar_gateway.push.mail import MailNotifier
+from zaqar_gateway.push.measured import MeasuredAttempts
 from zaqar_gateway.push.membership import Membership
 from zaqar_gateway.push.payload import Notices
 from zaqar_gateway.push.sockets import Sockets
@@ -41,8 +45,10 @@ class Delivering:
     :param pace: of deliveries, beside everything else that the process does.
     :param attempts_max: how many attempts may be under way at one time, and connections idle.
     :param trusts: ``None``: there is no identity service.
+    :param meter: notes what became of attempts; ``None``: nobody does.
     :raises PluginError: an installed notifier cannot be used.
     :ivar notifiers: what delivers, by the scheme of the subscriber.
+    :ivar dispatcher: takes what is owed, and has it delivered.
     :ivar sockets: the subscriptions of the sockets of this process.
     :ivar circuits: of hosts that keep failing.
     """
@@ -56,6 +62,7 @@ class Delivering:
         pace: Pace,
         attempts_max: int,
         trusts: ITrusts | None = None,
+        meter: DeliveryMeter | None = None,
     ) -> None:
         given = settings.notification
         self._reactor = reactor
@@ -82,11 +89,14 @@ class Delivering:
         notices = Notices(signer, given.public_url, given.public_websocket_url)
         self.circuits = Circuits(given.circuit_failures, given.circuit_open_s, time.monotonic)
         turns = Turns(attempts_max, given.max_deliveries_per_host)
-        self._dispatcher = Dispatcher(
+        make: Callable[..., Attempts] = Attempts
+        if meter is not None:
+            make = partial(MeasuredAttempts, meter=meter, time_of_day=partial(time_of_day, reactor))
+        self.dispatcher = Dispatcher(
             storage.deliveries,
             storage.doorbells,
             self._membership,
-            Attempts(self.notifiers, notices, turns, self.circuits, pace=pace),
+            make(self.notifiers, notices, turns, self.circuits, pace=pace),
             reactor,
             couriers_max=2 * attempts_max,
             required=given.require_confirmation,
@@ -102,12 +112,12 @@ class Delivering:
         self._rules.loopback = loopback
         self._resolving.start()
         self._membership.startService()
-        self._dispatcher.startService()
+        self.dispatcher.startService()
 
     async def drain(self) -> None:
         """Send nothing new, wait a bounded time for what is under way, and leave the rest to other gateways."""
-        if self._dispatcher.running:
-            await self._dispatcher.stopService()
+        if self.dispatcher.running:
+            await self.dispatcher.stopService()
 
     async def stop(self) -> None:
         """Stop, once all is drained and there are no sockets any more."""

@@ -69,7 +69,7 @@ class Answer(Deferred[Any]):
 class _Running(Struct, eq=False):
     """A coroutine that nobody waits for."""
 
-    _coroutine: Coroutine[Any, Any, None]
+    _coroutine: Coroutine[Any, Any, object]
     _crashed: Callable[[Failure], object]
 
     def go_on(self, value: Any) -> None:
@@ -103,7 +103,7 @@ class _Running(Struct, eq=False):
         self.fail(failure.value)
 
 
-def run(coroutine: Coroutine[Any, Any, None], crashed: Callable[[Failure], object]) -> None:
+def run(coroutine: Coroutine[Any, Any, object], crashed: Callable[[Failure], object]) -> None:
     """Run a coroutine, now as far as it comes and later to its end.
 
     :param crashed: is told of an exception that it raises.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from treq.client import HTTPClient
@@ -10,11 +11,13 @@ from twisted.web.client import Agent
 from zaqar_gateway.config import Settings
 from zaqar_gateway.config.settings import KeystoneAuthtoken, Trustee
 from zaqar_gateway.identity.keystone import Credentials, Keystone
+from zaqar_gateway.identity.measured import MeasuredKeystone, MeasuredTokens
 from zaqar_gateway.identity.sign_in import SignIn
 from zaqar_gateway.identity.tokens import ServiceToken, Tokens
 from zaqar_gateway.identity.trusts import Trusts
 from zaqar_gateway.interfaces import ISignIn, ITokens, ITrusts
 from zaqar_gateway.kept import KeptConnections
+from zaqar_gateway.meters import IdentityMeter
 
 _TIMEOUT_S = 10.0
 
@@ -22,12 +25,14 @@ _TIMEOUT_S = 10.0
 class Identifying:
     """The parts of :mod:`zaqar_gateway.identity` that have a Keystone.
 
+    :param meter: notes what Keystone is asked; ``None``: nobody does.
     :ivar tokens: finds out whose tokens are; ``None``: nobody has to have one.
     :ivar sign_in: gets tokens for people; ``None``: nobody has to have one.
     :ivar trusts: ``None``: there is no trustee.
     """
 
-    def __init__(self, settings: Settings, reactor: Any) -> None:
+    def __init__(self, settings: Settings, reactor: Any, meter: IdentityMeter | None = None) -> None:
+        self._meter = meter
         self._settings = settings
         self._reactor = reactor
         self._kept = KeptConnections(reactor)
@@ -40,7 +45,8 @@ class Identifying:
         await self._kept.closeCachedConnections()
 
     def _keystone(self, url: str) -> Keystone:
-        return Keystone(HTTPClient(Agent(self._reactor, pool=self._kept)), self._reactor, url, _TIMEOUT_S)
+        given = HTTPClient(Agent(self._reactor, pool=self._kept)), self._reactor, url, _TIMEOUT_S
+        return Keystone(*given) if self._meter is None else MeasuredKeystone(*given, self._meter)
 
     def _make_tokens(self) -> ITokens:
         given = self._settings.keystone_authtoken
@@ -50,7 +56,9 @@ class Identifying:
             domain = _domain(given.project_domain_id, given.project_domain_name)
             project = {"name": given.project_name, "domain": domain}
         user = _credentials(given, self._settings.keystone_password)
-        return Tokens(keystone, ServiceToken(keystone, user, {"project": project}, clock), clock, given.token_cache_time)
+        service = ServiceToken(keystone, user, {"project": project}, clock)
+        make = Tokens if self._meter is None else partial(MeasuredTokens, self._meter)
+        return make(keystone, service, clock, given.token_cache_time)
 
     def _make_sign_in(self, tokens: ITokens) -> ISignIn:
         return SignIn(self._keystone(self._settings.keystone_authtoken.auth_url), tokens)

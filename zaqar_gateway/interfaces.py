@@ -49,6 +49,7 @@ from zaqar_gateway.model import (
     SentBack,
     SignedIn,
     SignedUrl,
+    StoreCondition,
     StreamPage,
     Subscription,
     Usage,
@@ -595,6 +596,13 @@ class IStorageBackend(Interface):
 
     async def stop() -> None:
         """Give back what the start took.  Nothing is asked of the store any more; it may not have been started."""
+
+
+class IObservedBackend(IStorageBackend):
+    """A backend that can say how it stands with it, without asking anybody."""
+
+    def condition() -> StoreCondition:
+        """How it stands with the store now; also before the start."""
 
 
 class IPoolStore(Interface):

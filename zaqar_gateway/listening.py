@@ -46,7 +46,8 @@ async def listen(reactor: Any, endpoint: str, factory: IProtocolFactory) -> ILis
 def refused(error: CannotListenError | OSError, endpoint: str, which: str) -> OSError:
     """What is told where it cannot be listened.
 
-    :param endpoint: as the settings have it; :param which: the setting, ``http`` or ``websocket``.
+    :param endpoint: as the settings have it; :param which: the setting, ``http``, ``websocket`` or ``admin``.
     """
+    by = f"listen.{which}" if which == "admin" else f"listen.{which} or --{which}"
     why = str(error) if isinstance(error, CannotListenError) else f"Couldn't listen there: {error.strerror}."
-    return OSError(f"{why} Another endpoint for {endpoint!r} has to be given, by listen.{which} or --{which}.")
+    return OSError(f"{why} Another endpoint for {endpoint!r} has to be given, by {by}.")

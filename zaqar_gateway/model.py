@@ -803,6 +803,56 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     notice: str = ""
 
 
+class StoreCondition(msgspec.Struct, frozen=True, gc=False):
+    """How it stands with a store, for its operator.
+
+    :ivar kind: ``memory``, ``redis``, ``sentinel``, ``cluster`` or ``embedded``, or the scheme of another backend.
+    :ivar where: in words, and without a password.
+    :ivar is_up: whether it can be asked now; ``None``: nobody knows without asking.
+    :ivar since_s: since when, in seconds since the epoch; ``None``: likewise.
+    :ivar why_away: why it cannot be used, as far as that is known.
+    :ivar keeps: what an acknowledged message survives, in words; empty: it is not known.
+    :ivar durability: what the settings ask for.
+    :ivar troubles: what there is to mend now, in words.
+    :ivar warnings: what it cannot keep as it is set up, in words.
+    :ivar waiting: commands without an answer.
+    :ivar losses: how often the connection was lost.
+    :ivar replicas: how many followed when it was connected, the fewest of a node; ``None``: that is not known.
+    :ivar replicas_wanted: how many have to have a message.
+    :ivar nodes: of a cluster, by host and port: whether it is connected.
+    :ivar process: the process id of what the gateway started for it; ``None``: nothing, or it does not run.
+    """
+
+    kind: str
+    where: str
+    is_up: bool | None = None
+    since_s: float | None = None
+    why_away: str = ""
+    keeps: str = ""
+    durability: str = ""
+    troubles: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    waiting: int = 0
+    losses: int = 0
+    replicas: int | None = None
+    replicas_wanted: int | None = None
+    nodes: dict[str, bool] | None = None
+    process: int | None = None
+
+
+class Report(msgspec.Struct, frozen=True, gc=False):
+    """What one of several processes tells of itself, for the operators of all.
+
+    :ivar metrics: in the text format of OpenMetrics.
+    :ivar why_not: why it cannot serve requests now; empty: it can.
+    :ivar health: the document of its health.
+    """
+
+    metrics: str
+    why_not: str
+    health: dict[str, Any]
+
+
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What became of an attempt.
 

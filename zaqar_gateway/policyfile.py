@@ -32,11 +32,13 @@ class PolicyFile:
 
     :param path: of the file, which need not exist; empty: there is none.
     :param policy: whose rules it has.
+    :ivar trouble: why other rules are in force than those that are in the file now; empty: they are not.
     """
 
     _path: str
     _policy: Policy
     _seen: tuple[int, int, int] | None = field(default=None, init=False)
+    trouble: str = field(default="", init=False)
 
     def load(self) -> list[str]:
         """Take the rules that are in the file now.
@@ -52,13 +54,15 @@ class PolicyFile:
         seen = self._state()
         if seen == self._seen:
             return
-        self._seen = seen
+        self._seen, self.trouble = seen, ""
         if seen is None:
+            self.trouble = f"{self._path} is gone"
             _log.warn("{path} is gone; its rules stay in force until this process ends", path=self._path)
             return
         try:
             warnings = self._read()
         except PolicyFileError as error:
+            self.trouble = str(error)
             _log.error("the policy cannot be used, and the rules from before stay in force: {why}", why=str(error))
             return
         _log.info("the policy was read again from {path}", path=self._path)

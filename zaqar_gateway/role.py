@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from twisted.internet.error import CannotListenError
@@ -14,6 +14,7 @@ from zaqar_gateway import signals
 from zaqar_gateway.announcing import Serving, announce
 from zaqar_gateway.config import Settings
 from zaqar_gateway.listening import listen, refused
+from zaqar_gateway.model import Report
 from zaqar_gateway.process import end_with_failure
 
 _log = Logger()
@@ -39,9 +40,12 @@ class Role(Protocol):
     async def listen(self, which: str, endpoint: str, described: str, factory: IProtocolFactory) -> IListeningPort:
         """Listen.
 
-        :param which: the setting, ``http`` or ``websocket``; :param endpoint: as it stands there; :param described: as Twisted has it.
+        :param which: the setting, ``http``, ``websocket`` or ``admin``; :param endpoint: as it stands there; :param described: as Twisted has it.
         :raises OSError: it cannot be listened there; the text is for people.
         """
+
+    def reports(self, report: Callable[[], Awaitable[Report]]) -> bool:
+        """Whether another process answers operators for this one, and has it report, then."""
 
     async def serves(self, serving: Serving) -> None:
         """Tell that the process serves."""
@@ -81,6 +85,10 @@ class Alone:
             return await listen(self._reactor, described, factory)
         except (CannotListenError, OSError) as error:
             raise refused(error, endpoint, which) from None
+
+    def reports(self, report: Callable[[], Awaitable[Report]]) -> bool:
+        """See :class:`Role`."""
+        return False
 
     async def serves(self, serving: Serving) -> None:
         """See :class:`Role`."""

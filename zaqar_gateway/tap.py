@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import secrets
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
 from twisted.application.service import IService, Service
@@ -17,7 +18,7 @@ from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
 
 from zaqar_gateway import plugins
-from zaqar_gateway.announcing import Serving
+from zaqar_gateway.announcing import Serving, shown
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
 from zaqar_gateway.backends.pooled import PooledBackend
@@ -32,6 +33,7 @@ from zaqar_gateway.interfaces import IMessageFilter, ISignIn, IStorage
 from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.live.service import Live
 from zaqar_gateway.live.waiting import Waits
+from zaqar_gateway.meters import Meters
 from zaqar_gateway.operations.filters import FILTERED, Filter
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.policy import Policy
@@ -39,6 +41,7 @@ from zaqar_gateway.operations.pools import Pooling
 from zaqar_gateway.operations.rates import Rate, Rates
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.operations.registry import operations
+from zaqar_gateway.operators import Operators
 from zaqar_gateway.options import Options
 from zaqar_gateway.order import Order
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
@@ -53,10 +56,12 @@ from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
 from zaqar_gateway.transport.http.bounds import DRAINED, HttpBounds, line_of_ids
+from zaqar_gateway.transport.http.channel import HttpChannel
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.factory import HttpFactory
 from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
+from zaqar_gateway.transport.http.measured import channels
 from zaqar_gateway.transport.http.site import IRoom, Site
 from zaqar_gateway.transport.lobby import Lobbies, lobbies_of
 from zaqar_gateway.transport.peers import Peers
@@ -67,12 +72,18 @@ from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory
+from zaqar_gateway.transport.websocket.measured import MeasuredFactory
 from zaqar_gateway.transport.websocket.origins import is_loopback
 from zaqar_gateway.workers import how_many
+from zaqar_gateway.workers.crew import Crew
 from zaqar_gateway.workers.handover import Handover
 from zaqar_gateway.workers.keeper import Keeper
 from zaqar_gateway.workers.tidings import CannotStart, Outlet
 from zaqar_gateway.workers.worker import Worker
+
+if TYPE_CHECKING:  # where there is no admin listener, or another store, nothing of it is made
+    from zaqar_gateway.admin.service import Administration
+    from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 
 __all__ = ["Options", "makeService"]
 
@@ -100,10 +111,12 @@ class Gateway(Service):
         self._reactor = reactor
         self._role = role
         order = Order()
-        self._backend = backend = make_backend(settings, reactor, order, role.redis_socket)
-        pooling = None
+        meters = Meters() if settings.listen.admin else None
+        redis_meter = None if meters is None else meters.redis
+        self._backend = backend = make_backend(settings, reactor, order, role.redis_socket, redis_meter)
+        pooling, pooled = None, None
         if settings.pooling:
-            self._backend = pooled = PooledBackend(backend, settings, reactor, order)
+            self._backend = pooled = PooledBackend(backend, settings, reactor, order, redis_meter)
             pooling = Pooling(pooled.management.pools, pooled.management.flavors, pooled.directory, pooled.placements)
         self._ports: list[IListeningPort] = []
         self._tls: TlsListeners | None = None
@@ -137,7 +150,7 @@ class Gateway(Service):
         self._counting = TimerService(_TELL_S, self._tell)
         self._counting.clock = reactor
         self._audit_file: AuditFile | None = None
-        self._identifying = Identifying(settings, reactor)
+        self._identifying = Identifying(settings, reactor, None if meters is None else meters.identity)
         tokens, trusts = self._identifying.tokens, self._identifying.trusts
         gate = Gate(settings.bounds.max_requests, refusals, self._rates)
         self._waits = Waits(
@@ -150,7 +163,16 @@ class Gateway(Service):
         )
         self._turns = Turns(reactor, looks(reactor))
         self._lobbies: Lobbies = {}
-        self._delivering = Delivering(settings, storage, signer, reactor, self._turns.wait, attempts_max, trusts)
+        self._delivering = Delivering(
+            settings,
+            storage,
+            signer,
+            reactor,
+            self._turns.wait,
+            attempts_max,
+            trusts,
+            None if meters is None else meters.deliveries,
+        )
         self._readers = QueueReaders(storage, reactor)
         self._live = Live(storage, self._readers, self._delivering.sockets, reactor, lambda: secrets.token_hex(12))
         rows = operations(
@@ -177,7 +199,8 @@ class Gateway(Service):
         elif any(totals):
             several |= COUNTED
         given, unread = settings.websocket, Unread(settings.http.unread_max)
-        self._websocket = GatewayFactory(
+        make_websocket = GatewayFactory if meters is None else partial(MeasuredFactory, meters.websocket)
+        self._websocket = make_websocket(
             Actions(rows, alone=several),
             client_ids,
             reactor,
@@ -231,6 +254,7 @@ class Gateway(Service):
             cors=_cors(settings),
             websocket_factory=self._websocket,
             rooms=_rooms(settings, self._identifying.sign_in, refusals, reactor),
+            meter=None if meters is None else meters.http,
         )
         self._http = HttpFactory(
             site,
@@ -241,7 +265,42 @@ class Gateway(Service):
             peers,
             refusals,
             self._turns,
+            HttpChannel if meters is None else channels(meters.http),
         )
+        self._listeners: dict[str, list[str]] = {}
+        self._admin: Administration | None = None
+        self._operators: Operators | None = None
+        if meters is not None:
+            from zaqar_gateway.admin.observed import Observed
+            from zaqar_gateway.admin.service import Administration
+
+            self._admin = Administration(
+                Observed(
+                    meters=meters,
+                    storage=storage,
+                    backend=backend,
+                    scheme=settings.store,
+                    pool_backends=None if pooled is None else pooled.directory.backends,
+                    refusals=refusals,
+                    gate=gate,
+                    waits=self._waits,
+                    live=self._live,
+                    sockets=self._delivering.sockets,
+                    streams=streams,
+                    dispatcher=self._delivering.dispatcher,
+                    circuits=self._delivering.circuits,
+                    unread=unread,
+                    http=self._http,
+                    websocket=self._websocket,
+                    keystone=settings.keystone_authtoken.auth_url if settings.auth_strategy else "",
+                    policy_path=settings.policy_path,
+                    policy_trouble=lambda: policy_file.trouble,
+                    tls=lambda: self._tls,
+                    listeners=self._listeners,
+                    started_s=reactor.seconds(),
+                ),
+                reactor,
+            )
 
     def startService(self) -> None:
         """Begin to start; a failure ends the process with status 1."""
@@ -263,9 +322,10 @@ class Gateway(Service):
             self._policy_watch.startService()
         listen = self._settings.listen
         over_tls = _over_tls(self._settings)
-        if any(over_tls):
+        if any(over_tls) or any(map(_is_tls, listen.admin)):
             self._tls = _tls(self._settings, self._reactor)
             self._tls.start()
+        admin = await self._answer_operators()
         self._counting.startService()
         await self._backend.start()
         for endpoint in listen.http:
@@ -274,13 +334,35 @@ class Gateway(Service):
             self._ports.append(await self._listen("websocket", endpoint, self._websocket))
         bound: list[Any] = [port.getHost() for port in self._ports]
         places = list(zip(bound, over_tls, strict=True))
+        http, websocket = places[: len(listen.http)], places[len(listen.http) :]
+        self._listeners["http"] = [shown("http", *place) for place in http]
+        self._listeners["websocket"] = [shown("ws", *place) for place in websocket]
         is_local = all(is_loopback(host.host) for host in bound if hasattr(host, "port"))
         self._delivering.start(loopback=is_local and not self._settings.auth_strategy)
         gc.collect()
         gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
         gc.set_threshold(*_COLLECTED)
-        http, websocket = places[: len(listen.http)], places[len(listen.http) :]
-        await self._role.serves(Serving(self._backend.where, self._delivering.notifiers.keys(), http, websocket))
+        if self._admin is not None:
+            self._admin.serving()
+        kept, schemes = self._backend.where, self._delivering.notifiers.keys()
+        await self._role.serves(Serving(kept, schemes, http, websocket, admin))
+
+    async def _answer_operators(self) -> list[tuple[Any, bool]]:
+        """Answer them before all else, so that they can see what it is that takes long.
+
+        :return: where, and whether TLS is spoken there.
+        """
+        if self._admin is None:
+            return []
+        self._admin.start()
+        if self._role.reports(self._admin.report):
+            return []
+        from zaqar_gateway.admin.site import serve
+
+        self._operators = Operators(self._settings.listen.admin, serve(self._admin.source, self._reactor))
+        places = await self._operators.listen(self._role, self._tls)
+        self._listeners["admin"] = [shown("http", *place) for place in places]
+        return places
 
     def _tell(self) -> None:
         """Say what was refused, and what waits."""
@@ -316,6 +398,8 @@ class Gateway(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._admin is not None:
+            self._admin.stopping()
         stopped = [port.stopListening() for port in self._ports]
         await gatherResults([each for each in stopped if each is not None])
         self._http.stop_accepting()
@@ -334,12 +418,16 @@ class Gateway(Service):
         await self._identifying.stop()
         if self._rates is not None:
             await self._rates.stop()
-        if self._tls is not None:
-            await self._tls.stop()
         try:
             await self._backend.stop()
         except Exception:  # twistd would end without a word of it
             _log.failure("the store could not be put away; what it had still to write may be lost")
+        if self._admin is not None:
+            self._admin.stop()
+        if self._operators is not None:
+            await self._operators.stop()
+        if self._tls is not None:
+            await self._tls.stop()
         for timer in (self._policy_watch, self._counting):
             if timer.running:
                 await timer.stopService()
@@ -390,7 +478,23 @@ def _keeper(settings: Settings, reactor: Any, role: Role, count: int) -> IServic
         if any(_over_tls(settings)):
             _tls(settings, reactor)
 
-    return Keeper(settings, reactor, role, count, redis, check_files)
+    tls = partial(_tls, settings, reactor) if any(map(_is_tls, settings.listen.admin)) else None
+    return Keeper(settings, reactor, role, count, redis, check_files, _for_operators(settings, reactor, redis), tls)
+
+
+def _for_operators(
+    settings: Settings, reactor: Any, redis: EmbeddedRedis | None
+) -> Callable[[Crew, Mapping[str, list[str]]], Operators] | None:
+    """What makes that which answers operators for several workers; ``None``: nobody does."""
+    if not settings.listen.admin:
+        return None
+    from zaqar_gateway.admin.site import serve
+    from zaqar_gateway.workers.operators import CrewSource
+
+    def make(crew: Crew, listeners: Mapping[str, list[str]]) -> Operators:
+        return Operators(settings.listen.admin, serve(CrewSource(crew, reactor, redis, listeners, reactor.seconds()), reactor))
+
+    return make
 
 
 def work(given: Handover, outlet: Outlet) -> int:
@@ -425,7 +529,7 @@ def check(settings: Settings) -> None:
 
     _check_plugins(settings, reactor)
     try:
-        if any(_over_tls(settings)):
+        if any(_over_tls(settings)) or any(map(_is_tls, settings.listen.admin)):
             _tls(settings, reactor)
         if settings.store == "embedded" and settings.storage.redis_server:
             find_server(settings.storage.redis_server)
@@ -441,7 +545,7 @@ def _check_plugins(settings: Settings, reactor: Any) -> None:
 
 
 def _over_tls(settings: Settings) -> list[bool]:
-    """Which listeners are, those for HTTP first."""
+    """Which listeners of clients are, those for HTTP first."""
     return [*map(_is_tls, (*settings.listen.http, *settings.listen.websocket))]
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.system.canaries import Canaries
-from tests.system.gateway import ANSWER_S, CLIENT, START_S, Http, RedisProcess, Socket, new_directory, until
+from tests.system.gateway import ANSWER_S, CLIENT, START_S, Gateway, Http, RedisProcess, Socket, new_directory, until
 from tests.system.test_launch import LaunchTestCase
 from zaqar_gateway.config import ENVIRONMENT_PREFIX
 
@@ -114,6 +114,7 @@ class SecretsTests(LaunchTestCase):
         identity = f"http://127.0.0.1:{self.receiver.server_address[1]}"
         return {
             "LOG_LEVEL": "debug",
+            "LISTEN_ADMIN": "tcp:0",
             "KEYSTONE_AUTHTOKEN_AUTH_URL": identity,
             "KEYSTONE_AUTHTOKEN_USERNAME": "zaqar",
             "KEYSTONE_AUTHTOKEN_PASSWORD_FILE": self.file("password of the service"),
@@ -144,6 +145,16 @@ class SecretsTests(LaunchTestCase):
     def assertClean(self, text: str) -> None:
         """There is no secret in what was printed or answered."""
         self.assertEqual(self.canaries.found_in(text), [], text)
+
+    def look(self, gateway: Gateway) -> None:
+        """What whoever reaches the admin listener can read has no secret, and nothing of a tenant."""
+        url = gateway.wait_for(r"metrics and health on (\S+)/$", START_S)[1]
+        with closing(Http(url, "")) as operator:
+            for path in ("/metrics", "/health", "/ready"):
+                told = str(operator("GET", path).body)
+                self.assertClean(told)
+                for name in (PROJECT, STRANGER, "work", "told", CLIENT):
+                    self.assertNotIn(f'"{name}"', told)
 
     def use(self, http: Http, socket: Socket) -> None:
         """What an owner does, and does wrongly."""
@@ -224,11 +235,13 @@ class SecretsTests(LaunchTestCase):
             for path in ("/v2/queues", "/v2/queues/work", "/v2/queues/work/messages?echo=true", "/v2/health"):
                 self.assertClean(str(stranger("GET", path, headers={"X-Roles": "admin"})))
             # A queue that is no queue is a fault of the store, and has a traceback in the log.
+            self.look(gateway)
             self.redis.command(f"SET zg:{{{PROJECT}/broken}} {self.canaries.new('value in Redis')}")
             self.assertEqual(http.post("broken", self.canaries.new("body for a broken store")).status, 500)
             gateway.wait_for("Traceback", ANSWER_S)
             self.redis.stop()
             until(lambda: http.post("work", self.canaries.new("body for no store")).status == 503, ANSWER_S, "503")
+            self.look(gateway)
             self.redis.start()
             gateway.wait_for("Redis is there again", ANSWER_S)
         gateway.signal(signal.SIGTERM)
@@ -247,6 +260,7 @@ class SecretsTests(LaunchTestCase):
             headers = {"Client-ID": CLIENT, "X-Project-ID": PROJECT, "X-Auth-Token": new("token in a frame")}
             socket.raw(json.dumps({"action": "authenticate", "headers": headers, "body": {}}))
             self.assertIn(socket.receive().status, (401, 403, 503))
+        self.look(gateway)
         gateway.stop()
         self.assertClean(gateway.output)
 

@@ -32,8 +32,12 @@ from tests.system.gateway import (
     until,
 )
 from tests.system.receiver import Receiver
+from tests.system.test_admin import Operator, value
 from tests.system.test_crash import CrashTestCase, Load
 from tests.system.test_launch import LISTENERS, SYSTEMD, LaunchTestCase, listens
+from zaqar_gateway.admin.catalogue import METRICS, PREFIX
+
+ADMIN = r"metrics and health on (\S+?)/?$"
 
 PATIENCE_S = 120.0
 """How long anything may take on a machine that is busy with tests."""
@@ -178,6 +182,48 @@ class ServingTests(WorkersTestCase):
         self.assertEqual((path.exists(), path.with_name("s.lock").is_symlink()), (False, False))
         self.assertFalse(listens(gateway.http) or listens(gateway.websocket) or listens(over_tls))
         self.assertNotIn("s3cr3t", gateway.output)
+
+    def test_operators(self) -> None:
+        """One admin listener tells of all workers: what each has answered, that one hangs or is started again, and what is the keeper's."""
+        gateway = self.gateway(settings={"LISTEN_ADMIN": "tcp:0"})
+        operator = Operator(gateway.wait_for(ADMIN, PATIENCE_S)[1])
+        self.assertEqual(operator("/ready").status, 204)
+        for number, posts in ((1, 2), (2, 3)):
+            http = self.http(gateway, number)
+            for _ in range(posts):
+                self.assertEqual(http.post("work", 1).status, 201)
+        found = operator.scrape()
+        for worker, posts in (("1", 2), ("2", 3)):
+            asked = {"operation": "message_post", "transport": "http", "status": "201", "worker": worker}
+            self.assertEqual(value(found, "requests_total", **asked), posts)
+            self.assertEqual((value(found, "worker_up", worker=worker), value(found, "worker_starts_total", worker=worker)), (1, 1))
+        self.assertEqual(
+            {dict(labels)["worker"] for name, labels in found if name == "process_open_fds"}, {"1", "2", "keeper"}
+        )
+        shown = {line.split()[2] for line in operator("/metrics").body.decode().splitlines() if line.startswith(f"# TYPE {PREFIX}")}
+        self.assertEqual(shown, {each.shown for each in METRICS.values() if not each.when or "workers" in each.when})
+        document = operator.health()
+        self.assertEqual((document["status"], document["ready"], [*document["workers"]]), ("ok", True, ["1", "2"]))
+        self.assertEqual(document["listeners"]["http"], [f"{gateway.http}/"])
+        self.assertTrue(exists(document["embedded_redis"]["process"]))
+        pid = workers_of(gateway.pid)[1]
+        os.kill(pid, signal.SIGSTOP)
+        document = operator.health()
+        os.kill(pid, signal.SIGCONT)
+        self.assertEqual((document["status"], document["ready"]), ("degraded", True))
+        self.assertEqual((document["troubles"], document["workers"]["1"]), (["worker 1: it does not answer"], None))
+        os.kill(pid, signal.SIGKILL)
+        self.replaced(gateway, 1, pid)
+        until(lambda: operator.health()["status"] == "ok", PATIENCE_S, "both workers")
+        self.assertEqual(value(operator.scrape(), "worker_starts_total", worker="1"), 2)
+        redis = document["embedded_redis"]["process"]
+        os.kill(redis, signal.SIGSTOP)
+        answer = operator("/ready")
+        os.kill(redis, signal.SIGCONT)
+        self.assertEqual(answer.status, 503)
+        self.assertIn("worker 1: ", answer.json["reason"])
+        gateway.stop()
+        self.assertNotIn("Traceback", gateway.output)
 
     def asked(self, place: str, before: bytes = b"") -> bytes:
         """The beginning of an answer over a Unix socket, or TCP."""

@@ -7,10 +7,12 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.logs import logged
+from zaqar_gateway.model import Report
 from zaqar_gateway.workers.crew import Crew, WorkersFailed
 from zaqar_gateway.workers.seat import (
     ASK_S,
     PAUSE_MAX_S,
+    REPORT_S,
     SIGNAL_AGAIN_S,
     STOP_MAX_S,
     UNANSWERED_AT_START_MAX,
@@ -18,9 +20,10 @@ from zaqar_gateway.workers.seat import (
     Pace,
     Seat,
 )
-from zaqar_gateway.workers.tidings import Alive, CannotStart, Serves
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Reported, Serves
 
 SERVES = Serves("a store", ["http"])
+REPORT = Report("", "", {})
 
 
 class FakeProcess:
@@ -101,6 +104,24 @@ class SeatTests(SeatCase):
         self.assertEqual(self.told()[1:], ["worker 2 (process 100) ended with signal 9; it is started again"])
         self.clock.advance(0)
         self.assertEqual((len(self.processes), self.seat.pid), (2, 101))
+
+    def test_reports(self) -> None:
+        """It is asked for one report, however many want it; where none comes soon, or the worker ends, there is none."""
+        first, second = (Deferred.fromCoroutine(self.seat.report()) for _ in range(2))
+        self.seat.heard(Reported(REPORT))
+        self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (REPORT, REPORT))
+        late = Deferred.fromCoroutine(self.seat.report())
+        self.clock.advance(REPORT_S)
+        self.assertIsNone(self.successResultOf(late))
+        self.assertEqual(self.processes[0].said, [b"report", b"report"])
+        self.seat.heard(Reported(REPORT))  # after all
+        self.serve()
+        lost = Deferred.fromCoroutine(self.seat.report())
+        self.seat.ended("signal 9")
+        self.assertIsNone(self.successResultOf(lost))
+        self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(self.seat.report())))
+        self.clock.advance(0)
+        self.assertEqual(self.seat.starts, 2)
 
     def test_started_again_later(self) -> None:
         """One that ends again and again is started after pauses, also where it does not come to serve."""

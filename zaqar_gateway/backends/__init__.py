@@ -27,6 +27,7 @@ from zaqar_gateway.interfaces import (
     IStorageBackend,
     ISubscriptionStore,
 )
+from zaqar_gateway.meters import RedisMeter
 from zaqar_gateway.model import BackendSettings
 from zaqar_gateway.order import Order
 
@@ -48,12 +49,17 @@ _PARTS: Mapping[str, InterfaceClass] = {
 
 
 def make_backend(
-    settings: Settings, reactor: Any, order: Order | None = None, redis_socket: str = ""
+    settings: Settings,
+    reactor: Any,
+    order: Order | None = None,
+    redis_socket: str = "",
+    meter: RedisMeter | None = None,
 ) -> IStorageBackend:
     """The backend that ``storage.uri`` asks for.
 
     :param order: tells when requests may overtake each other; ``None``: never.
     :param redis_socket: where the embedded Redis is, if another process runs it; else empty.
+    :param meter: notes what is asked of Redis; ``None``: nobody does.
     :raises PluginError: it is one of another package, and cannot be used.
     """
     given, bounds, quotas = settings.storage, bounds_of(settings), quotas_of(settings)
@@ -63,12 +69,12 @@ def make_backend(
         from zaqar_gateway.backends.embedded import EmbeddedBackend, beside
 
         if redis_socket:
-            return beside(redis_socket, given, bounds, quotas, reactor, order)
-        return EmbeddedBackend(given, bounds, quotas, reactor, order)
+            return beside(redis_socket, given, bounds, quotas, reactor, order, meter)
+        return EmbeddedBackend(given, bounds, quotas, reactor, order, meter)
     if settings.redis is not None:
         from zaqar_gateway.backends.redis import RedisBackend
 
-        return RedisBackend(given, settings.redis, bounds, quotas, reactor, order)
+        return RedisBackend(given, settings.redis, bounds, quotas, reactor, order, meter=meter)
     durability: Literal["memory", "fsync"] = "fsync" if given.durability == "fsync" else "memory"
     made: IStorageBackend = plugins.make(
         plugins.STORAGE, settings.store, IStorageBackend, BackendSettings(given.uri, durability, bounds, quotas), reactor

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -14,8 +15,9 @@ from zope.interface import implementer
 from zaqar_gateway.address import RedisAddress
 from zaqar_gateway.backends.redis import RedisBackend
 from zaqar_gateway.config.settings import Storage as StorageSettings
-from zaqar_gateway.interfaces import IManagement, IManagingBackend, IStorage
-from zaqar_gateway.model import LogBounds, Quotas
+from zaqar_gateway.interfaces import IManagement, IManagingBackend, IObservedBackend, IStorage
+from zaqar_gateway.meters import RedisMeter
+from zaqar_gateway.model import LogBounds, Quotas, StoreCondition
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 
@@ -26,14 +28,22 @@ def server(settings: StorageSettings, reactor: Any) -> EmbeddedRedis:
 
 
 def beside(
-    socket: str, settings: StorageSettings, bounds: LogBounds, quotas: Quotas, reactor: Any, order: Order | None
+    socket: str,
+    settings: StorageSettings,
+    bounds: LogBounds,
+    quotas: Quotas,
+    reactor: Any,
+    order: Order | None,
+    meter: RedisMeter | None = None,
 ) -> RedisBackend:
     """The backend in a Redis that another process of the same gateway starts and stops.
 
     :param socket: the path where it listens.
     """
     endpoint = UNIXClientEndpoint(reactor, socket)
-    backend = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True)
+    backend = RedisBackend(
+        settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True, meter=meter
+    )
     backend.where = _where(settings)
     return backend
 
@@ -42,19 +52,33 @@ def _where(settings: StorageSettings) -> str:
     return f"embedded Redis, data in {settings.data_dir}"
 
 
-@implementer(IManagingBackend)
+@implementer(IManagingBackend, IObservedBackend)
 class EmbeddedBackend:
     """A Redis that is started, and stopped last."""
 
     def __init__(
-        self, settings: StorageSettings, bounds: LogBounds, quotas: Quotas, reactor: Any, order: Order | None
+        self,
+        settings: StorageSettings,
+        bounds: LogBounds,
+        quotas: Quotas,
+        reactor: Any,
+        order: Order | None,
+        meter: RedisMeter | None = None,
     ) -> None:
         self.where = _where(settings)
         self._server = server(settings, reactor)
         endpoint = _Late(lambda: UNIXClientEndpoint(reactor, self._server.socket_path))
-        self._client = RedisBackend(settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True)
+        self._client = RedisBackend(
+            settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True, meter=meter
+        )
         self.storage: IStorage = self._client.storage
         self.management: IManagement = self._client.management
+
+    def condition(self) -> StoreCondition:
+        client, server = self._client.condition(), self._server
+        return replace(
+            client, kind="embedded", where=self.where, process=server.pid, troubles=(*server.troubles, *client.troubles)
+        )
 
     async def start(self) -> None:
         self._server.startService()

@@ -8,14 +8,14 @@ from twisted.application.internet import TimerService
 from zope.interface import implementer
 
 from zaqar_gateway.backends.asked import stop
-from zaqar_gateway.interfaces import IManagement, IManagingBackend, IStorage
-from zaqar_gateway.model import LogBounds, Quotas
+from zaqar_gateway.interfaces import IManagement, IManagingBackend, IObservedBackend, IStorage
+from zaqar_gateway.model import LogBounds, Quotas, StoreCondition
 from zaqar_gateway.storage.memory import MemoryManagement, MemoryStorage
 
 _SWEEP_S = 10.0
 
 
-@implementer(IManagingBackend)
+@implementer(IManagingBackend, IObservedBackend)
 class MemoryBackend:
     """The memory of this process."""
 
@@ -26,6 +26,9 @@ class MemoryBackend:
         self.storage: IStorage = memory
         self.management: IManagement = MemoryManagement(reactor)
         self._sweeper = TimerService(_SWEEP_S, memory.sweep)
+
+    def condition(self) -> StoreCondition:
+        return StoreCondition("memory", self.where, True, keeps="nothing", durability="memory")
 
     async def start(self) -> None:
         self._sweeper.startService()

@@ -18,6 +18,7 @@ from zaqar_gateway.backends.memory import MemoryBackend
 from zaqar_gateway.config import Settings
 from zaqar_gateway.errors import PoolUnfit, RuleBroken, StoreError
 from zaqar_gateway.interfaces import IManagingBackend, IStorage, IStorageBackend
+from zaqar_gateway.meters import RedisMeter
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.pooled import FOLLOW_S, LEFT_S, SWEEP_S, Directory, Placements, PooledStorage
 
@@ -33,6 +34,7 @@ _MEMORY = "memory:"
 class PooledBackend:
     """A store and the pools that are managed in it.
 
+    :param meter: notes what is asked of Redis; ``None``: nobody does.
     :ivar management: of the pools.
     :ivar directory: of their stores.
     :ivar placements: of what is in them.
@@ -40,8 +42,14 @@ class PooledBackend:
     """
 
     def __init__(
-        self, backend: IStorageBackend, settings: Settings, reactor: Any, order: Order | None = None
+        self,
+        backend: IStorageBackend,
+        settings: Settings,
+        reactor: Any,
+        order: Order | None = None,
+        meter: RedisMeter | None = None,
     ) -> None:
+        self._meter = meter
         if not IManagingBackend.providedBy(backend):
             raise plugins.PluginError(
                 f"the store {settings.store} of another package cannot keep what is known of pools; pooling needs Redis"
@@ -86,7 +94,7 @@ class PooledBackend:
 
         bounds, quotas = bounds_of(self._settings), quotas_of(self._settings)
         if not uri.startswith(_MEMORY):
-            return RedisBackend(self._settings.storage, parse(uri), bounds, quotas, self._reactor, self._order)
+            return RedisBackend(self._settings.storage, parse(uri), bounds, quotas, self._reactor, self._order, meter=self._meter)
         if self._settings.store != "memory":
             raise ValueError("memory: is of one process alone, and for a gateway whose own store is memory: too")
         return MemoryBackend(bounds, quotas, self._reactor)

@@ -18,8 +18,9 @@ from zaqar_gateway.address import RedisAddress, written
 from zaqar_gateway.backends.asked import stop
 from zaqar_gateway.config.settings import Storage as StorageSettings
 from zaqar_gateway.errors import StoreError, StoreUnavailable
-from zaqar_gateway.interfaces import IManagement, IManagingBackend, IStorage
-from zaqar_gateway.model import LogBounds, Quotas
+from zaqar_gateway.interfaces import IManagement, IManagingBackend, IObservedBackend, IStorage
+from zaqar_gateway.meters import RedisMeter
+from zaqar_gateway.model import LogBounds, Quotas, StoreCondition
 from zaqar_gateway.order import Order
 from zaqar_gateway.storage.redis import scripts
 from zaqar_gateway.storage.redis.cluster.doorbells import ClusterDoorbells
@@ -32,6 +33,7 @@ from zaqar_gateway.storage.redis.durability import Durability, durability_of
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.layout import check_layout
 from zaqar_gateway.storage.redis.management import RedisManagement
+from zaqar_gateway.storage.redis.measured import MeasuredCommands, MeasuredReplicatedCommands
 from zaqar_gateway.storage.redis.replicated import ReplicatedCommands
 from zaqar_gateway.storage.redis.rights import check_rights
 from zaqar_gateway.storage.redis.sentinel import Master, Sentinel, Told, Watch
@@ -44,11 +46,12 @@ _CONNECT_S = 3.0
 """A host that is gone answers nothing; where another one has its address, or its part, by then, the next attempt finds it."""
 
 
-@implementer(IManagingBackend)
+@implementer(IManagingBackend, IObservedBackend)
 class RedisBackend:
     """A Redis of somebody else, or a cluster of them; it is waited for a short while only.
 
     :param endpoint: how it is reached; ``None``: as its address says.
+    :param meter: notes what is asked of it; ``None``: nobody does.
     """
 
     def __init__(
@@ -62,13 +65,16 @@ class RedisBackend:
         endpoint: IStreamClientEndpoint | None = None,
         *,
         is_synchronised: bool = False,
+        meter: RedisMeter | None = None,
     ) -> None:
+        self._meter = meter
         self.where = address.masked()
         self._reactor = reactor
         self._settings = settings
         self._address = address
         self._is_synchronised = is_synchronised
         self._is_started = False
+        self._made_s: float = reactor.seconds()
         self._told: Durability | None = None
         self._replicas: int | None = None  # the fewest that followed where it was tried
         self._keys = keys = Keys(address.key_prefix, in_cluster=bool(address.nodes))
@@ -138,9 +144,11 @@ class RedisBackend:
         :param given: clock, seconds for an answer, and bound.
         """
         if self._settings.durability != "replicated":
-            return Commands(*given)
+            return Commands(*given) if self._meter is None else MeasuredCommands(self._meter, *given)
         most = self._settings.replicas, self._settings.replicas_timeout_s
-        return ReplicatedCommands(*most, touched, touch_other, *given)
+        if self._meter is None:
+            return ReplicatedCommands(*most, touched, touch_other, *given)
+        return MeasuredReplicatedCommands(self._meter, *most, touched, touch_other, *given)
 
     def _reach(self, host: str, port: int) -> IStreamClientEndpoint:
         return _endpoint(self._reactor, self._address.tls, host, port)
@@ -207,6 +215,35 @@ class RedisBackend:
         _log.info("an acknowledged message survives {kept}", kept=durability.kept)
         for warning in durability.warnings:
             _log.warn("{text}", text=warning)
+
+    def condition(self) -> StoreCondition:
+        redis, address, settings = self._redis, self._address, self._settings
+        nodes = None
+        parts = [redis] if isinstance(redis, Redis) else []
+        if isinstance(redis, ClusterRedis):
+            there = redis.nodes.masters
+            parts = [node.redis for node in there.values()]
+            nodes = {written(*place): node.redis.ready for place, node in there.items()}
+        protocols = [each.protocol for each in parts if each.protocol is not None]
+        troubles = dict.fromkeys(protocol.trouble for protocol in protocols if protocol.trouble)
+        replicas = [protocol.replicas for protocol in protocols if protocol.replicas is not None]
+        is_up = redis.ready if isinstance(redis, Redis) else redis.nodes.is_ready
+        return StoreCondition(
+            "cluster" if address.nodes else "sentinel" if address.sentinels else "redis",
+            self.where,
+            is_up,
+            max((each.since_s for each in parts), default=self._made_s),
+            next((each.why_away for each in parts if each.why_away), ""),
+            self._told.kept if self._told is not None else "",
+            settings.durability,
+            tuple(troubles),
+            self._told.warnings if self._told is not None else (),
+            sum(protocol.waiting for protocol in protocols),
+            sum(each.losses for each in parts),
+            min(replicas, default=None),
+            settings.replicas if settings.durability == "replicated" else None,
+            nodes,
+        )
 
     async def stop(self) -> None:
         await stop(self._sweeper)

@@ -5,7 +5,7 @@ start (``reading``), the sample file and ``zaqar-gateway check-config`` (``table
 follow from it.
 """
 
-from zaqar_gateway.config.endpoints import without_tls
+from zaqar_gateway.config.endpoints import on_loopback, without_tls
 from zaqar_gateway.config.reading import ConfigError, load
 from zaqar_gateway.config.settings import Listen, Settings
 from zaqar_gateway.config.table import (
@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "effective",
     "load",
+    "on_loopback",
     "sample",
     "to_toml",
     "without_tls",

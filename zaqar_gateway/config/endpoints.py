@@ -26,6 +26,7 @@ _PARTS = {
     "systemd": ("domain", "index", "name"),
 }
 """The names of parts, in the order in which they stand where they have none."""
+_LOOPBACK = {"tcp": "127.0.0.1", "tcp6": quoteStringArgument("::1")}
 _PART = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
 _PAIR = re.compile(r"((?:\\.|[^=\\])*)=(.*)", re.DOTALL)
 _INTERFACE = re.compile(r"(.*:interface=)\[?([0-9A-Fa-f.:]+(?:%\w+)?)\]?(:\w+=.*)?")
@@ -42,6 +43,18 @@ def without_tls(endpoint: str) -> tuple[str, bool]:
         return endpoint, False
     inner = endpoint.removeprefix("tls:")
     return f"tcp:{inner}" if inner[:1].isdigit() else inner, True
+
+
+def on_loopback(endpoint: str) -> str:
+    """The same endpoint; one of a port without an interface is that of loopback alone.
+
+    :param endpoint: that can be read; without ``tls:``.
+    """
+    parts = _Parts.of(endpoint)
+    host = _LOOPBACK.get(parts.kind)
+    if host is None or "interface" in parts.by_name():
+        return endpoint
+    return f"{endpoint}:interface={host}"
 
 
 def check(endpoint: str) -> None:

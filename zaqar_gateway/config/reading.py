@@ -271,7 +271,7 @@ class _Reader:
                 f"{self._place('listen', 'http', 'websocket')}: [listen] http and websocket are both empty;"
                 f" one of them has to be {ENDPOINTS.accepts}."
             )
-        for key in ("http", "websocket"):
+        for key in ("http", "websocket", "admin"):
             over_tls = [endpoint for endpoint in getattr(settings.listen, key) if without_tls(endpoint)[1]]
             if over_tls and not settings.tls.certificate_file:
                 yield (

@@ -79,6 +79,13 @@ class Listen:
         " itself. 0 is one for each core that it may use. Bounds of one process, such as max_connections, max_requests and"
         " waits_max, hold for each of them.",
     )
+    admin: tuple[str, ...] = _setting(
+        (),
+        ENDPOINTS,
+        "Listeners for operators: /metrics for Prometheus, /health, /ready and /live. Whoever reaches them may read all that, and"
+        " change nothing; a port without an interface, such as tcp:9464, is that of loopback alone. An empty list is none, and"
+        " nothing is measured.",
+    )
     socket_buffer: int = _setting(
         262144,
         whole(16384, SIZE_MAX),

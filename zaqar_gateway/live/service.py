@@ -182,6 +182,11 @@ class Live:
         self._taken: WeakKeyDictionary[IListener, set[Place]] = WeakKeyDictionary()
         self._ending: set[Deferred[None]] = set()
 
+    @property
+    def count(self) -> int:
+        """How many live subscriptions there are, workers among them."""
+        return sum(map(len, self._by_listener.values()))
+
     async def stop(self) -> None:
         """Return when what has ended is given back, as far as the store does that in time."""
         await DeferredList([self._in_time(ending) for ending in self._ending])

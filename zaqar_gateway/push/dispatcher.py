@@ -93,6 +93,16 @@ class Dispatcher(Service):
         self._watching = LoopingCall(self._watch)
         self._polling.clock = self._watching.clock = clock
 
+    @property
+    def count(self) -> int:
+        """How many subscribers are being delivered to."""
+        return len(self._couriers)
+
+    @property
+    def waits_for_store(self) -> bool:
+        """Whether it cannot be known what is owed."""
+        return self._is_away
+
     def startService(self) -> None:
         """Begin to deliver."""
         super().startService()

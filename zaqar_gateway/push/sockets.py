@@ -246,6 +246,11 @@ class Sockets:
         self._is_ending = False
         membership.on_beat(self._beaten)
 
+    @property
+    def count(self) -> int:
+        """How many subscriptions there are."""
+        return sum(map(len, self._places.values()))
+
     def stop(self) -> None:
         """Push no more.  What is left of subscriptions ends when the process leaves."""
         for place in list(self._readers):

@@ -67,6 +67,7 @@ class TlsFiles:
 class TlsListeners:
     """The TLS of all listeners of a process.
 
+    :ivar trouble: why the files that there are now cannot be used; empty: they are in use.
     :raises TlsError: the files cannot be used.
     """
 
@@ -75,6 +76,7 @@ class TlsListeners:
         self._clock = clock
         self._seen = _look(files.paths)
         self._context = _context(files)
+        self.trouble = ""
         self._watcher = TimerService(CHECK_S, self.check)
         self._watcher.clock = clock
 
@@ -111,14 +113,25 @@ class TlsListeners:
         try:
             self._context = _context(self._files)
         except TlsError as error:
+            self.trouble = str(error)
             _log.error("the TLS certificate stays as it was: {why}", why=str(error))
         else:
+            self.trouble = ""
             self._tell()
 
-    def _tell(self) -> None:
+    @property
+    def ends_s(self) -> float:
+        """When the certificate ends that is shown now, in seconds since the epoch."""
+        return self._certificate().to_cryptography().not_valid_after_utc.timestamp()
+
+    def _certificate(self) -> X509:
         # A context does not tell its certificate; a connection does.
         certificate = SSL.Connection(self._context, None).get_certificate()
         assert certificate is not None
+        return certificate
+
+    def _tell(self) -> None:
+        certificate = self._certificate()
         subject, ends = _subject(certificate), certificate.to_cryptography().not_valid_after_utc
         if ends <= datetime.fromtimestamp(time_of_day(self._clock), UTC):
             _log.warn("the TLS certificate of {subject} has expired, {ends}", subject=subject, ends=ends)

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.application.internet import TimerService
 from twisted.internet.defer import Deferred, gatherResults
 
+from zaqar_gateway.model import Report
 from zaqar_gateway.workers.handover import HANG_UP
 from zaqar_gateway.workers.seat import ASK_S, Process, Seat
 from zaqar_gateway.workers.tidings import Serves
@@ -47,6 +48,16 @@ class Crew:
         """Have them do what SIGHUP asks for."""
         for seat in self._seats:
             seat.say(HANG_UP)
+
+    @property
+    def starts(self) -> dict[int, int]:
+        """How often each was started, by its number."""
+        return {seat.number: seat.starts for seat in self._seats}
+
+    async def reports(self) -> dict[int, Report | None]:
+        """What each tells of itself now, by its number; ``None``: nothing."""
+        found = await gatherResults([Deferred.fromCoroutine(seat.report()) for seat in self._seats])
+        return {seat.number: report for seat, report in zip(self._seats, found, strict=True)}
 
     async def stop(self) -> None:
         """Have them end in good order, all at one time."""

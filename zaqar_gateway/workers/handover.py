@@ -22,8 +22,8 @@ TIDINGS_FD = 3
 LISTENERS_FD = 4
 """Where the listening sockets begin."""
 
-ASK, HANG_UP = b"ask", b"hang up"
-"""Those things: to say that it is there, and to do what SIGHUP asks for."""
+ASK, HANG_UP, REPORT = b"ask", b"hang up", b"report"
+"""Those things: to say that it is there, to do what SIGHUP asks for, and to report for operators."""
 
 
 class OtherVersion(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.application.service import Service
@@ -13,14 +13,15 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from zaqar_gateway.announcing import Serving
+from zaqar_gateway.announcing import Serving, shown
 from zaqar_gateway.config import Settings, without_tls
+from zaqar_gateway.operators import Operators
 from zaqar_gateway.process import set_log_level
 from zaqar_gateway.role import Role
 from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError
 from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 from zaqar_gateway.transport.ports import QUEUE_MIN
-from zaqar_gateway.transport.tls import TlsError
+from zaqar_gateway.transport.tls import TlsError, TlsListeners
 from zaqar_gateway.workers.crew import Crew, WorkersFailed
 from zaqar_gateway.workers.handover import LISTENERS_FD, Handover
 from zaqar_gateway.workers.process import WorkerProcess, start
@@ -40,6 +41,8 @@ class Keeper(Service):
 
     :param role: how the process itself is started and listens.
     :param redis: the embedded Redis; ``None``: another store is asked for.
+    :param operators: makes what answers them, of the workers and of where it is listened; ``None``: nobody does.
+    :param tls: for them, where it is asked for.
     :param check: raises ``OSError`` or :exc:`TlsError` where the files that the settings name cannot be used.
     """
 
@@ -51,6 +54,8 @@ class Keeper(Service):
         count: int,
         redis: EmbeddedRedis | None,
         check: Callable[[], object],
+        operators: Callable[[Crew, Mapping[str, list[str]]], Operators] | None = None,
+        tls: Callable[[], TlsListeners] | None = None,
     ) -> None:
         self._settings = settings
         self._reactor = reactor
@@ -60,6 +65,10 @@ class Keeper(Service):
         self._check = check
         self._ports: list[tcp.Port] = []
         self._crew = Crew(count, self._worker, reactor)
+        self._listeners: dict[str, list[str]] = {}
+        self._operators = None if operators is None else operators(self._crew, self._listeners)
+        self._make_tls = tls
+        self._tls: TlsListeners | None = None
         self._starting: Deferred[None] = succeed(None)
 
     def startService(self) -> None:
@@ -73,6 +82,11 @@ class Keeper(Service):
     async def _start(self) -> None:
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
         self._check()
+        if self._make_tls is not None:
+            self._tls = self._make_tls()
+            self._tls.start()
+        admin = await self._operators.listen(self._role, self._tls) if self._operators is not None else []
+        self._listeners["admin"] = [shown("http", *place) for place in admin]
         if self._redis is not None:
             self._redis.startService()
             await self._redis.whenReady()
@@ -80,10 +94,12 @@ class Keeper(Service):
         for which, endpoints in (("http", listen.http), ("websocket", listen.websocket)):
             for endpoint in endpoints:
                 self._ports.append(await self._listen(which, endpoint))
-        told = await self._crew.begin()
         hosts = [(port.getHost(), without_tls(each)[1]) for port, each in zip(self._ports, (*listen.http, *listen.websocket), strict=True)]
         http, websocket = hosts[: len(listen.http)], hosts[len(listen.http) :]
-        await self._role.serves(Serving(told.kept, told.schemes, http, websocket, self._count))
+        self._listeners["http"] = [shown("http", *place) for place in http]
+        self._listeners["websocket"] = [shown("ws", *place) for place in websocket]
+        told = await self._crew.begin()
+        await self._role.serves(Serving(told.kept, told.schemes, http, websocket, admin, self._count))
 
     async def _listen(self, which: str, endpoint: str) -> tcp.Port:
         """Listen, and leave it to the workers to take what comes.
@@ -116,6 +132,8 @@ class Keeper(Service):
 
     def _hung_up(self) -> None:
         _log.info("SIGHUP: the workers are told")
+        if self._tls is not None:
+            self._tls.reload()
         self._crew.hang_up()
 
     def _failed(self, failure: Failure) -> None:
@@ -134,3 +152,7 @@ class Keeper(Service):
         await gatherResults([each for each in closed if each is not None])
         if self._redis is not None:
             await self._redis.stopService()
+        if self._operators is not None:
+            await self._operators.stop()
+        if self._tls is not None:
+            await self._tls.stop()

@@ -9,7 +9,9 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from zaqar_gateway.workers.tidings import Alive, CannotStart, Said, Serves, Tiding, relay
+from zaqar_gateway.model import Report
+from zaqar_gateway.workers.handover import ASK, REPORT
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Reported, Said, Serves, Tiding, relay
 
 _log = Logger()
 
@@ -22,6 +24,9 @@ that nothing happens where the machine sleeps, or the keeper itself is held up."
 
 UNANSWERED_AT_START_MAX = 24
 """The same of one that does not serve yet: it may have much to load, on a machine that is busy."""
+
+REPORT_S = 5.0
+"""How long a report of it is waited for: monitors wait for ten seconds or so."""
 
 STOP_MAX_S = 60.0
 """How long it may take to end.  What it waits for has bounds of its own, of 15 s each; this is beyond."""
@@ -63,6 +68,7 @@ class Process(Protocol):
 class Seat:
     """One worker after the other.
 
+    :ivar starts: how often one was started.
     :param start: starts one, whose tidings and end are told to :meth:`heard` and :meth:`ended`; it may raise ``OSError``.
     :param serves: is told when the first one serves; :param failed: why that has never served.  It is not started again then.
     """
@@ -89,6 +95,8 @@ class Seat:
         self._began_s = 0.0
         self._unanswered = 0
         self._is_proven = self._is_serving = self._is_stopping = False
+        self._reports: list[Deferred[Report | None]] = []
+        self.starts = 0
 
     @property
     def pid(self) -> int | None:
@@ -102,6 +110,7 @@ class Seat:
         self._unanswered = 0
         self._is_serving = False
         self._began_s = self._clock.seconds()
+        self.starts += 1
         try:
             self._process = self._start(self)
         except OSError as error:
@@ -114,6 +123,8 @@ class Seat:
                 relay(self.number, tiding)
             case Alive():
                 self._unanswered = 0
+            case Reported():
+                self._reported(tiding.report)
             case CannotStart():
                 self._why = tiding.why
             case Serves():
@@ -135,6 +146,7 @@ class Seat:
         """
         who = f"worker {self.number} (process {self.pid})"
         self._process = None
+        self._reported(None)
         self._has_ended(who, f"cannot start: {self._why}" if self._why else f"ended with {how}")
         if self._gone is not None:
             gone, self._gone = self._gone, None
@@ -166,12 +178,34 @@ class Seat:
             self._process.signal("KILL")
             return
         self._unanswered += 1
-        self.say(b"ask")
+        self.say(ASK)
 
     def say(self, what: bytes) -> None:
         """Tell it something, where it is there."""
         if self._process is not None:
             self._process.say(what)
+
+    async def report(self) -> Report | None:
+        """What it tells of itself now.
+
+        :return: ``None``: there is none, or it does not answer soon.
+        """
+        if self._process is None:
+            return None
+        if not self._reports:
+            self.say(REPORT)
+        waited: Deferred[Report | None] = Deferred()
+        self._reports.append(waited)
+        try:
+            return await waited.addTimeout(REPORT_S, self._clock)
+        except TimeoutError:
+            self._reports.remove(waited)
+            return None
+
+    def _reported(self, report: Report | None) -> None:
+        waiting, self._reports = self._reports, []
+        for each in waiting:
+            each.callback(report)
 
     async def stop(self) -> None:
         """Have it end in good order, and start no other one."""

@@ -11,6 +11,8 @@ from msgspec import Struct
 from twisted.logger import ILogObserver, LogEvent, LogLevel, eventAsText, globalLogPublisher
 from zope.interface import implementer
 
+from zaqar_gateway.model import Report
+
 
 class Said(Struct, tag=True):
     """An event of its log.
@@ -46,7 +48,16 @@ class Alive(Struct, tag=True):
     """It was asked whether it is there."""
 
 
-Tiding = Said | Serves | CannotStart | Alive
+class Reported(Struct, tag=True):
+    """It was asked to report.
+
+    :ivar report: ``None``: it cannot yet, or it failed, and its log says so.
+    """
+
+    report: Report | None
+
+
+Tiding = Said | Serves | CannotStart | Alive | Reported
 
 _decode = msgspec.json.Decoder(Tiding).decode
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -16,10 +17,11 @@ from twisted.python.failure import Failure
 from zaqar_gateway import signals
 from zaqar_gateway.announcing import Serving
 from zaqar_gateway.listening import refused
+from zaqar_gateway.model import Report
 from zaqar_gateway.transport.adopted import AdoptingReactor
 from zaqar_gateway.workers.handover import COMMANDS_FD, Handover
 from zaqar_gateway.workers.link import Link
-from zaqar_gateway.workers.tidings import Alive, CannotStart, Outlet, Serves
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Outlet, Reported, Serves
 
 _log = Logger()
 
@@ -39,13 +41,14 @@ class Worker:
         self._inherited = {"http": list(given.http), "websocket": list(given.websocket)}
         self.redis_socket = given.redis_socket
         self.status = 0
+        self._report: Callable[[], Awaitable[Report]] | None = None
 
     def caution(self, text: str) -> None:
         """The keeper has told it."""
 
     def take_signals(self, hung_up: Callable[[], None]) -> None:
         """SIGTERM ends it; of all else the keeper tells."""
-        self._link.start(lambda: self._outlet.tell(Alive()), hung_up)
+        self._link.start(lambda: self._outlet.tell(Alive()), hung_up, lambda: Deferred.fromCoroutine(self._tell_report()))
         self._reactor.callWhenRunning(signals.stop_once, self._reactor)
 
     async def listen(self, which: str, endpoint: str, described: str, factory: IProtocolFactory) -> IListeningPort:
@@ -58,6 +61,20 @@ class Worker:
         except (CannotListenError, OSError) as error:
             raise refused(error, endpoint, which) from None
         return port
+
+    def reports(self, report: Callable[[], Awaitable[Report]]) -> bool:
+        """The keeper answers operators."""
+        self._report = report
+        return True
+
+    async def _tell_report(self) -> None:
+        found = None
+        if self._report is not None:
+            try:
+                found = await self._report()
+            except Exception:
+                _log.failure("the worker cannot report")
+        self._outlet.tell(Reported(found))
 
     async def serves(self, serving: Serving) -> None:
         """Tell the keeper."""

@@ -225,6 +225,10 @@ class Directory:
     def _stores(self) -> Mapping[str, IStorage]:
         return {name: self._open[name].backend.storage for name in sorted(self._open)}
 
+    def backends(self) -> Mapping[str, IStorageBackend]:
+        """The backends of all pools that are known here, by name."""
+        return {name: self._open[name].backend for name in sorted(self._open)}
+
     def all(self) -> Mapping[str, IStorage]:
         """The stores of all pools that are known here, and the configured one first."""
         return {CONFIGURED: self._configured, **self._stores()}

@@ -268,6 +268,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         self._at_end: Callable[[], None] | None = None
         self.moved: Callable[[Commands, Sent, str], bool] | None = None  # takes over what another node has, where it can
         self._told_s = -TOLD_AGAIN_S  # when the log last had a refusal
+        self._told = ""  # and which
         self.is_tried = False  # it is only looked what is refused
         self.scripts: Sequence[Script] = ()  # that Redis was told on arrival
         self._behind = 0  # answers still to come from before Redis was found to have forgotten its scripts
@@ -317,6 +318,17 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
         else:
             self._line_up(sent)
         return sent
+
+    @property
+    def waiting(self) -> int:
+        """How many commands have no answer yet."""
+        return len(self._unanswered) + len(self._unsent) + len(self._held)
+
+    @property
+    def trouble(self) -> str:
+        """What there is to mend at Redis, in words; empty: nothing."""
+        is_lately = self._clock.seconds() < self._told_s + 2 * TOLD_AGAIN_S
+        return f"Redis refuses what it is asked; such requests get 503: {self._told}" if self._told and is_lately else ""
 
     def _why_not(self) -> StoreUnavailable | None:
         """Why nothing can be sent, if nothing can."""
@@ -407,7 +419,7 @@ class Commands(txredisapi.HiredisProtocol):  # type: ignore[misc]
             _log.error("this Redis is a replica now, and takes no writes; the connection to it is ended")
             self.transport.loseConnection()
         if kind in _TOLD and not self.is_tried and self._clock.seconds() >= self._told_s + TOLD_AGAIN_S:
-            self._told_s = self._clock.seconds()
+            self._told_s, self._told = self._clock.seconds(), text
             _log.error("Redis refuses what it is asked; such requests get 503: {text}", text=text)
         script = sent.script
         if self.moved is not None and is_elsewhere(text) and self.moved(self, sent, text):

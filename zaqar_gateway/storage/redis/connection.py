@@ -67,6 +67,9 @@ class Redis:
     :param order: tells when requests may overtake each other; ``None``: never.
     :param name: what is at the endpoint, for the log.
     :param may_follow: whether it may be a replica.
+    :ivar since_s: when it was connected, or was so last, in seconds since the epoch.
+    :ivar losses: how often a connection was lost.
+    :ivar why_away: why it cannot be connected, where that was tried.
     """
 
     def __init__(
@@ -111,6 +114,9 @@ class Redis:
         self._trying: Deferred[Any] | None = None  # to connect, or a pause before that
         self._is_elsewhere = False
         self._stopping = False
+        self.since_s = clock.seconds()
+        self.losses = 0
+        self.why_away = ""
 
     def beside(
         self, make: Callable[[Any, float, int], Commands], greet: Callable[[Commands], Awaitable[None]], name: str
@@ -209,6 +215,7 @@ class Redis:
                 failures, was_there = 0, True
                 told.clear()
                 await protocol.whenDisconnected()
+                self.losses += 1
                 if self._is_elsewhere:
                     _log.info("the connection to {name} is made anew, since something has moved", name=self._name)
                 else:
@@ -216,14 +223,15 @@ class Redis:
             except Exception as error:  # whatever keeps us from connecting, another attempt may go better
                 if self._stopping:
                     return
-                why = str(error) or type(error).__name__
+                self.why_away = why = str(error) or type(error).__name__
                 # A slot that has moved is looked up, and asked for elsewhere.
                 is_known = why in told or isinstance(error, CancelledError | SlotMoved)
                 level = LogLevel.debug if is_known else LogLevel.error
                 _log.emit(level, "{name} cannot be used, and is tried again: {why}", name=self._name, why=why)
                 told.add(why)
             finally:
-                self._protocol = None
+                if self._protocol is not None:
+                    self._protocol, self.since_s = None, self._clock.seconds()
                 if protocol is not None and protocol.transport is not None:
                     protocol.transport.abortConnection()
             failures += 1
@@ -267,7 +275,7 @@ class Redis:
         return protocol
 
     def _became_ready(self, protocol: Commands) -> None:
-        self._protocol = protocol
+        self._protocol, self.since_s, self.why_away = protocol, self._clock.seconds(), ""
         # A turn later, for whoever waits may want to stop what is running here.
         self._clock.callLater(0, self._announce)
 

@@ -100,6 +100,11 @@ class ReplicatedCommands(Commands):
         self._is_waiting = False
         self._kept: list[tuple[Sent, Any]] = []
 
+    @property
+    def trouble(self) -> str:
+        few = "fewer replicas have what is stored than should, and it is answered with 503 (storage.replicas)"
+        return few if self._has_few else super().trouble
+
     def _flush(self) -> None:
         if self._is_waiting or not self.connected:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import partial
 
@@ -24,6 +25,7 @@ class HttpFactory(ServerFactory):
 
     A connection that was handed to another protocol is no longer counted.
 
+    :param channel: makes the protocol of each.
     :ivar application: provides :class:`IHttpApplication`.
     :ivar peers: counts connections, besides those of this factory; ``None``: nobody does.
     :ivar intake: which of them are taken on.
@@ -50,7 +52,9 @@ class HttpFactory(ServerFactory):
         peers: Peers | None = None,
         refusals: Refusals | None = None,
         turns: Turns | None = None,
+        channel: Callable[[HttpFactory], HttpChannel] = HttpChannel,
     ) -> None:
+        self._channel = channel
         self.application = application
         self.transport_security = transport_security
         self.unread = unread or Unread()
@@ -75,7 +79,7 @@ class HttpFactory(ServerFactory):
         """A channel, or ``None`` where no more are accepted: then the connection is closed."""
         if self.draining:
             return None
-        channel = HttpChannel(self)
+        channel = self._channel(self)
         channel.factory = self
         return channel
 

@@ -64,7 +64,7 @@ class Endpoint:
         self.answer = answer
 
 
-class _Plan(Plan, eq=False, kw_only=True):
+class Planned(Plan, eq=False, kw_only=True):
     """With what answers it.
 
     :ivar waits: whether it may be told to wait.
@@ -111,6 +111,9 @@ class Outlet:
                 global_request=_global_id(request) or "-",
             )
         request.reply(status, headers, reply.body, _REQUEST_ID + name + b"\r\n")
+
+    refuse = send
+    """Send a reply to what is for no operation, or may not come to one."""
 
     def stream(self, request: Request, reply: Streaming) -> None:
         """Send a reply piece by piece."""
@@ -195,8 +198,8 @@ class Place(Resource):
         :param request: one of this gateway's, not of twisted.web's.
         """
         head = request.head
-        known: _Plan | None = head.plan
-        plan: _Plan | Reply
+        known: Planned | None = head.plan
+        plan: Planned | Reply
         try:
             if not self._methods:
                 raise Refused(404)
@@ -211,7 +214,7 @@ class Place(Resource):
             # What is wrong with an OPTIONS request is never told (API reference, "Methods").
             plan = describe(error) if request.method != b"OPTIONS" else OK
         if isinstance(plan, Reply):
-            self._outlet.send(request, plan)
+            self._outlet.refuse(request, plan)
         else:
             run(self._answer(request, plan, ctx), partial(self._lost, request))
         return NOT_DONE_YET
@@ -221,7 +224,7 @@ class Place(Resource):
         parts = head.prepath
         return {name: text(parts[index]) for index, name in self._path}
 
-    def _plan(self, request: Request, path: dict[str, str]) -> _Plan | Reply:
+    def _plan(self, request: Request, path: dict[str, str]) -> Planned | Reply:
         """What a request asks for, or the reply to it.
 
         :raises Refused: there is no such method.
@@ -243,7 +246,7 @@ class Place(Resource):
                 if when in names:
                     served = choice
         waits = served.operation.waits and any(name == "wait" for name, _ in query)
-        plan = _Plan(served.arguments, path, query, endpoint=served, waits=waits)
+        plan = Planned(served.arguments, path, query, endpoint=served, waits=waits)
         if request.headers is head.headers:  # else the query says who asks, and is looked at each time
             head.plan = plan
         return plan
@@ -263,7 +266,11 @@ class Place(Resource):
             request.headers.admitted = ctx
         return ctx
 
-    async def _answer(self, request: Request, plan: _Plan, ctx: Context) -> None:
+    async def _answer(self, request: Request, plan: Planned, ctx: Context) -> int:
+        """Run the operation, and answer.
+
+        :return: the status.
+        """
         endpoint = plan.endpoint
         asked = Asked(plan, request)
         if plan.waits:
@@ -275,7 +282,7 @@ class Place(Resource):
             reply = explained(error, endpoint.describe)
         if isinstance(reply, Streaming):
             self._outlet.stream(request, reply)
-            return
+            return 200
         name = b""
         if endpoint.audit is not None:
             name = request_id()
@@ -283,6 +290,7 @@ class Place(Resource):
                 ctx, reply.status, asked.path.__getitem__, request.peer, name.decode(), _global_id(request)
             )
         self._outlet.send(request, reply, name)
+        return reply.status
 
     def _lost(self, request: Request, failure: Failure) -> None:
         _log.failure("a reply could not be sent", failure)

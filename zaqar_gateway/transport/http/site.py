@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from zaqar_gateway.interfaces import IUrlSigner
 from zaqar_gateway.limits import ClientIds, Limits
+from zaqar_gateway.meters import TransportMeter
 from zaqar_gateway.model import Context
 from zaqar_gateway.operations.registry import Http, Operation
 from zaqar_gateway.transport.http.admission import Admission
@@ -21,6 +22,7 @@ from zaqar_gateway.transport.http.channel import IHttpApplication
 from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import identified_by_query
 from zaqar_gateway.transport.http.home import VERSIONS, home
+from zaqar_gateway.transport.http.measured import MeasuredOutlet, MeasuredPlace
 from zaqar_gateway.transport.http.request import Headers, Request
 from zaqar_gateway.transport.http.resources import Endpoint, Outlet, Place
 
@@ -50,6 +52,7 @@ class Site:
     :param cors: what pages of other origins may do; ``None``: nothing.
     :param websocket_factory: makes the protocols that take over connections for WebSocket; ``None``: none does.
     :param rooms: what is no API, by the first segment of its paths, as it is sent.
+    :param meter: notes what became of requests; ``None``: nobody does.
     :ivar resource: the root of the tree.
     """
 
@@ -67,13 +70,15 @@ class Site:
         cors: Cors | None = None,
         websocket_factory: IProtocolFactory | None = None,
         rooms: Mapping[bytes, IRoom] | None = None,
+        meter: TransportMeter | None = None,
     ) -> None:
         self._admission = Admission(identify, client_ids, signer)
         self._authentication = authentication
-        self._outlet = Outlet(cors)
+        self._make_place: type[Place] = Place if meter is None else MeasuredPlace
+        self._outlet = Outlet(cors) if meter is None else MeasuredOutlet(cors, meter)
         self._websocket_factory = websocket_factory
         self._rooms = dict(rooms or {})
-        self._missing = Place(self._admission, self._outlet)
+        self._missing = self._make_place(self._admission, self._outlet)
         self.resource = self._place()
         served = [row for row in operations if row.http is not None and (admin_mode or not row.admin)]
         for row in served:
@@ -87,7 +92,7 @@ class Site:
         self._at("/v2/ping").serve("HEAD", NO_CONTENT)
 
     def _place(self, path: tuple[tuple[int, str], ...] = (), public: bool = False) -> Place:
-        return Place(self._admission, self._outlet, self._missing, path, public)
+        return self._make_place(self._admission, self._outlet, self._missing, path, public)
 
     def _at(self, path: str) -> Place:
         """The place of a path; made, with all above it, where it is missing."""
@@ -146,7 +151,7 @@ class Site:
         if self._authentication is None:
             self._route(request)
         else:
-            self._authentication.admit(request, self._route, self._outlet.send)
+            self._authentication.admit(request, self._route, self._outlet.refuse)
 
     def _route(self, request: Request) -> None:
         self._find(request).render(request)

@@ -115,7 +115,7 @@ class _ITransport(ITCPTransport, IConsumer, IPushProducer):
     """What Twisted's connections, TLS ones included, provide."""
 
 
-class _Slot(Struct, eq=False):
+class Slot(Struct, eq=False):
     """The place of a reply among the replies."""
 
     is_binary: bool
@@ -219,14 +219,14 @@ class GatewayProtocol(WebSocketServerProtocol):
 
     def __init__(self) -> None:
         super().__init__()
-        self._slots: deque[_Slot] = deque()
+        self._slots: deque[Slot] = deque()
         self._waiting: dict[object, Callable[[], None]] = {}  # what ends the waits of requests that wait for messages
         self._running = 0  # requests in slots that are not answered yet and do not wait
         self._answered = 0  # bytes of replies that wait for one before them
         self._reading = 0  # of all in slots, those that change nothing and may make several steps
         self._next: tuple[Request, bool] | None = None  # read, and waiting until none runs
         self._alone = False
-        self._aside: _Slot | None = None  # of the request that later ones do not wait for
+        self._aside: Slot | None = None  # of the request that later ones do not wait for
         self._finishing = False
         self._farewell: tuple[int, bytes] | None = None  # the close frame of the peer, answered when all requests are
         self._paused = False  # no frame is looked at
@@ -668,7 +668,7 @@ class GatewayProtocol(WebSocketServerProtocol):
     def _start(self, request: Request, is_binary: bool) -> None:
         """Run a request at once: requests take effect in the order in which they start, because the commands on the
         one connection to the store do."""
-        slot = _Slot(is_binary, request.alone, None, self._pushed_next)
+        slot = Slot(is_binary, request.alone, None, self._pushed_next)
         self._pushed_next = []
         if request.aside:
             self._aside = slot
@@ -692,7 +692,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         elif change < 0:
             self._several.discard(self)
 
-    async def _serve(self, request: Request, slot: _Slot) -> None:
+    async def _serve(self, request: Request, slot: Slot) -> None:
         is_aside = slot is self._aside
         try:
             slot.payload = payload = await request.reply()
@@ -743,7 +743,7 @@ class GatewayProtocol(WebSocketServerProtocol):
         self._log.failure("a reply was lost", failure)
         self._close(INTERNAL_ERROR, "internal error")
 
-    def _write_reply(self, slot: _Slot, payload: bytes) -> None:
+    def _write_reply(self, slot: Slot, payload: bytes) -> None:
         """Write one unfragmented frame (RFC 6455, section 5.2), and what is pushed behind it; on a connection that is closing, drop
         them."""
         if self.state == _OPEN:

@@ -19,10 +19,12 @@ from zaqar_gateway import instants
 from zaqar_gateway.errors import BadBody, NotSupported, Overloaded, Unauthorized
 from zaqar_gateway.interfaces import IAsker, IListener, IUrlSigner
 from zaqar_gateway.limits import NAME_LENGTH_MAX, PROJECT_LENGTH_MAX, ClientIds, valid_name
+from zaqar_gateway.meters import NO_OPERATION
 from zaqar_gateway.model import NO_ROLES, Caller, Context, SignedUrl, roles_of
 from zaqar_gateway.operations.registry import MESSAGES, Operation, dispatch
 from zaqar_gateway.operations.subscriptions import Subscribed
 from zaqar_gateway.transport.replies import explained
+from zaqar_gateway.transport.status import INTERNAL
 from zaqar_gateway.transport.websocket import codec
 from zaqar_gateway.transport.websocket.access import Access
 from zaqar_gateway.transport.websocket.alike import Alike, alike, closely_alike
@@ -71,24 +73,36 @@ class Request(msgspec.Struct, eq=False):
 
         :return: the payload of the reply, in the encoding of the request.
         """
-        answer, action, asked, context = self._answer, self._action, self._asked, None
-        if answer is not None:
-            return codec.close_frame(self._echo, answer, self._is_binary)
+        action, asked, context = self._action, self._asked, None
+        if self._answer is not None:
+            return codec.close_frame(self._echo, self._answer, self._is_binary)
         assert action is not None and self._headers is not None and asked is not None
         try:
             if self.aside:
-                answer = await self._authenticate(self._headers)
+                self._answer = await self._authenticate(self._headers)
             else:
                 operation, context = self._session.admit(action, self._headers, asked)
                 result = await dispatch(operation, context, self)
                 if type(result) is Subscribed and result.listens:
                     self._session.pushes_binary, self._session.is_subscribed = self._is_binary, True
-                answer = action.answer(asked, result)
+                self._answer = action.answer(asked, result)
         except Exception as error:
-            answer = explained(error, codec.describe)
+            self._answer = explained(error, codec.describe)
         if action.audit is not None and context is not None:
-            action.audit.record(context, answer.status, partial(getattr, asked), self._session.peer())
-        return codec.close_frame(self._echo, answer, self._is_binary)
+            action.audit.record(context, self._answer.status, partial(getattr, asked), self._session.peer())
+        return codec.close_frame(self._echo, self._answer, self._is_binary)
+
+    def outcome(self) -> tuple[str, int, bool]:
+        """The operation, :data:`.NO_OPERATION` where it asks for none that there is, the status of the reply, and whether it may have
+        had to wait for messages; once there is a reply."""
+        action, asked = self._action, self._asked
+        status = INTERNAL.http if self._answer is None else self._answer.status
+        if action is None or asked is None:
+            return NO_OPERATION, status, False
+        operation = action.operation
+        if operation is None:
+            return action.name if self.aside else NO_OPERATION, status, False
+        return operation.name, status, operation.waits and _waits(operation, asked)
 
     def fields(self, operation: Operation) -> msgspec.Struct:
         """The fields of the operation, as :func:`~zaqar_gateway.operations.registry.dispatch` asks for them."""

@@ -393,9 +393,14 @@ class Nodes:
         while not self.masters:
             await self._news()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether each slot is at a node, and all these are connected."""
+        return self._is_whole and all(node.redis.ready for node in self.masters.values())
+
     async def until_ready(self) -> None:
-        """Wait until each slot is at a node, and all these are connected."""
-        while not (self._is_whole and all(node.redis.ready for node in self.masters.values())):
+        """Wait until that is so."""
+        while not self.is_ready:
             await self._news()
 
     async def until_there(self, key: bytes) -> None:

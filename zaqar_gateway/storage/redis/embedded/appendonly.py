@@ -103,6 +103,7 @@ class Synchroniser(Watch):
                     "what Redis wrote cannot be brought to the disk: {why}; a crash of the machine may lose it", why=error.strerror
                 )
             self._has_failed = True
+            self.trouble = f"what Redis wrote cannot be brought to the disk: {error.strerror}"
             self._may_lack = self._may_lack or error.errno not in _NO_DESCRIPTORS
         else:
             if self._may_lack:
@@ -118,6 +119,8 @@ class Synchroniser(Watch):
             if late.active():
                 self._is_slow = False
                 late.cancel()
+            if not self._has_failed:
+                self.trouble = ""
         return INTERVAL_S
 
     def _tell_slow(self) -> None:
@@ -126,6 +129,7 @@ class Synchroniser(Watch):
                 "the disk takes longer than {slow_s:.0f} s for what Redis wrote; a crash of the machine may lose as much", slow_s=SLOW_S
             )
         self._is_slow = True
+        self.trouble = self.trouble or f"the disk takes longer than {SLOW_S:.0f} s for what Redis wrote"
 
     def _synchronise(self) -> None:
         for _ in range(2):  # Redis may just have taken away the only part that was seen, for another one

@@ -97,6 +97,7 @@ class Guard(Watch):
         else:
             is_little, again_s = room.is_little(was_little=self._is_little), room.look_again_s
             why = f"there are only {room.free / MIB:.0f} MiB left on the disk"
+        self.trouble = f"{why}: no messages are taken" if is_little else ""
         if is_little != self._is_little:
             self._is_little = is_little
             if is_little:

@@ -105,6 +105,11 @@ class EmbeddedRedis(Service):
         child = self._child
         return child.transport.pid if child and child.transport and not child.end else None
 
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong with its disk, in words."""
+        return tuple(watch.trouble for watch in self._watches if watch.trouble)
+
     def whenReady(self) -> Deferred[str]:
         """Fires with the path of the socket while the server answers, at once or when it does so again.
 

@@ -25,6 +25,8 @@ class Watch(Service, ABC):
     """
 
     again_s = 1.0
+    trouble = ""
+    """What is wrong, in words."""
     _log = Logger()
 
     def __init__(self, reactor: IWatchingReactor) -> None:

@@ -1,0 +1,71 @@
+"""What several processes tell of themselves, told as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from zaqar_gateway.admin.catalogue import METRICS, PREFIX, WORKER
+from zaqar_gateway.model import Report
+
+KEEPER = "keeper"
+"""In the place of the number of a worker: the process that keeps them."""
+
+
+def families(reports: Mapping[int, Report | None], starts: Mapping[int, int], keeper: Iterable[Metric]) -> list[Metric]:
+    """The metrics of all, each with the worker that it is of.
+
+    :param reports: of the workers by number; ``None``: it tells nothing.
+    :param starts: how often each was started.
+    :param keeper: of the process that keeps them.
+    """
+    up, started = METRICS["worker_up"], METRICS["worker_starts"]
+    there = GaugeMetricFamily(PREFIX + up.name, up.text, labels=up.labels)
+    begun = CounterMetricFamily(PREFIX + started.name, started.text, labels=started.labels)
+    for number, report in reports.items():
+        there.add_metric((str(number),), report is not None)
+        begun.add_metric((str(number),), starts[number])
+    found: dict[str, Metric] = {family.name: family for family in (there, begun)}
+    _add(found, KEEPER, keeper)
+    for number, report in reports.items():
+        if report is not None:
+            _add(found, str(number), text_string_to_metric_families(report.metrics))
+    return [*found.values()]
+
+
+def _add(found: dict[str, Metric], worker: str, families: Iterable[Metric]) -> None:
+    for family in families:
+        known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type, family.unit))
+        known.samples += [sample._replace(labels={WORKER: worker, **sample.labels}) for sample in family.samples]
+
+
+def document(reports: Mapping[int, Report | None], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The document of all.
+
+    :param reports: see :func:`families`.
+    :param own: what the keeper tells of itself; ``troubles`` are what there is to mend.
+    """
+    why_not = why_not_ready(reports)
+    troubles = [*own["troubles"]]
+    for number, report in reports.items():
+        told = ["it does not answer"] if report is None else report.health["troubles"]
+        troubles += [f"worker {number}: {text}" for text in told]
+    return {
+        "status": "unavailable" if why_not else "degraded" if troubles else "ok",
+        "ready": not why_not,
+        **own,
+        "troubles": troubles,
+        "workers": {str(number): None if report is None else report.health for number, report in reports.items()},
+    }
+
+
+def why_not_ready(reports: Mapping[int, Report | None]) -> str:
+    """Why none of them can serve requests now; empty: one can, at least."""
+    reasons = ["it does not answer" if report is None else report.why_not for report in reports.values()]
+    if not all(reasons):
+        return ""
+    return "; ".join(f"worker {number}: {reason}" for number, reason in zip(reports, reasons, strict=True))
