@@ -213,7 +213,7 @@ class Storage:
     )
     reconnect_max_s: float = _setting(2.0, seconds(), "The longest pause between two tries to reach Redis again.")
     max_waiting_commands: int = _setting(
-        10000, whole(1, 1_000_000), "How many commands may wait for Redis; what comes beyond is refused at once with 503."
+        10000, whole(1, 1_000_000), "How many commands of one process may wait for Redis; what comes beyond is refused at once with 503."
     )
     sweep_interval_s: float = _setting(
         1.0, seconds(), "How often memory of expired messages, and of deleted queues, is freed in small slices."
@@ -320,13 +320,13 @@ class Http:
         100, whole(16, 100_000), "The most header lines of a request, on both transports; beyond it 431."
     )
     max_connections: int = _setting(
-        0, COUNT, "The most connections at one time; what comes beyond is answered 503. 0 is no limit of its own."
+        0, COUNT, "The most connections to one process at one time; what comes beyond is answered 503. 0 is no limit of its own."
     )
     unread_max: int = _setting(
         268435456,
         whole(1048576, 2**40),
-        "Bytes that all clients together, those of WebSocket included, may leave unread; beyond it those are dropped that"
-        " leave most.",
+        "Bytes that all clients of one process together, those of WebSocket included, may leave unread; beyond it those are"
+        " dropped that leave most.",
     )
 
 
@@ -368,12 +368,12 @@ class WebSocket:
         "How long before the end of its token, which closes it with 4003, a socket is sent a frame that says so. 0: it is not.",
     )
     max_connections: int = _setting(
-        0, COUNT, "The most WebSockets at one time; what comes beyond is answered 503. 0 is no limit of its own."
+        0, COUNT, "The most WebSockets to one process at one time; what comes beyond is answered 503. 0 is no limit of its own."
     )
     max_sockets_per_project: int = _setting(
         10000,
         COUNT,
-        "The most WebSockets of one project in this process; one too many is closed with 1013 when it first asks for"
+        "The most WebSockets of one project in one process; one too many is closed with 1013 when it first asks for"
         " something. 0 is no limit.",
     )
     allowed_origins: tuple[str, ...] = _setting(
@@ -406,7 +406,7 @@ class Web:
         30,
         whole(1, 10_000),
         "How often one address, or one IPv6 network of 64 bits, may sign in to the console by the gateway's Keystone: so"
-        " many times at once, and as many a minute. What comes beyond gets 429. Behind a proxy all are one address.",
+        " many times at once, and as many a minute, of each process. What comes beyond gets 429. Behind a proxy all are one address.",
     )
 
 
@@ -417,8 +417,8 @@ class Bounds:
     max_connections_per_address: int = _setting(
         1000,
         COUNT,
-        "The most connections from one IPv4 address or one IPv6 network of 64 bits; what comes beyond is answered 429. 0 is"
-        " no limit.",
+        "The most connections to one process from one IPv4 address or one IPv6 network of 64 bits; what comes beyond is"
+        " answered 429. 0 is no limit.",
     )
     uncounted_networks: tuple[str, ...] = _setting(
         ("127.0.0.0/8", "::1/128"),
@@ -426,7 +426,7 @@ class Bounds:
         "Networks whose addresses have no such limit, such as those of proxies, behind which are many.",
     )
     max_requests: int = _setting(
-        4096, COUNT, "The most requests in flight, on both transports; what comes beyond gets 503. 0 is no limit."
+        4096, COUNT, "The most requests in flight in one process, on both transports; what comes beyond gets 503. 0 is no limit."
     )
 
 

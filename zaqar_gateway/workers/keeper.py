@@ -151,7 +151,10 @@ class Keeper(Service):
         await self._crew.stop()
         await gatherResults([each for each in closed if each is not None])
         if self._redis is not None:
-            await self._redis.stopService()
+            try:
+                await self._redis.stopService()
+            except Exception:  # twistd would end without a word of it
+                _log.failure("the embedded Redis could not be put away; what it had still to write may be lost")
         if self._operators is not None:
             await self._operators.stop()
         if self._tls is not None:
