@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from typing import IO
 from urllib.parse import urlsplit
 
@@ -25,6 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 TRANSPORTS = ("http", "websocket")
 _CONNECT_S = 10.0
 _START_S = 60.0
+
+_PORTS = range(20_000, 32_000)
+_chance = SystemRandom()  # processes that begin with the same seed would ask for the same ones
+_kept: list[socket.socket] = []
 _REDIS = ("redis-server", "valkey-server")
 
 
@@ -188,10 +193,24 @@ def _process(value: str) -> int:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of the loopback interface that nobody has, and that stays so until whoever it is for listens there, and between
+    two times that they do.
+
+    It is not one of those that a system gives to connections, and to listeners that ask for any; and as long as this process
+    lives no other one is given it here.
+    """
+    while True:
+        port = _chance.choice(_PORTS)
+        kept = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # who asks here finds it taken, and TCP has the port still
+        try:
+            kept.bind(("127.0.0.1", port))
+            with socket.socket() as tried:
+                tried.bind(("127.0.0.1", port))
+        except OSError:
+            kept.close()
+        else:
+            _kept.append(kept)
+            return port
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from typing import Any
 from attrs import frozen
 from twisted.trial.unittest import SkipTest
 
+from bench.servers import free_port
+
 REQUIREMENTS = ("keystone==30.0.0", "waitress==3.0.2")
 
 REQUIRED = "KEYSTONE_REQUIRED"
@@ -90,7 +92,7 @@ class KeystoneServer:
         self._run(*manage, "db_sync")
         self._run(*manage, "bootstrap", "--bootstrap-password", _ADMIN_PASSWORD)
         self._process: subprocess.Popen[str] | None = None
-        self._port = 0
+        self._port = free_port()  # which nobody else has while it is stopped
         atexit.register(self.stop)
         self.start()
         self._populate()

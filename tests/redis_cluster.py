@@ -11,8 +11,9 @@ from uuid import uuid4
 
 import hiredis
 
+from bench.servers import free_port
 from tests.programs import redis_server
-from tests.system.gateway import ANSWER_S, START_S, RedisProcess, free_port, until
+from tests.system.gateway import ANSWER_S, START_S, RedisProcess, until
 from zaqar_gateway.storage.redis.cluster.slots import SLOTS, slot_of
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import command

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,13 @@ class TargetTests(SynchronousTestCase):
         error = self.assertRaises(LoadFailed, target.connector("http"))
         self.assertIn("no connection to a at 127.0.0.1:", str(error))
         self.assertRaises(LoadFailed, target.connector, "websocket")
+
+    def test_free_ports(self) -> None:
+        """A port that is free has nobody, and is given to nobody else who asks in the same way."""
+        for port in (free_port(), free_port()):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                self.assertRaises(OSError, other.bind, ("127.0.0.1", port))
+            socket.create_server(("127.0.0.1", port)).close()
 
 
 class ProcessTests(SynchronousTestCase):

@@ -31,6 +31,7 @@ from attrs import frozen
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import zaqar_gateway
+from bench.servers import free_port
 from tests.programs import REDIS_SERVER, redis_server
 from zaqar_gateway.config import ENVIRONMENT_PREFIX
 
@@ -50,7 +51,13 @@ ANSWER_S = 30.0
 """How long an answer may take where a test does not say otherwise."""
 
 _LOCAL = "tcp:0:interface=127.0.0.1"
+
 _TROUBLE = re.compile(r"Traceback \(most recent call last\)|Unhandled|#critical\]")
+
+
+def fixed_place() -> tuple[str, str]:
+    """Where a gateway listens that another one is to follow: the port for HTTP stays its own when it has ended."""
+    return f"tcp:{free_port()}:interface=127.0.0.1", _LOCAL
 
 
 def new_directory() -> Path:
@@ -449,8 +456,7 @@ class RedisProcess:
 
     def start(self) -> None:
         """Start it, on the data and the port that it had."""
-        # A port that was free a moment ago may be taken by now; Redis cannot choose one itself.
-        for _ in range(5):
+        for _ in range(5):  # Redis cannot choose a port itself, and what else there is on a machine may have this one
             port = self.port or free_port()
             process = Process(
                 [
@@ -522,13 +528,6 @@ class RedisProcess:
             self._process.signal(signal.SIGTERM)
             self._process.end()
             self._process = None
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 # -- test cases ------------------------------------------------------------------------------------------------------

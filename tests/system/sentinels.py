@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 import hiredis
 
+from bench.servers import free_port
 from tests.programs import redis_server
-from tests.system.gateway import ANSWER_S, START_S, Process, RedisProcess, environment, free_port, new_directory, until
+from tests.system.gateway import ANSWER_S, START_S, Process, RedisProcess, environment, new_directory, until
 
 NAME = "orders"
 QUORUM = 2

@@ -6,9 +6,10 @@ import signal
 from contextlib import ExitStack, closing
 from uuid import uuid4
 
+from bench.servers import free_port
 from tests.certificates import Authority, write
 from tests.redis_cluster import Cluster, ClusterNode
-from tests.system.gateway import ANSWER_S, START_S, Gateway, Http, Socket, free_port, new_directory, until
+from tests.system.gateway import ANSWER_S, START_S, Gateway, Http, Socket, new_directory, until
 from tests.system.test_failover import REPLICATED, Producer
 from tests.system.test_launch import LaunchTestCase
 from tests.system.test_pools import ADMIN

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.keystone_server import shared_keystone
 from tests.system.browser import CHROMIUM, Browser, Page
-from tests.system.gateway import CLIENT, ROOT, Gateway, Http, RedisProcess, Socket, new_directory, until
+from tests.system.gateway import CLIENT, ROOT, Gateway, Http, RedisProcess, Socket, fixed_place, new_directory, until
 from tests.system.receiver import Receiver
 from tests.system.test_keystone import gateway_at
 
@@ -197,13 +197,6 @@ class Console:
             self.page.press(key)
 
 
-def again(ended: Gateway, storage: str, settings: dict[str, str] | None = None) -> Gateway:
-    """A gateway at the place of one that has ended."""
-    port = urlsplit(ended.http).port
-    listen = (f"tcp:{port}:interface=127.0.0.1", "tcp:0:interface=127.0.0.1")
-    return Gateway(storage=storage, settings=settings, listen=listen)
-
-
 def keep(page: Page, name: str) -> None:
     """Take a picture for the documentation, and see that it is one."""
     folder = ROOT / (os.environ.get(PICTURES) or new_directory())
@@ -218,19 +211,23 @@ def keep(page: Page, name: str) -> None:
 
 
 class ConsoleCase(SynchronousTestCase):
-    """A gateway with a store in memory, and its console."""
+    """A gateway with a store in memory, and its console.
+
+    :ivar place: where the gateway listens, and any that comes after it.
+    """
 
     settings: dict[str, str] = {"ADMIN_MODE": "true"}
 
     def setUp(self) -> None:
         shared_browser()
+        self.place = fixed_place()
         self.gateway = self.made()
         self.console = self.opened()
         self.http = self.client()
 
     def made(self) -> Gateway:
         """The gateway."""
-        gateway = Gateway(storage="memory:", settings=self.settings)
+        gateway = Gateway(storage="memory:", settings=self.settings, listen=self.place)
         self.addCleanup(gateway.kill)
         return gateway
 
@@ -1197,8 +1194,7 @@ class LiveTests(ConsoleCase):
         before = len(console.page.requests)
         readings = "the counts were not asked for"
         until(lambda: console.page.evaluate("true") and self.count_readings(before) >= 3, SOON_S, readings)
-        self.gateway = again(self.gateway, storage="memory:", settings=self.settings)
-        self.addCleanup(self.gateway.kill)
+        self.gateway = self.made()
         console.sees("Live", ".toolbar")
         # The counts, which wait longer and longer, 16 seconds by now, are woken by it.
         console.page.wait_for("document.querySelector('#bar .state').textContent === 'Live'", 3)
@@ -1220,7 +1216,11 @@ class ResumeTests(ConsoleCase):
         self.addCleanup(self.redis.stop)
         self.other = Gateway(storage=self.redis.unix)
         self.addCleanup(self.other.kill)
-        gateway = Gateway(storage=self.redis.unix)
+        return self.beside()
+
+    def beside(self) -> Gateway:
+        """Another one on the same Redis, at the place of the console's."""
+        gateway = Gateway(storage=self.redis.unix, listen=self.place)
         self.addCleanup(gateway.kill)
         return gateway
 
@@ -1268,8 +1268,7 @@ class ResumeTests(ConsoleCase):
 
     def restart(self) -> None:
         """Start it again."""
-        self.gateway = again(self.gateway, storage=self.redis.unix)
-        self.addCleanup(self.gateway.kill)
+        self.gateway = self.beside()
         self.console.sees("Live", ".toolbar")
 
 

@@ -22,6 +22,7 @@ from tests.system.gateway import (
     Gateway,
     Http,
     RedisProcess,
+    fixed_place,
     until,
 )
 from tests.system.test_launch import LaunchTestCase
@@ -54,8 +55,8 @@ class BrowserTests(LaunchTestCase):
         self.addCleanup(redis.stop)
         self.addCleanup(pages.close)
         settings = {"CORS_ALLOWED_ORIGIN": pages.origin(ORIGIN)}
-        gateway = self.gateway(storage=redis.tcp, settings=settings)
-        again = f"tcp:{urlsplit(gateway.http).port}:interface=127.0.0.1"
+        place = fixed_place()
+        gateway = self.gateway(storage=redis.tcp, settings=settings, listen=place)
         pages.files["/"] = "text/html", _PAGE % {"url": json.dumps(gateway.http + EVENTS)}
         page = browser.open(pages.origin(ORIGIN))
         count = 0
@@ -71,7 +72,7 @@ class BrowserTests(LaunchTestCase):
             page.wait_for(f"opened === {opened}")
             post(20)
             end(gateway)  # while the page is being told
-            gateway = self.gateway(storage=redis.tcp, settings=settings, listen=(again, "tcp:0:interface=127.0.0.1"))
+            gateway = self.gateway(storage=redis.tcp, settings=settings, listen=place)
             post(20)  # before the page has come again
         page.wait_for(f"told.length >= {count}")
         told = page.evaluate("told")

@@ -9,11 +9,11 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from bench.servers import free_port
 from tests.redis_cluster import Cluster, ClusterNode, shared_cluster
 from tests.redis_server import connect, shared_server
 from tests.storage.redis.cluster.case import KEYS, Ringing, cluster_redis, connecting, reactor
 from tests.storage.redis.cluster.test_redis import SLOT, until
-from tests.system.gateway import free_port
 from zaqar_gateway.errors import StoreUnavailable
 from zaqar_gateway.storage.redis.cluster.nodes import Nodes, check_is_alone
 from zaqar_gateway.storage.redis.cluster.redis import ClusterRedis
