@@ -26,7 +26,7 @@ from zaqar_gateway.storage.redis.doorbells import Doorbells
 from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.store import RedisStorage
 
-START_TIMEOUT_S = 20
+START_TIMEOUT_S = 90
 
 
 class RedisServer:

@@ -34,7 +34,7 @@ class CommandCase(SynchronousTestCase):
             env={**variables, "PYTHONPATH": str(ROOT), **environ},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

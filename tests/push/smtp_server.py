@@ -44,7 +44,7 @@ class MailServer:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
         self._thread.start()
-        self._ready.wait(20)
+        self._ready.wait(90)
 
     def _make_context(self, key: bytes) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -108,4 +108,4 @@ class MailServer:
     def stop(self) -> None:
         """End."""
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(20)
+        self._thread.join(90)

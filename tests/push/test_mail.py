@@ -46,7 +46,7 @@ NOTICE = {
 class SendingCase(TestCase):
     """A mail server on loopback; time stands still unless a test moves it."""
 
-    timeout = 20
+    timeout = 120  # the machines that test are busy
 
     def start(self, tls: str = "none", login: bool = False, *, name: str = NAME, **given: Any) -> MailServer:
         """Start a mail server, and make a notifier for it."""

@@ -24,7 +24,7 @@ from tests.system.gateway import Process, environment, new_directory
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-START_S = 60.0
+START_S = 90.0
 """How long a browser may take until it can be driven.  Machines that test are busy."""
 
 CLICKS_MAX = 5

@@ -538,7 +538,7 @@ class OversizeTests(BadInputTestCase):
     def test_frames_beyond_the_bound(self) -> None:
         """A frame of 8 or of 100 times the limit, sent whole before any reading, closes the socket with 1009."""
         for factor in (8, 100):
-            socket = self.socket(timeout_s=10)
+            socket = self.socket()
             body = {"queue_name": "q", "messages": [{"body": "x" * POST_MAX * factor}]}
             socket.send("message_post", body)
             self.assertEqual(socket.close_code(), 1009)

@@ -30,7 +30,7 @@ PICTURES = "CONSOLE_PICTURES"
 
 PROJECT = "web"
 WIDE, PHONE, NARROW = (1280, 800), (360, 740), (320, 640)
-SOON_S = 30.0
+SOON_S = 90.0
 
 # What a page could do that has been tricked; whatever of it happens is found in the end.
 _WATCH = """
@@ -274,7 +274,7 @@ class ServingTests(ConsoleCase):
     def raw(self, target: str, method: str = "GET") -> bytes:
         """The answer to a request whose target nobody puts right."""
         parts = urlsplit(self.gateway.http)
-        with socket.create_connection((parts.hostname, parts.port), 10) as connection:
+        with socket.create_connection((parts.hostname, parts.port), SOON_S) as connection:
             connection.sendall(f"{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             return b"".join(iter(lambda: connection.recv(65536), b""))
 

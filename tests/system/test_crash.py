@@ -295,7 +295,7 @@ class LostRedisTests(CrashTestCase):
 
     def check_back(self, gateway: Gateway) -> None:
         """Without another start of the gateway requests succeed again."""
-        until(lambda: self.ask(gateway, "GET", "/v2/ping")[0].status == 204, 15, "ping is 204 again")
+        until(lambda: self.ask(gateway, "GET", "/v2/ping")[0].status == 204, ANSWER_S, "ping is 204 again")
         answer, _ = self.ask(gateway, "POST", "/v2/queues/back/messages", {"messages": [{"body": 1}]})
         self.assertEqual(answer.status, 201, str(answer))
 
@@ -361,7 +361,7 @@ class LostRedisTests(CrashTestCase):
         with self.load.on(gateway):
             self.load.reach(200)
             redis.signal(signal.SIGSTOP)
-            until(lambda: all(producer.refusals for producer in self.load.producers), 10, "all producers are refused")
+            until(lambda: all(producer.refusals for producer in self.load.producers), ANSWER_S, "all producers are refused")
         self.check_away(gateway, timeout_s + AT_ONCE_S)
         redis.signal(signal.SIGCONT)
         self.check_back(gateway)

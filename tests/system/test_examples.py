@@ -29,7 +29,7 @@ from tests.system.proxy import Proxy
 from zaqar_gateway.identity.signed_url import digest, signed_text
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 NOBODY = "http://127.0.0.1:9"
 """Where no gateway is: the port of the protocol discard, which browsers do not even try."""

@@ -27,6 +27,7 @@ from tests.system.gateway import (
     CLIENT,
     CONSOLE,
     START_S,
+    STOP_S,
     TWISTD,
     Gateway,
     Http,
@@ -226,7 +227,7 @@ class EmbeddedTests(LaunchTestCase):
         self.assertIn(str(port), process.wait_for("cannot start.*$", 0.1)[0])
         self.assertNotIn("Traceback", process.output)
         redis_pid = int((directory / "redis.lock").read_text())
-        until(lambda: not Path(f"/proc/{redis_pid}/exe").exists(), 10, "the end of Redis")
+        until(lambda: not Path(f"/proc/{redis_pid}/exe").exists(), STOP_S, "the end of Redis")
 
 
     def test_port_in_use_of_a_daemon(self) -> None:
@@ -418,7 +419,7 @@ class StorageTests(LaunchTestCase):
             self.assertEqual(http.post("q", 1).status, 503)
             self.assertRegex(gateway.output, "(?i)WRONGPASS|password")
             redis.set_password("another")
-            until(lambda: http.post("q", 1).status == 201, 10, "posts succeed")
+            until(lambda: http.post("q", 1).status == 201, ANSWER_S, "posts succeed")
         gateway.stop()
 
     def test_no_redis_there(self) -> None:
@@ -688,7 +689,7 @@ class ShutdownTests(LaunchTestCase):
             self.assertIn(b"100 Continue", client.recv(1000))
             client.sendall(content[:10])
             gateway.signal(signal.SIGTERM)
-            until(lambda: not listens(gateway.http), 10, "the listener closes")
+            until(lambda: not listens(gateway.http), STOP_S, "the listener closes")
             for number in (signal.SIGTERM, signal.SIGINT):
                 gateway.signal(number)
             client.sendall(content[10:])

@@ -158,7 +158,7 @@ class LiveTests(SynchronousTestCase):
         follower = Follower("q", lambda: struck[current[0]], rng)
         poster = Poster(quiet, "q")
         poster.start()
-        give_up = time.monotonic() + 120
+        give_up = time.monotonic() + 300
         for number in range(CUTS):
             poster.go_on()
             follower.follow(time.monotonic() + rng.uniform(0.2, PAUSE_S))

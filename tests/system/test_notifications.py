@@ -21,7 +21,7 @@ from tests.system.gateway import CLIENT, Gateway, GatewayTestCase, Http, until
 from tests.system.receiver import Hook, Receiver
 
 SUBSCRIPTIONS = "/v2/queues/q/subscriptions"
-ARRIVED_S = 60.0
+ARRIVED_S = 120.0
 """How long something may take to arrive, on a machine that is busy with tests."""
 
 DEAD = 1000

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.gateway import Answer, Gateway, Http, RedisProcess, until
+from tests.system.gateway import ANSWER_S, Answer, Gateway, Http, RedisProcess, until
 
 KEY = {"Idempotency-Key": "order-1"}
 POST = {"messages": [{"body": 1}, {"body": 2}]}
@@ -52,12 +52,12 @@ class RepeatedPosts(SynchronousTestCase):
         self.redis.signal(signal.SIGSTOP)
         with ThreadPoolExecutor(1) as threads:
             asking = threads.submit(self.post, self.here)
-            answer = asking.result(60)
+            answer = asking.result(ANSWER_S)
         self.assertEqual(answer.status, 503)
         self.assertIn("outcome is unknown", answer.json["description"])
         self.redis.signal(signal.SIGCONT)
-        until(lambda: self.there.all_messages("q") == [1, 2], 20, "what was sent takes effect")
-        until(lambda: self.post(self.here).status == 201, 20, "the gateway has Redis again")
+        until(lambda: self.there.all_messages("q") == [1, 2], ANSWER_S, "what was sent takes effect")
+        until(lambda: self.post(self.here).status == 201, ANSWER_S, "the gateway has Redis again")
         again = self.post(self.there)
         self.assertEqual((again.status, again.headers["Idempotency-Replayed"]), (201, "true"))
         self.assertEqual(self.there.all_messages("q"), [1, 2])

@@ -22,7 +22,7 @@ from tests.system.gateway import (
 )
 from tests.system.test_launch import LISTENERS, LaunchTestCase
 
-CHANGE_S = 30.0
+CHANGE_S = 90.0
 """How long a change of a file may take to be seen; machines that test are busy."""
 
 

@@ -21,7 +21,7 @@ from tests.system.test_launch import LaunchTestCase
 from zaqar_gateway.config import ENVIRONMENT_PREFIX
 
 PROJECT, STRANGER = "canary", "stranger"
-GIVEN_UP_S = 60.0
+GIVEN_UP_S = 120.0
 
 
 class CanaryTests(SynchronousTestCase):

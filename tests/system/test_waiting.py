@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.gateway import CLIENT, Answer, Gateway, GatewayTestCase, Http, RedisProcess, Socket, until
+from tests.system.gateway import ANSWER_S, CLIENT, Answer, Gateway, GatewayTestCase, Http, RedisProcess, Socket, until
 
 SOON_S = 2.0
 """Within what time somebody is woken by a ring, on a machine that is busy with tests; it is some milliseconds on one that is
@@ -41,7 +41,7 @@ class TwoGateways(SynchronousTestCase):
         """Ask for something that waits, and see that it does."""
         before = self.listeners()
         future = self.threads.submit(ask, *given, **body)
-        until(lambda: self.listeners() > before or future.done(), 20, "somebody waits")
+        until(lambda: self.listeners() > before or future.done(), ANSWER_S, "somebody waits")
         self.assertFalse(future.done())
         return future
 
@@ -63,7 +63,7 @@ class TwoGateways(SynchronousTestCase):
         for queue, future in zip("abc", waiting, strict=True):
             began_s = time.monotonic()
             self.assertEqual(here.post(queue, {"n": 1}).status, 201)
-            result = future.result(20)
+            result = future.result(ANSWER_S)
             self.assertLess(time.monotonic() - began_s, SOON_S)
             document = result.json if isinstance(result, Answer) else result.body
             self.assertEqual([message["body"] for message in document["messages"]], [{"n": 1}])
@@ -74,10 +74,10 @@ class TwoGateways(SynchronousTestCase):
             self.threads.submit(self.http(number % 2), "POST", "/v2/queues/a/claims?limit=1&wait=20")
             for number in range(12)
         ]
-        until(lambda: self.listeners() == 2, 20, "both gateways listen")
+        until(lambda: self.listeners() == 2, ANSWER_S, "both gateways listen")
         self.assertEqual(self.http(0).post("a", *range(6)).status, 201)
         self.assertEqual(self.http(1).post("a", *range(6, 12)).status, 201)
-        answers = [future.result(20) for future in waiting]
+        answers = [future.result(ANSWER_S) for future in waiting]
         self.assertEqual({answer.status for answer in answers}, {201})
         bodies = [message["body"] for answer in answers for message in answer.json["messages"]]
         self.assertEqual(sorted(bodies), list(range(12)))
@@ -87,7 +87,7 @@ class TwoGateways(SynchronousTestCase):
         waiting = self.begin(self.http(1), "POST", "/v2/queues/a/claims?wait=20")
         began_s = time.monotonic()
         self.gateways[1].stop()
-        self.assertEqual(waiting.result(20).status, 204)
+        self.assertEqual(waiting.result(ANSWER_S).status, 204)
         self.assertLess(time.monotonic() - began_s, 10)
 
     def test_hung_up(self) -> None:
@@ -102,7 +102,7 @@ class TwoGateways(SynchronousTestCase):
         plain.sendall(head.encode())
         sock = Socket(self.gateways[1].websocket, "p")
         sock.send("claim_create", {"queue_name": "b", "wait": 20})
-        until(lambda: self.listeners() == before + 2, 20, "they wait")
+        until(lambda: self.listeners() == before + 2, ANSWER_S, "they wait")
         plain.close()
         sock.close()
         until(lambda: self.listeners() == before, SOON_S, "they wait no longer")
@@ -117,7 +117,7 @@ class TwoGateways(SynchronousTestCase):
         waiting = self.begin(self.http(1), "POST", "/v2/queues/a/claims?wait=20")
         self.redis.ask("CLIENT KILL TYPE pubsub", 1)
         self.assertEqual(self.http(0).post("a", 1).status, 201)
-        self.assertEqual(waiting.result(20).status, 201)
+        self.assertEqual(waiting.result(ANSWER_S).status, 201)
         self.assertEqual(waiting.result(0).json["messages"][0]["body"], 1)
 
 

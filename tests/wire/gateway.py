@@ -433,7 +433,7 @@ class Gateway:
 class WireCase(TestCase):
     """A test that starts gateways over stores, all of which have the time of one clock."""
 
-    timeout = 30
+    timeout = 120  # the machines that test are busy
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.clock: Clock = clock_at_epoch()

@@ -92,7 +92,6 @@ class Client:
 class _Live:
     """Mixed into a case with a store."""
 
-    timeout = 120  # the machines that test are busy
 
     async def client(self: Any, gateway: Gateway, *, client: str = CLIENT, project: str = "p") -> Client:
         """A new socket."""

@@ -53,7 +53,7 @@ class Heard:
         if len(self.rings) < count:
             waiting: Deferred[None] = Deferred()
             self._waiting.append((count, waiting))
-            await waiting.addTimeout(20, _reactor)
+            await waiting.addTimeout(90, _reactor)
 
 
 class DoorbellTests(TestCase):

@@ -92,7 +92,7 @@ class Reached:
 class SentinelCase(TestCase):
     """Sentinels on loopback."""
 
-    timeout = 30
+    timeout = 120
 
     async def sentinel(self, told: Told, **login: str) -> Sentinel:
         """Have one listen."""

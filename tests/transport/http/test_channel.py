@@ -1209,7 +1209,7 @@ class SocketTests(TestCase):
 
     def talk(self, port: int, client: Callable[[socket.socket], bytes]) -> Deferred[bytes]:
         def run() -> bytes:
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+            with socket.create_connection(("127.0.0.1", port), timeout=90) as sock:
                 return client(sock)
 
         return deferToThread(run)

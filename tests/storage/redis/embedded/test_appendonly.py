@@ -23,7 +23,7 @@ from zaqar_gateway.storage.redis.embedded.watch import IWatchingReactor
 
 MULTI, SET, EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n", b"*1\r\n$4\r\nEXEC\r\n"
 STEP = "redis.call('XADD', KEYS[1], '*', 'a', 'b'); redis.call('ZADD', KEYS[2], 1, redis.call('XLEN', KEYS[1]))"
-START_S = 20
+START_S = 90
 
 
 class FileTests(SynchronousTestCase):

