@@ -339,11 +339,16 @@ class Http:
         return self("POST", f"/v2/queues/{queue}/messages", {"messages": [{"body": body} for body in bodies]})
 
     def all_messages(self, queue: str) -> list[Any]:
-        """The bodies of all messages of a queue, in order, read page by page."""
+        """The bodies of all messages of a queue, in order, read page by page.
+
+        :raises AssertionError: it cannot be read.
+        """
         path = f"/v2/queues/{queue}/messages?limit=20&echo=true&include_claimed=true"
         found: list[Any] = []
         while True:
-            page = self("GET", path).json
+            answer = self("GET", path)
+            assert answer.status == 200, answer
+            page = answer.json
             if not page["messages"]:
                 return found
             found += [message["body"] for message in page["messages"]]

@@ -19,7 +19,7 @@ class RepeatedPosts(SynchronousTestCase):
     def setUp(self) -> None:
         self.redis = RedisProcess()
         self.addCleanup(self.redis.stop)
-        settings = {"STORAGE_COMMAND_TIMEOUT_S": "1", "STORAGE_RECONNECT_MAX_S": "0.2"}
+        settings = {"STORAGE_COMMAND_TIMEOUT_S": "2", "STORAGE_RECONNECT_MAX_S": "0.2"}
         self.gateways = [Gateway(storage=self.redis.unix, settings=settings) for _ in range(2)]
         for each in self.gateways:
             self.addCleanup(each.kill)
@@ -56,6 +56,8 @@ class RepeatedPosts(SynchronousTestCase):
         self.assertEqual(answer.status, 503)
         self.assertIn("outcome is unknown", answer.json["description"])
         self.redis.signal(signal.SIGCONT)
+        # What the other gateway asked for in the meantime may have taken it its connection.
+        until(lambda: self.there("GET", "/v2/queues/q/stats").status == 200, ANSWER_S, "the other gateway has Redis again")
         until(lambda: self.there.all_messages("q") == [1, 2], ANSWER_S, "what was sent takes effect")
         until(lambda: self.post(self.here).status == 201, ANSWER_S, "the gateway has Redis again")
         again = self.post(self.there)

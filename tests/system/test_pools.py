@@ -114,7 +114,13 @@ class PoolsTests(SynchronousTestCase):
         self.assertEqual(self.ask(self.here, "GET", "/health")["a"]["message_volume"]["total"], 1)
         self.ask(self.here, "PATCH", "/pools/a", {"uri": self.redis[2].unix})
         self.assertEqual(self.here.all_messages("q"), [])
-        until(lambda: not there.all_messages("q"), FOLLOWED_S, "the other gateway to go to the other server")
+
+        def has_moved() -> bool:
+            """Whether it is there; in between it may have no connection."""
+            answer = there("GET", "/v2/queues/q/messages?echo=true")
+            return answer.status == 200 and not answer.json["messages"]
+
+        until(has_moved, FOLLOWED_S, "the other gateway to go to the other server")
         self.assertEqual(self.posted(there, "q", "2").status, 201)
         self.assertEqual(self.here.all_messages("q"), ["2"])
         self.ask(self.here, "DELETE", "/pools/a", status=403)
