@@ -143,7 +143,7 @@ class CurlTests(LaunchTestCase):
                 began = time.monotonic()
                 http.post(QUEUE, number)
                 self.assertEqual(json.loads(curl.until("data: "))["body"], number)
-                self.assertLess(time.monotonic() - began, 2)
+                self.assertLess(time.monotonic() - began, 8)  # who is not rung for looks after ten seconds
             self.assertEqual(curl.until(":"), "")  # a heartbeat
             self.assertEqual(http("GET", EVENTS).status, 429)
             curl.close()
@@ -158,7 +158,7 @@ class CurlTests(LaunchTestCase):
             last = self.curl(gateway.http + EVENTS)
         began = time.monotonic()
         gateway.stop()
-        self.assertLess(time.monotonic() - began, 10)
+        self.assertLess(time.monotonic() - began, 14)  # who is waited for has 15 seconds
         self.assertEqual(last.until("event: "), "end")
         self.assertIn("goes on", json.loads(last.until("data: "))["reason"])
         self.assertEqual(last.line(), "\n")
@@ -243,7 +243,7 @@ class ManyTests(LaunchTestCase):
                         began = time.monotonic()
                         http.post(QUEUE, f"message-{number:03}")
                         reader.until_all(b"message-%03d" % number, ANSWER_S)
-                        self.assertLess(time.monotonic() - began, ANSWER_S / 2)
+                        self.assertLess(time.monotonic() - began, 30)
                 grown = psutil.Process(gateway.pid).memory_info().rss - before
                 self.assertLess(grown, 100 * 800_000, "a page and a message for each")
             self.assertEqual(http("GET", "/v2/ping").status, 204)

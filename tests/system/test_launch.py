@@ -417,7 +417,7 @@ class StorageTests(LaunchTestCase):
         gateway = self.gateway(storage=redis.tcp.replace("p%40ss%2Fword", "another"))
         with closing(Http(gateway.http, "launch")) as http:
             self.assertEqual(http.post("q", 1).status, 503)
-            self.assertRegex(gateway.output, "(?i)WRONGPASS|password")
+            gateway.wait_for("(?i)WRONGPASS|password", ANSWER_S)
             redis.set_password("another")
             until(lambda: http.post("q", 1).status == 201, ANSWER_S, "posts succeed")
         gateway.stop()
@@ -730,7 +730,7 @@ class ShutdownTests(LaunchTestCase):
         with closing(Http(gateway.http, "launch")) as http:
             self.assertEqual(http("GET", "/v2/queues").status, 200)
             gateway.signal(signal.SIGTERM)
-            gateway.ends_well(within_s=5)
+            gateway.ends_well(within_s=14)  # who is waited for has 15 seconds
 
     def test_nothing_is_left(self) -> None:
         """After the end there is neither a listener nor a Redis."""
