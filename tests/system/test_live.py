@@ -16,7 +16,7 @@ from typing import Any
 import websocket
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.system.gateway import Gateway, Http, RedisProcess, Socket, until
+from tests.system.gateway import ANSWER_S, Gateway, Http, RedisProcess, Socket, until
 
 PROJECT = "live"
 MESSAGES = 3000
@@ -67,29 +67,31 @@ class Follower:
     :ivar seen: the numbers, each time that they came.
     :ivar unmarked: numbers that came again without being marked so.
     :ivar gaps: what was told of gaps.
+    :ivar begun: how often it has subscribed, and ``resumed`` how often it went on where it had been.
     """
 
     def __init__(self, queue: str, where: Callable[[], Gateway], rng: random.Random) -> None:
         self.seen: list[int] = []
         self.unmarked: list[int] = []
         self.gaps: list[Any] = []
-        self.resumed = 0
+        self.begun = self.resumed = 0
         self._queue = queue
         self._where = where
         self._rng = rng
         self._known: set[int] = set()
 
-    def follow(self, stop_at: float) -> bool:
-        """Read, and acknowledge, until a connection is to be cut; tell whether all is done."""
+    def follow(self, for_s: float) -> bool:
+        """Subscribe, then read, and acknowledge, until the connection is to be cut; tell whether all is done."""
         gateway = self._where()
         try:
-            with closing(Socket(gateway.websocket, PROJECT, timeout_s=10)) as client:
+            with closing(Socket(gateway.websocket, PROJECT)) as client:
                 client.send("subscription_create", {"queue_name": self._queue, "durable": "f", "start": "earliest", "window": 60})
-                return self._read(client, stop_at)
+                return self._read(client, for_s)
         except (OSError, websocket.WebSocketException):
             return False
 
-    def _read(self, client: Socket, stop_at: float) -> bool:
+    def _read(self, client: Socket, for_s: float) -> bool:
+        stop_at = time.monotonic() + ANSWER_S
         asked = 0
         held: list[tuple[str, int]] = []
         client.connection.settimeout(0.5)
@@ -107,6 +109,8 @@ class Follower:
                     assert frame["headers"]["status"] == 200, frame
                     asked -= 1
                 elif frame["headers"]["status"] == 201:
+                    stop_at = time.monotonic() + for_s
+                    self.begun += 1
                     self.resumed += frame["body"]["live"]["resumed"]
                 else:
                     return False
@@ -143,9 +147,9 @@ class LiveTests(SynchronousTestCase):
         self.addCleanup(self.redis.stop)
         self.gateways: list[Gateway] = [self.gateway() for _ in range(2)]
 
-    def gateway(self) -> Gateway:
+    def gateway(self, **settings: str) -> Gateway:
         """A gateway."""
-        made = Gateway(storage=self.redis.tcp)
+        made = Gateway(storage=self.redis.tcp, settings=settings)
         self.addCleanup(made.kill)
         return made
 
@@ -161,19 +165,21 @@ class LiveTests(SynchronousTestCase):
         give_up = time.monotonic() + 300
         for number in range(CUTS):
             poster.go_on()
-            follower.follow(time.monotonic() + rng.uniform(0.2, PAUSE_S))
+            for_s = rng.uniform(0.2, PAUSE_S)
+            while follower.begun <= number and time.monotonic() < give_up:  # the gateway may not know yet that it was cut off
+                follower.follow(for_s)
             if number % 3 == 2:
                 struck[current[0]].kill()
                 struck[current[0]] = self.gateway()
             current[0] = rng.randrange(2)
-        poster.join(60)
-        while not follower.follow(time.monotonic() + 20) and time.monotonic() < give_up:
+        poster.join(ANSWER_S)
+        while not follower.follow(20) and time.monotonic() < give_up:
             pass
         self.assertEqual(poster.refused, [])
         first = list(dict.fromkeys(follower.seen))
         self.assertEqual(first, list(range(MESSAGES)))
         self.assertEqual((follower.unmarked, follower.gaps), ([], []))
-        self.assertGreater(follower.resumed, CUTS // 2)
+        self.assertEqual((follower.resumed, follower.begun > CUTS), (follower.begun - 1, True))
         self.assertGreater(len(follower.seen), MESSAGES, "nothing ever came again")
         with closing(Socket(quiet.websocket, PROJECT)) as client:
             (shown,) = client("durable_list", queue_name="q").body["durables"]
@@ -207,7 +213,7 @@ class LiveTests(SynchronousTestCase):
             began = time.monotonic()
             cut(worker)
             self.assertEqual(sorted(other.pushed()["body"] for _ in range(10)), list(range(10)))
-            self.assertLess(time.monotonic() - began, 5)
+            self.assertLess(time.monotonic() - began, 20)  # its claims last for an hour
 
     def test_end_in_good_order(self) -> None:
         """A gateway that is asked to end closes its sockets with 1001; what its workers had is free, its names are let go."""
@@ -229,7 +235,8 @@ class LiveTests(SynchronousTestCase):
     def test_slow_reader(self) -> None:
         """A socket that does not read disturbs nobody, takes a bounded share of memory, and gets all in order when it reads."""
         body, count = "x" * 20_000, 3000
-        gateway = self.gateways[1]
+        # However long the others take, it is not found to be gone.
+        gateway = self.gateway(WEBSOCKET_DRAIN_TIMEOUT_S="600", WEBSOCKET_PING_INTERVAL_S="600")
         with closing(Socket(gateway.websocket, PROJECT)) as slow, closing(Socket(gateway.websocket, PROJECT)) as quick:
             slow("subscription_create", queue_name="s", start="earliest")
             slow("subscription_create", queue_name="plain")
@@ -250,7 +257,7 @@ class LiveTests(SynchronousTestCase):
                     posted = [{"n": each, "x": body} for each in range(number, number + 10)]
                     self.assertEqual(http.post("s", *posted).status, 201)
                     http.post("plain", number)
-            until(lambda: not reader.is_alive(), 120, "the quick reader has read all")
+            until(lambda: not reader.is_alive(), 300, "the quick reader has read all")
             self.assertLess(_resident(gateway.pid) - before, 40 * 2**20)
             numbers: dict[str, list[int]] = {"s": [], "plain": []}
             while len(numbers["s"]) < count or len(numbers["plain"]) < count // 10:
