@@ -19,19 +19,25 @@ from zaqar_gateway.storage.redis.keys import Keys
 from zaqar_gateway.storage.redis.packing import command
 
 PASSWORD = "p@ss/word"
-NODE_TIMEOUT_MS = 1000
+
+PATIENCE_MS, WITH_REPLICAS_MS = 10_000, 2000
+"""After what time a node is taken for gone that does not answer: a busy machine alone keeps none silent for so long.  Who waits for
+a replica to take the part of a master waits for that as well."""
 
 
 class ClusterNode(RedisProcess):
-    """A node, which takes part in no cluster at first."""
+    """A node, which takes part in no cluster at first.
 
-    def __init__(self, *options: str, tls: Mapping[str, str] | None = None) -> None:
+    :param patience_ms: after what time it takes another one for gone.
+    """
+
+    def __init__(self, *options: str, patience_ms: int = PATIENCE_MS, tls: Mapping[str, str] | None = None) -> None:
         if redis_server().version < (7,):
             raise SkipTest("a Redis Cluster of messages takes Redis 7.0 or later (Debian: redis-server)")
         # What takes part in a failover has each other's passwords, and goes on at once.
         super().__init__(
             PASSWORD,
-            *("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", str(NODE_TIMEOUT_MS)),
+            *("--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--cluster-node-timeout", str(patience_ms)),
             *("--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"),
             *options,
             tls=tls,
@@ -47,7 +53,9 @@ class ClusterNode(RedisProcess):
             reader = hiredis.Reader()
             answers: list[Any] = []
             while len(answers) < 2:
-                reader.feed(connection.recv(65536))
+                if not (piece := connection.recv(65536)):
+                    raise ConnectionError("the node hung up")
+                reader.feed(piece)
                 while (answer := reader.gets()) is not False:
                     answers.append(answer)
         if isinstance(answers[1], hiredis.ReplyError):
@@ -80,6 +88,7 @@ class Cluster:
 
     def __init__(self, masters: int = 3, replicas: int = 0, *options: str, tls: Mapping[str, str] | None = None) -> None:
         self._options, self._tls = options, tls
+        self._patience_ms = WITH_REPLICAS_MS if replicas else PATIENCE_MS
         self.nodes = [self._node() for _ in range(masters * (1 + replicas))]
         bounds = [SLOTS * number // masters for number in range(masters + 1)]
         for number, node in enumerate(self.nodes[:masters]):
@@ -95,7 +104,7 @@ class Cluster:
         self.wait()
 
     def _node(self) -> ClusterNode:
-        return ClusterNode(*self._options, tls=self._tls)
+        return ClusterNode(*self._options, patience_ms=self._patience_ms, tls=self._tls)
 
     @staticmethod
     def _follows(node: ClusterNode) -> bool:

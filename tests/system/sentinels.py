@@ -38,7 +38,7 @@ class SentinelProcess:
             f"{port}\nbind 127.0.0.1\ndir {self._directory}\n{files}"
             f"requirepass {_SENTINEL_PASSWORD}\nsentinel sentinel-pass {_SENTINEL_PASSWORD}\n"
             f"sentinel monitor {NAME} 127.0.0.1 {master.port} {QUORUM}\nsentinel auth-pass {NAME} {_PASSWORD}\n"
-            f"sentinel down-after-milliseconds {NAME} 500\nsentinel failover-timeout {NAME} 3000\n"
+            f"sentinel down-after-milliseconds {NAME} 1000\nsentinel failover-timeout {NAME} 3000\n"
         )
         self._process = Process(
             [redis_server().program, str(configuration), "--sentinel"], environment(), self._directory
@@ -52,11 +52,19 @@ class SentinelProcess:
             reader = hiredis.Reader(encoding="utf-8")
             answers: list[Any] = []
             while len(answers) < 2:
-                reader.feed(connection.recv(65536))
+                if not (piece := connection.recv(65536)):
+                    raise ConnectionError("the Sentinel hung up")
+                reader.feed(piece)
                 while (answer := reader.gets()) is not False:
                     answers.append(answer)
         words = answers[1]
         return dict(zip(words[::2], words[1::2], strict=True))
+
+    @property
+    def leads(self) -> bool:
+        """Whether the others have just let it put another server in the place of the master, which nothing stops any more."""
+        _, tries, since = self._process.output.rpartition("+try-failover")
+        return bool(tries) and "+elected-leader" in since and "-failover-abort" not in since and "+switch-master" not in since
 
     def _connect(self) -> socket.socket:
         plain = socket.create_connection(("127.0.0.1", self.port), ANSWER_S)
@@ -105,9 +113,11 @@ class WatchedRedis:
         return next(each for each in self.servers if str(each.port) == port)
 
     def is_failing_over(self, server: RedisProcess) -> bool:
-        """Whether a Sentinel has begun to put another one in the place of a server, or has done so."""
-        told = [each.told() for each in self.sentinels]
-        return any("failover_in_progress" in each["flags"] or each["port"] != str(server.port) for each in told)
+        """Whether a Sentinel puts another one in the place of a server, or has done so.
+
+        One that has only begun to may yet not be elected, and leaves it at that where the server is there again.
+        """
+        return any(each.leads or each.told()["port"] != str(server.port) for each in self.sentinels)
 
     def stop(self) -> None:
         """End all of them."""

@@ -13,7 +13,7 @@ from tests.system.gateway import ANSWER_S, START_S, Gateway, Http, Socket, new_d
 from tests.system.sentinels import WatchedRedis
 from tests.system.test_launch import LaunchTestCase
 
-REPLICATED = {"STORAGE_DURABILITY": "replicated"}
+REPLICATED = {"STORAGE_DURABILITY": "replicated", "STORAGE_REPLICAS_TIMEOUT_S": "3"}
 
 
 class Producer:
@@ -98,7 +98,7 @@ class FailoverTests(LaunchTestCase):
                 else:
                     master.signal(signal.SIGSTOP)
                 if how == "stalled":
-                    until(lambda: self.redis.is_failing_over(master), ANSWER_S, "a failover begins")
+                    until(lambda: self.redis.is_failing_over(master), ANSWER_S, "a failover goes on")
                     master.signal(signal.SIGCONT)
                 gateway.wait_for("Redis is there again", ANSWER_S)
                 producer.more(50)
@@ -133,7 +133,7 @@ class FailoverTests(LaunchTestCase):
 
     def test_too_few_replicas(self) -> None:
         """Where no replica has it a post is 503 and says that its outcome is unknown; what there is can be read."""
-        gateway = self.gateway(storage=self.redis.uri(), settings=REPLICATED | {"STORAGE_REPLICAS_TIMEOUT_S": "0.2"})
+        gateway = self.gateway(storage=self.redis.uri(), settings=REPLICATED)
         with closing(Http(gateway.http, self.project)) as http:
             self.assertEqual(http.post("work", 1).status, 201)
             for each in self.redis.servers:
