@@ -27,8 +27,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 START_S = 90.0
 """How long a browser may take until it can be driven.  Machines that test are busy."""
 
-CLICKS_MAX = 5
-"""How often a click is tried."""
+TRIES_MAX = 20
+"""How often a click, or what is typed, is tried that something else has got."""
 
 VISIT_S = 90.0
 """How long a page may take for what a test waits for."""
@@ -157,7 +157,8 @@ class Page:
             if found:
                 return found
             if time.monotonic() > give_up:
-                raise PageError(f"{expression}: {last} after {within_s} s; {self.errors} {self.console[-20:]}")
+                shown = self.evaluate("document.body?.innerText.slice(0, 2000)")
+                raise PageError(f"{expression}: {last} after {within_s} s; {self.errors} {self.console[-20:]} {shown!r}")
             pause.wait(0.05)
 
     def text(self, selector: str = "body") -> str:
@@ -171,7 +172,7 @@ class Page:
             a page that draws itself anew meanwhile puts another element in its place.
         :raises PageError: something else was there when the click came, each time.
         """
-        for _ in range(CLICKS_MAX):  # what comes above it, such as a new row, moves it
+        for _ in range(TRIES_MAX):  # what comes above it, such as a new row, moves it
             at = self.wait_for(
                 f"""(() => {{
                   const find = () => {find};
@@ -192,26 +193,34 @@ class Page:
                     return
             except PageError:  # the document is just being replaced
                 return
-        raise PageError(f"{find} was not there when the click came, {CLICKS_MAX} times")
+        raise PageError(f"{find} was not there when the click came, {TRIES_MAX} times")
 
     def fill(self, find: str, text: str) -> None:
         """Put the focus on an element, once it is there, and type over what it holds.
 
-        :param find: an expression whose value is the element, or null.
+        :param find: an expression whose value is the element, or null. It is asked anew where the page has put another element in
+            its place before that had got what was typed.
+        :raises PageError: another one was there each time.
         """
-        self.wait_for(
-            f"""(() => {{
-              const found = {find};
-              if (!found) return false;
-              found.focus();
-              if (found.select) found.select();
-              return document.activeElement === found;
-            }})()"""
-        )
-        if text:
-            self.command("Input.insertText", text=text)
-        else:
-            self.press("Delete")
+        for _ in range(TRIES_MAX):
+            self.wait_for(
+                f"""(() => {{
+                  const found = {find};
+                  if (!found) return false;
+                  found.focus();
+                  if (found.select) found.select();
+                  window.isTyped = false;
+                  found.addEventListener("input", () => (window.isTyped = true), {{once: true}});
+                  return document.activeElement === found;
+                }})()"""
+            )
+            if text:
+                self.command("Input.insertText", text=text)
+            else:
+                self.press("Delete")
+            if self.evaluate(f"window.isTyped || ({find})?.value === {json.dumps(text)}"):
+                return
+        raise PageError(f"{find} was not there when something was typed, {TRIES_MAX} times")
 
     def press(self, key: str) -> None:
         """Press a key: a name of those above, or a character."""
