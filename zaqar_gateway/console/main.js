@@ -101,6 +101,11 @@ function leave(why = "") {
   showSignIn(main, enter, why && areDrafts() ? `${why} What you have typed is kept for you.` : why);
 }
 
+const ENDED = "Your token has ended; please sign in again.";
+
+/** Why the gateway does not take a session: it may find before this page does, or by a clock of its own, that the token has ended. */
+const refused = (session, error) => (session.expires && session.expires < Date.now() + 1000 ? ENDED : error.message);
+
 /** Whoever comes next begins at the beginning; a session that has ended by itself goes on where it was. */
 function signOut() {
   unlessLost("Sign out", () => {
@@ -126,7 +131,7 @@ function unlessLost(action, run) {
  * @throws {ApiError} it does not, or does not answer.
  */
 async function enter(session, signal) {
-  const api = new Api(session, error => app.api === api && leave(error.message));
+  const api = new Api(session, error => app.api === api && leave(refused(session, error)));
   const home = await api.get("v2/", { signal });
   save(session);
   const comes = JSON.stringify([session.project, session.user]);
@@ -144,7 +149,7 @@ function resume(session) {
   const poll = new Poll(signal => enter(session, signal), RESUME_EVERY_S, error => {
     if (!error) return;
     if (error.status === 401 || error.status === 403) {
-      leave(error.message);
+      leave(refused(session, error));
       return;
     }
     say(why, error.message);
@@ -178,7 +183,7 @@ function drawBar(session) {
   drawTheme();
   const tick = () => {
     const seconds = (session.expires - Date.now()) / 1000;
-    if (seconds <= 0) leave("Your token has ended; please sign in again.");
+    if (seconds <= 0) leave(ENDED);
     else say(ends, `ends in ${span(seconds)}`);
   };
   if (session.expires) {
