@@ -113,7 +113,8 @@ class ProducerAndAgentTests(ExamplesTestCase):
                 process = self.node(0)
             process.wait_for("(dropped, for it is no task.*){4}", TIMEOUT_S)
             self.produce("hello")
-            self.assertEqual(http.all_messages("shout-tasks"), [])
+            # A task ends after its result has been posted.
+            until(lambda: http.all_messages("shout-tasks") == [], TIMEOUT_S, "all tasks are done")
             process.kill()
 
 
@@ -149,11 +150,23 @@ class WorkerTests(ExamplesTestCase):
     def test_shared(self) -> None:
         """Two workers do all tasks of a producer, each once."""
         workers = [self.python(0.05), self.python(0.05)]
-        texts = [f"t{number}" for number in range(20)]
-        self.produce(*texts)
-        done = [line for worker in workers for line in worker.output.splitlines() if line.startswith("done")]
-        self.assertLessEqual(len(done), len(texts))
-        self.assertTrue(all("begun" in worker.output for worker in workers))
+        texts: list[str] = []
+
+        def both_work() -> bool:
+            """Have some more done: one of the workers may not be there yet."""
+            more = [f"t{len(texts) + number}" for number in range(20)]
+            texts.extend(more)
+            self.produce(*more)
+            return all("begun" in worker.output for worker in workers)
+
+        until(both_work, TIMEOUT_S, "both workers work")
+
+        def done() -> list[str]:
+            """What they say that they have done."""
+            return [line for worker in workers for line in worker.output.splitlines() if line.startswith("done")]
+
+        until(lambda: len(done()) >= len(texts), TIMEOUT_S, "all tasks are done")
+        self.assertEqual(sorted(done()), sorted(f"done: {text}" for text in texts))
 
     def test_no_gateway(self) -> None:
         """Without a gateway a worker in Python ends, and says so."""
