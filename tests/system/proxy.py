@@ -32,7 +32,8 @@ class Proxy:
 
     def cut(self) -> None:
         """End all connections without a word, and refuse new ones."""
-        self._is_cut = True
+        with self._lock:
+            self._is_cut = True
         self.drop()
 
     def restore(self) -> None:
@@ -63,10 +64,10 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         with client:
             try:
-                if self._is_cut:
-                    return
                 with socket.create_connection(self.target) as gateway:
-                    with self._lock:
+                    with self._lock:  # so that a cut does not overlook it
+                        if self._is_cut:
+                            return
                         self._open |= {client, gateway}
                     back = threading.Thread(target=_copy, args=(gateway, client, _everything), daemon=True)
                     back.start()
