@@ -131,12 +131,15 @@ def behave(gateway: Gateway, seconds: float) -> Seen:
 
 
 class Attackers:
-    """Clients of some kinds, in a process of their own that ends by itself."""
+    """Clients of some kinds, in a process of their own that ends by itself.
 
-    def __init__(self, kinds: Iterable[str], gateway: Gateway, connections: int, seconds: float) -> None:
+    :param priority: of that process (nice(1)); at the lowest, 19, what they do is not missing elsewhere, and may take any time.
+    """
+
+    def __init__(self, kinds: Iterable[str], gateway: Gateway, connections: int, seconds: float, priority: int) -> None:
         http, websocket = urlsplit(gateway.http), urlsplit(gateway.websocket)
         words = (",".join(kinds), http.hostname, http.port, websocket.port, connections, seconds)
-        command = ["nice", "-n", "19", sys.executable, "-m", "tests.hostile.attack", *map(str, words)]
+        command = ["nice", "-n", str(priority), sys.executable, "-m", "tests.hostile.attack", *map(str, words)]
         self._process = Process(command, environment(), ROOT)
         self._seconds = seconds
 
@@ -251,7 +254,7 @@ def attacked(kind: str, connections: int, seconds: float) -> Line:
         client.behave(0)
         alone.append(client.behave(seconds / ROUNDS))
         before = taken(gateway)
-        attackers = Attackers((kind,), gateway, connections, seconds / ROUNDS + 2)
+        attackers = Attackers((kind,), gateway, connections, seconds / ROUNDS + 2, 19)
         attackers.wait()
         beside.append(client.behave(seconds / ROUNDS))
         new_s = max(new_s, first_answers_s(gateway))

@@ -30,7 +30,7 @@ class BesideTests(SynchronousTestCase):
     def attack(self, kinds: Iterable[str], connections: int) -> Mapping[str, int]:
         """Attack in these ways at once, and behave beside it; what the attackers counted."""
         before = taken(self.gateway)
-        attackers = Attackers(kinds, self.gateway, connections, SECONDS)
+        attackers = Attackers(kinds, self.gateway, connections, SECONDS, 0)
         attackers.wait()
         seen = behave(self.gateway, SECONDS)
         after = taken(self.gateway)

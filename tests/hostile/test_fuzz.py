@@ -26,7 +26,7 @@ class FuzzTests(SynchronousTestCase):
         outcome = run(INPUTS, 4, said.append)
         before, after = outcome.memory
         self.assertLess(after[0] - before[0], GROWTH_MAX, said)
-        self.assertEqual(after[1], before[1], said)
+        self.assertLessEqual(after[1], before[1], said)  # what tests before this one had open may be closed by now
         # They get past the first check often enough to be worth it.
         for status in (
             "HTTP 200",
