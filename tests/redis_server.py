@@ -47,6 +47,7 @@ class RedisServer:
         while self.call("PING") != b"+PONG\r\n":
             if self.process.poll() is not None or time.monotonic() > give_up:
                 raise RuntimeError("redis-server did not start")
+            time.sleep(0.005)
 
     def call(self, *words: str) -> bytes:
         """Send a command; the beginning of what comes back, empty where nothing does."""

@@ -118,8 +118,11 @@ class SentinelCase(TestCase):
         return (await self.connected(*told)).place  # type: ignore[no-any-return]
 
     async def connected(self, *told: Told) -> Any:
-        """A connection to it."""
-        return await (await self.master(*told)).connect(Factory())
+        """A connection to it; none of them answers too late, however busy the machine is."""
+        clock = Clock()
+        connecting = (await self.master(*told, clock=clock)).connect(Factory())
+        await self.until(lambda: connecting.called, clock)
+        return await connecting
 
 
 class MasterTests(SentinelCase):
@@ -194,7 +197,10 @@ class MasterTests(SentinelCase):
         ):
             told = Told()
             sentinel = await self.sentinel(told, **login)
-            await Master([sentinel], NAME, lambda *place: Reached(place), reactor).connect(Factory())
+            clock = Clock()
+            connecting = Master([sentinel], NAME, lambda *place: Reached(place), clock).connect(Factory())
+            await self.until(lambda connecting=connecting: connecting.called, clock)  # type: ignore[misc]
+            await connecting
             self.assertEqual(told.heard, [*words, ["ROLE"], ["SENTINEL", "MASTER", NAME], ["SENTINEL", "REPLICAS", NAME]])
 
 
@@ -205,14 +211,12 @@ class WatchTests(SentinelCase):
         """The Sentinels are asked at the start, when one tells of a switch of this master, and time and again."""
         clock, sentinels = Clock(), [Told(), Told()]
         listening = [await self.sentinel(each) for each in sentinels]
-        master = Master(listening, NAME, lambda *place: Reached(place), reactor)
+        master = Master(listening, NAME, lambda *place: Reached(place), clock)
         found: list[Place] = []
-        watch = Watch(listening, master, reactor, lambda told: found.append(told.place))
-        for timer in watch._timers:
-            timer.clock = clock
+        watch = Watch(listening, master, clock, lambda told: found.append(told.place))
         watch.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(watch.stop()))
-        await self.until(lambda: found and all(each.listeners for each in sentinels))
+        await self.until(lambda: found and all(each.listeners for each in sentinels), clock)
         self.assertEqual(found, [OLD])
 
         def say(by: Told, *words: object) -> None:
@@ -224,17 +228,17 @@ class WatchTests(SentinelCase):
         say(sentinels[0])
         sentinels[1].place, sentinels[1].epoch = NEW, 1
         say(sentinels[1], NAME, *OLD, *NEW)
-        await self.until(lambda: len(found) > 1)
+        await self.until(lambda: len(found) > 1, clock)
         self.assertEqual(found, [OLD, NEW])
         sentinels[0].place, sentinels[0].epoch = ("10.0.0.3", 1), 2  # it said so while nobody listened
         clock.advance(LOOK_S)
-        await self.until(lambda: len(found) > 2)
+        await self.until(lambda: len(found) > 2, clock)
         self.assertEqual(found[-1], ("10.0.0.3", 1))
         # Where none tells, there is nothing to go by.
         for each in sentinels:
             each.name = "another"
             each.heard.clear()
         clock.advance(LOOK_S)
-        await self.until(lambda: all(["SENTINEL", "MASTER", NAME] in each.heard for each in sentinels))
-        await self.until(lambda: not watch._looking.locked)
+        await self.until(lambda: all(["SENTINEL", "MASTER", NAME] in each.heard for each in sentinels), clock)
+        await self.until(lambda: not watch._looking.locked, clock)
         self.assertEqual(len(found), 3)

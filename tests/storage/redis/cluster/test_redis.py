@@ -122,7 +122,7 @@ class MovingTests(StoreContract, OnCluster):
 
     async def test_takes_too_long(self) -> None:
         """What waits for longer than a command may take is refused."""
-        redis = cluster_redis(self.cluster, timeout_s=0.2)
+        redis = cluster_redis(self.cluster, timeout_s=1.0)
         redis.start()
         await redis.when_ready()
         self.storage = RedisStorage(redis, self.doorbells, KEYS)

@@ -79,6 +79,7 @@ class RedisTests(SynchronousTestCase):
         while self.call("PING") != b"+PONG\r\n":
             if time.monotonic() > give_up:
                 raise AssertionError("redis-server did not start")
+            time.sleep(0.005)
 
     def kill(self) -> None:
         if self.process is not None:
