@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from tests.loopback import arrived
 from tests.transport.http.test_channel import Application
 from tests.transport.websocket.client import frame, handshake, make_factory, text
 from zaqar_gateway.storage.memory import MemoryStorage
@@ -78,7 +79,8 @@ class LobbyCase(SynchronousTestCase):
         self.addCleanup(port.stopListening)
         clients = []
         for _ in range(count):
-            clients.append(socket.create_connection(("127.0.0.1", port.getHost().port), 1))
+            clients.append(socket.create_connection(("127.0.0.1", port.getHost().port), 90))
+            arrived(port)
             port.doRead()
         transports = [protocol.transport for protocol in self.made]
         for client, transport in zip(clients, transports, strict=True):
@@ -110,6 +112,7 @@ class LobbyTests(LobbyCase):
         ((client, transport),) = self.connect(Factory())
         self.assertEqual(self.where(transport), "new")
         client.send(b"x")
+        arrived(transport)
         self.lobby.doRead()
         self.assertEqual(self.made[0].got, [b"x"])
         self.assertIn(self.lobby, looking.getReaders())
@@ -120,8 +123,9 @@ class LobbyTests(LobbyCase):
         busy = True
         self.turns._others_wait = lambda: busy
         clients = self.connect(Factory(), FEW + 2)
-        for client, _ in clients:
+        for client, transport in clients:
             client.send(b"x")
+            arrived(transport)
         self.lobby.doRead()
         for read in range(1, FEW + 3):
             self.assertEqual(sum(bool(protocol.got) for protocol in self.made), read)
@@ -152,6 +156,7 @@ class LobbyTests(LobbyCase):
             transport.resumeProducing()
             self.assertEqual(self.where(transport), places[manner])
         client.send(b"x")
+        arrived(transport)
         self.greedy.doRead()
         self.assertEqual(self.made[0].got, [b"x"])
 
@@ -169,6 +174,7 @@ class LobbyTests(LobbyCase):
         """Who sends no more is read no more."""
         ((client, transport),) = self.connect(Factory())
         client.shutdown(socket.SHUT_WR)
+        arrived(transport)
         self.lobby.doRead()
         self.lobby.doRead()
         self.assertEqual(self.made[0].got, [b"no more"])
@@ -179,6 +185,7 @@ class LobbyTests(LobbyCase):
         ((client, transport),) = self.connect(Factory())
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")  # a reset
         client.close()
+        arrived(transport)
         self.lobby.doRead()
         self.assertEqual(self.made[0].got, [b"lost"])
         self.assertEqual(self.lobby._inside, {})
@@ -189,8 +196,9 @@ class LobbyTests(LobbyCase):
         port = looking.listenTCP(0, Factory.forProtocol(Keeping), interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         share(port, self.turns, {}, 65536)
-        client = socket.create_connection(("127.0.0.1", port.getHost().port), 1)
+        client = socket.create_connection(("127.0.0.1", port.getHost().port), 90)
         self.addCleanup(client.close)
+        arrived(port)
         before = set(looking.getReaders())
         port.doRead()
         (transport,) = set(looking.getReaders()) - before
@@ -208,10 +216,12 @@ class ChannelTests(LobbyCase):
         application = Application()
         ((client, transport),) = self.connect(HttpFactory(application, HttpBounds(), self.clock, turns=self.turns))
         client.send(GET[:10])
+        arrived(transport, 10)
         self.lobby.doRead()
         self.assertEqual(self.where(transport), "new")
         application.do = application.later
         client.send(GET[10:])
+        arrived(transport, len(GET) - 10)
         self.lobby.doRead()
         self.assertEqual(self.where(transport), "new")
         application.echo(application.seen[0])
@@ -219,19 +229,23 @@ class ChannelTests(LobbyCase):
         application.do = application.echo
         application.limit = 3 * MANY
         client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (2 * MANY) + b"x" * MANY)
+        arrived(transport, MANY)
         transport.doRead()
         self.assertEqual(self.where(transport), "nowhere")
         self.clock.advance(0)
         self.assertEqual(self.where(transport), "greedy")
         client.sendall(b"x" * MANY)
+        arrived(transport, MANY)
         self.greedy.doRead()
         self.assertEqual(client.recv(200).count(b"HTTP/1.1 200"), 1)
         self.assertEqual(self.where(transport), "greedy")
         client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % MANY + b"x" * MANY)
+        arrived(transport, MANY)
         self.greedy.doRead()  # it was read in its turn, and does not wait for another
         self.assertEqual(client.recv(200).count(b"HTTP/1.1 200"), 1)
         self.assertEqual(self.where(transport), "greedy")
         client.send(GET)
+        arrived(transport, len(GET))
         self.greedy.doRead()
         self.assertEqual(self.where(transport), "reactor")
 
@@ -241,22 +255,27 @@ class ChannelTests(LobbyCase):
         factory.turns = self.turns
         ((client, transport),) = self.connect(factory)
         client.send(handshake())
+        arrived(transport, len(handshake()))
         self.lobby.doRead()
         self.assertTrue(client.recv(2000).startswith(b"HTTP/1.1 101"))
         self.assertEqual(self.where(transport), "new")
         client.send(frame(text("queue_list")))
+        arrived(transport, len(text("queue_list")))
         self.lobby.doRead()
         self.assertEqual(self.where(transport), "reactor")
         message = frame(text("queue_list", marker="x" * 3 * MANY))
         client.sendall(message[:MANY])
+        arrived(transport, MANY)
         transport.doRead()
         self.assertEqual(self.where(transport), "nowhere")
         self.clock.advance(0)
         self.assertEqual(self.where(transport), "greedy")
         client.sendall(message[MANY:])
+        arrived(transport, len(message) - MANY)
         for _ in range(10):
             self.greedy.doRead()
             self.clock.advance(0)
         client.send(frame(text("queue_list")))
+        arrived(transport, len(text("queue_list")))
         self.greedy.doRead()
         self.assertEqual(self.where(transport), "reactor")

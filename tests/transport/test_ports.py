@@ -17,6 +17,7 @@ from twisted.internet.unix import Server as UnixServer
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.loopback import arrived
 from zaqar_gateway.transport.ports import ACCEPTED_IN_ONE_TURN, READ_MAX, READ_OF_GREEDY_MAX, Conduct, share
 from zaqar_gateway.transport.turns import Manner, Turns
 
@@ -75,12 +76,13 @@ class PortTests(SynchronousTestCase):
 
     def connect(self) -> socket.socket:
         """A client whose connection is in the queue of the system."""
-        client = socket.create_connection(("127.0.0.1", self.port.getHost().port), 1)
+        client = socket.create_connection(("127.0.0.1", self.port.getHost().port), 90)
         self.addCleanup(client.close)
         return client
 
     def accepted(self) -> Any:
         """The transport of a client that was taken on."""
+        arrived(self.port)
         self.port.doRead()
         transport = self.made[-1].transport
         self.addCleanup(transport.abortConnection)
@@ -176,6 +178,7 @@ class PortTests(SynchronousTestCase):
         client, transport = self.connect(), self.accepted()
         transport.pauseProducing()
         client.send(b"x")
+        arrived(transport)
         self.turns.wait(transport.resumeProducing)
         self.turns.wait(lambda: self.assertNotIn(transport, listening.getReaders()))
         return client, transport
@@ -193,6 +196,7 @@ class PortTests(SynchronousTestCase):
             client, transport = self.connect(), self.accepted()
             transport.pauseProducing()
             client.send(b"x")
+            arrived(transport)
             go_on(transport.resumeProducing)
             self.clock.advance(0)
             self.assertEqual(self.made[-1].got, b"")
@@ -216,6 +220,7 @@ class PortTests(SynchronousTestCase):
         self.clock.advance(0)
         client.close()
         transport = self.made[-1].transport
+        arrived(transport)
         transport.pauseProducing()
         self.turns.wait(transport.resumeProducing)
         self.clock.advance(0)
@@ -237,6 +242,7 @@ class PortTests(SynchronousTestCase):
             self.made[-1].got = b""
             with contextlib.suppress(BlockingIOError):
                 client.send(bytes(SIZE))
+            arrived(transport, READ_MAX + 1)
             transport.doRead()
             return len(self.made[-1].got)
 
