@@ -42,16 +42,16 @@ class FanoutTests(LiveCase):
         """So many posts are made as the rate asks for."""
         with audience(self.target, 2) as people:
             people.run(0.01)
-            load, posted = people.run(0.5, rate=20.0)
-            self.assertTrue(8 <= posted <= 11, posted)
-            self.assertGreaterEqual(load.seconds, 0.5)
+            load, posted = people.run(2.0, rate=20.0)
+            self.assertTrue(20 <= posted <= 41, posted)  # a busy machine may take away what was to come at the end
+            self.assertGreaterEqual(load.seconds, 2.0)
 
     def test_odd_server(self) -> None:
         """Pings are answered, and frames in parts or in another order than that of the posts are counted all the same."""
         with audience(self.target, 3) as people:
             people.run(0.02)
             self.server.queues.is_odd = True
-            load, posted = people.run(0.2, ahead=4)
+            load, posted = people.run(1.0, ahead=4)
             self.server.queues.is_odd = False
             self.assertGreater(posted, 2)
             self.assertEqual(len(load.latencies) + load.errors, 3 * posted)
@@ -59,7 +59,7 @@ class FanoutTests(LiveCase):
 
     def test_lost(self) -> None:
         """What does not come is told, and is not waited for again."""
-        with audience(self.target, 2, patience_s=0.3) as people:
+        with audience(self.target, 2, patience_s=3.0) as people:
             people.run(0.02)
             gone = self.server.queues._subscribed.popitem()
             name, sockets = gone
