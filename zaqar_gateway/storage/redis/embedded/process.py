@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 # ended before that call.
 LAUNCHER = """
 import ctypes, fcntl, os, sys
-parent, lock, program = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+parent, lock, platform, program = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
 os.setsid()
 os.umask(0o077)
-if sys.platform.startswith("linux"):
+if platform.startswith("linux"):
     ctypes.CDLL(None).prctl(1, 15)
 if os.getppid() != parent:
     sys.exit("the gateway has ended")

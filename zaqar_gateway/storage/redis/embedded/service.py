@@ -283,7 +283,7 @@ class EmbeddedRedis(Service):
             # What is meant for the gateway: its settings, and what service managers hand to one process.
             if not name.startswith(("ZAQAR_GATEWAY_", "LISTEN_")) and name != "NOTIFY_SOCKET"
         }
-        launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), str(lock), *command]
+        launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, str(os.getpid()), str(lock), sys.platform, *command]
         self._reactor.spawnProcess(child, sys.executable, launcher, environment, str(self._directory))
         return child
 
