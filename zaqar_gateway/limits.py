@@ -18,8 +18,12 @@ TTL_MIN_S = 60
 WAIT_MAX_S = 20
 
 _KNOWN_MAX = 4096  # names that were found to be valid: most requests name one that others have named
-_KEY = re.compile(r"[!-~]{1,255}")
-_NAME = re.compile(rf"[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}")
+KEY_FORM = "[!-~]{1,255}"
+NAME_FORM = rf"[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}"
+"""Regular expressions of idempotency keys and of names, whole."""
+
+_KEY = re.compile(KEY_FORM)
+_NAME = re.compile(NAME_FORM)
 _UUID_DIGITS = re.compile("[0-9a-f]{32}")
 _UUID = "3381af92-2b9e-11e3-b191-71861300734c"
 _UUID_TEXT_MAX = 256  # dashes may be anywhere in one, any number of them; what is remembered has a bound in bytes, too

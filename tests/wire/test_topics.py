@@ -70,7 +70,8 @@ OF_QUEUES = {"rings of dead letter queues"}
 """Cases about what only queues have."""
 
 
-def _fits(case: Case) -> bool:
+def fits(case: Case) -> bool:
+    """Whether a case is one of topics as well."""
     if case.name in OF_QUEUES:
         return False
     names = {step.call.name for step in case.steps if isinstance(step, Step)}
@@ -94,7 +95,7 @@ class TableRedisTests(OnRedis):
     """The table."""
 
 
-for _number, _case in enumerate(filter(_fits, CASES)):
+for _number, _case in enumerate(filter(fits, CASES)):
     for _tests in (TableMemoryTests, TableRedisTests):
         setattr(_tests, f"test_{_number:03}_{'_'.join(re.findall('[A-Za-z0-9]+', _case.name))}", _method(_case))
 
@@ -114,7 +115,7 @@ class _Topics:
 
     def test_table(self) -> None:
         """The table has cases for topics."""
-        self.assertGreater(len([case for case in CASES if _fits(case)]), 60)
+        self.assertGreater(len([case for case in CASES if fits(case)]), 60)
 
     async def test_reserved(self) -> None:
         """A topic shows three reserved keys, whether it exists or not, and others only as they are stored (2.13)."""

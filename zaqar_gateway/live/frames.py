@@ -14,7 +14,9 @@ from zaqar_gateway.model import EARLIEST, LATEST, Message, Place
 _encode = msgspec.json.Encoder().encode
 
 
-class _Frame(msgspec.Struct):
+class MessageSent(msgspec.Struct):
+    """A message of a live subscription; a worker is told its claim."""
+
     queue_name: str
     id: str
     ttl: int
@@ -26,14 +28,18 @@ class _Frame(msgspec.Struct):
     Message_Type: str = "Message"
 
 
-class _Gap(msgspec.Struct):
+class Gap(msgspec.Struct):
+    """Messages of a queue are gone that were not sent."""
+
     queue_name: str
     after: str | None
     continues_at: str | None
     Message_Type: str = "Gap"
 
 
-class _End(msgspec.Struct):
+class End(msgspec.Struct):
+    """A live subscription is over."""
+
     queue_name: str
     reason: str
     Message_Type: str = "End"
@@ -41,7 +47,7 @@ class _End(msgspec.Struct):
 
 def text(place: Place, message: Message) -> bytes:
     """The JSON text."""
-    return _encode(_Frame(place.name, message.id, message.ttl_s, message.age_s, Raw(message.body)))
+    return _encode(MessageSent(place.name, message.id, message.ttl_s, message.age_s, Raw(message.body)))
 
 
 def packed(place: Place, message: Message) -> bytes:
@@ -69,13 +75,13 @@ class Frame:
 
 def redelivered(place: Place, message: Message) -> Frame:
     """A message that was sent before."""
-    return Frame(_Frame(place.name, message.id, message.ttl_s, message.age_s, Raw(message.body), redelivered=True))
+    return Frame(MessageSent(place.name, message.id, message.ttl_s, message.age_s, Raw(message.body), redelivered=True))
 
 
 def task(place: Place, message: Message) -> Frame:
     """A message that was claimed for a worker."""
     return Frame(
-        _Frame(
+        MessageSent(
             place.name,
             message.id,
             message.ttl_s,
@@ -92,9 +98,9 @@ def gap(place: Place, after: str | None, continues_at: str | None) -> Frame:
 
     :param after: a marker behind which that is.
     """
-    return Frame(_Gap(place.name, None if after in (EARLIEST, LATEST) else after, continues_at))
+    return Frame(Gap(place.name, None if after in (EARLIEST, LATEST) else after, continues_at))
 
 
 def end(place: Place, reason: str) -> Frame:
     """A subscription is over."""
-    return Frame(_End(place.name, reason))
+    return Frame(End(place.name, reason))

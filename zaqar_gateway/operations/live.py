@@ -33,7 +33,10 @@ IDS_MAX = 1000
 FIELDS = ("start", "durable", "window", "acknowledge", "deadline", "echo", "claim")
 """What makes a subscription of a connection a live one, or a worker."""
 
-_ID = re.compile("[0-9a-f]{24}")
+ID_FORM = "[0-9a-f]{24}"
+"""The regular expression of the id of a message, whole."""
+
+_ID = re.compile(ID_FORM)
 
 _NOT_OF_WORKERS = ("start", "durable", "acknowledge", "deadline", "echo")
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from zaqar_gateway.errors import BadBody, Conflict
 
 _NO_ESCAPE = re.compile("~(?![01])")  # RFC 6901, section 3
-_OPS = ("add", "remove", "replace")
+OPS = ("add", "remove", "replace")
 
 
 @frozen
@@ -37,8 +37,8 @@ def _change(where: str, element: object) -> Change:
     if not isinstance(element, dict):
         raise BadBody(f"{where} has to be an object.")
     op = element.get("op")
-    if not isinstance(op, str) or op not in _OPS:
-        raise BadBody(f'{where}: "op" has to be one of {", ".join(_OPS)}.')
+    if not isinstance(op, str) or op not in OPS:
+        raise BadBody(f'{where}: "op" has to be one of {", ".join(OPS)}.')
     path = element.get("path")
     if not isinstance(path, str):
         raise BadBody(f'{where}: "path" has to be a string such as "/metadata/key".')

@@ -18,7 +18,9 @@ from zaqar_gateway.operations import documents, fields
 SHARED = ("messages", "subscriptions", "claims")
 """What of a queue can be shared."""
 
-_MEMBERS = ("paths", "methods", "expires")
+MEMBERS = ("paths", "methods", "expires")
+"""What the document of a request to share may have."""
+
 _DAY_S = 86400
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 
@@ -41,8 +43,8 @@ class Urls:
         """
         document = documents.load_object(bytes(asked.document))
         for name in document:
-            if name not in _MEMBERS:
-                raise RuleBroken(f"{repeated(name)!r} is not known here; the body can have {', '.join(_MEMBERS)}.")
+            if name not in MEMBERS:
+                raise RuleBroken(f"{repeated(name)!r} is not known here; the body can have {', '.join(MEMBERS)}.")
         paths = _texts(document, "paths") or ["messages"]
         for path in paths:
             if path not in SHARED:

@@ -16,7 +16,9 @@ from zaqar_gateway.model import UNSUBSCRIBE, Place, Post
 _encode = msgspec.json.Encoder().encode
 
 
-class _Notification(msgspec.Struct):
+class Notification(msgspec.Struct):
+    """What a subscriber is told of a message."""
+
     body: Raw
     ttl: int
     queue_name: str
@@ -27,7 +29,7 @@ class _Notification(msgspec.Struct):
 def notification(place: Place, post: Post) -> bytes:
     """The JSON text that tells of a message."""
     delay = UNSET if post.delay_s is None else post.delay_s
-    return _encode(_Notification(Raw(post.body), post.ttl_s, place.name, delay=delay))
+    return _encode(Notification(Raw(post.body), post.ttl_s, place.name, delay=delay))
 
 
 def packed(text: bytes) -> bytes:

@@ -68,7 +68,17 @@ def told(error: errors.GatewayError, operation: str = "") -> Told:
     """
     if operation in _POSTS and isinstance(error, errors.StoreFault):
         return _FAULT_OF_A_POST._replace(websocket=503)
-    for kind in type(error).__mro__:
-        if kind in _TOLD:
-            return _TOLD[kind]
+    return told_kind(type(error))
+
+
+def told_kind(kind: type[errors.GatewayError]) -> Told:
+    """How errors of a kind are told, whatever operation they end."""
+    for each in kind.__mro__:
+        if each in _TOLD:
+            return _TOLD[each]
     return INTERNAL
+
+
+def titles(status: int) -> list[str]:
+    """The titles that errors of a status have on HTTP."""
+    return list(dict.fromkeys(each.title for each in _TOLD.values() if each.http == status))

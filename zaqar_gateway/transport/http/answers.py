@@ -91,7 +91,7 @@ NO_CONTENT = Reply(204)
 OK = Reply(200)
 _UNAVAILABLE = Reply(503)
 
-_ROUTER_TITLES = {
+ROUTER_TITLES = {
     404: "404 Not Found",
     405: "405 Method Not Allowed",
     406: "406 Not Acceptable",
@@ -107,7 +107,7 @@ class Refused(GatewayError):
 
     def __init__(self, status: int, description: str = "", headers: Headers = ()) -> None:
         super().__init__(description)
-        self.reply = _error(status, _ROUTER_TITLES[status], description, headers)
+        self.reply = _error(status, ROUTER_TITLES[status], description, headers)
 
 
 def _error(status: int, title: str, description: str, headers: Headers = ()) -> Reply:
@@ -158,7 +158,9 @@ class IAsked(Protocol):
         """Path and query of the request, as they were sent."""
 
 
-class _Popped(msgspec.Struct):
+class Popped(msgspec.Struct):
+    """A message that was removed as it was read."""
+
     id: str
     ttl: int
     age: int
@@ -168,7 +170,9 @@ class _Popped(msgspec.Struct):
     checksum: str | UnsetType = UNSET
 
 
-class _Queue(msgspec.Struct):
+class QueueShown(msgspec.Struct):
+    """A queue or a topic in a listing; detailed: with its metadata."""
+
     name: str
     href: str
     metadata: dict[str, Any] | UnsetType = UNSET
@@ -329,7 +333,7 @@ class Answers:
         metadata = self._shown[collection]
         document: dict[str, Any] = {
             collection.rpartition("/")[2]: [
-                _Queue(queue.name, f"{collection}/{queue.name}", metadata(queue.metadata) if detailed else UNSET)
+                QueueShown(queue.name, f"{collection}/{queue.name}", metadata(queue.metadata) if detailed else UNSET)
                 for queue in page.queues
             ],
             "links": _next(collection, {**asked.given, "marker": page.queues[-1].name}) if page.queues else [],
@@ -433,7 +437,7 @@ class Answers:
         return _json(
             {
                 "messages": [
-                    _Popped(
+                    Popped(
                         message.id,
                         message.ttl_s,
                         message.age_s,

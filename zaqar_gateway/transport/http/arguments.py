@@ -103,6 +103,7 @@ class Arguments:
     """How the fields of one operation are read.
 
     :ivar body_limit: the most bytes of body that are of use.
+    :ivar members: the fields that are members of the body.
     :ivar collection: the path of the collection that its route is in, such as ``/v2/queues``.
     """
 
@@ -123,16 +124,16 @@ class Arguments:
         self.collection = "/".join(http.path.split("/")[:3])
         brought = {field_of(name[1:-1]) for name in http.path.split("/") if name[:1] == "{"}
         brought |= {*http.query.values(), *http.fixed, *http.at_once.values(), http.rest, _SIZE}
-        self._members = tuple(name for name in hints if name not in brought) if http.body is not Body.WHOLE else ()
+        self.members = tuple(name for name in hints if name not in brought) if http.body is not Body.WHOLE else ()
         document = msgspec.defstruct(
             f"{operation.fields.__name__}Body",
-            [(name, hints[name] | UnsetType, UNSET) for name in self._members],
+            [(name, hints[name] | UnsetType, UNSET) for name in self.members],
             forbid_unknown_fields=http.closed,
         )
         self._decode = msgspec.json.Decoder(document).decode
         self._decode_at_once: Callable[[bytes], Any] | None = None
         if http.at_once:
-            kinds = [(name, hints[http.at_once.get(name, name)] | UnsetType, UNSET) for name in self._members]
+            kinds = [(name, hints[http.at_once.get(name, name)] | UnsetType, UNSET) for name in self.members]
             self._decode_at_once = msgspec.json.Decoder(msgspec.defstruct(f"{document.__name__}AtOnce", kinds)).decode
         if http.body is Body.NONE:
             self.body_limit = 0
@@ -228,7 +229,7 @@ class Arguments:
                 if self._sized and isinstance(documents.load(body), list):
                     return  # an array has no "messages" either, and that is what is said of it
                 documents.refuse(error)
-        for name in self._members:
+        for name in self.members:
             value = getattr(document, name)
             if value is not UNSET:
                 if values.setdefault(field_of_member.get(name, name), value) != value:  # it came by a header

@@ -50,7 +50,7 @@ STOPPING = "The gateway stops; the stream goes on at the next connection."
 
 _WANTED = 100
 _PATH = re.compile(rb"/v2/(?:queues|topics)/[^/]+/events")
-_IDENTIFYING = {
+IDENTIFYING = {
     "signature": b"url-signature",
     "expires": b"url-expires",
     "methods": b"url-methods",
@@ -72,9 +72,9 @@ def identified_by_query(request: Request) -> None:
         found: dict[bytes, bytes] = {}
         for part in request.query.decode("utf-8", "replace").split("&"):
             name, _, value = part.partition("=")
-            if value and name in _IDENTIFYING:
+            if value and name in IDENTIFYING:
                 # A plus is itself, as in a path: instants have it.
-                found.setdefault(_IDENTIFYING[name], unquote(value).encode())
+                found.setdefault(IDENTIFYING[name], unquote(value).encode())
         if found.keys() - request.headers.keys():
             request.headers = Fields(found | request.headers)
 

@@ -187,6 +187,11 @@ class Place(Resource):
                 self._shared_as = self._shared_as or served.http.shared_as
             self._allow = b", ".join((*sorted(self._methods), b"OPTIONS"))
 
+    @property
+    def methods(self) -> set[str]:
+        """The methods that it has, besides OPTIONS; none where it is no route."""
+        return {name.decode() for name in self._methods}
+
     def body_limit(self, method: bytes) -> int:
         """The most bytes of body that a method reads."""
         served = self._methods.get(method)

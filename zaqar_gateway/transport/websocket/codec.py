@@ -244,7 +244,9 @@ class Headers(_NodeHeaders, frozen=True, kw_only=True):
     project: str = field(name="X-Project-ID")
 
 
-class _AuthenticateHeaders(_NodeHeaders, frozen=True, kw_only=True):
+class AuthenticateHeaders(_NodeHeaders, frozen=True, kw_only=True):
+    """The headers of the action that shows a token."""
+
     project: str = field(name="X-Project-ID")
     token: str = field(name="X-Auth-Token")
 
@@ -256,7 +258,7 @@ class _AnyBody(Struct, frozen=True):
 _DONE = Answer(204, (b"{}",))
 _NO_CLAIM = b',"claim_id":null'
 
-_WHOLE = {"messages": (ord("["), "an array"), "metadata": (ord("{"), "an object"), "options": (ord("{"), "an object")}
+WHOLE = {"messages": (ord("["), "an array"), "metadata": (ord("{"), "an object"), "options": (ord("{"), "an object")}
 """Fields that stay JSON text: how such a text has to begin, and the name of that."""
 
 
@@ -307,8 +309,8 @@ class Action:
             raise _violated("body", error) from None
         for name in self._whole:
             value = getattr(body, name)
-            if value is not UNSET and memoryview(value)[0] != _WHOLE[name][0]:
-                raise _violation(f"body.{name} has to be {_WHOLE[name][1]}.")
+            if value is not UNSET and memoryview(value)[0] != WHOLE[name][0]:
+                raise _violation(f"body.{name} has to be {WHOLE[name][1]}.")
         if self._listener and self.operation is not None:
             return self.operation.fields(**{**msgspec.structs.asdict(body), self._listener: listener})
         return body  # type: ignore[no-any-return]
@@ -363,7 +365,7 @@ class Actions:
         self._by_name: dict[str, Action] = {}
         for operation in operations:
             if operation.frame is not None:
-                body = _body_type(operation, operation.frame)
+                body = body_type(operation, operation.frame)
                 self._by_name[operation.name] = Action(
                     operation.name,
                     operation,
@@ -371,7 +373,7 @@ class Actions:
                     ANSWERS[operation.name],
                     headers,
                     msgspec.json.Decoder(body),
-                    tuple(name for name in body.__struct_fields__ if name in _WHOLE),
+                    tuple(name for name in body.__struct_fields__ if name in WHOLE),
                     audit_of(operation, "websocket"),
                     operation.frame.listener,
                     _decoder_at_once(operation, operation.frame),
@@ -385,9 +387,14 @@ class Actions:
                 decoder = msgspec.json.Decoder(_NodeHeaders)
             self._by_name[name] = Action(name, None, False, _no_answer, decoder, nothing)
         self._by_name[AUTHENTICATE] = Action(
-            AUTHENTICATE, None, False, _no_answer, msgspec.json.Decoder(_AuthenticateHeaders), nothing
+            AUTHENTICATE, None, False, _no_answer, msgspec.json.Decoder(AuthenticateHeaders), nothing
         )
         self._by_text = {_encode(name): action for name, action in self._by_name.items()}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(self._by_name)
 
     def find(self, envelope: Envelope) -> Action:
         """:raises EnvelopeError: there is no such action."""
@@ -409,7 +416,7 @@ def _decoder_at_once(operation: Operation, frame: Frame) -> msgspec.json.Decoder
     return msgspec.json.Decoder(next(kind for kind in kinds if kind is not UnsetType))
 
 
-def _body_type(operation: Operation, frame: Frame) -> type[Struct]:
+def body_type(operation: Operation, frame: Frame) -> type[Struct]:
     """The fields that a row has on WebSocket, as a struct; those that frames do not have are attributes of it all the same, with
     their defaults, so that it is to the operation what its own fields are."""
     if not frame.only and not frame.needed:
@@ -441,14 +448,18 @@ def _no_answer(asked: Any, result: Any) -> Answer:
 # -- answers -----------------------------------------------------------------------------------------------------------
 
 
-class _Failing(Struct):
+class FailingShown(Struct):
+    """A queue or a topic with deliveries that were given up."""
+
     project: str
     count: int
     queue: str | UnsetType = UNSET
     topic: str | UnsetType = UNSET
 
 
-class _Popped(Struct):
+class Popped(Struct):
+    """A message that was removed as it was read."""
+
     id: str
     ttl: int
     age: int
@@ -457,23 +468,29 @@ class _Popped(Struct):
     claim_id: None = None
 
 
-class _Queue(Struct):
+class QueueShown(Struct):
+    """A queue in a listing; detailed: with its metadata."""
+
     name: str
     metadata: Raw | UnsetType = UNSET
 
 
-class _Edge(Struct):
+class Edge(Struct):
+    """The oldest or the newest message."""
+
     id: str
     age: int
     created: str
 
 
-class _Stats(Struct):
+class Stats(Struct):
+    """How many messages there are; the edges where there is any."""
+
     claimed: int
     free: int
     total: int
-    oldest: _Edge | UnsetType = UNSET
-    newest: _Edge | UnsetType = UNSET
+    oldest: Edge | UnsetType = UNSET
+    newest: Edge | UnsetType = UNSET
 
 
 def _listed(messages: Sequence[model.Message]) -> Answer:
@@ -484,28 +501,28 @@ def _claimed(begin: bytes, claim: model.Claim) -> Text:
     return begin, b"".join(spliced(claim.messages, tail=b',"claim_id":"%b"' % claim.id.encode())), b"]}"
 
 
-def _popped(messages: Iterable[model.Message]) -> list[_Popped]:
-    return [_Popped(one.id, one.ttl_s, one.age_s, Raw(one.body), one.claim_count) for one in messages]
+def _popped(messages: Iterable[model.Message]) -> list[Popped]:
+    return [Popped(one.id, one.ttl_s, one.age_s, Raw(one.body), one.claim_count) for one in messages]
 
 
-def _edge(edge: model.StatsEdge | None) -> _Edge | UnsetType:
+def _edge(edge: model.StatsEdge | None) -> Edge | UnsetType:
     if edge is None:
         return UNSET
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(edge.created_ms // 1000))
-    return _Edge(edge.id, edge.age_s, created)
+    return Edge(edge.id, edge.age_s, created)
 
 
 def _queue_list(asked: Any, result: Any) -> Answer:
     return Answer(
         200,
-        {"queues": [_Queue(queue.name, shown.unescaped(queue.metadata) if asked.detailed else UNSET) for queue in result.queues]},
+        {"queues": [QueueShown(queue.name, shown.unescaped(queue.metadata) if asked.detailed else UNSET) for queue in result.queues]},
     )
 
 
 def _queue_stats(asked: Any, stats: model.QueueStats | None) -> Answer:
     if stats is None:
-        return Answer(404, {"messages": _Stats(0, 0, 0)})
-    shown = _Stats(stats.claimed, stats.free, stats.total, _edge(stats.oldest), _edge(stats.newest))
+        return Answer(404, {"messages": Stats(0, 0, 0)})
+    shown = Stats(stats.claimed, stats.free, stats.total, _edge(stats.oldest), _edge(stats.newest))
     return Answer(200, {"messages": shown})
 
 
@@ -535,11 +552,11 @@ def _subscribed(asked: Any, subscribed: Subscribed) -> Answer:
     return Answer(201, answered)
 
 
-def _failing(failing: model.Failing) -> _Failing:
+def _failing(failing: model.Failing) -> FailingShown:
     place = failing.place
     if place.is_topic:
-        return _Failing(place.project, failing.count, topic=place.name)
-    return _Failing(place.project, failing.count, queue=place.name)
+        return FailingShown(place.project, failing.count, topic=place.name)
+    return FailingShown(place.project, failing.count, queue=place.name)
 
 
 ANSWERS: Mapping[str, Callable[[Any, Any], Answer]] = {
