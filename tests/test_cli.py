@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -54,7 +55,7 @@ class Commands(CommandCase):
         """Help names the subcommands; none at all is an error."""
         done = self.command("--help")
         self.assertEqual(done.returncode, 0)
-        for name in ("run", "check-config", "version"):
+        for name in ("run", "check-config", "describe", "version"):
             self.assertRegex(done.stdout, rf"\n +{name}\s")
         self.assertEqual(self.command().returncode, 2)
 
@@ -71,6 +72,34 @@ class Commands(CommandCase):
         done = self.command("version", ZAQAR_GATEWAY_STORAGE_REDIS_SERVER="/nowhere/redis-server")
         self.assertEqual(done.returncode, 0)
         self.assertIn("\nRedis: no redis-server or valkey-server of version 6.2 or later was found (/nowhere/redis-server", done.stdout)
+
+    def test_describe(self) -> None:
+        """A description is printed as JSON, of what the settings give."""
+        path = self.file("admin_mode = true\n[listen]\nhttp = ['tcp:7777:interface=127.0.0.1']")
+        done = self.command("describe", "openapi", "-c", path, ZAQAR_GATEWAY_TRANSPORT_MAX_MESSAGES_PER_PAGE="7")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        found = json.loads(done.stdout)
+        self.assertEqual((found["openapi"], found["servers"]), ("3.1.0", [{"url": "http://127.0.0.1:7777"}]))
+        self.assertIn("/v2/health", found["paths"])
+        self.assertIn('"maximum": 7,', done.stdout)
+        done = self.command("describe", "asyncapi")
+        self.assertEqual((done.returncode, json.loads(done.stdout)["asyncapi"]), (0, "3.0.0"))
+
+    def test_describe_refuses(self) -> None:
+        """Settings that cannot be used are told, and there is nothing to describe with but the two."""
+        path = self.file("admin_mode = 1")
+        done = self.command("describe", "openapi", "-c", path)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("admin_mode is 1; it has to be true or false.", done.stderr)
+        self.assertEqual(self.command("describe", "wsdl").returncode, 2)
+
+    def test_describes_nothing_else(self) -> None:
+        """A gateway imports nothing of what describes it."""
+        text = "import sys, zaqar_gateway.tap; print([name for name in sys.modules if '.describ' in name or '.descriptions' in name])"
+        done = subprocess.run(
+            [sys.executable, "-c", text], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+        )
+        self.assertEqual(done.stdout, "[]\n")
 
     def test_check_config(self) -> None:
         """What is in effect is printed as TOML, without passwords."""

@@ -48,6 +48,9 @@ ALLOWED: dict[str, set[str]] = {
     # storage, for what holds of any store: how its ids look, and encryption around it.
     "testing": {"testing", "storage", *_SEAMS},
     "admin": {"admin", "live", "push", "transport", *_OPERATIONS},
+    # push, for the form of what a subscriber is told.
+    "descriptions": {"descriptions", "live", "push", "transport", *_OPERATIONS},
+    "describing": {"descriptions", "config", "backends", "identity", "storage", *_OPERATIONS},
     "show": {"transport"},
     "plugins": _SEAMS,
     "policyfile": {"operations"},
@@ -66,7 +69,7 @@ ALLOWED: dict[str, set[str]] = {
     "working": {"tap", "signals", "workers"},
     "role": {"announcing", "listening", "process", "signals", "config", "model"},
     # storage, for the version of the server that would be started.
-    "cli": {"tap", "signals", "options", "config", "operations", "plugins", "policyfile", "storage"},
+    "cli": {"tap", "describing", "signals", "options", "config", "operations", "plugins", "policyfile", "storage"},
     "__main__": {"cli"},
 }
 """What the parts of the package may import of it, themselves named where they may; ``tap`` may import all."""

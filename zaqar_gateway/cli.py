@@ -41,6 +41,14 @@ def _parser() -> argparse.ArgumentParser:
         "--sample-policy", action="store_true", help="print a policy file with every rule and its default instead"
     )
 
+    text = (
+        "Print a description of the API for machines, as JSON, of what a gateway with these settings serves: openapi"
+        " (OpenAPI 3.1) of HTTP, asyncapi (AsyncAPI 3.0) of WebSocket."
+    )
+    describe = commands.add_parser("describe", help="print a description of the API for machines", description=text)
+    describe.add_argument("kind", choices=("openapi", "asyncapi"), help="which one")
+    describe.add_argument("-c", "--config", metavar="FILE", help=f"file with settings; default: {config.FILE_VARIABLE}")
+
     text = "Print the versions of the gateway and of what it runs on."
     commands.add_parser("version", help="print versions", description=text)
     return parser
@@ -106,6 +114,20 @@ def sample_policy() -> int:
     return 0
 
 
+def describe(kind: str, path: str | None) -> int:
+    """Print a description of what a gateway with some settings serves."""
+    from zaqar_gateway import config
+    from zaqar_gateway.describing import description
+
+    try:
+        settings = config.load(path, os.environ, {})
+    except config.ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(description(kind, settings), end="")
+    return 0
+
+
 def version() -> int:
     """Print versions."""
     import twisted
@@ -140,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(words)
     if given.command == "version":
         return version()
+    if given.command == "describe":
+        return describe(given.kind, given.config)
     if given.sample:
         return sample()
     if given.sample_policy:

@@ -30,6 +30,8 @@ _LOOPBACK = {"tcp": "127.0.0.1", "tcp6": quoteStringArgument("::1")}
 _PART = re.compile(r"(?:^|:)((?:\\.|[^:\\])*)", re.DOTALL)
 _PAIR = re.compile(r"((?:\\.|[^=\\])*)=(.*)", re.DOTALL)
 _INTERFACE = re.compile(r"(.*:interface=)\[?([0-9A-Fa-f.:]+(?:%\w+)?)\]?(:\w+=.*)?")
+_EVERY = ("", "0.0.0.0", "::")
+"""Interfaces that stand for all addresses."""
 _NUMBER = re.compile("[0-9]{1,9}")
 _ADDRESS_FIRST = re.compile(r"((?:haproxy:)?tcp6?:)(\[[^\]]*\]|[0-9.]+):([0-9]+)")
 
@@ -55,6 +57,21 @@ def on_loopback(endpoint: str) -> str:
     if host is None or "interface" in parts.by_name():
         return endpoint
     return f"{endpoint}:interface={host}"
+
+
+def url_of(scheme: str, endpoint: str) -> str:
+    """Where a client on this machine connects to an endpoint of the settings; nothing where its name does not say that.
+
+    :param scheme: without TLS; with it an ``s`` follows.
+    """
+    described, over_tls = without_tls(endpoint)
+    parts = _Parts.of(described)
+    if parts.kind not in ("tcp", "tcp6"):
+        return ""
+    given = parts.by_name()
+    interface = given.get("interface", "").replace("\\", "").strip("[]")
+    host = "localhost" if interface in _EVERY else f"[{interface}]" if ":" in interface else interface
+    return f"{scheme}{'s' if over_tls else ''}://{host}:{given['port']}"
 
 
 def check(endpoint: str) -> None:

@@ -1,7 +1,7 @@
 """The registry: a row for each operation, from which routes, actions, validation and policy follow; the one way in.
 
 Adding an operation is adding its fields (``fields.py``), its coroutine and its row; then a line in each codec that
-writes its answer.
+writes its answer, and an entry in ``zaqar_gateway/descriptions/operations.py`` that says what it does and is answered.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Tests of the descriptions: well formed, complete, and true of a gateway."""
