@@ -11,21 +11,14 @@ from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
-from twisted.internet.task import Clock
 
 sys.path.insert(0, os.path.abspath(".."))
 
 import zaqar_gateway  # noqa: E402
 from zaqar_gateway import config  # noqa: E402
 from zaqar_gateway.admin.catalogue import METRICS  # noqa: E402
-from zaqar_gateway.backends.memory import MemoryBackend  # noqa: E402
-from zaqar_gateway.backends.pooled import PooledBackend  # noqa: E402
-from zaqar_gateway.identity.signed_url import UrlSigner  # noqa: E402
-from zaqar_gateway.limits import Limits  # noqa: E402
-from zaqar_gateway.model import LogBounds, Quotas  # noqa: E402
+from zaqar_gateway.describing import KINDS, description, rows_of  # noqa: E402
 from zaqar_gateway.operations import registry  # noqa: E402
-from zaqar_gateway.operations.pools import Pooling  # noqa: E402
-from zaqar_gateway.storage.memory import MemoryStorage  # noqa: E402
 
 project = "zaqar-gateway"
 author = "The zaqar-gateway contributors"
@@ -80,11 +73,7 @@ class MetricsDirective(SphinxDirective):
 
 
 def _operations() -> list[registry.Operation]:
-    clock = Clock()
-    storage = MemoryStorage(clock)
-    backend = PooledBackend(MemoryBackend(LogBounds(), Quotas(), clock), config.load(None, {}, {"storage.uri": "memory:"}), clock)
-    pooling = Pooling(backend.management.pools, backend.management.flavors, backend.directory, backend.placements)
-    return registry.operations(storage, Limits(), UrlSigner((), clock), clock, pooling=pooling)
+    return rows_of(config.load(None, {}, {"storage.uri": "memory:", "admin_mode": True, "pooling": True}))
 
 
 class OperationsDirective(SphinxDirective):
@@ -150,10 +139,18 @@ def _literal(text: str) -> str:
     return text.replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`").replace("|", "\\|").replace("_", "\\_")
 
 
+def write_descriptions(app: Sphinx, failure: Exception | None) -> None:
+    """Put the descriptions of a gateway without settings beside the pages that link to them."""
+    if failure is None and app.builder.format == "html":
+        for kind in KINDS:
+            Path(app.outdir, f"{kind}.json").write_text(description(kind, config.load(None, {}, {})), encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make the directive known."""
+    """Make the directives known, and what is written besides."""
     app.add_directive("zaqar-settings", SettingsDirective)
     app.add_directive("zaqar-metrics", MetricsDirective)
     app.add_directive("zaqar-operations", OperationsDirective)
     app.add_directive("zaqar-conformance", ConformanceDirective)
+    app.connect("build-finished", write_descriptions)
     return {"parallel_read_safe": True}
