@@ -26,8 +26,8 @@ from tests.system.gateway import (
 )
 from tests.system.receiver import Receiver
 
-INSTALL_S = 120
-TRIAL_S = 240
+INSTALL_S = 300
+TRIAL_S = 600
 
 CONFIG = r"""
 [storage]
