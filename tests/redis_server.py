@@ -28,6 +28,9 @@ from zaqar_gateway.storage.redis.store import RedisStorage
 
 START_TIMEOUT_S = 90
 
+TIMEOUT_S = 60.0
+"""What a command may take; machines that test are busy."""
+
 
 class RedisServer:
     """A redis-server without persistence."""
@@ -82,7 +85,8 @@ def connect(
     server: RedisServer, greet: Callable[[Commands], Awaitable[None]] | None = None, order: Order | None = None
 ) -> Redis:
     """A connection to a server; its service is not started yet."""
-    return Redis(UNIXClientEndpoint(reactor, str(server.path)), reactor, scripts=scripts.ALL, greet=greet, order=order)
+    endpoint = UNIXClientEndpoint(reactor, str(server.path))
+    return Redis(endpoint, reactor, scripts=scripts.ALL, greet=greet, order=order, timeout_s=TIMEOUT_S)
 
 
 def storage_at(

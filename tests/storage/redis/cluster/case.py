@@ -11,6 +11,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from twisted.trial.unittest import TestCase
 
 from tests.redis_cluster import PASSWORD, Cluster, shared_cluster
+from tests.redis_server import TIMEOUT_S
 from zaqar_gateway.interfaces import IStorage
 from zaqar_gateway.model import LogBounds
 from zaqar_gateway.order import Order
@@ -32,7 +33,7 @@ KEYS = Keys(in_cluster=True)
 
 def connecting(*given: Any, login: str = PASSWORD, **more: Any) -> Redis:
     """A connection to a node, with the password."""
-    return Redis(*given, password=login, **more)
+    return Redis(*given, password=login, timeout_s=TIMEOUT_S, **more)
 
 
 def cluster_redis(cluster: Cluster, order: Order | None = None, **more: Any) -> ClusterRedis:
@@ -47,7 +48,7 @@ def cluster_redis(cluster: Cluster, order: Order | None = None, **more: Any) -> 
         scripts=scripts.ALL,
         order=order,
     )
-    return ClusterRedis(nodes, reactor, **more)
+    return ClusterRedis(nodes, reactor, **({"timeout_s": TIMEOUT_S} | more))
 
 
 class HearingDoorbells(ClusterDoorbells):
