@@ -307,7 +307,8 @@ class EmbeddedTests(LaunchTestCase):
         held = os.open(directory, os.O_RDONLY)
         self.addCleanup(os.close, held)
         fcntl.flock(held, fcntl.LOCK_EX)
-        process = Process([*TWISTD, "--http", f"unix:{directory}/socket", "--storage", "memory:"], environment(), directory)
+        command = [*TWISTD, "--http", f"unix:{directory}/socket", "--websocket", "tcp:0:interface=127.0.0.1", "--storage", "memory:"]
+        process = Process(command, environment(), directory)
         self.addCleanup(process.kill)
         process.wait_for("another process keeps a lock on the directory of unix:.*/socket; it is listened there all the same", START_S)
         process.wait_for("is ready", START_S)
