@@ -278,6 +278,8 @@ class OfSettings(SynchronousTestCase):
         client = both["components"]["parameters"]["Client-ID"]["schema"]
         self.assertEqual(client, {"type": "string", "minLength": 10, "maxLength": 36})
         self.assertIn("pattern", plain["components"]["parameters"]["Client-ID"]["schema"])
+        shares = [found["paths"]["/v2/queues/{queue_name}/share"]["post"]["description"] for found in (plain, both)]
+        self.assertEqual(["no secret" in text for text in shares], [True, False])
 
     def test_places(self) -> None:
         """The servers are where the gateway listens, or where the settings say that it is reached."""

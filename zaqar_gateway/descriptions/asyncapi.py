@@ -136,7 +136,7 @@ class _Writer:
             "channel": {"$ref": f"#/channels/{CHANNEL}"},
             "summary": said.summary,
         }
-        if text := " ".join(filter(None, (said.text, f"Rule of the policy: {rule}." if rule else ""))):
+        if text := said.more(self._terms.signs, rule):
             made["description"] = text
         self._operations[name] = {
             **made,

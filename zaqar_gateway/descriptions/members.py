@@ -142,7 +142,7 @@ def members(terms: Terms) -> Members:
         "MessagePost.idempotency_key": _is("All are posted once under this key, however often it comes.", **KEY),
         "Posted.ttl": _seconds(f"For how long the message lasts; left out: what its queue says, else {ttl_default}", TTL_MIN_S, ttl_max),
         "Posted.delay": _is(
-            "After how many seconds it can be had. Looked at in a queue with _default_message_delay only, and over HTTP.",
+            "After how many seconds it can be had. Looked at over HTTP alone, and only in a queue with _default_message_delay.",
             **{"type": "integer", "minimum": 0, "maximum": limits.message_delay_max_s},
         ),
         "Posted.idempotency_key": _is("This message is posted once under this key.", **KEY),

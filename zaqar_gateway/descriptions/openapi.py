@@ -31,7 +31,7 @@ _TEXT = """\
 The OpenStack Messaging API v2 (Zaqar) over HTTP, as this gateway serves it with its settings.
 
 Besides what stands here: every path answers OPTIONS with the header Allow, and a path is 405 for a method that it has not. JSON has \
-to be UTF-8, with integers of 64 bits, and at most 200 levels of nesting. A member or parameter that is not known is ignored, \
+to be UTF-8, with integers of 64 bits that are written without a fraction (60, and not 60.0), and at most 200 levels of nesting. A member or parameter that is not known is ignored, \
 where nothing else is said. What is wrong with a request before it is understood at all (a line or headers that are too long, a \
 request that takes too long) is answered with the same document as other errors, and the connection is closed."""
 
@@ -219,7 +219,7 @@ class _Writer:
         if is_page:
             parameters += self._of_page()
         made: dict[str, Any] = {"operationId": row.name, "summary": said.summary}
-        if text := " ".join(filter(None, (said.text, f"Rule of the policy: {row.rule}." if row.rule else ""))):
+        if text := said.more(self._terms.signs, row.rule):
             made["description"] = text
         made |= {"tags": [tag_of(row.name)], "parameters": parameters}
         if http.body is not Body.NONE:

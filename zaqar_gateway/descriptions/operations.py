@@ -48,6 +48,7 @@ class Described:
     :ivar together: what JSON Schema says of the members of the body together, on both transports.
     :ivar http_together: the same on HTTP alone.
     :ivar text: more than the summary says.
+    :ivar without_signing: the same where there is no secret for pre-signed URLs.
     """
 
     summary: str
@@ -58,6 +59,15 @@ class Described:
     together: Mapping[str, Any] = field(factory=dict)
     http_together: Mapping[str, Any] = field(factory=dict)
     text: str = ""
+    without_signing: str = ""
+
+    def more(self, signs: bool, rule: str) -> str:
+        """What there is to say beyond the summary; empty: nothing.
+
+        :param signs: whether there is a secret for pre-signed URLs.
+        :param rule: of the policy; empty: there is none.
+        """
+        return " ".join(filter(None, ("" if signs else self.without_signing, self.text, f"Rule of the policy: {rule}." if rule else "")))
 
 
 # By if and else, which generators of clients leave alone: of alternatives they make types of their own.
@@ -210,7 +220,9 @@ DESCRIBED: Mapping[str, Described] = {
     "topic_get_stats": Described("Count the messages of a topic.", (Answer(200, "The counts.", shapes.TopicStats),)),
     "queue_purge": Described("Remove what is in a queue, which stays.", (_DONE,), (_NOTHING,)),
     "queue_share": Described(
-        "Make a pre-signed URL for a part of a queue.", (Answer(200, "What its holder needs.", model.SignedUrl),)
+        "Make a pre-signed URL for a part of a queue.",
+        (Answer(200, "What its holder needs.", model.SignedUrl),),
+        without_signing="It is refused as long as there is no secret for them in the settings.",
     ),
     # -- messages ------------------------------------------------------------------------------------------------------
     "message_list": Described(
