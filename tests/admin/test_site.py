@@ -129,6 +129,12 @@ class SiteTests(SynchronousTestCase):
             self.assertNotEqual((host, found), ("[", 200))
             self.assertFalse([name for name in headers if name.lower().startswith("access-control-")], headers)
 
+    def test_nobody_named(self) -> None:
+        """What names no host at all is no page of a browser: HAProxy looks so, unless it is told otherwise, whether somebody is there."""
+        transport = self.connect()
+        transport.protocol.dataReceived(b"GET /ready HTTP/1.0\r\n\r\n")
+        self.assertTrue(transport.value().startswith(b"HTTP/1.1 204 "), transport.value())
+
     def test_failure(self) -> None:
         """A failure is told without its cause, which is in the log."""
         self.source.fails = True

@@ -95,8 +95,11 @@ def _is_meant(request: Request) -> bool:
     host = request.peer.rpartition(":")[0]
     if not host or not _is_here(host.strip("[]")):
         return True  # from a Unix socket, which browsers have not; or from elsewhere, where the operator lets others come
+    named = request.headers.get(b"host")
+    if named is None:
+        return True  # HTTP/1.0, as load balancers look whether somebody is there; browsers name whom they mean
     try:
-        name = urlsplit(f"//{request.headers.get(b'host', b'').decode('latin-1')}").hostname or ""
+        name = urlsplit(f"//{named.decode('latin-1')}").hostname or ""
         return is_loopback(name) or bool(ip_address(name))
     except ValueError:
         return False
