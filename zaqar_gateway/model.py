@@ -841,14 +841,12 @@ class StoreCondition(msgspec.Struct, frozen=True, gc=False):
 
 
 class Report(msgspec.Struct, frozen=True, gc=False):
-    """What one of several processes tells of itself, for the operators of all.
+    """How it stands with one of several processes, for the operators of all.
 
-    :ivar metrics: in the text format of OpenMetrics.
     :ivar why_not: why it cannot serve requests now; empty: it can.
     :ivar health: the document of its health.
     """
 
-    metrics: str
     why_not: str
     health: dict[str, Any]
 

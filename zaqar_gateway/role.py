@@ -44,8 +44,8 @@ class Role(Protocol):
         :raises OSError: it cannot be listened there; the text is for people.
         """
 
-    def reports(self, report: Callable[[], Awaitable[Report]]) -> bool:
-        """Whether another process answers operators for this one, and has it report, then."""
+    def reports(self, metrics: Callable[[], Awaitable[str]], report: Callable[[], Awaitable[Report]]) -> bool:
+        """Whether another process answers operators for this one, and has it tell these things, then."""
 
     async def serves(self, serving: Serving) -> None:
         """Tell that the process serves."""
@@ -86,7 +86,7 @@ class Alone:
         except (CannotListenError, OSError) as error:
             raise refused(error, endpoint, which) from None
 
-    def reports(self, report: Callable[[], Awaitable[Report]]) -> bool:
+    def reports(self, metrics: Callable[[], Awaitable[str]], report: Callable[[], Awaitable[Report]]) -> bool:
         """See :class:`Role`."""
         return False
 

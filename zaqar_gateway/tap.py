@@ -355,7 +355,7 @@ class Gateway(Service):
         if self._admin is None:
             return []
         self._admin.start()
-        if self._role.reports(self._admin.report):
+        if self._role.reports(self._admin.metrics, self._admin.report):
             return []
         from zaqar_gateway.admin.site import serve
 

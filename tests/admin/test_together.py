@@ -15,12 +15,17 @@ from zaqar_gateway.model import Report
 OWN: dict[str, Any] = {"troubles": [], "version": "1"}
 
 
-def report(value: float = 0, why_not: str = "", troubles: tuple[str, ...] = ()) -> Report:
-    """What a worker tells."""
+def metrics(value: float) -> str:
+    """What a worker tells of its metrics."""
     asked = CounterMetricFamily("zaqar_gateway_requests", "A text.", labels=["transport"])
     asked.add_metric(["http"], value)
     _, text = expose([asked, GaugeMetricFamily("b", "Another.", value=value)], EXACT)
-    return Report(text.decode(), why_not, {"troubles": [*troubles]})
+    return text.decode()
+
+
+def report(why_not: str = "", troubles: tuple[str, ...] = ()) -> Report:
+    """What a worker tells of its health."""
+    return Report(why_not, {"troubles": [*troubles]})
 
 
 class MetricsTests(SynchronousTestCase):
@@ -29,7 +34,7 @@ class MetricsTests(SynchronousTestCase):
     def test_labels(self) -> None:
         """Each sample has the worker that it is of beside its own labels, the keeper's own too; a family is there once."""
         own = [GaugeMetricFamily("b", "Another.", value=9)]
-        _, text = expose(families({1: report(3), 2: report(5), 3: None}, {1: 1, 2: 4, 3: 2}, own), "")
+        _, text = expose(families({1: metrics(3), 2: metrics(5), 3: None}, {1: 1, 2: 4, 3: 2}, own), "")
         parsed = [*text_string_to_metric_families(text.decode())]
         self.assertEqual(len({family.name for family in parsed}), len(parsed))
         samples = {(one.name, *sorted(one.labels.items())): one.value for family in parsed for one in family.samples}
@@ -63,7 +68,7 @@ class HealthTests(SynchronousTestCase):
     def test_degraded(self) -> None:
         """As long as one worker serves requests are served; what is wrong has the number of its worker, or is the keeper's."""
         found = document(
-            {1: None, 2: report(why_not="the store is away", troubles=("the store is away",)), 3: report()},
+            {1: "it does not answer", 2: report(why_not="the store is away", troubles=("the store is away",)), 3: report()},
             {**OWN, "troubles": ["the disk is full"]},
         )
         self.assertEqual((found["status"], found["ready"]), ("degraded", True))
@@ -72,7 +77,7 @@ class HealthTests(SynchronousTestCase):
 
     def test_unavailable(self) -> None:
         """Where none serves it says why for each."""
-        reports = {1: None, 2: report(why_not="the gateway is starting", troubles=("the gateway is starting",))}
-        self.assertEqual(why_not_ready(reports), "worker 1: it does not answer; worker 2: the gateway is starting")
+        reports: dict[int, Report | str] = {1: "it is starting", 2: report(why_not="the gateway is starting", troubles=("the gateway is starting",))}
+        self.assertEqual(why_not_ready(reports), "worker 1: it is starting; worker 2: the gateway is starting")
         found = document(reports, OWN)
         self.assertEqual((found["status"], found["ready"]), ("unavailable", False))

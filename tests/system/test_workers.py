@@ -218,6 +218,8 @@ class ServingTests(WorkersTestCase):
         self.assertEqual(value(operator.scrape(), "worker_starts_total", worker="1"), 2)
         redis = document["embedded_redis"]["process"]
         os.kill(redis, signal.SIGSTOP)
+        found = operator.scrape()
+        self.assertEqual([value(found, "worker_up", worker=worker) for worker in ("1", "2")], [1, 1])
         answer = operator("/ready")
         os.kill(redis, signal.SIGCONT)
         self.assertEqual(answer.status, 503)

@@ -32,17 +32,17 @@ class LinkTests(TestCase):
             blockingCallFromThread(running, lambda: ended.callback(None))
 
         reading, writing = os.pipe()
-        Link(running, reading, end).start(lambda: note("alive"), lambda: note("hung up"), lambda: note("report"))
+        Link(running, reading, end).start(lambda: note("alive"), *(lambda what=what: note(what) for what in ("hung up", "measure", "report")))
         os.write(writing, said)
         os.close(writing)
         return done, ended
 
     async def test_follows(self) -> None:
         """It does as it is told, in order, in the reactor's thread, and ends in its own, should that one hang."""
-        done, ended = self.follow(b"ask\nhang up\nreport\nask\n")
+        done, ended = self.follow(b"ask\nhang up\nmeasure\nreport\nask\n")
         await ended
         told = [each for each in done if each != "end"]
-        self.assertEqual(told, [f"{each} in the reactor's thread" for each in ("alive", "hung up", "report", "alive")])
+        self.assertEqual(told, [f"{each} in the reactor's thread" for each in ("alive", "hung up", "measure", "report", "alive")])
         self.assertEqual(done.count("end"), 1)
 
     async def test_unknown(self) -> None:

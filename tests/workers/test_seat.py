@@ -11,6 +11,7 @@ from zaqar_gateway.model import Report
 from zaqar_gateway.workers.crew import Crew, WorkersFailed
 from zaqar_gateway.workers.seat import (
     ASK_S,
+    METRICS_S,
     PAUSE_MAX_S,
     REPORT_S,
     SIGNAL_AGAIN_S,
@@ -20,10 +21,11 @@ from zaqar_gateway.workers.seat import (
     Pace,
     Seat,
 )
-from zaqar_gateway.workers.tidings import Alive, CannotStart, Reported, Serves
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Measured, Reported, Serves
 
 SERVES = Serves("a store", ["http"])
-REPORT = Report("", "", {})
+REPORT = Report("", {})
+STORE_S = 5.0
 
 
 class FakeProcess:
@@ -85,7 +87,7 @@ class SeatTests(SeatCase):
         super().setUp()
         self.serves: list[Serves] = []
         self.failures: list[str] = []
-        self.seat = Seat(2, self.start, self.clock, serves=self.serves.append, failed=self.failures.append)
+        self.seat = Seat(2, self.start, self.clock, store_s=STORE_S, serves=self.serves.append, failed=self.failures.append)
         self.seat.begin()
 
     def serve(self) -> None:
@@ -106,22 +108,46 @@ class SeatTests(SeatCase):
         self.assertEqual((len(self.processes), self.seat.pid), (2, 101))
 
     def test_reports(self) -> None:
-        """It is asked for one report, however many want it; where none comes soon, or the worker ends, there is none."""
+        """It is asked once how it stands, however many want to know; where that is not told soon, or the worker ends, it is said why."""
+        self.seat.heard(Alive())
         first, second = (Deferred.fromCoroutine(self.seat.report()) for _ in range(2))
         self.seat.heard(Reported(REPORT))
         self.assertEqual((self.successResultOf(first), self.successResultOf(second)), (REPORT, REPORT))
         late = Deferred.fromCoroutine(self.seat.report())
-        self.clock.advance(REPORT_S)
-        self.assertIsNone(self.successResultOf(late))
+        self.clock.advance(STORE_S + REPORT_S - 0.1)  # it may itself wait for the store
+        self.assertNoResult(late)
+        self.clock.advance(0.1)
+        self.assertEqual(self.successResultOf(late), "it does not answer")
         self.assertEqual(self.processes[0].said, [b"report", b"report"])
         self.seat.heard(Reported(REPORT))  # after all
         self.serve()
         lost = Deferred.fromCoroutine(self.seat.report())
         self.seat.ended("signal 9")
-        self.assertIsNone(self.successResultOf(lost))
-        self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(self.seat.report())))
+        self.assertEqual(self.successResultOf(lost), "it does not answer")
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.seat.report())), "it has ended")
         self.clock.advance(0)
         self.assertEqual(self.seat.starts, 2)
+
+    def test_metrics(self) -> None:
+        """Its metrics do not wait for what else it was asked, such as of a store that hangs."""
+        self.seat.heard(Alive())
+        report = Deferred.fromCoroutine(self.seat.report())
+        metrics = Deferred.fromCoroutine(self.seat.metrics())
+        self.assertEqual(self.processes[0].said, [b"report", b"measure"])
+        self.seat.heard(Measured("# EOF"))
+        self.assertEqual(self.successResultOf(metrics), "# EOF")
+        late = Deferred.fromCoroutine(self.seat.metrics())
+        self.clock.advance(METRICS_S)
+        self.assertIsNone(self.successResultOf(late))
+        self.assertNoResult(report)
+        self.seat.heard(Reported(REPORT))
+        self.assertEqual(self.successResultOf(report), REPORT)
+
+    def test_not_there_yet(self) -> None:
+        """One that is just being started is not asked, and nobody waits for it."""
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.seat.report())), "it is starting")
+        self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(self.seat.metrics())))
+        self.assertEqual(self.processes[0].said, [])
 
     def test_started_again_later(self) -> None:
         """One that ends again and again is started after pauses, also where it does not come to serve."""
@@ -156,7 +182,7 @@ class SeatTests(SeatCase):
         self.seat.ended("signal 11")
         self.clock.advance(60)
         self.assertEqual(self.failures, ["worker 2 (process 100) ended with signal 11 before it served"])
-        other = Seat(1, self.start, self.clock, serves=self.serves.append, failed=self.failures.append)
+        other = Seat(1, self.start, self.clock, store_s=STORE_S, serves=self.serves.append, failed=self.failures.append)
         other.begin()
         other.heard(CannotStart("no"))
         other.ended("status 1")
@@ -237,7 +263,7 @@ class CrewTests(SeatCase):
 
     def test_all_serve(self) -> None:
         """All are started at once; they serve when the last one does, and one that begins anew changes nothing."""
-        crew = Crew(2, self.start, self.clock)
+        crew = Crew(2, self.start, self.clock, STORE_S)
         begun = Deferred.fromCoroutine(crew.begin())
         self.assertEqual([seat.number for seat in self.seats], [1, 2])
         self.seats[1].heard(SERVES)
@@ -251,7 +277,7 @@ class CrewTests(SeatCase):
 
     def test_one_that_ends_before_all_serve(self) -> None:
         """One that has served and ends while another one still starts does not count twice."""
-        crew = Crew(2, self.start, self.clock)
+        crew = Crew(2, self.start, self.clock, STORE_S)
         begun = Deferred.fromCoroutine(crew.begin())
         self.seats[0].heard(SERVES)
         self.seats[0].ended("signal 9")
@@ -263,7 +289,7 @@ class CrewTests(SeatCase):
 
     def test_one_fails(self) -> None:
         """The first that cannot start says why none does; the others are stopped by whoever asked."""
-        crew = Crew(3, self.start, self.clock)
+        crew = Crew(3, self.start, self.clock, STORE_S)
         begun = Deferred.fromCoroutine(crew.begin())
         for seat, why in zip(self.seats[:2], ("no room", "no luck"), strict=True):
             seat.heard(CannotStart(why))
@@ -276,7 +302,7 @@ class CrewTests(SeatCase):
 
     def test_asks_all(self) -> None:
         """All are asked whether they are there, and told of SIGHUP."""
-        crew = Crew(2, self.start, self.clock)
+        crew = Crew(2, self.start, self.clock, STORE_S)
         begun = Deferred.fromCoroutine(crew.begin())
         for seat in self.seats:
             seat.heard(SERVES)
@@ -284,3 +310,23 @@ class CrewTests(SeatCase):
         self.clock.advance(ASK_S)
         crew.hang_up()
         self.assertEqual([process.said for process in self.processes], [[b"ask", b"ask", b"hang up"]] * 2)
+
+    def test_reports(self) -> None:
+        """All are asked how they stand, and all are waited for, but where one of them says enough."""
+        crew = Crew(3, self.start, self.clock, STORE_S)
+        begun = Deferred.fromCoroutine(crew.begin())
+        for seat in self.seats:
+            seat.heard(Alive())
+            seat.heard(SERVES)
+        self.successResultOf(begun)
+        every = Deferred.fromCoroutine(crew.reports())
+        first = Deferred.fromCoroutine(crew.reports(lambda report: not report.why_not))
+        away = Report("the store is away", {})
+        self.seats[2].heard(Reported(away))
+        self.assertNoResult(first)
+        self.seats[1].heard(Reported(REPORT))
+        self.assertEqual(self.successResultOf(first), {2: REPORT, 3: away})
+        self.assertNoResult(every)
+        self.clock.advance(STORE_S + REPORT_S)
+        self.assertEqual(self.successResultOf(every), {1: "it does not answer", 2: REPORT, 3: away})
+        self.assertEqual([process.said for process in self.processes], [[b"ask", b"report", b"ask"]] * 3)

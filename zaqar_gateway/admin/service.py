@@ -38,8 +38,11 @@ class Administration:
         """Look no more."""
         self._lag.stop()
 
-    async def report(self) -> Report:
-        """All there is to tell, for whoever tells it for this process."""
-        health = await self.source.health()
+    async def metrics(self) -> str:
+        """All metrics, in the text format of OpenMetrics, for whoever tells them for this process."""
         _, metrics = expose(await self.source.families(), EXACT)
-        return Report(metrics.decode(), health.why_not, health.document)
+        return metrics.decode()
+
+    async def report(self) -> Report:
+        """How it stands, for the same; the store is asked, which may take as long as it has for an answer."""
+        return Report(*await self.source.health())

@@ -16,24 +16,24 @@ KEEPER = "keeper"
 """In the place of the number of a worker: the process that keeps them."""
 
 
-def families(reports: Mapping[int, Report | None], starts: Mapping[int, int], keeper: Iterable[Metric]) -> list[Metric]:
+def families(metrics: Mapping[int, str | None], starts: Mapping[int, int], keeper: Iterable[Metric]) -> list[Metric]:
     """The metrics of all, each with the worker that it is of.
 
-    :param reports: of the workers by number; ``None``: it tells nothing.
+    :param metrics: of the workers by number, in the text format of OpenMetrics; ``None``: it tells none.
     :param starts: how often each was started.
     :param keeper: of the process that keeps them.
     """
     up, started = METRICS["worker_up"], METRICS["worker_starts"]
     there = GaugeMetricFamily(PREFIX + up.name, up.text, labels=up.labels)
     begun = CounterMetricFamily(PREFIX + started.name, started.text, labels=started.labels)
-    for number, report in reports.items():
-        there.add_metric((str(number),), report is not None)
+    for number, told in metrics.items():
+        there.add_metric((str(number),), told is not None)
         begun.add_metric((str(number),), starts[number])
     found: dict[str, Metric] = {family.name: family for family in (there, begun)}
     _add(found, KEEPER, keeper)
-    for number, report in reports.items():
-        if report is not None:
-            _add(found, str(number), text_string_to_metric_families(report.metrics))
+    for number, told in metrics.items():
+        if told is not None:
+            _add(found, str(number), text_string_to_metric_families(told))
     return [*found.values()]
 
 
@@ -43,29 +43,29 @@ def _add(found: dict[str, Metric], worker: str, families: Iterable[Metric]) -> N
         known.samples += [sample._replace(labels={WORKER: worker, **sample.labels}) for sample in family.samples]
 
 
-def document(reports: Mapping[int, Report | None], own: Mapping[str, Any]) -> dict[str, Any]:
+def document(reports: Mapping[int, Report | str], own: Mapping[str, Any]) -> dict[str, Any]:
     """The document of all.
 
-    :param reports: see :func:`families`.
+    :param reports: of the workers by number; a text says why there is none.
     :param own: what the keeper tells of itself; ``troubles`` are what there is to mend.
     """
     why_not = why_not_ready(reports)
     troubles = [*own["troubles"]]
     for number, report in reports.items():
-        told = ["it does not answer"] if report is None else report.health["troubles"]
+        told = [report] if isinstance(report, str) else report.health["troubles"]
         troubles += [f"worker {number}: {text}" for text in told]
     return {
         "status": "unavailable" if why_not else "degraded" if troubles else "ok",
         "ready": not why_not,
         **own,
         "troubles": troubles,
-        "workers": {str(number): None if report is None else report.health for number, report in reports.items()},
+        "workers": {str(number): None if isinstance(report, str) else report.health for number, report in reports.items()},
     }
 
 
-def why_not_ready(reports: Mapping[int, Report | None]) -> str:
+def why_not_ready(reports: Mapping[int, Report | str]) -> str:
     """Why none of them can serve requests now; empty: one can, at least."""
-    reasons = ["it does not answer" if report is None else report.why_not for report in reports.values()]
+    reasons = [report if isinstance(report, str) else report.why_not for report in reports.values()]
     if not all(reasons):
         return ""
     return "; ".join(f"worker {number}: {reason}" for number, reason in zip(reports, reasons, strict=True))

@@ -22,13 +22,15 @@ class Crew:
     """So many workers as there are seats.
 
     :param start: starts a worker of a seat; see there.
+    :param store_s: how long a worker may wait for its store until it knows how it stands.
     """
 
-    def __init__(self, count: int, start: Callable[[Seat], Process], clock: Any) -> None:
+    def __init__(self, count: int, start: Callable[[Seat], Process], clock: Any, store_s: float) -> None:
         self._all_serve: Deferred[Serves] = Deferred()
         self._to_come = count
         self._seats = [
-            Seat(number, start, clock, serves=self._serves, failed=self._failed) for number in range(1, count + 1)
+            Seat(number, start, clock, store_s=store_s, serves=self._serves, failed=self._failed)
+            for number in range(1, count + 1)
         ]
         self._looks = TimerService(ASK_S, self._look)
         self._looks.clock = clock
@@ -54,10 +56,30 @@ class Crew:
         """How often each was started, by its number."""
         return {seat.number: seat.starts for seat in self._seats}
 
-    async def reports(self) -> dict[int, Report | None]:
-        """What each tells of itself now, by its number; ``None``: nothing."""
-        found = await gatherResults([Deferred.fromCoroutine(seat.report()) for seat in self._seats])
-        return {seat.number: report for seat, report in zip(self._seats, found, strict=True)}
+    async def metrics(self) -> dict[int, str | None]:
+        """The metrics of each, by its number; ``None``: it tells none."""
+        found = await gatherResults([Deferred.fromCoroutine(seat.metrics()) for seat in self._seats])
+        return {seat.number: metrics for seat, metrics in zip(self._seats, found, strict=True)}
+
+    async def reports(self, enough: Callable[[Report], bool] = lambda report: False) -> dict[int, Report | str]:
+        """How it stands with each, by its number, or why that one does not tell.
+
+        :param enough: whether one report says all; what comes later is not waited for then.
+        """
+        found: dict[int, Report | str] = {}
+        all_told: Deferred[None] = Deferred()
+
+        def take(report: Report | str, number: int) -> None:
+            if all_told.called:
+                return
+            found[number] = report
+            if len(found) == len(self._seats) or (isinstance(report, Report) and enough(report)):
+                all_told.callback(None)
+
+        for seat in self._seats:
+            Deferred.fromCoroutine(seat.report()).addCallback(take, seat.number)
+        await all_told
+        return {number: found[number] for number in sorted(found)}
 
     async def stop(self) -> None:
         """Have them end in good order, all at one time."""

@@ -22,8 +22,8 @@ TIDINGS_FD = 3
 LISTENERS_FD = 4
 """Where the listening sockets begin."""
 
-ASK, HANG_UP, REPORT = b"ask", b"hang up", b"report"
-"""Those things: to say that it is there, to do what SIGHUP asks for, and to report for operators."""
+ASK, HANG_UP, MEASURE, REPORT = b"ask", b"hang up", b"measure", b"report"
+"""Those things: to say that it is there, to do what SIGHUP asks for, and to tell its metrics and its health, for operators."""
 
 
 class OtherVersion(Exception):

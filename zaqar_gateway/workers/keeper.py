@@ -64,7 +64,7 @@ class Keeper(Service):
         self._redis = redis
         self._check = check
         self._ports: list[tcp.Port] = []
-        self._crew = Crew(count, self._worker, reactor)
+        self._crew = Crew(count, self._worker, reactor, settings.storage.command_timeout_s)
         self._listeners: dict[str, list[str]] = {}
         self._operators = None if operators is None else operators(self._crew, self._listeners)
         self._make_tls = tls

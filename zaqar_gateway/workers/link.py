@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 from twisted.internet.interfaces import IReactorFromThreads
 
-from zaqar_gateway.workers.handover import ASK, HANG_UP, REPORT
+from zaqar_gateway.workers.handover import ASK, HANG_UP, MEASURE, REPORT
 
 LEFT_ALONE_MAX_S = 60.0
 """How long a worker may take to end once its keeper has, before it just ends: whatever keeps it, nobody would look after it."""
@@ -40,13 +40,19 @@ class Link:
         self._end = end
         self._calls: dict[bytes, Callable[[], object]] = {}
 
-    def start(self, alive: Callable[[], object], hung_up: Callable[[], object], report: Callable[[], object]) -> None:
+    def start(
+        self,
+        alive: Callable[[], object],
+        hung_up: Callable[[], object],
+        measure: Callable[[], object],
+        report: Callable[[], object],
+    ) -> None:
         """Begin to read.
 
         :param alive: called in the reactor's thread when the keeper asks; :param hung_up: the same for SIGHUP, and
-        :param report: for what operators want to know.
+        :param measure: for the metrics and :param report: for the health that operators want to know.
         """
-        self._calls = {ASK: alive, HANG_UP: hung_up, REPORT: report}
+        self._calls = {ASK: alive, HANG_UP: hung_up, MEASURE: measure, REPORT: report}
         Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:

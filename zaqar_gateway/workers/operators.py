@@ -34,14 +34,15 @@ class CrewSource:
     _started_s: float
 
     async def families(self) -> Iterable[Metric]:
-        return together.families(await self._crew.reports(), self._crew.starts, of_process())
+        return together.families(await self._crew.metrics(), self._crew.starts, of_process())
 
     async def health(self) -> Health:
         reports = await self._crew.reports()
         return Health(together.why_not_ready(reports), together.document(reports, self._own()))
 
     async def why_not_ready(self) -> str:
-        return together.why_not_ready(await self._crew.reports())
+        # One that hangs has nobody wait for it where another one serves.
+        return together.why_not_ready(await self._crew.reports(lambda report: not report.why_not))
 
     def _own(self) -> dict[str, Any]:
         now_s = time_of_day(self._clock)

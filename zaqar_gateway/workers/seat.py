@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from zaqar_gateway.model import Report
-from zaqar_gateway.workers.handover import ASK, REPORT
-from zaqar_gateway.workers.tidings import Alive, CannotStart, Reported, Said, Serves, Tiding, relay
+from zaqar_gateway.workers.handover import ASK, MEASURE, REPORT
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Measured, Reported, Said, Serves, Tiding, relay
 
 _log = Logger()
 
@@ -25,8 +25,11 @@ that nothing happens where the machine sleeps, or the keeper itself is held up."
 UNANSWERED_AT_START_MAX = 24
 """The same of one that does not serve yet: it may have much to load, on a machine that is busy."""
 
-REPORT_S = 5.0
-"""How long a report of it is waited for: monitors wait for ten seconds or so."""
+METRICS_S = 5.0
+"""How long its metrics are waited for: monitors wait for ten seconds or so."""
+
+REPORT_S = 2.0
+"""How long its health is waited for, beyond what the store has for an answer."""
 
 STOP_MAX_S = 60.0
 """How long it may take to end.  What it waits for has bounds of its own, of 15 s each; this is beyond."""
@@ -65,10 +68,46 @@ class Process(Protocol):
         """Send it a signal; one that has ended needs none."""
 
 
+T = TypeVar("T")
+
+
+class Question(Generic[T]):
+    """Something that a worker is asked once, however many want to know it.
+
+    :param ask: asks it.
+    :param most_s: how long an answer is waited for.
+    """
+
+    def __init__(self, ask: Callable[[], object], most_s: float, clock: Any) -> None:
+        self._ask = ask
+        self._most_s = most_s
+        self._clock = clock
+        self._waiting: list[Deferred[T | None]] = []
+
+    async def answer(self) -> T | None:
+        """The answer; ``None``: there is none, or it does not come soon."""
+        if not self._waiting:
+            self._ask()
+        waited: Deferred[T | None] = Deferred()
+        self._waiting.append(waited)
+        try:
+            return await waited.addTimeout(self._most_s, self._clock)
+        except TimeoutError:
+            self._waiting.remove(waited)
+            return None
+
+    def answered(self, answer: T | None) -> None:
+        """It has come, or will not come any more."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(answer)
+
+
 class Seat:
     """One worker after the other.
 
     :ivar starts: how often one was started.
+    :param store_s: how long a worker may wait for its store until it knows how it stands.
     :param start: starts one, whose tidings and end are told to :meth:`heard` and :meth:`ended`; it may raise ``OSError``.
     :param serves: is told when the first one serves; :param failed: why that has never served.  It is not started again then.
     """
@@ -79,6 +118,7 @@ class Seat:
         start: Callable[[Seat], Process],
         clock: Any,
         *,
+        store_s: float,
         serves: Callable[[Serves], None],
         failed: Callable[[str], None],
     ) -> None:
@@ -94,8 +134,9 @@ class Seat:
         self._why = ""
         self._began_s = 0.0
         self._unanswered = 0
-        self._is_proven = self._is_serving = self._is_stopping = False
-        self._reports: list[Deferred[Report | None]] = []
+        self._is_proven = self._is_there = self._is_serving = self._is_stopping = False
+        self._metrics: Question[str] = Question(lambda: self.say(MEASURE), METRICS_S, clock)
+        self._report: Question[Report] = Question(lambda: self.say(REPORT), store_s + REPORT_S, clock)
         self.starts = 0
 
     @property
@@ -108,7 +149,7 @@ class Seat:
         self._again = None
         self._why = ""
         self._unanswered = 0
-        self._is_serving = False
+        self._is_there = self._is_serving = False
         self._began_s = self._clock.seconds()
         self.starts += 1
         try:
@@ -123,8 +164,11 @@ class Seat:
                 relay(self.number, tiding)
             case Alive():
                 self._unanswered = 0
+                self._is_there = True
+            case Measured():
+                self._metrics.answered(tiding.metrics)
             case Reported():
-                self._reported(tiding.report)
+                self._report.answered(tiding.report)
             case CannotStart():
                 self._why = tiding.why
             case Serves():
@@ -146,7 +190,9 @@ class Seat:
         """
         who = f"worker {self.number} (process {self.pid})"
         self._process = None
-        self._reported(None)
+        self._is_there = False
+        self._metrics.answered(None)
+        self._report.answered(None)
         self._has_ended(who, f"cannot start: {self._why}" if self._why else f"ended with {how}")
         if self._gone is not None:
             gone, self._gone = self._gone, None
@@ -185,27 +231,17 @@ class Seat:
         if self._process is not None:
             self._process.say(what)
 
-    async def report(self) -> Report | None:
-        """What it tells of itself now.
+    async def metrics(self) -> str | None:
+        """Its metrics now; ``None``: there are none, or it does not answer soon."""
+        return await self._metrics.answer() if self._is_there else None
 
-        :return: ``None``: there is none, or it does not answer soon.
-        """
+    async def report(self) -> Report | str:
+        """How it stands now, or why it does not tell that, in words."""
         if self._process is None:
-            return None
-        if not self._reports:
-            self.say(REPORT)
-        waited: Deferred[Report | None] = Deferred()
-        self._reports.append(waited)
-        try:
-            return await waited.addTimeout(REPORT_S, self._clock)
-        except TimeoutError:
-            self._reports.remove(waited)
-            return None
-
-    def _reported(self, report: Report | None) -> None:
-        waiting, self._reports = self._reports, []
-        for each in waiting:
-            each.callback(report)
+            return "it has ended"
+        if not self._is_there:
+            return "it is starting"
+        return await self._report.answer() or "it does not answer"
 
     async def stop(self) -> None:
         """Have it end in good order, and start no other one."""

@@ -48,8 +48,17 @@ class Alive(Struct, tag=True):
     """It was asked whether it is there."""
 
 
+class Measured(Struct, tag=True):
+    """It was asked for its metrics.
+
+    :ivar metrics: in the text format of OpenMetrics; ``None``: it has none yet, or it failed, and its log says so.
+    """
+
+    metrics: str | None
+
+
 class Reported(Struct, tag=True):
-    """It was asked to report.
+    """It was asked how it stands.
 
     :ivar report: ``None``: it cannot yet, or it failed, and its log says so.
     """
@@ -57,7 +66,7 @@ class Reported(Struct, tag=True):
     report: Report | None
 
 
-Tiding = Said | Serves | CannotStart | Alive | Reported
+Tiding = Said | Serves | CannotStart | Alive | Measured | Reported
 
 _decode = msgspec.json.Decoder(Tiding).decode
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -21,9 +21,11 @@ from zaqar_gateway.model import Report
 from zaqar_gateway.transport.adopted import AdoptingReactor
 from zaqar_gateway.workers.handover import COMMANDS_FD, Handover
 from zaqar_gateway.workers.link import Link
-from zaqar_gateway.workers.tidings import Alive, CannotStart, Outlet, Reported, Serves
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Measured, Outlet, Reported, Serves
 
 _log = Logger()
+
+T = TypeVar("T")
 
 _OF_SYSTEMD = re.compile("^(haproxy:)?systemd:.*")
 
@@ -41,6 +43,7 @@ class Worker:
         self._inherited = {"http": list(given.http), "websocket": list(given.websocket)}
         self.redis_socket = given.redis_socket
         self.status = 0
+        self._metrics: Callable[[], Awaitable[str]] | None = None
         self._report: Callable[[], Awaitable[Report]] | None = None
 
     def caution(self, text: str) -> None:
@@ -48,7 +51,13 @@ class Worker:
 
     def take_signals(self, hung_up: Callable[[], None]) -> None:
         """SIGTERM ends it; of all else the keeper tells."""
-        self._link.start(lambda: self._outlet.tell(Alive()), hung_up, lambda: Deferred.fromCoroutine(self._tell_report()))
+        self._link.start(
+            self._tell_alive,
+            hung_up,
+            lambda: Deferred.fromCoroutine(self._tell_metrics()),
+            lambda: Deferred.fromCoroutine(self._tell_report()),
+        )
+        self._tell_alive()  # from now on it can be asked
         self._reactor.callWhenRunning(signals.stop_once, self._reactor)
 
     async def listen(self, which: str, endpoint: str, described: str, factory: IProtocolFactory) -> IListeningPort:
@@ -62,19 +71,19 @@ class Worker:
             raise refused(error, endpoint, which) from None
         return port
 
-    def reports(self, report: Callable[[], Awaitable[Report]]) -> bool:
+    def reports(self, metrics: Callable[[], Awaitable[str]], report: Callable[[], Awaitable[Report]]) -> bool:
         """The keeper answers operators."""
-        self._report = report
+        self._metrics, self._report = metrics, report
         return True
 
+    def _tell_alive(self) -> None:
+        self._outlet.tell(Alive())
+
+    async def _tell_metrics(self) -> None:
+        self._outlet.tell(Measured(await _found(self._metrics)))
+
     async def _tell_report(self) -> None:
-        found = None
-        if self._report is not None:
-            try:
-                found = await self._report()
-            except Exception:
-                _log.failure("the worker cannot report")
-        self._outlet.tell(Reported(found))
+        self._outlet.tell(Reported(await _found(self._report)))
 
     async def serves(self, serving: Serving) -> None:
         """Tell the keeper."""
@@ -89,3 +98,12 @@ class Worker:
         self.status = 1
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # to stop a reactor that stops is an error
         self._reactor.stop()
+
+
+async def _found(tell: Callable[[], Awaitable[T]] | None) -> T | None:
+    """What there is to tell; ``None``: nothing yet, or it failed."""
+    try:
+        return None if tell is None else await tell()
+    except Exception:
+        _log.failure("the worker cannot tell how it stands")
+        return None
