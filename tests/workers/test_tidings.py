@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from functools import partial
 
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.logs import logged
 from zaqar_gateway import config
 from zaqar_gateway.workers.handover import Handover, OtherVersion, unpack
-from zaqar_gateway.workers.tidings import Alive, CannotStart, Lines, Outlet, Said, Serves, Tiding, read, relay
+from zaqar_gateway.workers.tidings import Alive, CannotStart, Lines, Measured, Outlet, Said, Serves, Tiding, read, relay
 
 
 class OutletTests(SynchronousTestCase):
     """The end at which a worker tells."""
 
     def setUp(self) -> None:
-        self.other, end = os.pipe()
-        self.addCleanup(os.close, end)
-        self.outlet = Outlet(end)
+        self.other, self.end = os.pipe()
+        self.addCleanup(os.close, self.end)
+        self.outlet = Outlet(self.end)
 
     def told(self) -> list[object]:
         """What came out at the other end."""
@@ -55,6 +57,21 @@ class OutletTests(SynchronousTestCase):
         """Where the keeper is gone nobody is told, and nothing breaks."""
         os.close(self.other)
         self.outlet.tell(Alive())
+
+    def test_busy_keeper(self) -> None:
+        """Long metrics do not hold a worker up where its keeper does not read just then."""
+        if not hasattr(fcntl, "F_SETPIPE_SZ"):
+            raise SkipTest("this system's pipes have one size")
+        os.set_blocking(self.end, False)  # so that there is an error where it would wait
+        metrics = "x" * 500_000
+        self.outlet.tell(Measured(metrics))
+        os.set_blocking(self.other, False)
+        told = b""
+        with contextlib.suppress(BlockingIOError):
+            while part := os.read(self.other, 65536):
+                told += part
+        os.close(self.other)
+        self.assertEqual(read(told.rstrip(b"\n")), Measured(metrics))
 
     def test_relayed(self) -> None:
         """In the keeper's log an event has its level, place and time, and who said it."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -68,6 +70,9 @@ class Reported(Struct, tag=True):
 
 Tiding = Said | Serves | CannotStart | Alive | Measured | Reported
 
+_ROOM = 2**20
+"""Bytes of a pipe that Linux is asked for, and lets everybody have; by itself it has 64 KiB, which the metrics of one worker may fill."""
+
 _decode = msgspec.json.Decoder(Tiding).decode
 
 
@@ -82,7 +87,7 @@ class Outlet:
     """The end of the pipe at which a worker tells, and an observer of its log.
 
     It waits where the keeper does not read, as any process does with its log; so the last that one says before it ends is
-    told, too.
+    told, too.  There is room for what a keeper asks for, which may be busy, or held up, when that comes.
 
     :param file: a descriptor.
     """
@@ -90,6 +95,9 @@ class Outlet:
     def __init__(self, file: int) -> None:
         self._file = file
         self._one_by_one = threading.Lock()
+        if hasattr(fcntl, "F_SETPIPE_SZ"):
+            with suppress(OSError):  # of who has many pipes already
+                fcntl.fcntl(file, fcntl.F_SETPIPE_SZ, _ROOM)
 
     def tell(self, tiding: Tiding) -> None:
         """Tell the keeper something; where it has ended nobody is told."""
