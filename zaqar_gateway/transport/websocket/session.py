@@ -97,12 +97,10 @@ class Request(msgspec.Struct, eq=False):
         had to wait for messages; once there is a reply."""
         action, asked = self._action, self._asked
         status = INTERNAL.http if self._answer is None else self._answer.status
-        if action is None or asked is None:
-            return NO_OPERATION, status, False
-        operation = action.operation
+        operation = None if action is None else action.operation
         if operation is None:
-            return action.name if self.aside else NO_OPERATION, status, False
-        return operation.name, status, operation.waits and _waits(operation, asked)
+            return action.name if action is not None and self.aside else NO_OPERATION, status, False
+        return operation.name, status, asked is not None and _waits(operation, asked)
 
     def fields(self, operation: Operation) -> msgspec.Struct:
         """The fields of the operation, as :func:`~zaqar_gateway.operations.registry.dispatch` asks for them."""
@@ -215,14 +213,15 @@ class Session:
                                 self._same.clear()
                             self._same[payload] = one.action, echo, asked
                         return self._request(one.action, False, echo, self._known, asked, size)
-        envelope = codec.NO_ENVELOPE
+        envelope, reached = codec.NO_ENVELOPE, None
         try:
             envelope = codec.open_frame(payload, is_binary)
             action = self._actions.find(envelope)
             headers = self._headers(action, envelope)
+            reached = action
             asked = action.fields(envelope.body, self._listener)
         except EnvelopeError as error:
-            return Request(False, self, is_binary, envelope.echo, codec.refusal(error))
+            return Request(False, self, is_binary, envelope.echo, codec.refusal(error), reached)
         except Exception:
             _log.failure("a frame could not be read")
             return Request(False, self, is_binary, envelope.echo, codec.describe(None))
