@@ -388,16 +388,18 @@ class HealthTests(AdminTestCase):
         redis = RedisProcess("secret-of-pool")
         self.addCleanup(redis.stop)
         with closing(Http(gateway.http, "p")) as http:
-            for name, uri in (("near", "memory:"), ("far", redis.tcp)):
+            for name, uri in (("near", "memory:"), ("far", redis.tcp), ("configured", "memory://2")):
                 made = http("PUT", f"/v2/pools/{name}", {"uri": uri, "weight": 1}, {"X-Roles": "admin"})
                 self.assertEqual(made.status, 201, str(made))
-        soon(lambda: operator.value("store_up", store="far") == 1, "the pool is there")
+        soon(lambda: operator.value("store_up", store="pool far") == 1, "the pool is there")
+        told = {dict(labels)["store"] for name, labels in operator.scrape() if name == f"{PREFIX}store_up"}
+        self.assertEqual(told, {"configured", "pool near", "pool far", "pool configured"})
         redis.kill()
-        soon(lambda: operator.value("store_up", store="far") == 0, "the pool is away")
+        soon(lambda: operator.value("store_up", store="pool far") == 0, "the pool is away")
         answer = operator("/health")
         document = answer.json
         self.assertEqual((answer.status, document["status"]), (200, "degraded"))
-        self.assertEqual({name: each["up"] for name, each in document["pools"].items()}, {"near": True, "far": False})
+        self.assertEqual({name: each["up"] for name, each in document["pools"].items()}, {"configured": True, "near": True, "far": False})
         self.assertIn("pool far is away", "".join(document["troubles"]))
         self.assertNotIn(b"secret-of-pool", answer.body)
         redis.start()

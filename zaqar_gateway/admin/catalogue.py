@@ -60,7 +60,10 @@ _ALL = (
     Described("unread_bytes", "gauge", "Bytes that wait here for clients that do not read."),
     Described("refusals", "counter", "What was refused because a bound was reached, by the setting that has it.", ("bound",)),
     Described(
-        "store_up", "gauge", "Whether all of a store can be asked now: that of the settings, configured, and each pool.", (_STORE,)
+        "store_up",
+        "gauge",
+        "Whether all of a store can be asked now: that of the settings, configured, and each pool, pool NAME.",
+        (_STORE,),
     ),
     Described("store_troubles", "gauge", "How many things there are to mend at a store; /health says which.", (_STORE,)),
     Described("store_connections_lost", "counter", "How often the connection to a store was lost.", (_STORE,)),

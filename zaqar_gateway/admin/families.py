@@ -20,7 +20,7 @@ from zaqar_gateway.admin.observed import Observed
 from zaqar_gateway.meters import Histogram, Meters
 
 CONFIGURED = "configured"
-"""The store that the settings name, among the names of pools."""
+"""The store that the settings name; pools, which may have any name, are told apart from it."""
 
 _OUTCOMES = ("answered", "denied", "unavailable")
 
@@ -90,7 +90,7 @@ def _of_connections(observed: Observed) -> Iterable[Metric]:
 
 
 def _of_stores(observed: Observed) -> Iterable[Metric]:
-    stores = {CONFIGURED: observed.store(), **observed.pools()}
+    stores = {CONFIGURED: observed.store(), **{f"pool {name}": each for name, each in observed.pools().items()}}
     yield _values("store_up", {(name,): each.is_up for name, each in stores.items() if each.is_up is not None})
     yield _values("store_troubles", {(name,): len(each.troubles) for name, each in stores.items()})
     yield _values("store_connections_lost", {(name,): each.losses for name, each in stores.items()})
