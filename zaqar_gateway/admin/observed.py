@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 
+import msgspec
 from attrs import define
+from twisted.logger import Logger
 
 from zaqar_gateway.interfaces import IObservedBackend, IStorage, IStorageBackend
 from zaqar_gateway.live.service import Live
@@ -22,6 +24,8 @@ from zaqar_gateway.transport.http.factory import HttpFactory
 from zaqar_gateway.transport.tls import TlsListeners
 from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.factory import GatewayFactory
+
+_log = Logger()
 
 
 class Phase(Enum):
@@ -73,13 +77,20 @@ class Observed:
 
     def store(self) -> StoreCondition:
         """How it stands with the store that is configured."""
-        return _condition(self.backend, self.scheme)
+        return condition_of(self.backend, self.scheme)
 
     def pools(self) -> dict[str, StoreCondition]:
         """How it stands with the pools, by name."""
         backends = self.pool_backends() if self.pool_backends is not None else {}
-        return {name: _condition(backend, "") for name, backend in backends.items()}
+        return {name: condition_of(backend, "") for name, backend in backends.items()}
 
 
-def _condition(backend: IStorageBackend, scheme: str) -> StoreCondition:
-    return backend.condition() if IObservedBackend.providedBy(backend) else StoreCondition(scheme, backend.where)
+def condition_of(backend: IStorageBackend, scheme: str) -> StoreCondition:
+    """How it stands with a store.  One of another package that fails to tell leaves everything else to be told."""
+    if IObservedBackend.providedBy(backend):
+        try:
+            return msgspec.convert(msgspec.to_builtins(backend.condition()), StoreCondition)
+        except Exception:
+            _log.failure("the store at {where} cannot tell how it stands", where=backend.where)
+            return StoreCondition(scheme, backend.where, troubles=("it cannot tell how it stands; the log says why",))
+    return StoreCondition(scheme, backend.where)
