@@ -514,7 +514,7 @@ class ListenerTests(AdminTestCase):
         """Who comes and asks nothing is let go, and holds up neither who asks nor clients; there is room for few."""
         gateway, operator = self.started(storage="memory:")
         host, port = operator._url.removeprefix("http://").split(":")
-        held = [sockets.create_connection((host, int(port)), ANSWER_S) for _ in range(32)]
+        held = [sockets.create_connection((host, int(port)), ANSWER_S) for _ in range(128)]
         for one in held:
             self.addCleanup(one.close)
             one.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n")

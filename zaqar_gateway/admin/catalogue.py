@@ -40,7 +40,7 @@ _ALL = (
     Described(
         "requests",
         "counter",
-        "Requests that were answered; the operation is none where they were refused before it was known.",
+        "Requests that were answered; the operation is none where it is none of the registry, such as the document of versions, or was not known.",
         (_OPERATION, _TRANSPORT, "status"),
     ),
     Described(
@@ -58,14 +58,14 @@ _ALL = (
     Described("socket_subscriptions", "gauge", "Subscriptions of WebSockets that are pushed to, live ones among them."),
     Described("live_subscriptions", "gauge", "Live subscriptions of WebSockets, workers among them."),
     Described("unread_bytes", "gauge", "Bytes that wait here for clients that do not read."),
-    Described("refusals", "counter", "What was refused because a bound was reached, by the setting that has it.", ("bound",)),
+    Described("refusals", "counter", "What was refused because a bound was reached, by the setting that has it, or the section of settings.", ("bound",)),
     Described(
         "store_up",
         "gauge",
         "Whether all of a store can be asked now: that of the settings, configured, and each pool, pool NAME.",
         (_STORE,),
     ),
-    Described("store_troubles", "gauge", "How many things there are to mend at a store; /health says which.", (_STORE,)),
+    Described("store_troubles", "gauge", "How many things there are to mend at a store, besides that it is away; /health says which.", (_STORE,)),
     Described("store_connections_lost", "counter", "How often the connection to a store was lost.", (_STORE,)),
     Described("redis_commands_in_flight", "gauge", "Commands that Redis has not answered yet.", (_STORE,)),
     Described("redis_commands", "counter", "Commands that were sent to Redis; one may do for many requests."),

@@ -38,7 +38,7 @@ BOUNDS = HttpBounds(
     drain_max=65536,
     pipeline_max=4096,
     write_timeout_s=20,
-    connections_max=32,
+    connections_max=128,
 )
 """Those of a connection: nothing long comes in, and few have anything to ask."""
 

@@ -287,11 +287,9 @@ def _read_template(text: str) -> object:
 
 BOOLEAN = Kind("true or false", _boolean, _read_boolean)
 TEXT = Kind("text without control characters", _text)
-ENDPOINTS = Kind(
-    'a list of Twisted server endpoint strings, such as ["tcp:8888:interface=127.0.0.1", "unix:/run/zaqar.sock"], with'
-    " tls: before them or not",
-    _endpoints,
-    _read_list,
+ENDPOINTS, OPERATORS_ENDPOINTS = (
+    Kind(f"a list of Twisted server endpoint strings, such as {example}, with tls: before them or not", _endpoints, _read_list)
+    for example in ('["tcp:8888:interface=127.0.0.1", "unix:/run/zaqar.sock"]', '["tcp:9464", "unix:/run/zaqar-admin.sock:mode=660"]')
 )
 KEYS = Kind(
     'a list of texts without control characters, none of them empty, such as ["key"]', _keys, _reader(_read_list)

@@ -24,6 +24,7 @@ from zaqar_gateway.config.kinds import (
     KEYS,
     MAIL_ADDRESS,
     NETWORKS,
+    OPERATORS_ENDPOINTS,
     ORIGIN_PATTERNS,
     ORIGINS,
     PAGE,
@@ -81,7 +82,7 @@ class Listen:
     )
     admin: tuple[str, ...] = _setting(
         (),
-        ENDPOINTS,
+        OPERATORS_ENDPOINTS,
         "Listeners for operators: /metrics for Prometheus, /health, /ready and /live. Whoever reaches them may read all that, and"
         " change nothing; a port without an interface, such as tcp:9464, is that of loopback alone. An empty list is none, and"
         " nothing is measured.",
