@@ -287,8 +287,11 @@ class ServingTests(WorkersTestCase):
         other = self.http(gateway, 2)
         for number in range(20):
             self.assertEqual((post, other)[number % 2].post("hook", {"to": number}).status, 201)
-        hooks = receiver.reach(lambda hooks: len(hooks) >= 21, PATIENCE_S)
-        self.assertCountEqual([str(hook.json["body"]["to"]) for hook in hooks], ["hook", *map(str, range(20))])
+        found = receiver.reach(lambda hooks: len({str(hook.json["body"]["to"]) for hook in hooks}) >= 21, PATIENCE_S)
+        hooks = [str(hook.json["body"]["to"]) for hook in found]
+        # The first may come again: the worker that was killed may have had it delivered and not noted yet.
+        self.assertIn(hooks.count("hook"), (1, 2))
+        self.assertCountEqual([to for to in hooks if to != "hook"], [*map(str, range(20))])
         gateway.stop()
 
     def test_rates(self) -> None:
