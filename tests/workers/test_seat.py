@@ -143,6 +143,19 @@ class SeatTests(SeatCase):
         self.seat.heard(Reported(REPORT))
         self.assertEqual(self.successResultOf(report), REPORT)
 
+    def test_asked_anew(self) -> None:
+        """Where an answer was lost the question comes again, also while there is always somebody who waits for one."""
+        self.seat.heard(Alive())
+        Deferred.fromCoroutine(self.seat.metrics())
+        self.clock.advance(METRICS_S / 2)
+        second = Deferred.fromCoroutine(self.seat.metrics())
+        self.clock.advance(METRICS_S / 2)
+        self.assertEqual(self.processes[0].said, [b"measure"])
+        third = Deferred.fromCoroutine(self.seat.metrics())
+        self.assertEqual(self.processes[0].said, [b"measure"] * 2)
+        self.seat.heard(Measured("# EOF"))
+        self.assertEqual((self.successResultOf(second), self.successResultOf(third)), ("# EOF", "# EOF"))
+
     def test_not_there_yet(self) -> None:
         """One that is just being started is not asked, and nobody waits for it."""
         self.assertEqual(self.successResultOf(Deferred.fromCoroutine(self.seat.report())), "it is starting")

@@ -83,10 +83,12 @@ class Question(Generic[T]):
         self._most_s = most_s
         self._clock = clock
         self._waiting: list[Deferred[T | None]] = []
+        self._is_asked = False
 
     async def answer(self) -> T | None:
         """The answer; ``None``: there is none, or it does not come soon."""
-        if not self._waiting:
+        if not self._is_asked:
+            self._is_asked = True
             self._ask()
         waited: Deferred[T | None] = Deferred()
         self._waiting.append(waited)
@@ -94,11 +96,12 @@ class Question(Generic[T]):
             return await waited.addTimeout(self._most_s, self._clock)
         except TimeoutError:
             self._waiting.remove(waited)
+            self._is_asked = False  # whatever became of that, who comes next asks anew
             return None
 
     def answered(self, answer: T | None) -> None:
         """It has come, or will not come any more."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._is_asked = self._waiting, [], False
         for each in waiting:
             each.callback(answer)
 
