@@ -61,6 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     "delivering": {"config", "plugins", "push", *_SEAMS},
     "options": {"config"},
     "process": set(),
+    "fitting": {"auditfile", "config", "interfaces", "operations", "plugins", "transport"},
     "listening": {"transport"},
     "operators": {"config", "address", "role", "transport"},
     "cautions": {"config", "address", "transport"},

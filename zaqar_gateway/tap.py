@@ -6,7 +6,6 @@ import gc
 import secrets
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
@@ -17,7 +16,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
 from twisted.python.failure import Failure
 
-from zaqar_gateway import plugins
+from zaqar_gateway import fitting, plugins
 from zaqar_gateway.announcing import Serving, shown
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
@@ -29,16 +28,14 @@ from zaqar_gateway.direct import looks, poll_directly
 from zaqar_gateway.identifying import Identifying
 from zaqar_gateway.identity.anonymous import Anonymous
 from zaqar_gateway.identity.signed_url import UrlSigner
-from zaqar_gateway.interfaces import IMessageFilter, ISignIn, IStorage
 from zaqar_gateway.live.readers import QueueReaders
 from zaqar_gateway.live.service import Live
 from zaqar_gateway.live.waiting import Waits
 from zaqar_gateway.meters import Meters
-from zaqar_gateway.operations.filters import FILTERED, Filter
+from zaqar_gateway.operations.filters import FILTERED
 from zaqar_gateway.operations.gate import Gate
 from zaqar_gateway.operations.policy import Policy
 from zaqar_gateway.operations.pools import Pooling
-from zaqar_gateway.operations.rates import Rate, Rates
 from zaqar_gateway.operations.refusals import Refusals
 from zaqar_gateway.operations.registry import operations
 from zaqar_gateway.operators import Operators
@@ -52,24 +49,19 @@ from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, NoRe
 from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
-from zaqar_gateway.transport.http import console
 from zaqar_gateway.transport.http.answers import Answers
 from zaqar_gateway.transport.http.authentication import Authentication
-from zaqar_gateway.transport.http.bounds import DRAINED, HttpBounds, line_of_ids
 from zaqar_gateway.transport.http.channel import HttpChannel
-from zaqar_gateway.transport.http.cors import Cors
 from zaqar_gateway.transport.http.events import Streams
 from zaqar_gateway.transport.http.factory import HttpFactory
-from zaqar_gateway.transport.http.files import ANY_ORIGIN, Files, read
 from zaqar_gateway.transport.http.measured import channels
-from zaqar_gateway.transport.http.site import IRoom, Site
+from zaqar_gateway.transport.http.site import Site
 from zaqar_gateway.transport.lobby import Lobbies, lobbies_of
 from zaqar_gateway.transport.peers import Peers
 from zaqar_gateway.transport.ports import keep_memory, share
-from zaqar_gateway.transport.tls import TlsError, TlsFiles, TlsListeners
+from zaqar_gateway.transport.tls import TlsError, TlsListeners
 from zaqar_gateway.transport.turns import Turns
 from zaqar_gateway.transport.unread import Unread
-from zaqar_gateway.transport.websocket.bounds import WebSocketBounds
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory
 from zaqar_gateway.transport.websocket.measured import MeasuredFactory
@@ -130,9 +122,9 @@ class Gateway(Service):
         storage = EncryptingStorage(
             stored, settings.encryption_key, settings.transport.message_encryption_previous_keys
         )
-        filters = _filters(settings, reactor)
+        filters = fitting.filters(settings, reactor)
         self.refusals = refusals = Refusals()
-        self._rates = _rates(settings, storage, reactor, refusals)
+        self._rates = fitting.rates(settings, storage, reactor, refusals)
         connections_max, attempts_max = files_for(settings.notification.max_notifier_workers, role.caution)
         peers = Peers(
             refusals,
@@ -198,33 +190,13 @@ class Gateway(Service):
             several = frozenset(row.name for row in rows)
         elif any(totals):
             several |= COUNTED
-        given, unread = settings.websocket, Unread(settings.http.unread_max)
+        unread = Unread(settings.http.unread_max)
         make_websocket = GatewayFactory if meters is None else partial(MeasuredFactory, meters.websocket)
         self._websocket = make_websocket(
             Actions(rows, alone=several),
             client_ids,
             reactor,
-            WebSocketBounds(
-                message_max=given.max_frame_size,
-                in_flight_max=given.max_in_flight,
-                write_buffer_max=given.write_buffer_max,
-                drain_timeout_s=given.drain_timeout_s,
-                ping_interval_s=given.ping_interval_s,
-                ping_timeout_s=given.ping_timeout_s,
-                open_timeout_s=given.handshake_timeout_s,
-                close_timeout_s=given.handshake_timeout_s,
-                idle_timeout_s=given.idle_timeout_s,
-                slow_max_s=given.slow_reader_max_s if given.slow_reader == "close" else 0,
-                handshake_max=settings.http.max_head_size,
-                headers_max=settings.http.max_headers,
-                connections_max=given.max_connections,
-                per_project_max=given.max_sockets_per_project,
-                deflate=given.compression,
-                allowed_origins=given.allowed_origins,
-                authentication_timeout_s=given.authentication_timeout_s,
-                expiry_warning_s=given.expiry_warning_s,
-                unauthenticated_frames_max=given.max_unauthenticated_frames,
-            ),
+            fitting.websocket_bounds(settings),
             signer,
             self._delivering.sockets,
             tokens,
@@ -248,17 +220,17 @@ class Gateway(Service):
             limits,
             client_ids,
             Anonymous().identify if tokens is None else None,
-            authentication=None if tokens is None else Authentication(tokens, _www_authenticate_uri(settings)),
+            authentication=None if tokens is None else Authentication(tokens, fitting.www_authenticate_uri(settings)),
             signer=signer,
             admin_mode=settings.admin_mode,
-            cors=_cors(settings),
+            cors=fitting.cors(settings),
             websocket_factory=self._websocket,
-            rooms=_rooms(settings, self._identifying.sign_in, refusals, reactor),
+            rooms=fitting.rooms(settings, self._identifying.sign_in, refusals, reactor),
             meter=None if meters is None else meters.http,
         )
         self._http = HttpFactory(
             site,
-            _http_bounds(settings),
+            fitting.http_bounds(settings),
             reactor,
             protection.transport_security(settings.tls.hsts_max_age_s),
             unread,
@@ -316,14 +288,14 @@ class Gateway(Service):
         self._lobbies = lobbies_of(self._reactor, self._turns)
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
         if self._settings.log.audit_file:
-            self._audit_file = _audit_file(self._settings.log.audit_file)
+            self._audit_file = fitting.audit_file(self._settings.log.audit_file)
             globalLogPublisher.addObserver(self._audit_file)
         if self._settings.policy_path:
             self._policy_watch.startService()
         listen = self._settings.listen
-        over_tls = _over_tls(self._settings)
-        if any(over_tls) or any(map(_is_tls, listen.admin)):
-            self._tls = _tls(self._settings, self._reactor)
+        over_tls = fitting.over_tls(self._settings)
+        if fitting.speaks_tls(self._settings):
+            self._tls = fitting.tls(self._settings, self._reactor)
             self._tls.start()
         admin = await self._answer_operators()
         self._counting.startService()
@@ -474,11 +446,11 @@ def _keeper(settings: Settings, reactor: Any, role: Role, count: int) -> IServic
 
     def check_files() -> None:
         if settings.log.audit_file:
-            _audit_file(settings.log.audit_file).close()
-        if any(_over_tls(settings)):
-            _tls(settings, reactor)
+            fitting.audit_file(settings.log.audit_file).close()
+        if any(fitting.over_tls(settings)):
+            fitting.tls(settings, reactor)
 
-    tls = partial(_tls, settings, reactor) if any(map(_is_tls, settings.listen.admin)) else None
+    tls = partial(fitting.tls, settings, reactor) if any(map(fitting.is_tls, settings.listen.admin)) else None
     return Keeper(settings, reactor, role, count, redis, check_files, _for_operators(settings, reactor, redis), tls)
 
 
@@ -529,8 +501,8 @@ def check(settings: Settings) -> None:
 
     _check_plugins(settings, reactor)
     try:
-        if any(_over_tls(settings)) or any(map(_is_tls, settings.listen.admin)):
-            _tls(settings, reactor)
+        if fitting.speaks_tls(settings):
+            fitting.tls(settings, reactor)
         if settings.store == "embedded" and settings.storage.redis_server:
             find_server(settings.storage.redis_server)
     except (TlsError, NoRedisServer) as error:
@@ -540,112 +512,5 @@ def check(settings: Settings) -> None:
 def _check_plugins(settings: Settings, reactor: Any) -> None:
     """:raises PluginError: one that the settings ask for, or that is installed and always used, cannot be used."""
     make_backend(settings, reactor)
-    _filters(settings, reactor)
+    fitting.filters(settings, reactor)
     plugins.notifiers(settings.notifier_tables, reactor)
-
-
-def _over_tls(settings: Settings) -> list[bool]:
-    """Which listeners of clients are, those for HTTP first."""
-    return [*map(_is_tls, (*settings.listen.http, *settings.listen.websocket))]
-
-
-def _tls(settings: Settings, reactor: Any) -> TlsListeners:
-    """:raises TlsError: the files cannot be used."""
-    given = settings.tls
-    files = TlsFiles(
-        given.certificate_file,
-        given.private_key_file or given.certificate_file,
-        given.client_ca_file,
-        given.client_certificate == "required",
-        given.minimum_version,
-    )
-    try:
-        return TlsListeners(files, reactor)
-    except TlsError as error:
-        raise TlsError(
-            f"{error}; tls.certificate_file, tls.private_key_file and tls.client_ca_file have to name files in PEM that this user"
-            " may read."
-        ) from None
-
-
-def _filters(settings: Settings, reactor: Any) -> list[Filter]:
-    return [
-        Filter(name, plugins.make(plugins.FILTERS, name, IMessageFilter, settings.filter_tables.get(name, {}), reactor))
-        for name in settings.storage.message_filters
-    ]
-
-
-def _http_bounds(settings: Settings) -> HttpBounds:
-    """The bounds of HTTP connections, wide enough for what operations accept."""
-    http, limits = settings.http, settings.limits
-    line = max(http.max_request_line, line_of_ids(limits.messages_page_max, limits.delete_needs_claim_id))
-    return HttpBounds(
-        request_line_max=line,
-        head_max=http.max_head_size + line - http.max_request_line,
-        headers_max=http.max_headers,
-        tls_timeout_s=http.tls_timeout_s,
-        fresh_timeout_s=http.first_byte_timeout_s,
-        head_timeout_s=http.head_timeout_s,
-        body_timeout_s=http.body_timeout_s,
-        rate_min=http.min_bytes_per_s,
-        idle_timeout_s=http.idle_timeout_s,
-        drain_max=max(HttpBounds().drain_max, DRAINED * max(limits.post_size_max, limits.queue_metadata_max)),
-        write_timeout_s=http.write_timeout_s,
-        connections_max=http.max_connections,
-    )
-
-
-def _cors(settings: Settings) -> Cors | None:
-    given = settings.cors
-    if not given.allowed_origin:
-        return None
-    return Cors(
-        given.allowed_origin,
-        methods=given.allow_methods,
-        allow_headers=given.allow_headers,
-        expose_headers=given.expose_headers,
-        allow_credentials=given.allow_credentials,
-        max_age_s=given.max_age,
-    )
-
-
-def _rooms(
-    settings: Settings, sign_in: ISignIn | None, refusals: Refusals, reactor: Any
-) -> dict[bytes, IRoom]:
-    rooms: dict[bytes, IRoom] = {}
-    if settings.web.client:
-        rooms[b"js"] = Files(read(files("zaqar_gateway") / "javascript", "/js/"), ANY_ORIGIN)
-    if settings.web.console:
-        attempts = console.Attempts(settings.web.sign_ins_per_minute, reactor)
-        rooms[console.NAME] = console.Console(files("zaqar_gateway") / "console", sign_in, attempts, refusals)
-    return rooms
-
-
-def _www_authenticate_uri(settings: Settings) -> str:
-    return settings.keystone_authtoken.www_authenticate_uri or settings.keystone_authtoken.auth_url
-
-
-def _rates(settings: Settings, storage: IStorage, reactor: Any, refusals: Refusals) -> Rates | None:
-    given = settings.rates
-    requests, size = (
-        Rate(per_s, burst or 10 * per_s) if per_s else None
-        for per_s, burst in (
-            (given.requests_per_s, given.requests_burst),
-            (given.bytes_per_s, given.bytes_burst),
-        )
-    )
-    return None if requests is size is None else Rates(storage.rates, requests, size, reactor, refusals)
-
-
-def _audit_file(path: str) -> AuditFile:
-    """:raises OSError: it cannot be opened."""
-    try:
-        return AuditFile(path)
-    except OSError as error:
-        raise OSError(
-            f"the audit log {path} cannot be opened: {error.strerror}; log.audit_file has to name a file that this user may write to."
-        ) from None
-
-
-def _is_tls(endpoint: str) -> bool:
-    return without_tls(endpoint)[1]
