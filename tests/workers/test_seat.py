@@ -162,6 +162,15 @@ class SeatTests(SeatCase):
         self.assertIsNone(self.successResultOf(Deferred.fromCoroutine(self.seat.metrics())))
         self.assertEqual(self.processes[0].said, [])
 
+    def test_ended_in_order(self) -> None:
+        """One that somebody had end is no error; one that broke down is."""
+        self.serve()
+        for how, level in (("status 0", "info"), ("status 1", "error"), ("signal 9", "error")):
+            self.log.levels("workers.seat")
+            self.seat.ended(how)
+            self.assertEqual(self.log.levels("workers.seat"), [level])
+            self.clock.advance(PAUSE_MAX_S)
+
     def test_started_again_later(self) -> None:
         """One that ends again and again is started after pauses, also where it does not come to serve."""
         self.serve()

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
 from zaqar_gateway.model import Report
 from zaqar_gateway.workers.handover import ASK, MEASURE, REPORT
@@ -37,6 +37,10 @@ STOP_MAX_S = 60.0
 SIGNAL_AGAIN_S = 0.25
 
 PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 5.0
+
+
+IN_ORDER = "status 0"
+"""How a worker has ended that somebody had end, by SIGTERM."""
 
 
 class Pace:
@@ -196,12 +200,13 @@ class Seat:
         self._is_there = False
         self._metrics.answered(None)
         self._report.answered(None)
-        self._has_ended(who, f"cannot start: {self._why}" if self._why else f"ended with {how}")
+        told = f"cannot start: {self._why}" if self._why else f"ended with {how}"
+        self._has_ended(who, told, LogLevel.info if how == IN_ORDER else LogLevel.error)
         if self._gone is not None:
             gone, self._gone = self._gone, None
             gone.callback(None)
 
-    def _has_ended(self, who: str, told: str) -> None:
+    def _has_ended(self, who: str, told: str, level: Any = LogLevel.error) -> None:
         if self._is_stopping:
             return
         if not self._is_proven:
@@ -209,7 +214,7 @@ class Seat:
             return
         pause_s = self._pace.pause_s(self._clock.seconds() - self._began_s)
         again = f"is started again in {pause_s:.1f} s" if pause_s else "is started again"
-        _log.error("{who} {told}; it {again}", who=who, told=told, again=again)
+        _log.emit(level, "{who} {told}; it {again}", who=who, told=told, again=again)
         self._again = self._clock.callLater(pause_s, self.begin)
 
     def look(self) -> None:
