@@ -247,6 +247,22 @@ class Refusals(ConfigCase):
         self.assertIn("FILE: [listen] http and websocket are both empty", problems[0])
         self.assertEqual(self.load("[listen]\nwebsocket = []").listen.websocket, ())
 
+    def test_same_endpoint(self) -> None:
+        """Two listeners have two places; where the system chooses one, or another interface is named, they have."""
+        for text, key, other in (
+            ("http = ['tcp:80', 'tcp:port=80:backlog=9']", "http", "http"),
+            ("websocket = ['tcp:8888:interface=127.0.0.1']", "websocket", "http"),
+            ("admin = ['tcp:8888']", "admin", "http"),
+            ("admin = ['tcp6:9464', 'tcp6:9464']", "admin", "admin"),
+            (r"admin = ['tcp6:9464', 'tcp6:9464:interface=\:\:1']", "admin", "admin"),
+            ("http = ['unix:/run/a']\nadmin = ['unix:/run/a:mode=600']", "admin", "http"),
+            ("http = ['systemd:domain=INET:name=a']\nwebsocket = ['haproxy:systemd:domain=INET:name=a']", "websocket", "http"),
+        ):
+            (problem,) = self.refused(f"[listen]\n{text}")
+            self.assertRegex(problem, rf"FILE: \[listen\] {key} has \S+, where \[listen\] {other} listens already; each endpoint has")
+        for text in ("http = ['tcp:0', 'tcp:0']", "http = ['tcp:8888:interface=192.0.2.1']\nadmin = ['tcp:8888']", "admin = ['unix:/run/a']"):
+            self.load(f"[listen]\n{text}")
+
     def test_listeners_for_operators(self) -> None:
         """They are checked as the others are; a port without an interface is that of loopback."""
         self.assertEqual(self.load("").listen.admin, ())

@@ -74,6 +74,20 @@ def url_of(scheme: str, endpoint: str) -> str:
     return f"{scheme}{'s' if over_tls else ''}://{host}:{given['port']}"
 
 
+def held_by(endpoint: str) -> tuple[str, ...]:
+    """What one endpoint has for itself, so that no other one can have it; nothing where the system chooses.
+
+    :param endpoint: that can be read; without ``tls:``.
+    """
+    parts = _Parts.of(endpoint)
+    if parts.kind not in _PARTS:
+        return ()
+    given = parts.by_name()
+    if given.get("port") == "0":
+        return ()
+    return parts.kind, *(given.get(name, "") for name in _PARTS[parts.kind] if name not in ("backlog", "mode", "lockfile"))
+
+
 def check(endpoint: str) -> None:
     """Look whether an endpoint can be read.
 

@@ -15,7 +15,7 @@ from twisted.internet.endpoints import quoteStringArgument
 
 from zaqar_gateway import address, plugins
 from zaqar_gateway.address import RedisAddress
-from zaqar_gateway.config.endpoints import without_tls
+from zaqar_gateway.config.endpoints import held_by, on_loopback, without_tls
 from zaqar_gateway.config.kinds import ENDPOINTS, TEXT, WEBHOOK_SECRET, scheme, webhook_key
 from zaqar_gateway.config.settings import Settings, Storage
 from zaqar_gateway.config.table import (
@@ -271,6 +271,7 @@ class _Reader:
                 f"{self._place('listen', 'http', 'websocket')}: [listen] http and websocket are both empty;"
                 f" one of them has to be {ENDPOINTS.accepts}."
             )
+        yield from self._held_twice(settings)
         for key in ("http", "websocket", "admin"):
             over_tls = [endpoint for endpoint in getattr(settings.listen, key) if without_tls(endpoint)[1]]
             if over_tls and not settings.tls.certificate_file:
@@ -294,6 +295,19 @@ class _Reader:
                 f"{self._place('notification', 'smtp_host')}: [notification] smtp_host is given; [notification]"
                 " smtp_sender has to be a mail address then."
             )
+
+    def _held_twice(self, settings: Settings) -> Iterator[str]:
+        listen, holders = settings.listen, dict[tuple[str, ...], str]()
+        for key in ("http", "websocket", "admin"):
+            for endpoint in getattr(listen, key):
+                described = without_tls(endpoint)[0]
+                held = held_by(on_loopback(described) if key == "admin" else described)
+                if held and held in holders:
+                    yield (
+                        f"{self._place('listen', key)}: [listen] {key} has {endpoint}, where [listen] {holders[held]} listens already;"
+                        " each endpoint has to be another one."
+                    )
+                holders[held] = key
 
     def _place(self, section: str, *keys: str) -> str:
         """The source of the first of some settings that somebody gave."""
