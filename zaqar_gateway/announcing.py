@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.interfaces import IListeningPort
 
 from zaqar_gateway import __version__
 from zaqar_gateway.address import written
 from zaqar_gateway.cautions import caution
-from zaqar_gateway.config import Settings
+from zaqar_gateway.config import Listen, Settings, without_tls
 from zaqar_gateway.show import ShowFailed, show
 from zaqar_gateway.transport.http import console
+
+Places = Sequence[tuple[Any, bool]]
+"""The addresses of listeners, and whether TLS is spoken there."""
+
+
+def places(listen: Listen, ports: Iterable[IListeningPort]) -> tuple[Places, Places]:
+    """Where clients find a gateway: by HTTP, and by WebSocket alone.
+
+    :param ports: of the listeners, those for HTTP first, each in the order of the settings.
+    """
+    endpoints = (*listen.http, *listen.websocket)
+    found = [(port.getHost(), without_tls(endpoint)[1]) for port, endpoint in zip(ports, endpoints, strict=True)]
+    return found[: len(listen.http)], found[len(listen.http) :]
+
+
+def told(**listeners: Places) -> dict[str, list[str]]:
+    """Where it is listened, for people.
+
+    :param listeners: by the setting that has them, ``http``, ``websocket`` or ``admin``.
+    """
+    return {
+        name: [shown("ws" if name == "websocket" else "http", *place) for place in found] for name, found in listeners.items()
+    }
 
 
 @frozen
@@ -23,16 +47,15 @@ class Serving:
 
     :ivar kept: where messages are.
     :ivar schemes: of subscribers that something delivers to.
-    :ivar http: the addresses of listeners for HTTP, and whether TLS is spoken there; :ivar websocket: of those for WebSocket alone.
-    :ivar admin: of those for operators.
+    :ivar http: the listeners for HTTP; :ivar websocket: those for WebSocket alone; :ivar admin: those for operators.
     :ivar workers: how many processes serve there.
     """
 
     kept: str
     schemes: Collection[str]
-    http: Sequence[tuple[Any, bool]]
-    websocket: Sequence[tuple[Any, bool]]
-    admin: Sequence[tuple[Any, bool]] = ()
+    http: Places
+    websocket: Places
+    admin: Places = ()
     workers: int = 1
 
 

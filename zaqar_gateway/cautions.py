@@ -27,6 +27,11 @@ def caution(settings: Settings, hosts: Iterable[Any], schemes: Collection[str]) 
     _warn_of_subscribers(settings, schemes)
 
 
+def is_reachable(host: Any) -> bool:
+    """Whether the address of a listener can be reached from other machines."""
+    return hasattr(host, "port") and not is_loopback(host.host)
+
+
 def _warn_of_key(settings: Settings) -> None:
     """Bodies that are encrypted with a key that everybody can find are not protected from everybody."""
     if settings.encryption_key == _WELL_KNOWN_KEY:
@@ -59,7 +64,7 @@ def _warn_of_openness(settings: Settings, hosts: Iterable[Any]) -> None:
     if settings.auth_strategy:
         return
     for host in hosts:
-        if hasattr(host, "port") and not is_loopback(host.host):
+        if is_reachable(host):
             _log.warn(
                 "there is no authentication, and {host} is reachable from elsewhere: whoever reaches it can do"
                 " everything in every project",

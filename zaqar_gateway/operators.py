@@ -9,11 +9,11 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.interfaces import IListeningPort
 
 from zaqar_gateway.address import written
+from zaqar_gateway.cautions import is_reachable
 from zaqar_gateway.config import on_loopback, without_tls
 from zaqar_gateway.role import Role
 from zaqar_gateway.transport.http.factory import HttpFactory
 from zaqar_gateway.transport.tls import TlsListeners
-from zaqar_gateway.transport.websocket.origins import is_loopback
 
 
 class Operators:
@@ -42,7 +42,7 @@ class Operators:
             port = await role.listen("admin", endpoint, on_loopback(described), served)
             self._ports.append(port)
             host: Any = port.getHost()
-            if hasattr(host, "port") and not is_loopback(host.host):
+            if is_reachable(host):
                 role.caution(
                     f"metrics and health are reachable from elsewhere at {written(host.host, host.port)}: whoever reaches it can read them"
                 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.logger import Logger
@@ -15,7 +17,9 @@ from zaqar_gateway.announcing import Serving, announce
 from zaqar_gateway.config import Settings
 from zaqar_gateway.listening import listen, refused
 from zaqar_gateway.model import Report
-from zaqar_gateway.process import end_with_failure
+from zaqar_gateway.process import end_with_failure, set_log_level
+from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError
+from zaqar_gateway.transport.tls import TlsError
 
 _log = Logger()
 
@@ -55,6 +59,49 @@ class Role(Protocol):
 
         :param is_known: whether the text of the failure says all.
         """
+
+
+class RoleService(Service):
+    """What a process runs in its role.
+
+    :cvar explained: failures of a start of which the text says all.
+    """
+
+    explained: tuple[type[Exception], ...] = (EmbeddedRedisError, TlsError, OSError)
+
+    def __init__(self, settings: Settings, reactor: Any, role: Role) -> None:
+        self._settings = settings
+        self._reactor = reactor
+        self._role = role
+        self._starting: Deferred[None] = succeed(None)
+
+    def startService(self) -> None:
+        """Begin to start; a failure ends the process with status 1."""
+        super().startService()
+        set_log_level(self._settings.log.level)
+        self._role.take_signals(self._hung_up)
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self._role.failed(failure, is_known=bool(failure.check(*self.explained)))
+
+    def stopService(self) -> Deferred[None]:
+        """End in good order; a start that is under way is given up."""
+        super().stopService()
+        self._starting.cancel()
+        return Deferred.fromCoroutine(self._stop())
+
+    def _hung_up(self) -> None:
+        """Do what SIGHUP asks for."""
+        raise NotImplementedError
+
+    async def _start(self) -> None:
+        raise NotImplementedError
+
+    async def _stop(self) -> None:
+        raise NotImplementedError
 
 
 class Alone:

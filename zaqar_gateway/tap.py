@@ -9,18 +9,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.internet import TimerService
-from twisted.application.service import IService, Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, gatherResults, succeed
+from twisted.application.service import IService
+from twisted.internet.defer import Deferred, TimeoutError, gatherResults
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, globalLogBeginner, globalLogPublisher
-from twisted.python.failure import Failure
 
 from zaqar_gateway import fitting, plugins
-from zaqar_gateway.announcing import Serving, shown
+from zaqar_gateway.announcing import Serving, places, told
 from zaqar_gateway.auditfile import AuditFile
 from zaqar_gateway.backends import make_backend
 from zaqar_gateway.backends.pooled import PooledBackend
+from zaqar_gateway.cautions import is_reachable
 from zaqar_gateway.clocks import steady
 from zaqar_gateway.config import ConfigError, Settings, without_tls
 from zaqar_gateway.delivering import Delivering
@@ -42,10 +42,10 @@ from zaqar_gateway.operators import Operators
 from zaqar_gateway.options import Options
 from zaqar_gateway.order import Order
 from zaqar_gateway.policyfile import LOOK_S, PolicyFile, PolicyFileError
-from zaqar_gateway.process import files_for, set_log_level
-from zaqar_gateway.role import Alone, Role
+from zaqar_gateway.process import files_for
+from zaqar_gateway.role import Alone, Role, RoleService
 from zaqar_gateway.storage.encryption import EncryptingStorage
-from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError, NoRedisServer
+from zaqar_gateway.storage.redis.embedded.errors import NoRedisServer
 from zaqar_gateway.storage.redis.embedded.program import find_server
 from zaqar_gateway.storage.totals import COUNTED, Amounts, BoundedStorage
 from zaqar_gateway.transport import protection
@@ -65,7 +65,6 @@ from zaqar_gateway.transport.unread import Unread
 from zaqar_gateway.transport.websocket.codec import Actions
 from zaqar_gateway.transport.websocket.factory import GatewayFactory
 from zaqar_gateway.transport.websocket.measured import MeasuredFactory
-from zaqar_gateway.transport.websocket.origins import is_loopback
 from zaqar_gateway.workers import how_many
 from zaqar_gateway.workers.crew import Crew
 from zaqar_gateway.workers.handover import Handover
@@ -90,7 +89,7 @@ _SHUTDOWN_S = 15.0
 _TELL_S = 60.0
 
 
-class Gateway(Service):
+class Gateway(RoleService):
     """One gateway process.
 
     :ivar refusals: what it has refused because a bound was reached.
@@ -99,9 +98,7 @@ class Gateway(Service):
     """
 
     def __init__(self, settings: Settings, reactor: Any, role: Role) -> None:
-        self._settings = settings
-        self._reactor = reactor
-        self._role = role
+        super().__init__(settings, reactor, role)
         order = Order()
         meters = Meters() if settings.listen.admin else None
         redis_meter = None if meters is None else meters.redis
@@ -112,7 +109,6 @@ class Gateway(Service):
             pooling = Pooling(pooled.management.pools, pooled.management.flavors, pooled.directory, pooled.placements)
         self._ports: list[IListeningPort] = []
         self._tls: TlsListeners | None = None
-        self._starting: Deferred[None] = succeed(None)
         limits, client_ids = settings.limits, settings.client_ids
         quotas = settings.quotas
         totals = Amounts(quotas.messages, quotas.bytes, quotas.subscriptions)
@@ -274,14 +270,6 @@ class Gateway(Service):
                 reactor,
             )
 
-    def startService(self) -> None:
-        """Begin to start; a failure ends the process with status 1."""
-        super().startService()
-        set_log_level(self._settings.log.level)
-        self._role.take_signals(self._hung_up)
-        self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addErrback(self._failed)
-
     async def _start(self) -> None:
         poll_directly(self._reactor)
         keep_memory()
@@ -293,7 +281,6 @@ class Gateway(Service):
         if self._settings.policy_path:
             self._policy_watch.startService()
         listen = self._settings.listen
-        over_tls = fitting.over_tls(self._settings)
         if fitting.speaks_tls(self._settings):
             self._tls = fitting.tls(self._settings, self._reactor)
             self._tls.start()
@@ -304,12 +291,9 @@ class Gateway(Service):
             self._ports.append(await self._listen("http", endpoint, self._http))
         for endpoint in listen.websocket:
             self._ports.append(await self._listen("websocket", endpoint, self._websocket))
-        bound: list[Any] = [port.getHost() for port in self._ports]
-        places = list(zip(bound, over_tls, strict=True))
-        http, websocket = places[: len(listen.http)], places[len(listen.http) :]
-        self._listeners["http"] = [shown("http", *place) for place in http]
-        self._listeners["websocket"] = [shown("ws", *place) for place in websocket]
-        is_local = all(is_loopback(host.host) for host in bound if hasattr(host, "port"))
+        http, websocket = places(listen, self._ports)
+        self._listeners |= told(http=http, websocket=websocket)
+        is_local = not any(is_reachable(host) for host, _ in (*http, *websocket))
         self._delivering.start(loopback=is_local and not self._settings.auth_strategy)
         gc.collect()
         gc.freeze()  # what is there now stays; each look of the collector at all of it would take 20 ms
@@ -332,9 +316,9 @@ class Gateway(Service):
         from zaqar_gateway.admin.site import serve
 
         self._operators = Operators(self._settings.listen.admin, serve(self._admin.source, self._reactor))
-        places = await self._operators.listen(self._role, self._tls)
-        self._listeners["admin"] = [shown("http", *place) for place in places]
-        return places
+        admin = await self._operators.listen(self._role, self._tls)
+        self._listeners |= told(admin=admin)
+        return admin
 
     def _tell(self) -> None:
         """Say what was refused, and what waits."""
@@ -359,17 +343,8 @@ class Gateway(Service):
         share(port, self._turns, self._lobbies, self._settings.listen.socket_buffer)
         return port
 
-    def _failed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self._role.failed(failure, is_known=bool(failure.check(EmbeddedRedisError, TlsError, OSError)))
-
-    def stopService(self) -> Deferred[None]:
-        """Refuse what is new, finish what is under way, close sockets with 1001; then let the store go."""
-        super().stopService()
-        self._starting.cancel()
-        return Deferred.fromCoroutine(self._stop())
-
     async def _stop(self) -> None:
+        """Refuse what is new, finish what is under way, close sockets with 1001; then let the store go."""
         if self._admin is not None:
             self._admin.stopping()
         stopped = [port.stopListening() for port in self._ports]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,25 +21,46 @@ def instant(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
+def standing(why_not: str, troubles: Sequence[str]) -> dict[str, Any]:
+    """How it stands with a gateway, of one process or of several.
+
+    :param why_not: why requests cannot be served; empty: they can.
+    :param troubles: what there is to mend, in words.
+    """
+    return {
+        "status": "unavailable" if why_not else "degraded" if troubles else "ok",
+        "ready": not why_not,
+        "troubles": [*troubles],
+    }
+
+
+def running(started_s: float, now_s: float, listeners: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What runs, since when, and where it is listened.
+
+    :param started_s: when it was started; :param now_s: now, both in seconds since the epoch.
+    :param listeners: URLs and paths, by what is served there.
+    """
+    return {
+        "version": __version__,
+        "started_at": instant(started_s),
+        "uptime_s": round(now_s - started_s, 1),
+        "listeners": {name: [*places] for name, places in listeners.items()},
+    }
+
+
 def document(observed: Observed, now_s: float, why_not: str) -> dict[str, Any]:
-    """All there is to say.
+    """All there is to say of one process.
 
     :param now_s: seconds since the epoch.
     :param why_not: why requests cannot be served; empty: they can.
     """
-    troubles = [*_troubles(observed, now_s)]
-    if why_not:
-        troubles.insert(0, why_not)
-    found: dict[str, Any] = {
-        "status": "unavailable" if why_not else "degraded" if troubles else "ok",
-        "ready": not why_not,
+    store, pools = observed.store(), observed.pools()
+    troubles = [*([why_not] if why_not else ()), *_troubles(observed, store, pools, now_s)]
+    found = {
+        **standing(why_not, troubles),
         "phase": observed.phase.name.lower(),
-        "troubles": troubles,
-        "version": __version__,
-        "started_at": instant(observed.started_s),
-        "uptime_s": round(now_s - observed.started_s, 1),
-        "listeners": {name: [*places] for name, places in observed.listeners.items()},
-        "store": _store(observed.store()),
+        **running(observed.started_s, now_s, observed.listeners),
+        "store": _store(store),
         "deliveries": {
             "hosts_held_back": observed.circuits.open,
             "subscribers": observed.dispatcher.count,
@@ -49,7 +70,7 @@ def document(observed: Observed, now_s: float, why_not: str) -> dict[str, Any]:
         "connections": {"http": observed.http.connections, "websocket": len(observed.websocket.connections)},
     }
     if observed.pool_backends is not None:
-        found["pools"] = {name: _store(each) for name, each in observed.pools().items()}
+        found["pools"] = {name: _store(each) for name, each in pools.items()}
     if observed.keystone:
         meter = observed.meters.identity
         found["keystone"] = {
@@ -86,10 +107,12 @@ def _away(name: str, condition: StoreCondition) -> Iterator[str]:
         yield f"{name}: {text}"
 
 
-def _troubles(observed: Observed, now_s: float) -> Iterator[str]:
+def _troubles(
+    observed: Observed, store: StoreCondition, pools: Mapping[str, StoreCondition], now_s: float
+) -> Iterator[str]:
     """What there is to mend."""
-    yield from _away("the store", observed.store())
-    for name, condition in observed.pools().items():
+    yield from _away("the store", store)
+    for name, condition in pools.items():
         yield from _away(f"pool {name}", condition)
     if observed.keystone and observed.meters.identity.is_away:
         yield "Keystone does not answer"

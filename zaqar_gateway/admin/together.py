@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from zaqar_gateway.admin.catalogue import METRICS, PREFIX, WORKER
+from zaqar_gateway.admin.health import standing
 from zaqar_gateway.model import Report
 
 KEEPER = "keeper"
@@ -54,13 +55,8 @@ def document(reports: Mapping[int, Report | str], own: Mapping[str, Any]) -> dic
     for number, report in reports.items():
         told = [report] if isinstance(report, str) else report.health["troubles"]
         troubles += [f"worker {number}: {text}" for text in told]
-    return {
-        "status": "unavailable" if why_not else "degraded" if troubles else "ok",
-        "ready": not why_not,
-        **own,
-        "troubles": troubles,
-        "workers": {str(number): None if isinstance(report, str) else report.health for number, report in reports.items()},
-    }
+    health = {str(number): None if isinstance(report, str) else report.health for number, report in reports.items()}
+    return {**standing(why_not, troubles), **own, "troubles": troubles, "workers": health}
 
 
 def why_not_ready(reports: Mapping[int, Report | str]) -> str:

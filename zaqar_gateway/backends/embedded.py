@@ -40,16 +40,23 @@ def beside(
 
     :param socket: the path where it listens.
     """
-    endpoint = UNIXClientEndpoint(reactor, socket)
-    backend = RedisBackend(
+    return _client(UNIXClientEndpoint(reactor, socket), settings, bounds, quotas, reactor, order, meter)
+
+
+def _client(
+    endpoint: IStreamClientEndpoint,
+    settings: StorageSettings,
+    bounds: LogBounds,
+    quotas: Quotas,
+    reactor: Any,
+    order: Order | None,
+    meter: RedisMeter | None,
+) -> RedisBackend:
+    client = RedisBackend(
         settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True, meter=meter
     )
-    backend.where = _where(settings)
-    return backend
-
-
-def _where(settings: StorageSettings) -> str:
-    return f"embedded Redis, data in {settings.data_dir}"
+    client.where = f"embedded Redis, data in {settings.data_dir}"
+    return client
 
 
 @implementer(IManagingBackend, IObservedBackend)
@@ -65,20 +72,16 @@ class EmbeddedBackend:
         order: Order | None,
         meter: RedisMeter | None = None,
     ) -> None:
-        self.where = _where(settings)
         self._server = server(settings, reactor)
         endpoint = _Late(lambda: UNIXClientEndpoint(reactor, self._server.socket_path))
-        self._client = RedisBackend(
-            settings, RedisAddress(), bounds, quotas, reactor, order, endpoint, is_synchronised=True, meter=meter
-        )
+        self._client = _client(endpoint, settings, bounds, quotas, reactor, order, meter)
+        self.where = self._client.where
         self.storage: IStorage = self._client.storage
         self.management: IManagement = self._client.management
 
     def condition(self) -> StoreCondition:
         client, server = self._client.condition(), self._server
-        return replace(
-            client, kind="embedded", where=self.where, process=server.pid, troubles=(*server.troubles, *client.troubles)
-        )
+        return replace(client, kind="embedded", process=server.pid, troubles=(*server.troubles, *client.troubles))
 
     async def start(self) -> None:
         self._server.startService()

@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet import tcp
-from twisted.internet.defer import CancelledError, Deferred, gatherResults, succeed
+from twisted.internet.defer import gatherResults
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from zaqar_gateway.announcing import Serving, shown
+from zaqar_gateway.announcing import Serving, places, told
 from zaqar_gateway.config import Settings, without_tls
 from zaqar_gateway.operators import Operators
-from zaqar_gateway.process import set_log_level
-from zaqar_gateway.role import Role
-from zaqar_gateway.storage.redis.embedded.errors import EmbeddedRedisError
+from zaqar_gateway.role import Role, RoleService
 from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
 from zaqar_gateway.transport.ports import QUEUE_MIN
-from zaqar_gateway.transport.tls import TlsError, TlsListeners
+from zaqar_gateway.transport.tls import TlsListeners
 from zaqar_gateway.workers.crew import Crew, WorkersFailed
 from zaqar_gateway.workers.handover import LISTENERS_FD, Handover
 from zaqar_gateway.workers.process import WorkerProcess, start
@@ -36,7 +32,7 @@ class Shared(ServerFactory):
     noisy = False
 
 
-class Keeper(Service):
+class Keeper(RoleService):
     """Starts a number of workers, and again those that end.
 
     :param role: how the process itself is started and listens.
@@ -45,6 +41,8 @@ class Keeper(Service):
     :param tls: for them, where it is asked for.
     :param check: raises ``OSError`` or :exc:`TlsError` where the files that the settings name cannot be used.
     """
+
+    explained = (*RoleService.explained, WorkersFailed)
 
     def __init__(
         self,
@@ -57,9 +55,7 @@ class Keeper(Service):
         operators: Callable[[Crew, Mapping[str, list[str]]], Operators] | None = None,
         tls: Callable[[], TlsListeners] | None = None,
     ) -> None:
-        self._settings = settings
-        self._reactor = reactor
-        self._role = role
+        super().__init__(settings, reactor, role)
         self._count = count
         self._redis = redis
         self._check = check
@@ -69,15 +65,6 @@ class Keeper(Service):
         self._operators = None if operators is None else operators(self._crew, self._listeners)
         self._make_tls = tls
         self._tls: TlsListeners | None = None
-        self._starting: Deferred[None] = succeed(None)
-
-    def startService(self) -> None:
-        """Begin to start; a failure ends the process with status 1."""
-        super().startService()
-        set_log_level(self._settings.log.level)
-        self._role.take_signals(self._hung_up)
-        self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addErrback(self._failed)
 
     async def _start(self) -> None:
         await deferLater(self._reactor, 0)  # a failure stops the reactor, which has to be running for that
@@ -86,7 +73,7 @@ class Keeper(Service):
             self._tls = self._make_tls()
             self._tls.start()
         admin = await self._operators.listen(self._role, self._tls) if self._operators is not None else []
-        self._listeners["admin"] = [shown("http", *place) for place in admin]
+        self._listeners |= told(admin=admin)
         if self._redis is not None:
             self._redis.startService()
             await self._redis.whenReady()
@@ -94,12 +81,10 @@ class Keeper(Service):
         for which, endpoints in (("http", listen.http), ("websocket", listen.websocket)):
             for endpoint in endpoints:
                 self._ports.append(await self._listen(which, endpoint))
-        hosts = [(port.getHost(), without_tls(each)[1]) for port, each in zip(self._ports, (*listen.http, *listen.websocket), strict=True)]
-        http, websocket = hosts[: len(listen.http)], hosts[len(listen.http) :]
-        self._listeners["http"] = [shown("http", *place) for place in http]
-        self._listeners["websocket"] = [shown("ws", *place) for place in websocket]
-        told = await self._crew.begin()
-        await self._role.serves(Serving(told.kept, told.schemes, http, websocket, admin, self._count))
+        http, websocket = places(listen, self._ports)
+        self._listeners |= told(http=http, websocket=websocket)
+        first = await self._crew.begin()
+        await self._role.serves(Serving(first.kept, first.schemes, http, websocket, admin, self._count))
 
     async def _listen(self, which: str, endpoint: str) -> tcp.Port:
         """Listen, and leave it to the workers to take what comes.
@@ -136,17 +121,8 @@ class Keeper(Service):
             self._tls.reload()
         self._crew.hang_up()
 
-    def _failed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self._role.failed(failure, is_known=bool(failure.check(EmbeddedRedisError, TlsError, WorkersFailed, OSError)))
-
-    def stopService(self) -> Deferred[None]:
-        """Listen no more, have the workers end in good order, then the embedded Redis."""
-        super().stopService()
-        self._starting.cancel()
-        return Deferred.fromCoroutine(self._stop())
-
     async def _stop(self) -> None:
+        """Listen no more, have the workers end in good order, then the embedded Redis."""
         closed = [port.stopListening() for port in self._ports]
         await self._crew.stop()
         await gatherResults([each for each in closed if each is not None])

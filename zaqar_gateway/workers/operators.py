@@ -9,10 +9,9 @@ from attrs import frozen
 from prometheus_client import Metric
 from twisted.internet.interfaces import IReactorTime
 
-from zaqar_gateway import __version__
 from zaqar_gateway.admin import together
 from zaqar_gateway.admin.exposition import of_process
-from zaqar_gateway.admin.health import instant
+from zaqar_gateway.admin.health import running
 from zaqar_gateway.admin.site import Health
 from zaqar_gateway.clocks import time_of_day
 from zaqar_gateway.storage.redis.embedded.service import EmbeddedRedis
@@ -45,14 +44,7 @@ class CrewSource:
         return together.why_not_ready(await self._crew.reports(lambda report: not report.why_not))
 
     def _own(self) -> dict[str, Any]:
-        now_s = time_of_day(self._clock)
-        found: dict[str, Any] = {
-            "troubles": [],
-            "version": __version__,
-            "started_at": instant(self._started_s),
-            "uptime_s": round(now_s - self._started_s, 1),
-            "listeners": dict(self._listeners),
-        }
+        found = {"troubles": [], **running(self._started_s, time_of_day(self._clock), self._listeners)}
         if self._redis is not None:
             found["troubles"] = [f"the embedded Redis: {text}" for text in self._redis.troubles]
             found["embedded_redis"] = {"process": self._redis.pid}
